@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+// attend: plan and run in one call.
+#pragma once
+
+#include "plan.hpp"
+
+#include <cstdlib>
+
+HEED_BEGIN
+namespace detail {
+
+/// The caller's workspace, or one of our own for the length of a call.
+class borrowed_workspace {
+public:
+    borrowed_workspace(const workspace& given, std::size_t needed) : use_(given)
+    {
+        if (given.data || given.bytes) return;
+        own_ = std::malloc(needed ? needed : 1);
+        use_ = {own_, own_ ? needed : 0};
+    }
+    ~borrowed_workspace() { std::free(own_); }
+    borrowed_workspace(const borrowed_workspace&) = delete;
+    borrowed_workspace& operator=(const borrowed_workspace&) = delete;
+
+    const workspace& get() const { return use_; }
+    status check(std::size_t needed) const
+    {
+        if (use_.data) return {};
+        return status::error(errc::out_of_memory, "attend: no memory for a workspace of %zu bytes", needed);
+    }
+
+private:
+    workspace use_;
+    void* own_ = nullptr;
+};
+
+}  // namespace detail
+
+/// out = normalizer(mask(maps(scale q k^T))) v.
+///
+/// q [B, Hq, Sq, Dqk], kv [B, Hkv, Skv, Dqk and Dv], out [B, Hq, Sq, Dv], all float or all double. Query head h
+/// reads kv head h / (Hq / Hkv). A row that attends no key is +0. out may be q itself; otherwise it overlaps nothing.
+/// Allocates only where options.workspace is not given. Returns a status; nothing is written where it is false.
+template <class Def, class Q, class Kv, class O, class = std::enable_if_t<is_kv_source_v<Kv>>>
+status attend(const Def& def, const view<Q>& q, const Kv& kv, const view<O>& out,
+              const options<std::remove_const_t<Q>>& how = {})
+{
+    using T = std::remove_const_t<Q>;
+    static_assert(std::is_same_v<O, T>, "heed: q, k, v and out have one element type");
+    const plan<Def, T> p(def, q, kv, how);
+    if (!p.status()) return p.status();
+    const detail::borrowed_workspace memory(how.workspace, p.workspace_bytes());
+    const status s = memory.check(p.workspace_bytes());
+    if (!s) return s;
+    options<T> with = how;
+    with.workspace = memory.get();
+    return p.run(q, kv, out, with);
+}
+
+template <class Def, class Q, class K, class V, class O>
+status attend(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
+              const options<std::remove_const_t<Q>>& how = {})
+{
+    return attend(def, q, dense_kv{k, v}, out, how);
+}
+
+/// Softmax attention with scale 1/sqrt(Dqk) and no mask.
+template <class Q, class K, class V, class O>
+status attend(const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out)
+{
+    return attend(attention{softmax{}}, q, dense_kv{k, v}, out);
+}
+
+HEED_END

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+// The definition: what is computed, as a value made of policies in any order.
+//
+//     heed::attention def{heed::softpick{}, heed::scale{0.125}, heed::softcap{50.}, heed::causal{} & heed::window{4095}};
+//
+// One normalizer (default: softmax), any number of score maps applied in the order written, any number of masks
+// (a key must pass all), at most one scale and one query_offset. A policy that is not named costs nothing.
+#pragma once
+
+#include "mask.hpp"
+#include "normalizer.hpp"
+#include "normalizer/softmax.hpp"
+#include "score.hpp"
+
+#include <tuple>
+
+HEED_BEGIN
+
+/// The absolute position of query row 0; the default is Skv - Sq. One number, or one for each sequence.
+struct query_offset {
+    std::int64_t value = 0;
+    const std::int64_t* per_sequence = nullptr;
+    std::int64_t count = 0;
+
+    explicit query_offset(std::int64_t n) : value(n) {}
+    query_offset(const std::int64_t* table, std::int64_t n) : per_sequence(table), count(n) {}
+
+    std::int64_t of(std::int64_t batch) const { return per_sequence ? per_sequence[batch] : value; }
+    status check(const problem& p) const
+    {
+        constexpr std::int64_t limit = std::int64_t{1} << 60;
+        if (count != (per_sequence ? p.batch : 0))
+            return status::error(errc::invalid_argument, "query_offset: %lld entries for batch %lld",
+                                 static_cast<long long>(count), static_cast<long long>(p.batch));
+        for (std::int64_t b = 0; b < (per_sequence ? count : 1); ++b)
+            if (of(b) <= -limit || of(b) >= limit)
+                return status::error(errc::invalid_argument, "query_offset: entry %lld = %lld is out of range",
+                                     static_cast<long long>(b), static_cast<long long>(of(b)));
+        return {};
+    }
+};
+
+namespace detail {
+
+template <class P>
+inline constexpr bool is_scale_v = std::is_same_v<P, scale>;
+template <class P>
+inline constexpr bool is_query_offset_v = std::is_same_v<P, query_offset>;
+
+template <class P>
+constexpr bool require_policy()
+{
+    static_assert(is_normalizer_v<P> || is_score_map_v<P> || is_mask_v<P> || is_scale_v<P> || is_query_offset_v<P>,
+                  "heed: a policy of attention{...} is a normalizer, a score map, a mask, heed::scale or "
+                  "heed::query_offset; wrap a callable as heed::map_score or heed::attend_where, and spell "
+                  "causal as heed::causal{}");
+    if constexpr (is_normalizer_v<P>) return require_normalizer<P>();
+    return true;
+}
+
+/// The index of the first policy that is a normalizer, or their number.
+template <class... Policies>
+constexpr std::size_t normalizer_index()
+{
+    constexpr bool is[] = {is_normalizer_v<Policies>..., true};
+    std::size_t i = 0;
+    while (!is[i]) ++i;
+    return i;
+}
+
+}  // namespace detail
+
+template <class... Policies>
+class attention {
+    static_assert((detail::require_policy<Policies>() && ...));
+    static_assert((int{is_normalizer_v<Policies>} + ... + 0) <= 1, "heed: attention{...} takes one normalizer");
+    static_assert((int{detail::is_scale_v<Policies>} + ... + 0) <= 1, "heed: attention{...} takes one heed::scale");
+    static_assert((int{detail::is_query_offset_v<Policies>} + ... + 0) <= 1,
+                  "heed: attention{...} takes one heed::query_offset");
+
+public:
+    explicit attention(Policies... policies) : policies_(policies...) {}
+
+    using normalizer_type =
+        std::tuple_element_t<detail::normalizer_index<Policies...>(), std::tuple<Policies..., softmax>>;
+
+    /// The normalizer, softmax unless named.
+    normalizer_type normalizer() const
+    {
+        if constexpr (detail::normalizer_index<Policies...>() == sizeof...(Policies)) return softmax{};
+        else return std::get<detail::normalizer_index<Policies...>()>(policies_);
+    }
+
+    static constexpr bool has_score_maps = (is_score_map_v<Policies> || ...);
+
+    /// True unless every key of every row is attended by definition.
+    static constexpr bool has_mask = (is_mask_v<Policies> || ...);
+
+    /// The factor of q . k for keys of this many channels.
+    double scale_for(std::int64_t key_dim) const
+    {
+        double result = 1 / std::sqrt(static_cast<double>(max_of(key_dim, 1)));
+        visit([&](const auto& p) {
+            if constexpr (detail::is_scale_v<std::decay_t<decltype(p)>>) result = p.value;
+        });
+        return result;
+    }
+
+    /// The absolute position of query row 0.
+    std::int64_t position_of_row_0(std::int64_t batch, std::int64_t queries, std::int64_t total_keys) const
+    {
+        std::int64_t result = total_keys - queries;
+        visit([&](const auto& p) {
+            if constexpr (detail::is_query_offset_v<std::decay_t<decltype(p)>>) result = p.of(batch);
+        });
+        return result;
+    }
+
+    /// All score maps, in the order written.
+    template <class V>
+    HEED_INLINE V map_score(V s, const score_place<V>& at) const
+    {
+        visit([&](const auto& p) HEED_INLINE_LAMBDA {
+            if constexpr (is_score_map_v<std::decay_t<decltype(p)>>) s = p.map(s, at);
+        });
+        return s;
+    }
+
+    bool attends(const query_place& at, std::int64_t key) const
+    {
+        bool result = true;
+        visit([&](const auto& p) {
+            if constexpr (is_mask_v<std::decay_t<decltype(p)>>) result = result && p.attends(at, key);
+        });
+        return result;
+    }
+
+    coverage classify(const block_place& block) const
+    {
+        coverage result = coverage::full;
+        visit([&](const auto& p) {
+            if constexpr (is_mask_v<std::decay_t<decltype(p)>>) {
+                if (result == coverage::none) return;
+                const coverage c = heed::classify(p, block);
+                if (c != coverage::full) result = c;
+            }
+        });
+        return result;
+    }
+
+    void mark(const query_place& at, std::int64_t first, int count, key_bits& bits) const
+    {
+        bits.clear();
+        bits.set_range(0, count);
+        visit([&](const auto& p) {
+            if constexpr (is_mask_v<std::decay_t<decltype(p)>>) {
+                key_bits own;
+                heed::mark(p, at, first, count, own);
+                bits &= own;
+            }
+        });
+    }
+
+    /// What the policies say of their own parameters.
+    status check(const problem& p) const
+    {
+        status result;
+        visit([&](const auto& policy) {
+            if constexpr (detail::has_check<std::decay_t<decltype(policy)>>::value)
+                if (result) result = policy.check(p);
+        });
+        return result;
+    }
+
+private:
+    template <class F>
+    HEED_INLINE void visit(F f) const
+    {
+        std::apply([&](const auto&... p) HEED_INLINE_LAMBDA { (f(p), ...); }, policies_);
+    }
+
+    std::tuple<Policies...> policies_;
+};
+
+HEED_END

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// What the compiler was told: the instruction set, and the inline namespace named after it.
+//
+// Two translation units of one program may be compiled with different -m flags. Everything in heed lives in
+// `inline namespace HEED_ABI`, whose name spells those flags, so that the linker never takes the AVX-512 body of
+// a template for a caller that was compiled for SSE2.
+#pragma once
+
+#include "version.hpp"
+
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "heed: masks are IEEE -inf and NaN marks faults: compile without -ffast-math (or add -fno-finite-math-only -fno-associative-math)"
+#endif
+
+#if defined(__AVX512F__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
+#define HEED_ISA avx512
+#define HEED_WITH_AVX512 1
+#elif defined(__AVX2__) && defined(__FMA__)
+#define HEED_ISA avx2_fma
+#define HEED_WITH_AVX2 1
+#elif defined(__AVX2__)
+#define HEED_ISA avx2
+#elif defined(__AVX__)
+#define HEED_ISA avx
+#elif defined(__SSE4_2__)
+#define HEED_ISA sse4_2
+#elif defined(__SSE2__) || defined(__x86_64__)
+#define HEED_ISA sse2
+#elif defined(__aarch64__)
+#define HEED_ISA neon64
+#else
+#define HEED_ISA generic
+#endif
+
+// Features that do not change the vector width but may change code that is shared.
+#if defined(__AVX512BF16__)
+#define HEED_ISA_BF16 _bf16
+#else
+#define HEED_ISA_BF16
+#endif
+#if defined(__AVX512VNNI__)
+#define HEED_ISA_VNNI _vnni
+#else
+#define HEED_ISA_VNNI
+#endif
+#if defined(__cpp_exceptions)
+#define HEED_ISA_EXCEPTIONS
+#else
+#define HEED_ISA_EXCEPTIONS _noexcept
+#endif
+
+#define HEED_JOIN_(a, b, c, d, e, f, g) a##b##_##c##_##d##e##f##g
+#define HEED_JOIN(a, b, c, d, e, f, g) HEED_JOIN_(a, b, c, d, e, f, g)
+#define HEED_STRING_(x) #x
+#define HEED_STRING(x) HEED_STRING_(x)
+#define HEED_ABI                                                                                          \
+    HEED_JOIN(v, HEED_VERSION_MAJOR, HEED_VERSION_MINOR, HEED_ISA, HEED_ISA_BF16, HEED_ISA_VNNI,          \
+              HEED_ISA_EXCEPTIONS)
+
+#define HEED_BEGIN                                                                                        \
+    namespace heed {                                                                                      \
+    inline namespace HEED_ABI {
+#define HEED_END                                                                                          \
+    }                                                                                                     \
+    }
+
+#define HEED_INLINE inline __attribute__((always_inline))
+#define HEED_INLINE_LAMBDA __attribute__((always_inline))
+#define HEED_NOINLINE __attribute__((noinline))
+
+// Loops over registers must be unrolled whatever the optimisation level, or the accumulators live in memory.
+#if defined(__clang__)
+#define HEED_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define HEED_UNROLL _Pragma("GCC unroll 64")
+#endif
+
+HEED_BEGIN
+
+/// The instruction set heed was compiled for in this translation unit, for example "avx512_bf16_vnni".
+/// Without -march a compiler means the oldest machine: print this before you believe a measurement.
+constexpr const char* isa_name() { return HEED_STRING(HEED_ISA) HEED_STRING(HEED_ISA_BF16) HEED_STRING(HEED_ISA_VNNI); }
+
+HEED_END

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+// heed: exact attention kernels for CPUs with a normalizer of your own. This header only includes.
+#pragma once
+
+#include "attend.hpp"
+#include "attention.hpp"
+#include "mask/causal.hpp"
+#include "mask/dense.hpp"
+#include "mask/document.hpp"
+#include "mask/prefix.hpp"
+#include "mask/window.hpp"
+#include "normalizer/relu.hpp"
+#include "normalizer/sigmoid.hpp"
+#include "normalizer/softmax.hpp"
+#include "normalizer/softpick.hpp"
+#include "options.hpp"
+#include "plan.hpp"
+#include "score/alibi.hpp"
+#include "score/bias.hpp"
+#include "score/softcap.hpp"
+#include "state.hpp"
+#include "view.hpp"

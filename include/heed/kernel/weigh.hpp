@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+// From scores to weights, one row of a key tile: score maps, mask, shift, terms. Here policies meet vectors.
+#pragma once
+
+#include "../attention.hpp"
+#include "../micro/exp.hpp"
+#include "../micro/tuning.hpp"
+
+HEED_BEGIN
+namespace kernel {
+
+/// The shift of a row that attended nothing yet; far below that of any score.
+template <class T>
+inline constexpr T no_shift = -detail::exp_constants<T>::largest;
+
+/// M for the largest score of a row: a whole number; NaN, which poisons the row, for +inf.
+template <heed::shift Rule, class T>
+HEED_INLINE T shift_for(T largest_score)
+{
+    using C = detail::exp_constants<T>;
+    if constexpr (Rule == heed::shift::none) return T(0);
+    if (largest_score == std::numeric_limits<T>::infinity()) return std::numeric_limits<T>::quiet_NaN();
+    if (Rule == heed::shift::at_least_zero && !(largest_score > 0)) return T(0);
+    const T t = std::ceil(largest_score * C::log2_e);
+    return t > C::largest ? C::largest : t < -C::largest ? -C::largest : t;
+}
+
+/// The shift of a row before its first score.
+template <heed::shift Rule, class T>
+inline constexpr T initial_shift = Rule == heed::shift::by_max ? no_shift<T> : T(0);
+
+/// The fixed tree over the 16 lanes of a mass.
+template <class T>
+HEED_INLINE T sum_of_lanes(const vec<T> (&acc)[micro::mass_lanes / vec<T>::lanes])
+{
+    T lane[micro::mass_lanes];
+    for (int i = 0; i < micro::mass_lanes / vec<T>::lanes; ++i) store(lane + i * vec<T>::lanes, acc[i]);
+    for (int half = micro::mass_lanes / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; ++i) lane[i] = lane[i] + lane[i + half];
+    return lane[0];
+}
+
+/// Turns scores s[begin, end) into weights and returns {M, l}. begin and end are multiples of 16, `place.key` is the
+/// position of s[0], `count` the number of keys that exist; with Masked, keys without a bit are selected out.
+template <bool Masked, class Def, class T>
+HEED_NOINLINE inline void weigh_row(const Def& def, score_place<vec<T>> place, T* s, int begin, int end, int count,
+                                    const key_bits& bits, T& shift, T& mass)
+{
+    using V = vec<T>;
+    using normalizer = typename Def::normalizer_type;
+    constexpr int lanes = V::lanes, lane_vecs = micro::mass_lanes / lanes;
+    constexpr auto rule = normalizer::shift;
+    const V minus_infinity(-std::numeric_limits<T>::infinity());
+
+    V highest = minus_infinity;
+    if constexpr (Masked || Def::has_score_maps || rule != heed::shift::none) {
+        const std::int64_t first = place.key;
+        for (int j = begin; j < end; j += lanes) {
+            V v = load(s + j);
+            if constexpr (Def::has_score_maps) {
+                place.key = first + j;
+                place.valid = count - j;
+                v = def.map_score(v, place);
+            }
+            if constexpr (Masked) v = select_bits(bits.sixteen(j & ~15) >> (j & 15), v, minus_infinity);
+            if constexpr (Masked || Def::has_score_maps) store(s + j, v);
+            highest = max(highest, v);
+        }
+    }
+    shift = shift_for<rule>(largest(highest));
+
+    const V m(shift), one = power_of_two(V(0) - m);
+    V sums[lane_vecs];
+    for (int j = begin; j < end; j += micro::mass_lanes) {
+        HEED_UNROLL
+        for (int i = 0; i < lane_vecs; ++i) {
+            const V v = load(s + j + i * lanes);
+            const auto keep = v != minus_infinity;
+            const auto t = def.normalizer().terms(shifted_score<T>(v, m, one));
+            if constexpr (has_mass_v<normalizer>) {
+                store(s + j + i * lanes, select(keep, t.weight, V(0)));
+                sums[i] = sums[i] + select(keep, t.mass, V(0));
+            } else {
+                store(s + j + i * lanes, select(keep, t.value, V(0)));
+            }
+        }
+    }
+    mass = has_mass_v<normalizer> ? sum_of_lanes(sums) : T(0);
+}
+
+}  // namespace kernel
+HEED_END

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// Causal: a query attends the keys up to its own position. The alignment is part of the value, never a bare bool:
+//
+//     causal{}               key <= query position; with the default query offset Skv - Sq this aligns bottom-right,
+//                            as FlashAttention >= 2.1 and ONNX with a cache do
+//     causal::top_left()     key <= query row, as PyTorch's is_causal does
+//     causal::offset(n)      key <= query row + n
+#pragma once
+
+#include "../mask.hpp"
+
+HEED_BEGIN
+
+struct causal : span_mask<causal> {
+    causal() = default;
+
+    static causal top_left() { return causal(0); }
+    static causal offset(std::int64_t n) { return causal(n); }
+
+    key_span span(const query_place& at) const
+    {
+        return {0, (by_row_ ? at.row + offset_ : at.position) + 1};
+    }
+    status check(const problem&) const
+    {
+        constexpr std::int64_t limit = std::int64_t{1} << 60;
+        if (offset_ > -limit && offset_ < limit) return {};
+        return status::error(errc::invalid_argument, "causal: offset %lld is out of range",
+                             static_cast<long long>(offset_));
+    }
+
+private:
+    explicit causal(std::int64_t n) : by_row_(true), offset_(n) {}
+
+    bool by_row_ = false;
+    std::int64_t offset_ = 0;
+};
+
+HEED_END

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+// The first keys of every sequence: `prefix{n} | causal{}` is a prefix language model.
+#pragma once
+
+#include "../mask.hpp"
+
+HEED_BEGIN
+
+struct prefix : span_mask<prefix> {
+    std::int64_t keys;
+
+    explicit prefix(std::int64_t n) : keys(n) {}
+
+    key_span span(const query_place&) const { return {0, keys}; }
+    status check(const problem&) const
+    {
+        if (keys >= 0) return {};
+        return status::error(errc::invalid_argument, "prefix: %lld keys", static_cast<long long>(keys));
+    }
+};
+
+HEED_END

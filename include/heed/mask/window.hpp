@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// A sliding window beside the diagonal: query position - left <= key <= query position + right, inclusive counts.
+// A model's "sliding_window = w" is left = w - 1. A side that is not given is unbounded.
+#pragma once
+
+#include "../mask.hpp"
+
+HEED_BEGIN
+
+struct window {
+    std::int64_t left = unbounded;
+    std::int64_t right = unbounded;
+
+    key_span span(const query_place& at) const
+    {
+        return {left == unbounded ? 0 : at.position - left, right == unbounded ? unbounded : at.position + right + 1};
+    }
+    bool attends(const query_place& at, std::int64_t key) const { return spans{*this}.attends(at, key); }
+    coverage classify(const block_place& block) const { return spans{*this}.classify(block); }
+    void mark(const query_place& at, std::int64_t first, int count, key_bits& bits) const
+    {
+        spans{*this}.mark(at, first, count, bits);
+    }
+    status check(const problem&) const
+    {
+        constexpr std::int64_t limit = std::int64_t{1} << 60;
+        const auto sound = [](std::int64_t side) { return side == unbounded || (side >= 0 && side < limit); };
+        if (sound(left) && sound(right)) return {};
+        return status::error(errc::invalid_argument, "window: left %lld, right %lld: a side is a count of keys from 0",
+                             static_cast<long long>(left), static_cast<long long>(right));
+    }
+
+private:
+    // window itself has no base class, so that window{.left = 4095} is an aggregate.
+    struct spans : span_mask<spans> {
+        const window& w;
+        explicit spans(const window& of) : w(of) {}
+        key_span span(const query_place& at) const { return w.span(at); }
+    };
+};
+
+HEED_END

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+// AVX2 with FMA: the same operations, with the same bits, in half the width.
+#pragma once
+
+#include "../../config.hpp"
+
+#include <cstdint>
+#include <immintrin.h>
+
+HEED_BEGIN
+namespace arch {
+
+HEED_INLINE __m256 fma(__m256 a, __m256 b, __m256 c) { return _mm256_fmadd_ps(a, b, c); }
+HEED_INLINE __m256d fma(__m256d a, __m256d b, __m256d c) { return _mm256_fmadd_pd(a, b, c); }
+
+// The instruction returns its second operand when either is NaN: the first argument of ours.
+HEED_INLINE __m256 max(__m256 a, __m256 b) { return _mm256_max_ps(b, a); }
+HEED_INLINE __m256d max(__m256d a, __m256d b) { return _mm256_max_pd(b, a); }
+HEED_INLINE __m256 min(__m256 a, __m256 b) { return _mm256_min_ps(b, a); }
+HEED_INLINE __m256d min(__m256d a, __m256d b) { return _mm256_min_pd(b, a); }
+
+HEED_INLINE __m256 round(__m256 a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+HEED_INLINE __m256d round(__m256d a) { return _mm256_round_pd(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+/// 2^n for a whole n; exact down to the smallest subnormal, 0 below, NaN for NaN. Two factors, since one exponent
+/// field does not reach the subnormals; NaN + 0 * anything keeps a NaN.
+HEED_INLINE __m256 power_of_two(__m256 n)
+{
+    const __m256i k = _mm256_cvtps_epi32(min(max(n, _mm256_set1_ps(-252)), _mm256_set1_ps(254)));
+    const __m256i half = _mm256_srai_epi32(k, 1);
+    const __m256i bias = _mm256_set1_epi32(127);
+    const __m256 a = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23));
+    const __m256 b = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(k, half), bias), 23));
+    return _mm256_blendv_ps(_mm256_mul_ps(a, b), n, _mm256_cmp_ps(n, n, _CMP_UNORD_Q));
+}
+HEED_INLINE __m256d power_of_two(__m256d n)
+{
+    const __m256i k = _mm256_cvtepi32_epi64(
+        _mm256_cvtpd_epi32(min(max(n, _mm256_set1_pd(-2044)), _mm256_set1_pd(2046))));
+    const __m256i half = _mm256_cvtepi32_epi64(_mm_srai_epi32(
+        _mm256_cvtpd_epi32(min(max(n, _mm256_set1_pd(-2044)), _mm256_set1_pd(2046))), 1));
+    const __m256i bias = _mm256_set1_epi64x(1023);
+    const __m256d a = _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_add_epi64(half, bias), 52));
+    const __m256d b = _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_add_epi64(_mm256_sub_epi64(k, half), bias), 52));
+    return _mm256_blendv_pd(_mm256_mul_pd(a, b), n, _mm256_cmp_pd(n, n, _CMP_UNORD_Q));
+}
+
+HEED_INLINE __m256i lanes_below(int n, const __m256*)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+HEED_INLINE __m256i lanes_below(int n, const __m256d*)
+{
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+
+HEED_INLINE __m256 load_n(const float* p, int n) { return _mm256_maskload_ps(p, lanes_below(n, static_cast<__m256*>(nullptr))); }
+HEED_INLINE __m256d load_n(const double* p, int n) { return _mm256_maskload_pd(p, lanes_below(n, static_cast<__m256d*>(nullptr))); }
+HEED_INLINE void store_n(float* p, __m256 v, int n) { _mm256_maskstore_ps(p, lanes_below(n, static_cast<__m256*>(nullptr)), v); }
+HEED_INLINE void store_n(double* p, __m256d v, int n) { _mm256_maskstore_pd(p, lanes_below(n, static_cast<__m256d*>(nullptr)), v); }
+
+/// Lane i of yes where bit i is set, else of no.
+HEED_INLINE __m256 select_bits(std::uint32_t bits, __m256 yes, __m256 no)
+{
+    const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i set = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane), lane);
+    return _mm256_blendv_ps(no, yes, _mm256_castsi256_ps(set));
+}
+HEED_INLINE __m256d select_bits(std::uint32_t bits, __m256d yes, __m256d no)
+{
+    const __m256i lane = _mm256_setr_epi64x(1, 2, 4, 8);
+    const __m256i set = _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x(static_cast<int>(bits)), lane), lane);
+    return _mm256_blendv_pd(no, yes, _mm256_castsi256_pd(set));
+}
+
+/// out[c * out_step + j] = in[j * in_step + c] for 8 keys j and 4 channels c.
+HEED_INLINE void transpose_strip(const float* in, std::int64_t in_step, float* out, std::int64_t out_step)
+{
+    __m256 r[4];
+    HEED_UNROLL
+    for (int k = 0; k < 4; ++k)
+        r[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(in + k * in_step)),
+                                    _mm_loadu_ps(in + (k + 4) * in_step), 1);
+    const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1]));
+    const __m256d b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
+    const __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3]));
+    const __m256d d = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
+    _mm256_storeu_ps(out, _mm256_castpd_ps(_mm256_unpacklo_pd(a, c)));
+    _mm256_storeu_ps(out + out_step, _mm256_castpd_ps(_mm256_unpackhi_pd(a, c)));
+    _mm256_storeu_ps(out + 2 * out_step, _mm256_castpd_ps(_mm256_unpacklo_pd(b, d)));
+    _mm256_storeu_ps(out + 3 * out_step, _mm256_castpd_ps(_mm256_unpackhi_pd(b, d)));
+}
+
+/// The same for 4 keys and 2 channels.
+HEED_INLINE void transpose_strip(const double* in, std::int64_t in_step, double* out, std::int64_t out_step)
+{
+    const __m256d a = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(in)), _mm_loadu_pd(in + 2 * in_step), 1);
+    const __m256d b =
+        _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(in + in_step)), _mm_loadu_pd(in + 3 * in_step), 1);
+    _mm256_storeu_pd(out, _mm256_unpacklo_pd(a, b));
+    _mm256_storeu_pd(out + out_step, _mm256_unpackhi_pd(a, b));
+}
+
+}  // namespace arch
+HEED_END

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+// AVX-512: the operations that xsimd lacks or spells without a fused multiply-add.
+#pragma once
+
+#include "../../config.hpp"
+
+#include <cstdint>
+
+#include <immintrin.h>
+
+HEED_BEGIN
+namespace arch {
+
+HEED_INLINE __m512 fma(__m512 a, __m512 b, __m512 c) { return _mm512_fmadd_ps(a, b, c); }
+HEED_INLINE __m512d fma(__m512d a, __m512d b, __m512d c) { return _mm512_fmadd_pd(a, b, c); }
+
+// The instruction returns its second operand when either is NaN: the first argument of ours.
+HEED_INLINE __m512 max(__m512 a, __m512 b) { return _mm512_max_ps(b, a); }
+HEED_INLINE __m512d max(__m512d a, __m512d b) { return _mm512_max_pd(b, a); }
+HEED_INLINE __m512 min(__m512 a, __m512 b) { return _mm512_min_ps(b, a); }
+HEED_INLINE __m512d min(__m512d a, __m512d b) { return _mm512_min_pd(b, a); }
+
+HEED_INLINE __m512 round(__m512 a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+HEED_INLINE __m512d round(__m512d a) { return _mm512_roundscale_pd(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+/// 2^n for a whole n; exact down to the smallest subnormal, 0 below, NaN for NaN.
+HEED_INLINE __m512 power_of_two(__m512 n) { return _mm512_scalef_ps(_mm512_set1_ps(1), n); }
+HEED_INLINE __m512d power_of_two(__m512d n) { return _mm512_scalef_pd(_mm512_set1_pd(1), n); }
+
+HEED_INLINE __m512 load_n(const float* p, int n)
+{
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+}
+HEED_INLINE __m512d load_n(const double* p, int n)
+{
+    return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), p);
+}
+HEED_INLINE void store_n(float* p, __m512 v, int n)
+{
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
+}
+HEED_INLINE void store_n(double* p, __m512d v, int n)
+{
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), v);
+}
+
+/// Lane i of yes where bit i is set, else of no.
+HEED_INLINE __m512 select_bits(std::uint32_t bits, __m512 yes, __m512 no)
+{
+    return _mm512_mask_blend_ps(static_cast<__mmask16>(bits), no, yes);
+}
+HEED_INLINE __m512d select_bits(std::uint32_t bits, __m512d yes, __m512d no)
+{
+    return _mm512_mask_blend_pd(static_cast<__mmask8>(bits), no, yes);
+}
+
+/// out[c * out_step + j] = in[j * in_step + c] for 16 keys j and 4 channels c. Four rows share a register, one in
+/// each 128-bit lane, so that the loads do half of the transposition.
+HEED_INLINE void transpose_strip(const float* in, std::int64_t in_step, float* out, std::int64_t out_step)
+{
+    __m512 r[4];
+    HEED_UNROLL
+    for (int k = 0; k < 4; ++k) {
+        const float* p = in + k * in_step;
+        r[k] = _mm512_broadcast_f32x4(_mm_loadu_ps(p));
+        r[k] = _mm512_mask_broadcast_f32x4(r[k], 0x00f0, _mm_loadu_ps(p + 4 * in_step));
+        r[k] = _mm512_mask_broadcast_f32x4(r[k], 0x0f00, _mm_loadu_ps(p + 8 * in_step));
+        r[k] = _mm512_mask_broadcast_f32x4(r[k], 0xf000, _mm_loadu_ps(p + 12 * in_step));
+    }
+    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1]));
+    const __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
+    const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3]));
+    const __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
+    _mm512_storeu_ps(out, _mm512_castpd_ps(_mm512_unpacklo_pd(a, c)));
+    _mm512_storeu_ps(out + out_step, _mm512_castpd_ps(_mm512_unpackhi_pd(a, c)));
+    _mm512_storeu_ps(out + 2 * out_step, _mm512_castpd_ps(_mm512_unpacklo_pd(b, d)));
+    _mm512_storeu_ps(out + 3 * out_step, _mm512_castpd_ps(_mm512_unpackhi_pd(b, d)));
+}
+
+/// The same for 8 keys and 2 channels.
+HEED_INLINE void transpose_strip(const double* in, std::int64_t in_step, double* out, std::int64_t out_step)
+{
+    __m512d r[2];
+    HEED_UNROLL
+    for (int k = 0; k < 2; ++k) {
+        const double* p = in + k * in_step;
+        r[k] = _mm512_broadcast_f64x2(_mm_loadu_pd(p));
+        r[k] = _mm512_mask_broadcast_f64x2(r[k], 0x0c, _mm_loadu_pd(p + 2 * in_step));
+        r[k] = _mm512_mask_broadcast_f64x2(r[k], 0x30, _mm_loadu_pd(p + 4 * in_step));
+        r[k] = _mm512_mask_broadcast_f64x2(r[k], 0xc0, _mm_loadu_pd(p + 6 * in_step));
+    }
+    _mm512_storeu_pd(out, _mm512_unpacklo_pd(r[0], r[1]));
+    _mm512_storeu_pd(out + out_step, _mm512_unpackhi_pd(r[0], r[1]));
+}
+
+}  // namespace arch
+HEED_END

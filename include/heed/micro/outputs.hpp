@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+// O += P V for a register block of query rows and channels: one lane a channel, fma over keys in ascending order.
+// A weight of exactly 0 contributes exactly nothing, so leaving its key out changes no bit.
+#pragma once
+
+#include "pack.hpp"
+
+HEED_BEGIN
+namespace micro {
+
+template <int Rows, int Vecs, class T>
+HEED_NOINLINE inline void outputs_block(const T* p, const T* v, std::int64_t v_step, int keys, T* o, std::int64_t o_step)
+{
+    constexpr int lanes = vec<T>::lanes;
+    vec<T> acc[Rows][Vecs];
+    HEED_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+        HEED_UNROLL
+        for (int i = 0; i < Vecs; ++i) acc[r][i] = load(o + r * o_step + i * lanes);
+    }
+    for (int j = 0; j < keys; ++j) {
+        vec<T> b[Vecs];
+        HEED_UNROLL
+        for (int i = 0; i < Vecs; ++i) b[i] = load(v + i * lanes);
+        HEED_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+            const vec<T> a(p[r * score_step + j]);
+            HEED_UNROLL
+            for (int i = 0; i < Vecs; ++i) acc[r][i] = fma(a, b[i], acc[r][i]);
+        }
+        v += v_step;
+    }
+    HEED_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+        HEED_UNROLL
+        for (int i = 0; i < Vecs; ++i) store(o + r * o_step + i * lanes, acc[r][i]);
+    }
+}
+
+template <int Vecs, class T>
+HEED_INLINE void outputs_rows(int rows, const T* p, const T* v, std::int64_t v_step, int keys, T* o, std::int64_t o_step)
+{
+    switch (rows) {
+    case 1: return outputs_block<1, Vecs>(p, v, v_step, keys, o, o_step);
+    case 2: return outputs_block<2, Vecs>(p, v, v_step, keys, o, o_step);
+    case 3: return outputs_block<3, Vecs>(p, v, v_step, keys, o, o_step);
+    case 4: return outputs_block<4, Vecs>(p, v, v_step, keys, o, o_step);
+    case 5: return outputs_block<5, Vecs>(p, v, v_step, keys, o, o_step);
+    default: return outputs_block<6, Vecs>(p, v, v_step, keys, o, o_step);
+    }
+}
+
+/// o[r][c] += sum_j p[r][j] v[j][c] for `rows` <= block_rows rows and `vecs` <= block_vecs registers of channels.
+template <class T>
+HEED_INLINE void outputs(int rows, int vecs, const T* p, const T* v, std::int64_t v_step, int keys, T* o,
+                         std::int64_t o_step)
+{
+    if constexpr (block_vecs == 4) {
+        if (vecs == 4) return outputs_rows<4>(rows, p, v, v_step, keys, o, o_step);
+        if (vecs == 3) return outputs_rows<3>(rows, p, v, v_step, keys, o, o_step);
+    }
+    if (vecs == 2) return outputs_rows<2>(rows, p, v, v_step, keys, o, o_step);
+    return outputs_rows<1>(rows, p, v, v_step, keys, o, o_step);
+}
+
+/// The same for one row, leaving out the keys of weight 0, whatever their V holds.
+template <class T>
+HEED_NOINLINE inline void outputs_selected(const T* p, const T* v, std::int64_t v_step, int keys, std::int64_t dim, T* o)
+{
+    constexpr int lanes = vec<T>::lanes;
+    for (int j = 0; j < keys; ++j, v += v_step) {
+        if (p[j] == T(0)) continue;
+        std::int64_t c = 0;
+        for (; c + lanes <= dim; c += lanes) store(o + c, fma(vec<T>(p[j]), load(v + c), load(o + c)));
+        if (c < dim) {
+            const int n = static_cast<int>(dim - c);
+            store_n(o + c, fma(vec<T>(p[j]), load_n(v + c, n), load_n(o + c, n)), n);
+        }
+    }
+}
+
+}  // namespace micro
+HEED_END

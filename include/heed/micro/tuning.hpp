@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// Sizes. key_tile is part of the arithmetic (it fixes where partial results are folded) and must not differ between
+// machines; the rest only changes speed.
+#pragma once
+
+#include "../simd.hpp"
+
+HEED_BEGIN
+namespace micro {
+
+/// Keys a partial result covers.
+inline constexpr int key_tile = 512;
+
+/// Lanes of the mass sum, whatever the register width: key j adds to lane j mod 16.
+inline constexpr int mass_lanes = 16;
+
+/// Keys that are transposed and scored at a time; a packed strip of D channels stays in the L1/L2 cache.
+inline constexpr int key_strip = 64;
+
+/// Step of a row of scores: a power of two would map all rows of a register block to the same cache sets.
+inline constexpr int score_step = key_tile + 16;
+
+/// Register block of the two products: rows x vectors. 6 x 4 fills the 32 registers of AVX-512 with 24
+/// accumulators, 6 x 2 the 16 of AVX2.
+inline constexpr int block_rows = 6;
+#if defined(HEED_WITH_AVX512) || defined(__aarch64__)
+inline constexpr int block_vecs = 4;
+#else
+inline constexpr int block_vecs = 2;
+#endif
+
+/// Query rows of a block: enough to spread the cost of packing K, few enough for the scores to stay in the L2 cache.
+inline constexpr std::int64_t query_block = 96;
+
+/// With no more rows than this, K and V are streamed from memory and V is read in short runs, so that it is still in
+/// the L1 cache for the second half of its channels.
+inline constexpr std::int64_t streaming_rows = 16;
+inline constexpr int streaming_run = 32;
+
+}  // namespace micro
+HEED_END

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// ReLU attention divided by the number of attended keys (Wortsman et al. 2023, arXiv 2309.08586):
+//
+//     p_ij = max(s_ij, 0)^n / (number of attended keys)
+#pragma once
+
+#include "../normalizer.hpp"
+
+HEED_BEGIN
+
+template <int Power = 1>
+struct relu {
+    static_assert(Power >= 1 && Power <= 8, "heed: relu<n> takes n from 1 to 8");
+    static constexpr auto shift = heed::shift::none;
+
+    template <class Score>
+    auto terms(Score s) const
+    {
+        return ratio{power<Power>(max(s.value(), 0)), s.one()};
+    }
+    template <class Score>
+    auto slopes(Score s) const
+    {
+        const auto v = s.value();
+        using V = std::decay_t<decltype(v)>;
+        return ratio{select(v > 0, V(Power) * power<Power - 1>(max(v, 0)), 0), V(0)};
+    }
+
+private:
+    template <int N, class V>
+    static V power(V x)
+    {
+        if constexpr (N == 0) return V(1);
+        else if constexpr (N == 1) return x;
+        else return power<N - 1>(x) * x;
+    }
+};
+
+HEED_END

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// Softmax and its kin with an extra mass in the denominator:
+//
+//     p_ij = e^s_ij / (c_i + sum_j e^s_ij)
+//
+// softmax: c = 0. softmax1: c = n ("off by one", Miller 2023). softmax_sink: c = e^z_h, a learned logit for each
+// query head, as in gpt-oss. A sink belongs to the row, not to a key: however the keys are split, it counts once.
+#pragma once
+
+#include "../normalizer.hpp"
+
+HEED_BEGIN
+
+/// p = e^s / sum e^s.
+struct softmax {
+    static constexpr auto shift = heed::shift::by_max;
+
+    template <class Score>
+    auto terms(Score s) const
+    {
+        const auto e = s.exp();
+        return ratio{e, e};
+    }
+    template <class Score>
+    auto slopes(Score s) const
+    {
+        return terms(s);
+    }
+};
+
+/// p = e^s / (n + sum e^s), n >= 0.
+struct softmax1 : softmax {
+    double n = 1;
+
+    explicit softmax1(double extra = 1) : n(extra) {}
+
+    double log_offset(std::int64_t) const { return std::log(n); }
+    status check(const problem&) const
+    {
+        if (n >= 0 && std::isfinite(n)) return {};
+        return status::error(errc::invalid_argument, "softmax1: n is %g, must be finite and not negative", n);
+    }
+};
+
+/// p = e^s / (e^z_h + sum e^s) with one logit z a query head, in the units of scaled scores; -inf means no sink.
+struct softmax_sink : softmax {
+    const float* logits = nullptr;
+    std::int64_t count = 0;
+
+    softmax_sink(const float* z, std::int64_t heads) : logits(z), count(heads) {}
+
+    double log_offset(std::int64_t head) const { return static_cast<double>(logits[head]); }
+    status check(const problem& p) const
+    {
+        if (count != p.query_heads || (count > 0 && !logits))
+            return status::error(errc::invalid_argument, "softmax_sink: %lld logits for %lld query heads",
+                                 static_cast<long long>(count), static_cast<long long>(p.query_heads));
+        for (std::int64_t h = 0; h < count; ++h)
+            if (!(logits[h] < std::numeric_limits<float>::infinity()))
+                return status::error(errc::invalid_argument, "softmax_sink: logit %lld is %g",
+                                     static_cast<long long>(h), static_cast<double>(logits[h]));
+        return {};
+    }
+};
+
+HEED_END

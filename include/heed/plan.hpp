@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+// The plan: a definition and a shape, checked once, then run as often as wanted on tensors of that shape.
+//
+//     heed::plan plan(def, q, k, v, {.executor = pool});
+//     if (!plan.status()) ...                          // the argument, the sizes, the rule
+//     scratch.resize(plan.workspace_bytes());
+//     plan.run(q, k, v, out, {.executor = pool, .workspace = {scratch.data(), scratch.size()}});
+//
+// run() is noexcept and allocates nothing. A host with its own loop runs tasks(0) tasks of stage 0, waits, and goes
+// on with the next stage, calling run_task() itself.
+#pragma once
+
+#include "kernel/walk.hpp"
+#include "kv/dense.hpp"
+#include "validate.hpp"
+
+HEED_BEGIN
+
+/// What a plan will do, in words.
+struct description {
+    char text[400] = "";
+};
+
+template <class Def, class T>
+class plan {
+    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>,
+                  "heed: tensors are float or double (see element types for what is to come)");
+
+public:
+    using status_type = heed::status;
+
+    /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes are looked at.
+    template <class Q, class K, class V>
+    plan(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const options<T>& how = {})
+        : plan(def, q, dense_kv{k, v}, how)
+    {
+    }
+    template <class Q, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
+    plan(const Def& def, const view<Q>& q, const Kv& kv, const options<T>& how = {}) : def_(def), q_(q.size)
+    {
+        status_ = check(q, kv);
+        if (!status_) return;
+        kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
+        value_dim_ = kv.value_dim();
+        layout_ = kernel::make_layout<T>(q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens, kv_.dim, value_dim_,
+                                         how.executor.concurrency());
+    }
+
+    const status_type& status() const { return status_; }
+
+    /// Scratch that run() needs: a constant a worker, and where keys are split a partial result a key tile.
+    std::size_t workspace_bytes() const { return status_ ? layout_.total_bytes : 0; }
+
+    int stages() const { return status_ ? layout_.stages() : 0; }
+    std::int64_t tasks(int stage) const { return status_ ? layout_.tasks(stage) : 0; }
+
+    /// The kernel, instruction set, tile shapes, tasks and workspace, in one line.
+    description describe() const
+    {
+        description d;
+        if (!status_) {
+            std::snprintf(d.text, sizeof(d.text), "no plan: %s", status_.message());
+            return d;
+        }
+        std::snprintf(d.text, sizeof(d.text),
+                      "%s, %s, %s: blocks of %lld rows x key tiles of %d, registers %d x %d vectors of %d, "
+                      "%lld tasks%s for %d worker%s, workspace %zu bytes",
+                      layout_.block_rows <= micro::streaming_rows ? "decode" : "prefill", sizeof(T) == 4 ? "f32" : "f64",
+                      isa_name(), static_cast<long long>(layout_.block_rows), micro::key_tile, micro::block_rows,
+                      micro::block_vecs, vec<T>::lanes, static_cast<long long>(layout_.tasks(0)),
+                      layout_.split() ? " (keys split, then folded)" : "", layout_.workers, layout_.workers == 1 ? "" : "s",
+                      layout_.total_bytes);
+        return d;
+    }
+
+    /// out = attention of q, k, v. Fails, with nothing written, where the tensors are not those that were planned for.
+    template <class Q, class K, class V>
+    status_type run(const view<Q>& q, const view<K>& k, const view<V>& v, const view<T>& out, const options<T>& how) const noexcept
+    {
+        return run(q, dense_kv{k, v}, out, how);
+    }
+    template <class Q, class Kv>
+    status_type run(const view<Q>& q, const Kv& kv, const view<T>& out, const options<T>& how) const noexcept
+    {
+        const status_type s = check_run(q, kv, out, how);
+        if (!s) return s;
+        kernel::run_all(make_walk(q, kv, {out, how.stats}, how.workspace.data, 0), layout_, how.executor);
+        return {};
+    }
+
+    /// One task of one stage, for hosts with their own loop: 0 <= task < tasks(stage), and worker is below the
+    /// concurrency planned for and used by one task at a time. The arguments are those check_run() accepts.
+    template <class Q, class Kv>
+    void run_task(int stage, std::int64_t task, int worker, const view<Q>& q, const Kv& kv, const view<T>& out,
+                  const options<T>& how) const noexcept
+    {
+        make_walk(q, kv, {out, how.stats}, how.workspace.data, 0).run_task(stage, task, worker);
+    }
+    template <class Q, class K, class V>
+    void run_task(int stage, std::int64_t task, int worker, const view<Q>& q, const view<K>& k, const view<V>& v,
+                  const view<T>& out, const options<T>& how) const noexcept
+    {
+        run_task(stage, task, worker, q, dense_kv{k, v}, out, how);
+    }
+
+    /// What run() checks before it writes anything.
+    template <class Q, class Kv>
+    status_type check_run(const view<Q>& q, const Kv& kv, const view<T>& out, const options<T>& how) const noexcept
+    {
+        status_type s = check_inputs(q, kv, how, kv_.tokens);
+        if (s) s = detail::check_extents("run", "out", out.size, {q_.batch, q_.heads, q_.tokens, value_dim_});
+        if (s) s = detail::check_sizes("run", "out", out);
+        if (s) s = detail::check_memory("run", "out", out);
+        if (s) s = detail::check_output("run", out);
+        if (s && detail::may_overlap(out, q) && !detail::same_place(out, q))
+            s = status_type::error(errc::invalid_argument, "run: out overlaps q without being the same view");
+        if constexpr (std::is_same_v<Kv, dense_kv<T>>)
+            if (s && (detail::may_overlap(out, kv.k) || detail::may_overlap(out, kv.v)))
+                s = status_type::error(errc::invalid_argument, "run: out overlaps k or v");
+        return s;
+    }
+
+private:
+    template <class D, class U>
+    friend class partial_plan;
+
+    template <class Q, class Kv>
+    status_type check(const view<Q>& q, const Kv& kv) const
+    {
+        static_assert(std::is_same_v<std::remove_const_t<Q>, T> && std::is_same_v<typename Kv::element, T>,
+                      "heed: q, k, v and out have one element type");
+        status_type s = detail::check_sizes("plan", "q", q);
+        if constexpr (std::is_same_v<Kv, dense_kv<T>>) {
+            if (s) s = detail::check_sizes("plan", "k", kv.k);
+            if (s) s = detail::check_sizes("plan", "v", kv.v);
+        }
+        if (s) s = kv.check();
+        if (s) s = detail::check_shapes("plan", q.size, kv.batch(), kv.heads(), kv.key_dim());
+        return s;
+    }
+
+    template <class Q, class Kv>
+    status_type check_inputs(const view<Q>& q, const Kv& kv, const options<T>& how, std::int64_t total_keys) const
+    {
+        if (!status_) return status_;
+        status_type s = check(q, kv);
+        if (s) s = detail::check_extents("run", "q", q.size, q_);
+        if (s) s = detail::check_extents("run", "k", {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()}, kv_);
+        if (s && kv.value_dim() != value_dim_)
+            s = status_type::error(errc::invalid_argument, "run: v.dim %lld, planned for %lld",
+                                   static_cast<long long>(kv.value_dim()), static_cast<long long>(value_dim_));
+        if (s) s = detail::check_memory("run", "q", q);
+        if constexpr (std::is_same_v<Kv, dense_kv<T>>) {
+            if (s) s = detail::check_memory("run", "k", kv.k);
+            if (s) s = detail::check_memory("run", "v", kv.v);
+        }
+        if (s) s = def_.check({q_.batch, q_.heads, kv_.heads, q_.tokens, total_keys});
+        if (s && how.executor.concurrency() > layout_.workers)
+            s = status_type::error(errc::invalid_argument, "run: the executor has %d workers, planned for %d",
+                                   how.executor.concurrency(), layout_.workers);
+        if (s && (how.workspace.bytes < layout_.total_bytes || !how.workspace.data))
+            s = status_type::error(errc::workspace_too_small, "run: workspace of %zu bytes%s, needs %zu", how.workspace.bytes,
+                                   how.workspace.data ? "" : " at null", layout_.total_bytes);
+        return s;
+    }
+
+    template <class Q, class Kv>
+    auto make_walk(const view<Q>& q, const Kv& kv, const kernel::target<T>& to, void* memory, std::int64_t first_key,
+                   std::int64_t total_keys = -1) const
+    {
+        using job = kernel::job<Def, Kv>;
+        return kernel::walk<job>({def_, kv, q, static_cast<T>(def_.scale_for(kv_.dim)), layout_.group, first_key,
+                                  total_keys < 0 ? kv_.tokens : total_keys},
+                                 layout_, to, memory);
+    }
+
+    Def def_;
+    extents q_, kv_;
+    std::int64_t value_dim_ = 0;
+    kernel::layout layout_;
+    status_type status_;
+};
+
+template <class Def, class Q, class K, class V>
+plan(const Def&, const view<Q>&, const view<K>&, const view<V>&) -> plan<Def, std::remove_const_t<Q>>;
+template <class Def, class Q, class K, class V>
+plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const options<std::remove_const_t<Q>>&)
+    -> plan<Def, std::remove_const_t<Q>>;
+template <class Def, class Q, class Kv>
+plan(const Def&, const view<Q>&, const Kv&) -> plan<Def, std::remove_const_t<Q>>;
+template <class Def, class Q, class Kv>
+plan(const Def&, const view<Q>&, const Kv&, const options<std::remove_const_t<Q>>&) -> plan<Def, std::remove_const_t<Q>>;
+
+HEED_END

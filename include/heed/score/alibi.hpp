@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// Attention with linear biases (Press et al. 2022, arXiv 2108.12409): s -> s + slope_h * (key - query), in absolute
+// positions: 0 on the aligned diagonal, negative in the past for a positive slope.
+#pragma once
+
+#include "../score.hpp"
+
+HEED_BEGIN
+
+struct alibi {
+    const float* slopes = nullptr;  // one a query head
+    std::int64_t count = 0;
+
+    alibi(const float* per_head, std::int64_t heads) : slopes(per_head), count(heads) {}
+
+    template <class V>
+    V map(V s, const score_place<V>& at) const
+    {
+        using T = typename lanes_of<V>::element;
+        return fma(V(static_cast<T>(slopes[at.head])), at.keys() - V(static_cast<T>(at.position)), s);
+    }
+    status check(const problem& p) const
+    {
+        if (count == p.query_heads && (count == 0 || slopes)) return {};
+        return status::error(errc::invalid_argument, "alibi: %lld slopes for %lld query heads",
+                             static_cast<long long>(count), static_cast<long long>(p.query_heads));
+    }
+};
+
+HEED_END

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// Soft capping, as in Gemma 2: s -> cap * tanh(s / cap), before any bias and before the mask.
+#pragma once
+
+#include "../score.hpp"
+
+HEED_BEGIN
+
+struct softcap {
+    double cap;
+
+    template <class V>
+    V map(V s, const score_place<V>&) const
+    {
+        using T = typename lanes_of<V>::element;
+        const V c(static_cast<T>(cap));
+        return c * tanh(s / c);
+    }
+    status check(const problem&) const
+    {
+        if (cap > 0 && std::isfinite(cap)) return {};
+        return status::error(errc::invalid_argument, "softcap: cap is %g, must be finite and positive", cap);
+    }
+};
+
+HEED_END

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: MIT
+// The one file that knows xsimd. vec<T> is a native register of T, lane_mask<T> a comparison of two of them; the
+// functions below are all that kernels and policies use.
+#pragma once
+
+#include "config.hpp"
+#include "math.hpp"
+
+// gcc 12 takes the undefined pass-through operand of its own AVX-512 intrinsics for an uninitialised variable
+// (PR 105593), and what is inlined from a system header still warns.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include <xsimd/xsimd.hpp>
+
+#if defined(HEED_WITH_AVX512)
+#include "micro/arch/avx512.hpp"
+#elif defined(HEED_WITH_AVX2)
+#include "micro/arch/avx2.hpp"
+#endif
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
+HEED_BEGIN
+
+#if XSIMD_VERSION_MAJOR >= 8
+using native_arch = xsimd::default_arch;
+#else
+#error "heed: xsimd 8.1 or newer is needed (Debian: libxsimd-dev)"
+#endif
+
+/// The outcome of comparing two vec<T>, lane by lane.
+template <class T, class Arch = native_arch>
+struct lane_mask {
+    xsimd::batch_bool<T, Arch> native;
+};
+
+/// A register of T.
+template <class T, class Arch = native_arch>
+struct vec {
+    using batch = xsimd::batch<T, Arch>;
+    static constexpr int lanes = static_cast<int>(batch::size);
+
+    batch native;
+
+    HEED_INLINE vec() : native(T(0)) {}
+    HEED_INLINE vec(T value) : native(value) {}
+    HEED_INLINE explicit vec(const batch& b) : native(b) {}
+
+    HEED_INLINE friend vec operator+(vec a, vec b) { return vec(a.native + b.native); }
+    HEED_INLINE friend vec operator-(vec a, vec b) { return vec(a.native - b.native); }
+    HEED_INLINE friend vec operator*(vec a, vec b) { return vec(a.native * b.native); }
+    HEED_INLINE friend vec operator/(vec a, vec b) { return vec(a.native / b.native); }
+    HEED_INLINE friend vec operator-(vec a) { return vec(-a.native); }
+
+    HEED_INLINE friend lane_mask<T, Arch> operator<(vec a, vec b) { return {a.native < b.native}; }
+    HEED_INLINE friend lane_mask<T, Arch> operator>(vec a, vec b) { return {a.native > b.native}; }
+    HEED_INLINE friend lane_mask<T, Arch> operator<=(vec a, vec b) { return {a.native <= b.native}; }
+    HEED_INLINE friend lane_mask<T, Arch> operator>=(vec a, vec b) { return {a.native >= b.native}; }
+    HEED_INLINE friend lane_mask<T, Arch> operator==(vec a, vec b) { return {a.native == b.native}; }
+    HEED_INLINE friend lane_mask<T, Arch> operator!=(vec a, vec b) { return {a.native != b.native}; }
+};
+
+template <class T, class A>
+HEED_INLINE lane_mask<T, A> operator&(lane_mask<T, A> a, lane_mask<T, A> b)
+{
+    return {a.native && b.native};
+}
+template <class T, class A>
+HEED_INLINE lane_mask<T, A> operator|(lane_mask<T, A> a, lane_mask<T, A> b)
+{
+    return {a.native || b.native};
+}
+template <class T, class A>
+HEED_INLINE bool any(lane_mask<T, A> m)
+{
+    return xsimd::any(m.native);
+}
+
+/// Registers from and to memory; no alignment but the element's.
+template <class T>
+HEED_INLINE vec<T> load(const T* p)
+{
+    return vec<T>(vec<T>::batch::load_unaligned(p));
+}
+template <class T, class A>
+HEED_INLINE void store(T* p, vec<T, A> v)
+{
+    v.native.store_unaligned(p);
+}
+
+/// yes where the mask is set, no elsewhere.
+template <class T, class A>
+HEED_INLINE vec<T, A> select(lane_mask<T, A> m, vec<T, A> yes, identity_t<vec<T, A>> no)
+{
+    return vec<T, A>(xsimd::select(m.native, yes.native, no.native));
+}
+
+template <class T, class A>
+HEED_INLINE vec<T, A> abs(vec<T, A> a)
+{
+    return vec<T, A>(xsimd::abs(a.native));
+}
+template <class T, class A>
+HEED_INLINE vec<T, A> copysign(vec<T, A> magnitude, identity_t<vec<T, A>> sign)
+{
+    return vec<T, A>((sign.native & xsimd::batch<T, A>(T(-0.0))) | xsimd::abs(magnitude.native));
+}
+
+#if defined(HEED_WITH_AVX512) || defined(HEED_WITH_AVX2)
+
+template <class T, class A>
+HEED_INLINE vec<T, A> native_vec(typename vec<T, A>::batch::register_type r)
+{
+    return vec<T, A>(typename vec<T, A>::batch(r));
+}
+template <class T, class A>
+HEED_INLINE typename vec<T, A>::batch::register_type raw(vec<T, A> v)
+{
+    return v.native;
+}
+
+/// a * b + c, rounded once. xsimd before 11 multiplies and adds on AVX-512.
+template <class T, class A>
+HEED_INLINE vec<T, A> fma(vec<T, A> a, identity_t<vec<T, A>> b, identity_t<vec<T, A>> c)
+{
+    return native_vec<T, A>(arch::fma(raw(a), raw(b), raw(c)));
+}
+/// The larger; a NaN in the first argument is kept. xsimd changed its rule in 14.0.
+template <class T, class A>
+HEED_INLINE vec<T, A> max(vec<T, A> a, identity_t<vec<T, A>> b)
+{
+    return native_vec<T, A>(arch::max(raw(a), raw(b)));
+}
+template <class T, class A>
+HEED_INLINE vec<T, A> min(vec<T, A> a, identity_t<vec<T, A>> b)
+{
+    return native_vec<T, A>(arch::min(raw(a), raw(b)));
+}
+/// The nearest whole number, ties to even.
+template <class T, class A>
+HEED_INLINE vec<T, A> round(vec<T, A> a)
+{
+    return native_vec<T, A>(arch::round(raw(a)));
+}
+/// 2^n for a whole n <= the largest exponent; exact down to the smallest subnormal, 0 below, NaN for NaN.
+template <class T, class A>
+HEED_INLINE vec<T, A> power_of_two(vec<T, A> n)
+{
+    return native_vec<T, A>(arch::power_of_two(raw(n)));
+}
+/// The first n elements, 0 behind them; nothing behind them is read.
+template <class T>
+HEED_INLINE vec<T> load_n(const T* p, int n)
+{
+    return native_vec<T, native_arch>(arch::load_n(p, n));
+}
+template <class T, class A>
+HEED_INLINE void store_n(T* p, vec<T, A> v, int n)
+{
+    arch::store_n(p, raw(v), n);
+}
+/// Lane i of yes where bit i is set, else of no.
+template <class T, class A>
+HEED_INLINE vec<T, A> select_bits(std::uint32_t bits, vec<T, A> yes, vec<T, A> no)
+{
+    return native_vec<T, A>(arch::select_bits(bits, raw(yes), raw(no)));
+}
+/// out[c * out_step + j] = in[j * in_step + c] for vec<T>::lanes keys j and channels_per_strip channels c.
+template <class T>
+inline constexpr int channels_per_strip = 16 / static_cast<int>(sizeof(T));
+template <class T>
+HEED_INLINE void transpose_strip(const T* in, std::int64_t in_step, T* out, std::int64_t out_step)
+{
+    arch::transpose_strip(in, in_step, out, out_step);
+}
+
+#else  // any other machine: xsimd, and plain loops over lanes where it has no operation
+
+template <class T, class A, class F>
+HEED_INLINE vec<T, A> lane_by_lane(vec<T, A> a, F f)
+{
+    T buffer[vec<T, A>::lanes];
+    store(buffer, a);
+    for (int i = 0; i < vec<T, A>::lanes; ++i) buffer[i] = f(buffer[i], i);
+    return load(buffer);
+}
+
+template <class T, class A>
+HEED_INLINE vec<T, A> fma(vec<T, A> a, identity_t<vec<T, A>> b, identity_t<vec<T, A>> c)
+{
+    return vec<T, A>(xsimd::fma(a.native, b.native, c.native));
+}
+template <class T, class A>
+HEED_INLINE vec<T, A> max(vec<T, A> a, identity_t<vec<T, A>> b)
+{
+    return select(b > a, b, a);
+}
+template <class T, class A>
+HEED_INLINE vec<T, A> min(vec<T, A> a, identity_t<vec<T, A>> b)
+{
+    return select(b < a, b, a);
+}
+template <class T, class A>
+HEED_INLINE vec<T, A> round(vec<T, A> a)
+{
+    return vec<T, A>(xsimd::nearbyint(a.native));
+}
+template <class T, class A>
+HEED_INLINE vec<T, A> power_of_two(vec<T, A> n)
+{
+    constexpr T low = 2 * (std::numeric_limits<T>::min_exponent - 1), high = 2 * (std::numeric_limits<T>::max_exponent - 1);
+    return lane_by_lane(n, [](T x, int) {
+        return x != x ? x : std::ldexp(T(1), static_cast<int>(x < low ? low : x > high ? high : x));
+    });
+}
+template <class T>
+HEED_INLINE vec<T> load_n(const T* p, int n)
+{
+    T buffer[vec<T>::lanes] = {};
+    for (int i = 0; i < n; ++i) buffer[i] = p[i];
+    return load(buffer);
+}
+template <class T, class A>
+HEED_INLINE void store_n(T* p, vec<T, A> v, int n)
+{
+    T buffer[vec<T, A>::lanes];
+    store(buffer, v);
+    for (int i = 0; i < n; ++i) p[i] = buffer[i];
+}
+template <class T, class A>
+HEED_INLINE vec<T, A> select_bits(std::uint32_t bits, vec<T, A> yes, vec<T, A> no)
+{
+    T other[vec<T, A>::lanes];
+    store(other, no);
+    return lane_by_lane(yes, [&](T x, int i) { return (bits >> i) & 1 ? x : other[i]; });
+}
+template <class T>
+inline constexpr int channels_per_strip = 1;
+template <class T>
+HEED_INLINE void transpose_strip(const T* in, std::int64_t in_step, T* out, std::int64_t)
+{
+    for (int j = 0; j < vec<T>::lanes; ++j) out[j] = in[j * in_step];
+}
+
+#endif
+
+/// The largest lane; NaN lanes are passed over.
+template <class T, class A>
+HEED_INLINE T largest(vec<T, A> v)
+{
+    T lane[vec<T, A>::lanes];
+    store(lane, v);
+    T result = lane[0];
+    for (int i = 1; i < vec<T, A>::lanes; ++i) result = lane[i] > result || result != result ? lane[i] : result;
+    return result;
+}
+
+template <class T, class A>
+struct lanes_of<vec<T, A>> {
+    using element = T;
+    static constexpr int count = vec<T, A>::lanes;
+    HEED_INLINE static vec<T, A> iota(std::int64_t first)
+    {
+        T lane[count];
+        for (int i = 0; i < count; ++i) lane[i] = static_cast<T>(first + i);
+        return heed::load(lane);
+    }
+    HEED_INLINE static vec<T, A> load_lanes(const T* p, std::int64_t valid)
+    {
+        return valid >= count ? heed::load(p) : load_n(p, static_cast<int>(valid < 0 ? 0 : valid));
+    }
+    template <class E>
+    HEED_INLINE static vec<T, A> load(const E* p, std::int64_t valid)
+    {
+        static_assert(std::is_same_v<E, T>, "heed: a table of numbers for each key has the element type of the tensors");
+        return load_lanes(p, valid);
+    }
+};
+
+HEED_END

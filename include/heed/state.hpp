@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+// The partial result of attention as a public value, for shared prefixes, context parallelism and caches in pieces:
+//
+//     {M, l, o}:  l = sum_j 2^-M u(s_ij),   o = sum_j 2^-M w(s_ij) v_j      over the keys seen so far
+//
+// Merging brings both to the larger M, which is exact, and adds. The empty state is merge's identity. The extra mass
+// of a normalizer is not in a state: finish() adds it, once.
+#pragma once
+
+#include "attend.hpp"
+
+HEED_BEGIN
+
+/// {M, l, o} of [B, Hq, Sq] rows in the caller's memory, dense.
+template <class T>
+struct state {
+    T* shift = nullptr;  // [B, Hq, Sq]
+    T* mass = nullptr;   // [B, Hq, Sq]
+    T* out = nullptr;    // [B, Hq, Sq, Dv], not normalised
+    extents size;        // B, Hq, Sq, Dv
+
+    std::int64_t rows() const { return size.batch * size.heads * size.tokens; }
+};
+
+/// Makes every row the empty state of this definition's normalizer.
+template <class Def, class T>
+void clear(const Def&, const state<T>& s)
+{
+    for (std::int64_t i = 0; i < s.rows(); ++i) {
+        s.shift[i] = kernel::initial_shift<Def::normalizer_type::shift, T>;
+        s.mass[i] = T(0);
+    }
+    for (std::int64_t i = 0; i < s.rows() * s.size.dim; ++i) s.out[i] = T(0);
+}
+
+template <class Def, class T>
+class partial_plan;
+
+/// Which keys of the whole sequence a call to attend_partial holds.
+struct key_part {
+    std::int64_t first_key = 0;    ///< absolute position of the first
+    std::int64_t total_keys = -1;  ///< of the whole sequence; -1: this part is the last
+};
+
+/// Folds the keys of `kv` into `s`, which is cleared or continued. Parts that are cut at multiples of 512 keys and
+/// folded in order give the bits of one call over all of them.
+template <class Def, class Q, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
+status attend_partial(const Def& def, const view<Q>& q, const Kv& kv, const state<std::remove_const_t<Q>>& s,
+                      key_part part = {}, const options<std::remove_const_t<Q>>& how = {})
+{
+    return partial_plan<Def, std::remove_const_t<Q>>::run(def, q, kv, s, part, how);
+}
+template <class Def, class Q, class K, class V>
+status attend_partial(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v,
+                      const state<std::remove_const_t<Q>>& s, key_part part = {},
+                      const options<std::remove_const_t<Q>>& how = {})
+{
+    return attend_partial(def, q, dense_kv{k, v}, s, part, how);
+}
+
+namespace detail {
+template <class T>
+status check_state(const char* verb, const char* name, const state<T>& s)
+{
+    if (s.rows() == 0 || (s.shift && s.mass && s.out)) return {};
+    return status::error(errc::invalid_argument, "%s: %s has a null shift, mass or out", verb, name);
+}
+}  // namespace detail
+
+template <class Def, class T>
+class partial_plan {
+public:
+    template <class Q, class Kv>
+    static status run(const Def& def, const view<Q>& q, const Kv& kv, const state<T>& s, key_part part, const options<T>& how)
+    {
+        const plan<Def, T> p(def, q, kv, how);
+        if (!p.status()) return p.status();
+        constexpr std::int64_t limit = std::int64_t{1} << 60;
+        const std::int64_t end = part.first_key + kv.tokens(), total = part.total_keys < 0 ? end : part.total_keys;
+        if (part.first_key < 0 || part.first_key > limit || total < end || total > limit)
+            return status::error(errc::invalid_argument, "attend_partial: keys [%lld, %lld) of %lld",
+                                 static_cast<long long>(part.first_key), static_cast<long long>(end),
+                                 static_cast<long long>(total));
+        const detail::borrowed_workspace memory(how.workspace, p.workspace_bytes());
+        status ok = memory.check(p.workspace_bytes());
+        options<T> with = how;
+        with.workspace = memory.get();
+        if (ok) ok = p.check_inputs(q, kv, with, total);
+        if (ok)
+            ok = detail::check_extents("attend_partial", "state", s.size,
+                                       {q.size.batch, q.size.heads, q.size.tokens, kv.value_dim()});
+        if (ok) ok = detail::check_state("attend_partial", "state", s);
+        if (!ok) return ok;
+        kernel::run_all(p.make_walk(q, kv, {{}, {}, s.shift, s.mass, s.out}, with.workspace.data, part.first_key, total),
+                        p.layout_, how.executor);
+        return {};
+    }
+};
+
+/// into = merge(into, other), row by row. Commutative; associative up to the rounding of its additions.
+template <class T>
+status merge(const state<T>& into, const state<T>& other)
+{
+    status s = detail::check_extents("merge", "other", other.size, into.size);
+    if (s) s = detail::check_state("merge", "into", into);
+    if (s) s = detail::check_state("merge", "other", other);
+    if (!s) return s;
+    for (std::int64_t i = 0; i < into.rows(); ++i)
+        kernel::fold_row(into.shift[i], into.mass[i], into.out + i * into.size.dim, other.shift[i], other.mass[i],
+                         other.out + i * into.size.dim, into.size.dim);
+    return {};
+}
+
+/// out = the state divided by its denominator, extra mass included; optionally the natural-log LSE, [B, Hq, Sq].
+template <class Def, class T>
+status finish(const Def& def, const state<T>& s, const view<T>& out, T* lse = nullptr)
+{
+    status ok = detail::check_extents("finish", "out", out.size, s.size);
+    if (ok) ok = detail::check_sizes("finish", "out", out);
+    if (ok) ok = detail::check_memory("finish", "out", out);
+    if (ok) ok = detail::check_output("finish", out);
+    if (ok) ok = detail::check_state("finish", "state", s);
+    if (!ok) return ok;
+    std::int64_t i = 0;
+    for (std::int64_t b = 0; b < s.size.batch; ++b)
+        for (std::int64_t h = 0; h < s.size.heads; ++h)
+            for (std::int64_t row = 0; row < s.size.tokens; ++row, ++i) {
+                const T log = kernel::finish_row(def.normalizer(), h, s.shift[i], s.mass[i], s.out + i * s.size.dim,
+                                                 out.row(b, h, row), s.size.dim);
+                if (lse) lse[i] = log;
+            }
+    return {};
+}
+
+HEED_END

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+// A view: a pointer, four named extents and three strides. It owns nothing; channels are contiguous.
+#pragma once
+
+#include "config.hpp"
+
+#include <cstdint>
+#include <type_traits>
+
+HEED_BEGIN
+
+/// Sizes of a tensor of head rows: B, H, S, D.
+struct extents {
+    std::int64_t batch = 0;
+    std::int64_t heads = 0;
+    std::int64_t tokens = 0;
+    std::int64_t dim = 0;
+};
+
+/// Steps between neighbours, in elements. 0 repeats, negative walks backwards; channels are contiguous.
+struct strides {
+    std::int64_t batch = 0;
+    std::int64_t heads = 0;
+    std::int64_t tokens = 0;
+};
+
+/// A tensor [batch, heads, tokens, dim] in somebody else's memory, aligned to its element.
+template <class T>
+struct view {
+    T* data = nullptr;
+    extents size;
+    strides step;
+
+    constexpr view() = default;
+    constexpr view(T* pointer, extents sizes, strides steps) : data(pointer), size(sizes), step(steps) {}
+
+    /// view<T> converts to view<const T>.
+    template <class U, class = std::enable_if_t<std::is_same_v<const U, T>>>
+    constexpr view(const view<U>& other) : data(other.data), size(other.size), step(other.step)
+    {
+    }
+
+    /// First channel of one token of one head.
+    constexpr T* row(std::int64_t batch, std::int64_t head, std::int64_t token) const
+    {
+        return data + (batch * step.batch + head * step.heads + token * step.tokens);
+    }
+};
+
+/// Dense [batch, heads, tokens, dim], as PyTorch and ONNX lay it out.
+template <class T>
+constexpr view<T> bhsd(T* data, extents e)
+{
+    return {data, e, {e.heads * e.tokens * e.dim, e.tokens * e.dim, e.dim}};
+}
+
+/// Dense [batch, tokens, heads, dim], as FlashAttention and llama2.c lay it out.
+template <class T>
+constexpr view<T> bshd(T* data, extents e)
+{
+    return {data, e, {e.tokens * e.heads * e.dim, e.dim, e.heads * e.dim}};
+}
+
+/// Any strides, in elements.
+template <class T>
+constexpr view<T> strided(T* data, extents e, strides s)
+{
+    return {data, e, s};
+}
+
+HEED_END
