@@ -46,7 +46,7 @@ struct vec {
 
     batch native;
 
-    HEED_INLINE vec() : native(T(0)) {}
+    vec() = default;  // any value
     HEED_INLINE vec(T value) : native(value) {}
     HEED_INLINE explicit vec(const batch& b) : native(b) {}
 
@@ -61,7 +61,6 @@ struct vec {
     HEED_INLINE friend lane_mask<T, Arch> operator<=(vec a, vec b) { return {a.native <= b.native}; }
     HEED_INLINE friend lane_mask<T, Arch> operator>=(vec a, vec b) { return {a.native >= b.native}; }
     HEED_INLINE friend lane_mask<T, Arch> operator==(vec a, vec b) { return {a.native == b.native}; }
-    HEED_INLINE friend lane_mask<T, Arch> operator!=(vec a, vec b) { return {a.native != b.native}; }
 };
 
 template <class T, class A>
@@ -75,9 +74,9 @@ HEED_INLINE lane_mask<T, A> operator|(lane_mask<T, A> a, lane_mask<T, A> b)
     return {a.native || b.native};
 }
 template <class T, class A>
-HEED_INLINE bool any(lane_mask<T, A> m)
+HEED_INLINE bool all(lane_mask<T, A> m)
 {
-    return xsimd::any(m.native);
+    return xsimd::all(m.native);
 }
 
 /// Registers from and to memory; no alignment but the element's.
@@ -178,6 +177,19 @@ HEED_INLINE void transpose_strip(const T* in, std::int64_t in_step, T* out, std:
     arch::transpose_strip(in, in_step, out, out_step);
 }
 
+/// The largest lane, of a vector without NaN.
+template <class T, class A>
+HEED_INLINE T largest(vec<T, A> v)
+{
+    return arch::largest(raw(v));
+}
+/// The sum of all lanes: the upper half is added to the lower until one is left.
+template <class T, class A>
+HEED_INLINE T sum_by_halves(vec<T, A> v)
+{
+    return arch::sum_by_halves(raw(v));
+}
+
 #else  // any other machine: xsimd, and plain loops over lanes where it has no operation
 
 template <class T, class A, class F>
@@ -238,6 +250,25 @@ HEED_INLINE vec<T, A> select_bits(std::uint32_t bits, vec<T, A> yes, vec<T, A> n
     store(other, no);
     return lane_by_lane(yes, [&](T x, int i) { return (bits >> i) & 1 ? x : other[i]; });
 }
+template <class T, class A, class F>
+HEED_INLINE T by_halves(vec<T, A> v, F f)
+{
+    T lane[vec<T, A>::lanes];
+    store(lane, v);
+    for (int half = vec<T, A>::lanes / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; ++i) lane[i] = f(lane[i], lane[i + half]);
+    return lane[0];
+}
+template <class T, class A>
+HEED_INLINE T largest(vec<T, A> v)
+{
+    return by_halves(v, [](T a, T b) { return b > a ? b : a; });
+}
+template <class T, class A>
+HEED_INLINE T sum_by_halves(vec<T, A> v)
+{
+    return by_halves(v, [](T a, T b) { return a + b; });
+}
 template <class T>
 inline constexpr int channels_per_strip = 1;
 template <class T>
@@ -248,16 +279,6 @@ HEED_INLINE void transpose_strip(const T* in, std::int64_t in_step, T* out, std:
 
 #endif
 
-/// The largest lane; NaN lanes are passed over.
-template <class T, class A>
-HEED_INLINE T largest(vec<T, A> v)
-{
-    T lane[vec<T, A>::lanes];
-    store(lane, v);
-    T result = lane[0];
-    for (int i = 1; i < vec<T, A>::lanes; ++i) result = lane[i] > result || result != result ? lane[i] : result;
-    return result;
-}
 
 template <class T, class A>
 struct lanes_of<vec<T, A>> {

@@ -26,7 +26,7 @@ inline void fold_row(T& shift, T& mass, T* o, T other_shift, T other_mass, const
     const T mine = power_of_two_scalar(shift - common), theirs = power_of_two_scalar(other_shift - common);
     shift = common;
     mass = std::fma(other_mass, theirs, mass * mine);
-    const vec<T> a(mine), b(theirs), zero;  // + 0: a sum that underflowed to -0 is +0 however the keys were split
+    const vec<T> a(mine), b(theirs), zero(0);  // + 0: a sum that underflowed to -0 is +0 however the keys were split
     constexpr int lanes = vec<T>::lanes;
     std::int64_t c = 0;
     for (; c + lanes <= dim; c += lanes) store(o + c, fma(load(other_o + c), b, load(o + c) * a) + zero);
@@ -67,7 +67,7 @@ inline T finish_row(const Normalizer& normalizer, std::int64_t head, T shift, T 
     T rescale;
     const T den = denominator(normalizer, head, shift, mass, rescale);
     const bool empty = den == T(0);
-    const vec<T> d(empty ? T(1) : den), a(empty ? T(0) : rescale), zero;
+    const vec<T> d(empty ? T(1) : den), a(empty ? T(0) : rescale), zero(0);
     constexpr int lanes = vec<T>::lanes;
     std::int64_t c = 0;
     for (; c + lanes <= dim; c += lanes) store(out + c, empty ? zero : load(o + c) * a / d + zero);

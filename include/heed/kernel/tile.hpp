@@ -65,12 +65,12 @@ HEED_INLINE query_place place_of(const Job& job, const row_block& block, std::in
 template <class T>
 HEED_INLINE bool is_finite(const T* o, std::int64_t padded)
 {
-    vec<T> sum;
+    vec<T> sum(0);
     for (std::int64_t c = 0; c < padded; c += vec<T>::lanes) {
         const vec<T> x = load(o + c);
         sum = sum + (x - x);
     }
-    return !any(sum != vec<T>(0));
+    return all(sum == vec<T>(0));
 }
 
 /// Rows of a register block and the keys [lo, hi) of the tile that any of them attends.
@@ -178,7 +178,7 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
         }
     }
 
-    for (std::int64_t c = 0; c < block.count * o_step; c += vec<T>::lanes) store(result.o + c, vec<T>());
+    for (std::int64_t c = 0; c < block.count * o_step; c += vec<T>::lanes) store(result.o + c, vec<T>(0));
     add_outputs(job, block, groups, n_groups, token, count, mem, result.o, o_step);
 
     // A NaN or Inf in V may have met a weight of 0: find out from the outputs, and leave such keys out where it did.
@@ -186,7 +186,7 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
         for (int r = groups[g].first; r < groups[g].first + groups[g].rows; ++r) {
             T* o = result.o + r * o_step;
             if (is_finite(o, o_step)) continue;
-            for (std::int64_t c = 0; c < o_step; c += vec<T>::lanes) store(o + c, vec<T>());
+            for (std::int64_t c = 0; c < o_step; c += vec<T>::lanes) store(o + c, vec<T>(0));
             for (int j = groups[g].lo; j < groups[g].hi; ++j) {
                 const auto v = job.kv.values(block.batch, block.kv_head, token + j);
                 micro::outputs_selected(mem.s + r * micro::score_step + j, v.data, v.step, 1, job.kv.value_dim(), o);

@@ -29,15 +29,16 @@ HEED_INLINE T shift_for(T largest_score)
 template <heed::shift Rule, class T>
 inline constexpr T initial_shift = Rule == heed::shift::by_max ? no_shift<T> : T(0);
 
-/// The fixed tree over the 16 lanes of a mass.
+/// The fixed tree over the 16 lanes of a mass: lane i + lane i + 8, then 4, 2 and 1 apart.
 template <class T>
-HEED_INLINE T sum_of_lanes(const vec<T> (&acc)[micro::mass_lanes / vec<T>::lanes])
+HEED_INLINE T sum_of_lanes(vec<T> (&acc)[micro::mass_lanes / vec<T>::lanes])
 {
-    T lane[micro::mass_lanes];
-    for (int i = 0; i < micro::mass_lanes / vec<T>::lanes; ++i) store(lane + i * vec<T>::lanes, acc[i]);
-    for (int half = micro::mass_lanes / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; ++i) lane[i] = lane[i] + lane[i + half];
-    return lane[0];
+    HEED_UNROLL
+    for (int half = micro::mass_lanes / vec<T>::lanes / 2; half > 0; half /= 2) {
+        HEED_UNROLL
+        for (int i = 0; i < half; ++i) acc[i] = acc[i] + acc[i + half];
+    }
+    return sum_by_halves(acc[0]);
 }
 
 /// Turns scores s[begin, end) into weights and returns {M, l}. begin and end are multiples of 16, `place.key` is the
@@ -71,17 +72,18 @@ HEED_NOINLINE inline void weigh_row(const Def& def, score_place<vec<T>> place, T
 
     const V m(shift), one = power_of_two(V(0) - m);
     V sums[lane_vecs];
+    for (V& sum : sums) sum = V(0);
     for (int j = begin; j < end; j += micro::mass_lanes) {
         HEED_UNROLL
         for (int i = 0; i < lane_vecs; ++i) {
             const V v = load(s + j + i * lanes);
-            const auto keep = v != minus_infinity;
+            const auto drop = v == minus_infinity;  // a NaN stays
             const auto t = def.normalizer().terms(shifted_score<T>(v, m, one));
             if constexpr (has_mass_v<normalizer>) {
-                store(s + j + i * lanes, select(keep, t.weight, V(0)));
-                sums[i] = sums[i] + select(keep, t.mass, V(0));
+                store(s + j + i * lanes, select(drop, V(0), t.weight));
+                sums[i] = sums[i] + select(drop, V(0), t.mass);
             } else {
-                store(s + j + i * lanes, select(keep, t.value, V(0)));
+                store(s + j + i * lanes, select(drop, V(0), t.value));
             }
         }
     }

@@ -23,6 +23,8 @@ HEED_NOINLINE inline void outputs_block(const T* p, const T* v, std::int64_t v_s
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) b[i] = load(v + i * lanes);
         HEED_UNROLL
+        for (int i = 0; i < Vecs; ++i) __builtin_prefetch(v + streaming_run * v_step + i * lanes);
+        HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
             const vec<T> a(p[r * score_step + j]);
             HEED_UNROLL

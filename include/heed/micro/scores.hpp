@@ -15,6 +15,11 @@ HEED_NOINLINE inline void scores_block(const T* q, std::int64_t q_step, const T*
     for (int v = 0; v < vecs; v += width) {
         const T* k = strip + v * lanes;
         vec<T> acc[Rows][width];
+        HEED_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+            HEED_UNROLL
+            for (int i = 0; i < width; ++i) acc[r][i] = vec<T>(0);
+        }
         for (std::int64_t c = 0; c < dim; ++c) {
             vec<T> b[width];
             HEED_UNROLL

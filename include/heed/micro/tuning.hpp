@@ -30,7 +30,7 @@ inline constexpr int block_vecs = 2;
 #endif
 
 /// Query rows of a block: enough to spread the cost of packing K, few enough for the scores to stay in the L2 cache.
-inline constexpr std::int64_t query_block = 96;
+inline constexpr std::int64_t query_block = 192;
 
 /// With no more rows than this, K and V are streamed from memory and V is read in short runs, so that it is still in
 /// the L1 cache for the second half of its channels.

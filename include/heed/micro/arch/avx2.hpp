@@ -59,6 +59,30 @@ HEED_INLINE __m256d load_n(const double* p, int n) { return _mm256_maskload_pd(p
 HEED_INLINE void store_n(float* p, __m256 v, int n) { _mm256_maskstore_ps(p, lanes_below(n, static_cast<__m256*>(nullptr)), v); }
 HEED_INLINE void store_n(double* p, __m256d v, int n) { _mm256_maskstore_pd(p, lanes_below(n, static_cast<__m256d*>(nullptr)), v); }
 
+/// The largest lane, of a vector without NaN; and the sum of all lanes, upper half onto lower.
+HEED_INLINE float largest(__m256 v)
+{
+    __m128 x = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+}
+HEED_INLINE double largest(__m256d v)
+{
+    const __m128d x = _mm_max_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+    return _mm_cvtsd_f64(_mm_max_sd(x, _mm_unpackhi_pd(x, x)));
+}
+HEED_INLINE float sum_by_halves(__m256 v)
+{
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+}
+HEED_INLINE double sum_by_halves(__m256d v)
+{
+    const __m128d x = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(x, _mm_unpackhi_pd(x, x)));
+}
+
 /// Lane i of yes where bit i is set, else of no.
 HEED_INLINE __m256 select_bits(std::uint32_t bits, __m256 yes, __m256 no)
 {
