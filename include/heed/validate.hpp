@@ -70,6 +70,7 @@ status check_memory(const char* verb, const char* name, const view<T>& v)
 template <class T>
 status check_output(const char* verb, const view<T>& out)
 {
+    if (is_empty(out.size)) return {};
     // Sorted by stride, each step must clear all that the smaller ones span.
     std::int64_t count[3] = {out.size.batch, out.size.heads, out.size.tokens};
     std::int64_t step[3];
@@ -109,11 +110,12 @@ bool may_overlap(const view<A>& out, const view<B>& in)
                (v.size.heads - 1) * v.step.heads + v.size.dim <= period;
     };
     if (period <= 0 || sizeof(A) != sizeof(B) || !inside(out) || !inside(in)) return true;
-    const auto size = static_cast<std::uintptr_t>(period) * sizeof(A);
-    const auto width_out = static_cast<std::uintptr_t>((out.size.heads - 1) * out.step.heads + out.size.dim) * sizeof(A);
-    const auto width_in = static_cast<std::uintptr_t>((in.size.heads - 1) * in.step.heads + in.size.dim) * sizeof(A);
-    const auto distance = (reinterpret_cast<std::uintptr_t>(in.data) - reinterpret_cast<std::uintptr_t>(out.data)) % size;
-    return distance < width_out || size - distance < width_in;
+    constexpr auto size = static_cast<std::int64_t>(sizeof(A));
+    const std::int64_t width_out = ((out.size.heads - 1) * out.step.heads + out.size.dim) * size;
+    const std::int64_t width_in = ((in.size.heads - 1) * in.step.heads + in.size.dim) * size;
+    const auto apart = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(in.data) - reinterpret_cast<std::uintptr_t>(out.data));
+    const std::int64_t bytes = period * size, distance = (apart % bytes + bytes) % bytes;
+    return distance < width_out || bytes - distance < width_in;
 }
 
 template <class T, class U>

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+// What the machine can do at all, measured in this process: f32 multiply-adds a second, and bytes read a second from
+// memory. Both for a number of threads at once. On a shared machine they drift, so they are measured beside each case.
+#pragma once
+
+#include <heed/simd.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <thread>
+#include <vector>
+
+namespace bench {
+
+inline double seconds()
+{
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Runs f(thread) on n threads, the caller among them.
+template <class F>
+void on_threads(int n, F f)
+{
+    std::vector<std::thread> others;
+    for (int t = 1; t < n; ++t) others.emplace_back(f, t);
+    f(0);
+    for (auto& t : others) t.join();
+}
+
+/// f32 FMA peak of n threads, GFLOP/s: twelve independent chains hide the latency of any current core.
+inline double fma_peak(int n, double duration)
+{
+    std::vector<double> rate(static_cast<std::size_t>(n));
+    on_threads(n, [&](int thread) {
+        using V = heed::vec<float>;
+        constexpr int chains = 12, steps = 4096;
+        V acc[chains];
+        for (int i = 0; i < chains; ++i) acc[i] = V(static_cast<float>(i));
+        const V a(0.999f), b(0.001f);
+        double best = 0;
+        for (const double end = seconds() + duration; seconds() < end;) {
+            const double start = seconds();
+            for (int s = 0; s < steps; ++s) {
+                HEED_UNROLL
+                for (int i = 0; i < chains; ++i) acc[i] = heed::fma(acc[i], a, b);
+            }
+            best = std::max(best, 2e-9 * chains * steps * V::lanes / (seconds() - start));
+        }
+        volatile float keep = 0;
+        for (int i = 0; i < chains; ++i) keep = keep + heed::sum_by_halves(acc[i]);
+        rate[static_cast<std::size_t>(thread)] = best;
+    });
+    double sum = 0;
+    for (const double r : rate) sum += r;
+    return sum;
+}
+
+/// Reads a buffer beyond every cache; keeps it for the life of the process.
+class stream {
+public:
+    /// Read bandwidth of n threads, GB/s: the better of one and of four streams a thread.
+    double bandwidth(int n, double duration)
+    {
+        double best = 0;
+        int round = 0;
+        for (const double end = seconds() + duration; round < 2 || seconds() < end; ++round) {
+            const double start = seconds();
+            const std::size_t part = floats / static_cast<std::size_t>(n);
+            on_threads(n, [&](int t) { read(data_.get() + static_cast<std::size_t>(t) * part, part, round % 2 ? 4 : 1); });
+            best = std::max(best, 4e-9 * static_cast<double>(floats) / (seconds() - start));
+        }
+        return best;
+    }
+
+private:
+    static constexpr std::size_t floats = std::size_t{32} << 20;  // 128 MiB
+
+    static void read(const float* p, std::size_t n, std::size_t streams)
+    {
+        using V = heed::vec<float>;
+        V acc[8];
+        for (V& a : acc) a = V(0);
+        const std::size_t part = n / streams;
+        for (std::size_t i = 0; i + 8 * V::lanes <= part; i += 8 * V::lanes)
+            for (std::size_t s = 0; s < streams; ++s) {
+                const float* q = p + s * part + i;
+                HEED_UNROLL
+                for (int j = 0; j < 8; ++j) acc[j] = acc[j] + heed::load(q + j * V::lanes);
+            }
+        volatile float keep = 0;
+        for (const V& a : acc) keep = keep + heed::sum_by_halves(a);
+    }
+
+    struct filled {
+        std::unique_ptr<float[]> data{new float[floats]};
+        filled() { std::fill_n(data.get(), floats, 1.0f); }
+        float* get() const { return data.get(); }
+    };
+    filled data_;
+};
+
+}  // namespace bench

@@ -1,0 +1,9 @@
+# What heed's own tests, bench and examples share; none of it reaches a consumer.
+find_package(Threads REQUIRED)
+find_package(Eigen3 QUIET NO_MODULE)  # without a version: it refuses newer majors
+find_package(OpenMP QUIET COMPONENTS CXX)
+
+add_library(heed_own INTERFACE)
+target_link_libraries(heed_own INTERFACE heed::heed Threads::Threads)
+target_compile_features(heed_own INTERFACE cxx_std_20)
+target_compile_options(heed_own INTERFACE -march=${HEED_ARCH} -Wall -Wextra -Wpedantic -Wconversion -Wshadow)

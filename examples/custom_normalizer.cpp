@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+// A normalizer that heed does not have, in a dozen lines: "rectified softmax", the ablation of the softpick paper
+// that keeps only non-negative scores,
+//
+//     p_ij = e^s_ij [s_ij >= 0] / sum_j e^s_ij [s_ij >= 0].
+//
+// Prefill, decode, splitting and merging follow from it, with the same bits.
+#include <heed/heed.hpp>
+
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <vector>
+
+struct rectified {
+    static constexpr auto shift = heed::shift::by_max;  // the terms are multiples of e^s
+
+    template <class Score>
+    auto terms(Score s) const
+    {
+        const auto e = heed::select(s.value() < 0, 0 * s.exp(), s.exp());
+        return heed::ratio{e, e};
+    }
+    template <class Score>
+    auto slopes(Score s) const
+    {
+        return terms(s);
+    }
+};
+
+int main()
+{
+    constexpr std::int64_t heads = 4, tokens = 1100, dim = 64;
+    std::mt19937 random(1);
+    std::normal_distribution<float> normal;
+    const auto fill = [&](std::int64_t n) {
+        std::vector<float> x(static_cast<std::size_t>(n));
+        for (float& e : x) e = normal(random);
+        return x;
+    };
+    const std::vector<float> q = fill(heads * tokens * dim), k = fill(heads * tokens * dim), v = fill(heads * tokens * dim);
+    const heed::extents all{1, heads, tokens, dim};
+    const auto Q = heed::bhsd(q.data(), all), K = heed::bhsd(k.data(), all), V = heed::bhsd(v.data(), all);
+    const heed::attention def{rectified{}, heed::causal{}};
+
+    // Prefill: all tokens in one call.
+    std::vector<float> prefill(q.size());
+    heed::or_throw(heed::attend(def, Q, K, V, heed::bhsd(prefill.data(), all)));
+
+    // Decode: the last token alone.
+    std::vector<float> decode(heads * dim);
+    const heed::extents one{1, heads, 1, dim};
+    const auto last = heed::strided(Q.row(0, 0, tokens - 1), one, Q.step);
+    heed::or_throw(heed::attend(def, last, K, V, heed::bhsd(decode.data(), one)));
+
+    // Merge: keys [0, 1024) and the rest, attended apart.
+    std::vector<float> shift(2 * heads), mass(2 * heads), partial(2 * heads * dim), merged(heads * dim);
+    heed::state<float> part[2];
+    for (int i = 0; i < 2; ++i) {
+        part[i] = {&shift[i * heads], &mass[i * heads], &partial[i * heads * dim], one};
+        heed::clear(def, part[i]);
+        const std::int64_t first = i * 1024, end = i ? tokens : 1024;
+        const heed::extents piece{1, heads, end - first, dim};
+        heed::or_throw(heed::attend_partial(def, last, heed::strided(K.row(0, 0, first), piece, K.step),
+                                            heed::strided(V.row(0, 0, first), piece, V.step), part[i], {first, tokens}));
+    }
+    heed::or_throw(heed::merge(part[0], part[1]));
+    heed::or_throw(heed::finish(def, part[0], heed::bhsd(merged.data(), one)));
+
+    bool same = true;
+    for (std::int64_t h = 0; h < heads; ++h)
+        same = same && !std::memcmp(&prefill[(h * tokens + tokens - 1) * dim], &decode[h * dim], dim * sizeof(float));
+    const bool merged_same = !std::memcmp(decode.data(), merged.data(), decode.size() * sizeof(float));
+    std::printf("rectified softmax, last token, head 0: %.6f %.6f %.6f ...\n", decode[0], decode[1], decode[2]);
+    std::printf("decode has the bits of prefill: %s\n", same ? "yes" : "NO");
+    std::printf("two merged parts have the bits of the whole: %s\n", merged_same ? "yes" : "NO");
+    return same && merged_same ? 0 : 1;
+}

@@ -1,0 +1,10 @@
+// expect: heed: tensors are float or double
+#include <heed/heed.hpp>
+
+#ifdef VALID
+using element = float;
+#else
+using element = int;
+#endif
+
+heed::status f(heed::view<const element> q, heed::view<element> out) { return heed::attend(q, q, q, out); }

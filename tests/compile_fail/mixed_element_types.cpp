@@ -1,0 +1,10 @@
+// expect: heed: q, k, v and out have one element type
+#include <heed/heed.hpp>
+
+#ifdef VALID
+using element = float;
+#else
+using element = double;
+#endif
+
+heed::status f(heed::view<const float> q, heed::view<element> out) { return heed::attend(q, q, q, out); }

@@ -1,0 +1,15 @@
+// expect: heed: a normalizer has a const member `template <class Score> auto terms(Score s) const`
+#include <heed/heed.hpp>
+
+struct mine {
+    static constexpr auto shift = heed::shift::by_max;
+#ifdef VALID
+    template <class Score>
+    auto terms(Score s) const
+    {
+        return heed::weight{s.exp()};
+    }
+#endif
+};
+
+heed::attention def{mine{}};

@@ -1,0 +1,25 @@
+# cmake --install, then find_package from a project that knows nothing else; a wrong version is refused.
+include(${CMAKE_CURRENT_LIST_DIR}/run.cmake)
+set(here ${WORK}/installed)
+file(REMOVE_RECURSE ${here})
+run("configure" ${CMAKE_COMMAND} -S ${SOURCE} -B ${here}/heed -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${COMPILER}
+    -DXSIMD_INCLUDE_DIR=${XSIMD} -DHEED_BUILD_TESTS=OFF -DHEED_BUILD_BENCH=OFF -DHEED_BUILD_EXAMPLES=OFF)
+run("install" ${CMAKE_COMMAND} --install ${here}/heed --prefix ${here}/prefix)
+
+foreach(version ${VERSION} 99)
+    file(WRITE ${here}/${version}/CMakeLists.txt "cmake_minimum_required(VERSION 3.25)
+project(consumer LANGUAGES CXX)
+find_package(heed ${version} REQUIRED)
+add_executable(consumer ${CMAKE_CURRENT_LIST_DIR}/consumer.cpp)
+target_link_libraries(consumer PRIVATE heed::heed)
+")
+endforeach()
+set(configure ${CMAKE_COMMAND} -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_PREFIX_PATH=${here}/prefix
+              -DXSIMD_INCLUDE_DIR=${XSIMD})
+run("find_package" ${configure} -S ${here}/${VERSION} -B ${here}/build)
+run("build" ${CMAKE_COMMAND} --build ${here}/build)
+run("consumer" ${here}/build/consumer)
+execute_process(COMMAND ${configure} -S ${here}/99 -B ${here}/build99 RESULT_VARIABLE result OUTPUT_QUIET ERROR_QUIET)
+if(result EQUAL 0)
+    message(FATAL_ERROR "find_package(heed 99) was accepted")
+endif()
