@@ -156,10 +156,10 @@ TEST_CASE("the loader refuses truncated, oversized and damaged files")
     }
     for (const std::size_t extra : {1u, 4u, 1000u}) {
         auto longer = model;
-        longer.resize(model.size() + extra);
+        longer.insert(longer.end(), extra, 0);
         REQUIRE(refuses([&] { checkpoint(longer, "long"); }));
         auto longer_words = words;
-        longer_words.resize(words.size() + extra);
+        longer_words.insert(longer_words.end(), extra, 0);
         REQUIRE(refuses([&] { tokenizer(longer_words, 512, "long"); }));
     }
     int accepted = 0;
