@@ -1,3 +1,4 @@
+cmake_minimum_required(VERSION 3.25)
 # cmake --install, then find_package from a project that knows nothing else; a wrong version is refused.
 include(${CMAKE_CURRENT_LIST_DIR}/run.cmake)
 set(here ${WORK}/installed)

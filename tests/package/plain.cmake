@@ -1,3 +1,4 @@
+cmake_minimum_required(VERSION 3.25)
 # C++17, no exceptions, no RTTI, every warning an error; a plain compiler call with two include paths.
 include(${CMAKE_CURRENT_LIST_DIR}/run.cmake)
 file(MAKE_DIRECTORY ${WORK}/plain)

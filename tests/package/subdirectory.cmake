@@ -1,3 +1,4 @@
+cmake_minimum_required(VERSION 3.25)
 # add_subdirectory: no tests, no bench, no examples, no flag of the consumer touched; heed::native is opt-in.
 include(${CMAKE_CURRENT_LIST_DIR}/run.cmake)
 set(here ${WORK}/subdirectory)

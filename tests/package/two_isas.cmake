@@ -1,3 +1,4 @@
+cmake_minimum_required(VERSION 3.25)
 # Two translation units of one program, compiled for AVX2 and for AVX-512: no symbol that mentions heed, and no
 # function the linker could merge, may be in both.
 include(${CMAKE_CURRENT_LIST_DIR}/run.cmake)

@@ -77,7 +77,7 @@ TEST_CASE("policies with wrong parameters are refused")
     const auto check = [&](const auto& def, const char* says) {
         refused(def, p.q.in(), p.k.in(), p.v.in(), out.view(), out, says);
     };
-    const float slopes[4] = {}, sink[4] = {0, 0, nan(""), 0};
+    const float slopes[4] = {}, sink[4] = {0, 0, std::numeric_limits<float>::quiet_NaN(), 0};
     const int64 lengths[] = {3, 10}, bounds[] = {0, 5, 4}, offsets[] = {0};
     const tensor<float> wrong({1, 1, 5, 8});
     const bool mask[45] = {};
