@@ -7,7 +7,8 @@
 //
 // sigma_j is what the score's own roundings are worth: |scale| sum_c |q_c k_jc| through the slope of the score maps,
 // plus the maps' result; g1 = sqrt(Dqk) and g2 = sqrt(keys of a tile + tiles) are the depths of the sums. Slopes are
-// the functor's own, the largest within the score's error (a kink is crossed by rounding). The floor is underflow.
+// the functor's own, the largest within the score's error (a kink is crossed by rounding). The floor is underflow: one
+// subnormal unit a term.
 // The reference runs in double for float tensors, and in long double for double.
 #pragma once
 
@@ -171,8 +172,8 @@ private:
                 values = std::max(values, std::fabs(v));
             }
             const real a = (den > 0 ? by_scores / den : 0) + g2_ * by_values + extra * std::fabs(o);
-            const real tiny = static_cast<real>(std::numeric_limits<T>::denorm_min());
-            const real underflow = (attended + 1) * tiny * (1 + 4 * (den > 0 ? (1 + values) / den : 0));
+            using limits = std::numeric_limits<T>;
+            const real underflow = (attended + 1) * (limits::denorm_min() + 4 * limits::denorm_min() * (den > 0 ? (1 + values) / den : 0));
             const real error = std::fabs(static_cast<real>(out[c]) - o);
             real k = 0;
             if (!std::isfinite(o) || !std::isfinite(out[c])) {

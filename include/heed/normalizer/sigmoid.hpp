@@ -35,7 +35,8 @@ private:
     V logistic(V s) const
     {
         using T = typename lanes_of<V>::element;
-        return V(1) / (exp(-(s + V(static_cast<T>(bias)))) + V(1));
+        const V x = s + V(static_cast<T>(bias)), e = exp(-abs(x));  // at most 1: small weights do not overflow to 0
+        return select(x < V(0), e, V(1)) / (V(1) + e);
     }
 };
 
