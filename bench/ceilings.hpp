@@ -28,7 +28,8 @@ void on_threads(int n, F f)
     for (auto& t : others) t.join();
 }
 
-/// f32 FMA peak of n threads, GFLOP/s: twelve independent chains hide the latency of any current core.
+/// f32 FMA rate of n threads over `duration`, GFLOP/s: twelve independent chains hide the latency of any current core.
+/// The mean and not the best moment: what a neighbour on a shared machine takes away, it takes from the case as well.
 inline double fma_peak(int n, double duration)
 {
     std::vector<double> rate(static_cast<std::size_t>(n));
@@ -38,18 +39,16 @@ inline double fma_peak(int n, double duration)
         V acc[chains];
         for (int i = 0; i < chains; ++i) acc[i] = V(static_cast<float>(i));
         const V a(0.999f), b(0.001f);
-        double best = 0;
-        for (const double end = seconds() + duration; seconds() < end;) {
-            const double start = seconds();
+        const double start = seconds();
+        double flops = 0, now = start;
+        for (; now < start + duration; now = seconds(), flops += 2.0 * chains * steps * V::lanes)
             for (int s = 0; s < steps; ++s) {
                 HEED_UNROLL
                 for (int i = 0; i < chains; ++i) acc[i] = heed::fma(acc[i], a, b);
             }
-            best = std::max(best, 2e-9 * chains * steps * V::lanes / (seconds() - start));
-        }
         volatile float keep = 0;
         for (int i = 0; i < chains; ++i) keep = keep + heed::sum_by_halves(acc[i]);
-        rate[static_cast<std::size_t>(thread)] = best;
+        rate[static_cast<std::size_t>(thread)] = 1e-9 * flops / (now - start);
     });
     double sum = 0;
     for (const double r : rate) sum += r;
@@ -59,16 +58,17 @@ inline double fma_peak(int n, double duration)
 /// Reads a buffer beyond every cache; keeps it for the life of the process.
 class stream {
 public:
-    /// Read bandwidth of n threads, GB/s: the better of one and of four streams a thread.
+    /// Read bandwidth of n threads over about `duration`, GB/s: the better mean of one and of four streams a thread.
     double bandwidth(int n, double duration)
     {
         double best = 0;
-        int round = 0;
-        for (const double end = seconds() + duration; round < 2 || seconds() < end; ++round) {
-            const double start = seconds();
+        for (const std::size_t streams : {1, 4}) {
             const std::size_t part = floats / static_cast<std::size_t>(n);
-            on_threads(n, [&](int t) { read(data_.get() + static_cast<std::size_t>(t) * part, part, round % 2 ? 4 : 1); });
-            best = std::max(best, 4e-9 * static_cast<double>(floats) / (seconds() - start));
+            const double start = seconds();
+            double bytes = 0, now = start;
+            for (; now < start + duration / 2; now = seconds(), bytes += 4.0 * floats)
+                on_threads(n, [&](int t) { read(data_.get() + static_cast<std::size_t>(t) * part, part, streams); });
+            best = std::max(best, 1e-9 * bytes / (now - start));
         }
         return best;
     }

@@ -168,13 +168,23 @@ HEED_INLINE vec<T, A> select_bits(std::uint32_t bits, vec<T, A> yes, vec<T, A> n
 {
     return native_vec<T, A>(arch::select_bits(bits, raw(yes), raw(no)));
 }
-/// out[c * out_step + j] = in[j * in_step + c] for vec<T>::lanes keys j and channels_per_strip channels c.
-template <class T>
-inline constexpr int channels_per_strip = 16 / static_cast<int>(sizeof(T));
-template <class T>
-HEED_INLINE void transpose_strip(const T* in, std::int64_t in_step, T* out, std::int64_t out_step)
+/// Keeps a loaded vector in its register, where the compiler would rather load it again for every use.
+template <class T, class A>
+HEED_INLINE vec<T, A> in_register(vec<T, A> v)
 {
-    arch::transpose_strip(in, in_step, out, out_step);
+    return native_vec<T, A>(arch::in_register(raw(v)));
+}
+/// Channels that transpose() takes at a time.
+template <class T>
+inline constexpr int transposed_channels = 16 / static_cast<int>(sizeof(T));
+/// out[c] lane j = in[j * step + c] for vec<T>::lanes keys j and transposed_channels channels c.
+template <class T>
+HEED_INLINE void transpose(const T* in, std::int64_t step, vec<T> (&out)[transposed_channels<T>])
+{
+    typename vec<T>::batch::register_type r[transposed_channels<T>];
+    arch::transpose(in, step, r);
+    HEED_UNROLL
+    for (int c = 0; c < transposed_channels<T>; ++c) out[c] = native_vec<T, native_arch>(r[c]);
 }
 
 /// The largest lane, of a vector without NaN.
@@ -269,12 +279,19 @@ HEED_INLINE T sum_by_halves(vec<T, A> v)
 {
     return by_halves(v, [](T a, T b) { return a + b; });
 }
-template <class T>
-inline constexpr int channels_per_strip = 1;
-template <class T>
-HEED_INLINE void transpose_strip(const T* in, std::int64_t in_step, T* out, std::int64_t)
+template <class T, class A>
+HEED_INLINE vec<T, A> in_register(vec<T, A> v)
 {
-    for (int j = 0; j < vec<T>::lanes; ++j) out[j] = in[j * in_step];
+    return v;
+}
+template <class T>
+inline constexpr int transposed_channels = 1;
+template <class T>
+HEED_INLINE void transpose(const T* in, std::int64_t step, vec<T> (&out)[1])
+{
+    T lane[vec<T>::lanes];
+    for (int j = 0; j < vec<T>::lanes; ++j) lane[j] = in[j * step];
+    out[0] = load(lane);
 }
 
 #endif

@@ -85,22 +85,27 @@ void add_outputs(const Job& job, const row_block& block, const row_group* groups
 {
     constexpr int lanes = vec<T>::lanes;
     const std::int64_t dim = job.kv.value_dim(), whole = dim / lanes, tail = dim % lanes;
-    const int run = block.count <= micro::streaming_rows ? micro::streaming_run : micro::key_tile;
+    const bool streaming = block.count <= micro::streaming_rows;
+    const int run = streaming ? micro::streaming_run : micro::key_tile;
     for (int j = 0; j < count; j += run) {
         const int keys = run < count - j ? run : count - j;
         const auto v = job.kv.values(block.batch, block.kv_head, token + j);
         if (tail) micro::pack_value_tail(v.data + whole * lanes, v.step, keys, static_cast<int>(tail), mem.value_tail);
+        micro::stream_ahead<T> stream(v.data, v.step, dim);
         for (std::int64_t panel = 0; panel < whole + (tail != 0);) {
             const bool is_tail = panel == whole;
             const int vecs = is_tail ? 1 : static_cast<int>(min_of(whole - panel, micro::block_vecs));
             const T* values = is_tail ? mem.value_tail : v.data + panel * lanes;
             const std::int64_t step = is_tail ? lanes : v.step;
+            micro::panel_ahead<T> again(step);
             for (int g = 0; g < n_groups; ++g) {
                 const row_group& rows = groups[g];
                 const int lo = rows.lo > j ? rows.lo : j, hi = rows.hi < j + keys ? rows.hi : j + keys;
                 if (lo >= hi) continue;
-                micro::outputs(rows.rows, vecs, mem.s + rows.first * micro::score_step + lo, values + (lo - j) * step,
-                               step, hi - lo, o + rows.first * o_step + panel * lanes, o_step);
+                const T *p = mem.s + rows.first * micro::score_step + lo, *from = values + (lo - j) * step;
+                T* to = o + rows.first * o_step + panel * lanes;
+                if (streaming && g == 0) micro::outputs(rows.rows, vecs, p, from, step, hi - lo, to, o_step, stream);
+                else micro::outputs(rows.rows, vecs, p, from, step, hi - lo, to, o_step, again);
             }
             panel += vecs;
         }
@@ -158,11 +163,22 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
     for (int j = lowest / micro::key_strip * micro::key_strip; j < highest; j += micro::key_strip) {
         const auto k = job.kv.keys(block.batch, block.kv_head, token + j);
         const int keys = micro::key_strip < count - j ? micro::key_strip : count - j;
+        const auto attends = [&](const row_group& rows, int first, int n) { return rows.lo < first + n && first < rows.hi; };
+        if (n_groups <= micro::unpacked_groups && keys % vec<T>::lanes == 0) {
+            for (int x = 0; x < keys; x += vec<T>::lanes)
+                for (int g = 0; g < n_groups; ++g)
+                    if (attends(groups[g], j + x, vec<T>::lanes))
+                        micro::scores_unpacked(groups[g].rows, mem.q + groups[g].first * dim, dim, k.data + x * k.step,
+                                               k.step, dim, mem.s + groups[g].first * micro::score_step + j + x);
+            continue;
+        }
         micro::pack_keys(k.data, k.step, keys, dim, mem.strip);
+        const int share = (micro::key_strip + n_groups - 1) / n_groups;  // rows of the next strip that a group asks for
         for (int g = 0; g < n_groups; ++g)
-            if (groups[g].lo < j + micro::key_strip && j < groups[g].hi)
+            if (attends(groups[g], j, micro::key_strip))
                 micro::scores(groups[g].rows, mem.q + groups[g].first * dim, dim, mem.strip, dim,
-                              mem.s + groups[g].first * micro::score_step + j);
+                              mem.s + groups[g].first * micro::score_step + j,
+                              micro::strip_ahead<T>(k.data + (micro::key_strip + g * share) * k.step, k.step, dim, share));
     }
 
     for (int g = 0; g < n_groups; ++g) {

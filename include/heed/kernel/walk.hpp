@@ -139,11 +139,12 @@ public:
     }
 
 private:
-    /// Blocks of late rows come first: under a causal mask they are the long ones.
+    /// One kv head after the other, so that its K and V stay in the shared cache; in each, blocks of late rows come
+    /// first: under a causal mask they are the long ones.
     row_block block_of(std::int64_t index) const
     {
-        const std::int64_t heads = l_.batch * l_.kv_heads;
-        const std::int64_t first = (l_.blocks_per_head - 1 - index / heads) * l_.block_rows, head = index % heads;
+        const std::int64_t head = index / l_.blocks_per_head;
+        const std::int64_t first = (l_.blocks_per_head - 1 - index % l_.blocks_per_head) * l_.block_rows;
         return {head / l_.kv_heads, head % l_.kv_heads, first, static_cast<int>(min_of(l_.block_rows, l_.rows - first))};
     }
 

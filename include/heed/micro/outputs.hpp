@@ -3,15 +3,17 @@
 // A weight of exactly 0 contributes exactly nothing, so leaving its key out changes no bit.
 #pragma once
 
-#include "pack.hpp"
+#include "read_ahead.hpp"
 
 HEED_BEGIN
 namespace micro {
 
-template <int Rows, int Vecs, class T>
-HEED_NOINLINE inline void outputs_block(const T* p, const T* v, std::int64_t v_step, int keys, T* o, std::int64_t o_step)
+template <int Rows, int Vecs, class T, class Ahead>
+HEED_NOINLINE inline void outputs_block(const T* p, const T* v, std::int64_t v_step, int keys, T* o, std::int64_t o_step,
+                                        Ahead& reader)
 {
     constexpr int lanes = vec<T>::lanes;
+    Ahead ahead = reader;
     vec<T> acc[Rows][Vecs];
     HEED_UNROLL
     for (int r = 0; r < Rows; ++r) {
@@ -21,9 +23,8 @@ HEED_NOINLINE inline void outputs_block(const T* p, const T* v, std::int64_t v_s
     for (int j = 0; j < keys; ++j) {
         vec<T> b[Vecs];
         HEED_UNROLL
-        for (int i = 0; i < Vecs; ++i) b[i] = load(v + i * lanes);
-        HEED_UNROLL
-        for (int i = 0; i < Vecs; ++i) __builtin_prefetch(v + streaming_run * v_step + i * lanes);
+        for (int i = 0; i < Vecs; ++i) b[i] = in_register(load(v + i * lanes));
+        ahead.next(v, Vecs * lanes);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
             const vec<T> a(p[r * score_step + j]);
@@ -37,32 +38,34 @@ HEED_NOINLINE inline void outputs_block(const T* p, const T* v, std::int64_t v_s
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) store(o + r * o_step + i * lanes, acc[r][i]);
     }
+    reader = ahead;
 }
 
-template <int Vecs, class T>
-HEED_INLINE void outputs_rows(int rows, const T* p, const T* v, std::int64_t v_step, int keys, T* o, std::int64_t o_step)
+template <int Vecs, class T, class Ahead>
+HEED_INLINE void outputs_rows(int rows, const T* p, const T* v, std::int64_t v_step, int keys, T* o, std::int64_t o_step,
+                              Ahead& ahead)
 {
     switch (rows) {
-    case 1: return outputs_block<1, Vecs>(p, v, v_step, keys, o, o_step);
-    case 2: return outputs_block<2, Vecs>(p, v, v_step, keys, o, o_step);
-    case 3: return outputs_block<3, Vecs>(p, v, v_step, keys, o, o_step);
-    case 4: return outputs_block<4, Vecs>(p, v, v_step, keys, o, o_step);
-    case 5: return outputs_block<5, Vecs>(p, v, v_step, keys, o, o_step);
-    default: return outputs_block<6, Vecs>(p, v, v_step, keys, o, o_step);
+    case 1: return outputs_block<1, Vecs>(p, v, v_step, keys, o, o_step, ahead);
+    case 2: return outputs_block<2, Vecs>(p, v, v_step, keys, o, o_step, ahead);
+    case 3: return outputs_block<3, Vecs>(p, v, v_step, keys, o, o_step, ahead);
+    case 4: return outputs_block<4, Vecs>(p, v, v_step, keys, o, o_step, ahead);
+    case 5: return outputs_block<5, Vecs>(p, v, v_step, keys, o, o_step, ahead);
+    default: return outputs_block<6, Vecs>(p, v, v_step, keys, o, o_step, ahead);
     }
 }
 
 /// o[r][c] += sum_j p[r][j] v[j][c] for `rows` <= block_rows rows and `vecs` <= block_vecs registers of channels.
-template <class T>
+template <class T, class Ahead>
 HEED_INLINE void outputs(int rows, int vecs, const T* p, const T* v, std::int64_t v_step, int keys, T* o,
-                         std::int64_t o_step)
+                         std::int64_t o_step, Ahead& ahead)
 {
     if constexpr (block_vecs == 4) {
-        if (vecs == 4) return outputs_rows<4>(rows, p, v, v_step, keys, o, o_step);
-        if (vecs == 3) return outputs_rows<3>(rows, p, v, v_step, keys, o, o_step);
+        if (vecs == 4) return outputs_rows<4>(rows, p, v, v_step, keys, o, o_step, ahead);
+        if (vecs == 3) return outputs_rows<3>(rows, p, v, v_step, keys, o, o_step, ahead);
     }
-    if (vecs == 2) return outputs_rows<2>(rows, p, v, v_step, keys, o, o_step);
-    return outputs_rows<1>(rows, p, v, v_step, keys, o, o_step);
+    if (vecs == 2) return outputs_rows<2>(rows, p, v, v_step, keys, o, o_step, ahead);
+    return outputs_rows<1>(rows, p, v, v_step, keys, o, o_step, ahead);
 }
 
 /// The same for one row, leaving out the keys of weight 0, whatever their V holds.

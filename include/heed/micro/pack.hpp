@@ -7,21 +7,23 @@
 HEED_BEGIN
 namespace micro {
 
-/// strip[c][j] = k[j][c] for `keys` <= key_strip rows; lanes without a key are 0. Rows are short and far apart, which
-/// the hardware prefetcher makes little of: the next strip is asked for while this one is transposed.
+/// strip[c][j] = k[j][c] for `keys` <= key_strip rows; lanes without a key are 0.
 template <class T>
 HEED_NOINLINE inline void pack_keys(const T* k, std::int64_t step, int keys, std::int64_t dim, T* strip)
 {
-    constexpr int lanes = vec<T>::lanes, quad = channels_per_strip<T>, line = 64 / static_cast<int>(sizeof(T));
+    constexpr int lanes = vec<T>::lanes, quad = transposed_channels<T>, line = 64 / static_cast<int>(sizeof(T));
     // One cache line of channels at a time: its rows are read once and its strip rows are filled from end to end.
     const int whole = keys / lanes * lanes;
     for (std::int64_t c = 0; c < dim; c += line) {
         const std::int64_t end = min_of(c + line, dim), quads = c + (end - c) / quad * quad;
         for (int j = 0; j < whole; j += lanes) {
             const T* row = k + j * step;
-            for (int i = 0; i < lanes; ++i) __builtin_prefetch(row + (key_strip + i) * step + c);
-            for (std::int64_t x = c; x < quads; x += quad)
-                transpose_strip(row + x, step, strip + x * key_strip + j, key_strip);
+            for (std::int64_t x = c; x < quads; x += quad) {
+                vec<T> t[quad];
+                transpose(row + x, step, t);
+                HEED_UNROLL
+                for (int i = 0; i < quad; ++i) store(strip + (x + i) * key_strip + j, t[i]);
+            }
             for (std::int64_t x = quads; x < end; ++x)
                 for (int i = 0; i < lanes; ++i) strip[x * key_strip + j + i] = row[i * step + x];
         }

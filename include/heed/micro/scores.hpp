@@ -4,12 +4,14 @@
 #pragma once
 
 #include "pack.hpp"
+#include "read_ahead.hpp"
 
 HEED_BEGIN
 namespace micro {
 
 template <int Rows, class T>
-HEED_NOINLINE inline void scores_block(const T* q, std::int64_t q_step, const T* strip, std::int64_t dim, int vecs, T* s)
+HEED_NOINLINE inline void scores_block(const T* q, std::int64_t q_step, const T* strip, std::int64_t dim, int vecs,
+                                       T* s, strip_ahead<T> ahead)
 {
     constexpr int lanes = vec<T>::lanes, width = block_vecs;
     for (int v = 0; v < vecs; v += width) {
@@ -23,7 +25,7 @@ HEED_NOINLINE inline void scores_block(const T* q, std::int64_t q_step, const T*
         for (std::int64_t c = 0; c < dim; ++c) {
             vec<T> b[width];
             HEED_UNROLL
-            for (int i = 0; i < width; ++i) b[i] = load(k + i * lanes);
+            for (int i = 0; i < width; ++i) b[i] = in_register(load(k + i * lanes));
             HEED_UNROLL
             for (int r = 0; r < Rows; ++r) {
                 const vec<T> a(q[r * q_step + c]);
@@ -31,6 +33,7 @@ HEED_NOINLINE inline void scores_block(const T* q, std::int64_t q_step, const T*
                 for (int i = 0; i < width; ++i) acc[r][i] = fma(a, b[i], acc[r][i]);
             }
             k += key_strip;
+            ahead.next();
         }
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
@@ -42,16 +45,63 @@ HEED_NOINLINE inline void scores_block(const T* q, std::int64_t q_step, const T*
 
 /// s[r][j] = q[r] . k[j] for `rows` <= block_rows rows and one strip of key_strip keys.
 template <class T>
-HEED_INLINE void scores(int rows, const T* q, std::int64_t q_step, const T* strip, std::int64_t dim, T* s)
+HEED_INLINE void scores(int rows, const T* q, std::int64_t q_step, const T* strip, std::int64_t dim, T* s,
+                        strip_ahead<T> ahead)
 {
     constexpr int vecs = key_strip / vec<T>::lanes;
     switch (rows) {
-    case 1: return scores_block<1>(q, q_step, strip, dim, vecs, s);
-    case 2: return scores_block<2>(q, q_step, strip, dim, vecs, s);
-    case 3: return scores_block<3>(q, q_step, strip, dim, vecs, s);
-    case 4: return scores_block<4>(q, q_step, strip, dim, vecs, s);
-    case 5: return scores_block<5>(q, q_step, strip, dim, vecs, s);
-    default: return scores_block<6>(q, q_step, strip, dim, vecs, s);
+    case 1: return scores_block<1>(q, q_step, strip, dim, vecs, s, ahead);
+    case 2: return scores_block<2>(q, q_step, strip, dim, vecs, s, ahead);
+    case 3: return scores_block<3>(q, q_step, strip, dim, vecs, s, ahead);
+    case 4: return scores_block<4>(q, q_step, strip, dim, vecs, s, ahead);
+    case 5: return scores_block<5>(q, q_step, strip, dim, vecs, s, ahead);
+    default: return scores_block<6>(q, q_step, strip, dim, vecs, s, ahead);
+    }
+}
+
+/// The same for the vec<T>::lanes keys whose rows start at k, transposed in registers: where few query rows share
+/// them, packing a strip would cost more than it saves.
+template <int Rows, class T>
+HEED_NOINLINE inline void scores_unpacked_block(const T* q, std::int64_t q_step, const T* k, std::int64_t k_step,
+                                                std::int64_t dim, T* s)
+{
+    constexpr int lanes = vec<T>::lanes, quad = transposed_channels<T>;
+    vec<T> acc[Rows];
+    HEED_UNROLL
+    for (int r = 0; r < Rows; ++r) acc[r] = vec<T>(0);
+    stream_ahead<T> ahead(k, k_step, dim);
+    std::int64_t c = 0;
+    for (; c + quad <= dim; c += quad) {
+        ahead.next(k, lanes * quad);
+        vec<T> t[quad];
+        transpose(k + c, k_step, t);
+        HEED_UNROLL
+        for (int x = 0; x < quad; ++x) {
+            HEED_UNROLL
+            for (int r = 0; r < Rows; ++r) acc[r] = fma(vec<T>(q[r * q_step + c + x]), t[x], acc[r]);
+        }
+    }
+    for (; c < dim; ++c) {
+        T lane[lanes];
+        for (int j = 0; j < lanes; ++j) lane[j] = k[j * k_step + c];
+        HEED_UNROLL
+        for (int r = 0; r < Rows; ++r) acc[r] = fma(vec<T>(q[r * q_step + c]), load(lane), acc[r]);
+    }
+    HEED_UNROLL
+    for (int r = 0; r < Rows; ++r) store(s + r * score_step, acc[r]);
+}
+
+template <class T>
+HEED_INLINE void scores_unpacked(int rows, const T* q, std::int64_t q_step, const T* k, std::int64_t k_step,
+                                 std::int64_t dim, T* s)
+{
+    switch (rows) {
+    case 1: return scores_unpacked_block<1>(q, q_step, k, k_step, dim, s);
+    case 2: return scores_unpacked_block<2>(q, q_step, k, k_step, dim, s);
+    case 3: return scores_unpacked_block<3>(q, q_step, k, k_step, dim, s);
+    case 4: return scores_unpacked_block<4>(q, q_step, k, k_step, dim, s);
+    case 5: return scores_unpacked_block<5>(q, q_step, k, k_step, dim, s);
+    default: return scores_unpacked_block<6>(q, q_step, k, k_step, dim, s);
     }
 }
 

@@ -37,5 +37,12 @@ inline constexpr std::int64_t query_block = 192;
 inline constexpr std::int64_t streaming_rows = 16;
 inline constexpr int streaming_run = 32;
 
+/// How many rows ahead K and V are asked for, into the L1 and the L2 cache.
+inline constexpr int near_rows = 16;
+inline constexpr int far_rows = 64;
+
+/// Up to so many register blocks of rows, keys are transposed in registers for each instead of being packed once.
+inline constexpr int unpacked_groups = 2;
+
 }  // namespace micro
 HEED_END

@@ -97,32 +97,44 @@ HEED_INLINE __m256d select_bits(std::uint32_t bits, __m256d yes, __m256d no)
     return _mm256_blendv_pd(no, yes, _mm256_castsi256_pd(set));
 }
 
-/// out[c * out_step + j] = in[j * in_step + c] for 8 keys j and 4 channels c.
-HEED_INLINE void transpose_strip(const float* in, std::int64_t in_step, float* out, std::int64_t out_step)
+/// Keeps a loaded vector in its register: gcc 12 would load it again for every use.
+HEED_INLINE __m256 in_register(__m256 v)
+{
+    __asm__("" : "+x"(v));
+    return v;
+}
+HEED_INLINE __m256d in_register(__m256d v)
+{
+    __asm__("" : "+x"(v));
+    return v;
+}
+
+/// out[c] lane j = in[j * step + c] for 8 keys j and 4 channels c.
+HEED_INLINE void transpose(const float* in, std::int64_t step, __m256 (&out)[4])
 {
     __m256 r[4];
     HEED_UNROLL
     for (int k = 0; k < 4; ++k)
-        r[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(in + k * in_step)),
-                                    _mm_loadu_ps(in + (k + 4) * in_step), 1);
+        r[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(in + k * step)),
+                                    _mm_loadu_ps(in + (k + 4) * step), 1);
     const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1]));
     const __m256d b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
     const __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3]));
     const __m256d d = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
-    _mm256_storeu_ps(out, _mm256_castpd_ps(_mm256_unpacklo_pd(a, c)));
-    _mm256_storeu_ps(out + out_step, _mm256_castpd_ps(_mm256_unpackhi_pd(a, c)));
-    _mm256_storeu_ps(out + 2 * out_step, _mm256_castpd_ps(_mm256_unpacklo_pd(b, d)));
-    _mm256_storeu_ps(out + 3 * out_step, _mm256_castpd_ps(_mm256_unpackhi_pd(b, d)));
+    out[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c));
+    out[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
+    out[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d));
+    out[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
 }
 
 /// The same for 4 keys and 2 channels.
-HEED_INLINE void transpose_strip(const double* in, std::int64_t in_step, double* out, std::int64_t out_step)
+HEED_INLINE void transpose(const double* in, std::int64_t step, __m256d (&out)[2])
 {
-    const __m256d a = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(in)), _mm_loadu_pd(in + 2 * in_step), 1);
+    const __m256d a = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(in)), _mm_loadu_pd(in + 2 * step), 1);
     const __m256d b =
-        _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(in + in_step)), _mm_loadu_pd(in + 3 * in_step), 1);
-    _mm256_storeu_pd(out, _mm256_unpacklo_pd(a, b));
-    _mm256_storeu_pd(out + out_step, _mm256_unpackhi_pd(a, b));
+        _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(in + step)), _mm_loadu_pd(in + 3 * step), 1);
+    out[0] = _mm256_unpacklo_pd(a, b);
+    out[1] = _mm256_unpackhi_pd(a, b);
 }
 
 }  // namespace arch
