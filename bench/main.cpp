@@ -17,6 +17,10 @@
 #include <sstream>
 #include <thread>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 namespace {
 
 using namespace bench;
@@ -51,16 +55,26 @@ std::string fixed(double x, int digits)
     return text;
 }
 
+/// Threads that this process may run on: taskset counts.
+int usable_threads()
+{
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
+#endif
+    return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
 /// The machine, in key and value.
 std::vector<std::pair<std::string, std::string>> card()
 {
     std::vector<std::pair<std::string, std::string>> lines{
-        {"cpu", cpu_name() + ", " + std::to_string(std::thread::hardware_concurrency()) + " threads"},
+        {"cpu", cpu_name() + ", " + std::to_string(usable_threads()) + (usable_threads() == 1 ? " thread" : " threads")},
         {"compiled for", heed::isa_name()},
         {"compiler", compiler_name()}};
-    const int all = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    for (const int n : {1, all}) {
-        if (n == all && all == 1 && lines.size() > 3) break;
+    std::vector<int> counts{1};
+    if (usable_threads() > 1) counts.push_back(usable_threads());
+    for (const int n : counts) {
         lines.push_back({"ceilings, " + std::to_string(n) + (n == 1 ? " thread" : " threads"),
                          fixed(fma_peak(n, 0.3), 0) + " GFLOP/s f32 FMA, " + fixed(memory().bandwidth(n, 0.3), 1) +
                              " GB/s read"});
@@ -68,39 +82,78 @@ std::vector<std::pair<std::string, std::string>> card()
     return lines;
 }
 
-/// A case beside its ceilings: both are measured before and after, and the mean counts.
-struct beside {
-    int threads;
-    double peak, bandwidth;
+/// The runs of a case in samples of 30 ms or more, each between two measurements of its ceilings: what a neighbour on a
+/// shared machine takes for a while is missing on both sides of a sample's ratio. Medians over the samples count.
+class measurement {
+public:
+    explicit measurement(const bench_case& c) : case_(c) { calibrate(); }
 
-    explicit beside(int n) : threads(n), peak(fma_peak(n, 0.04)), bandwidth(memory().bandwidth(n, 0.04)) {}
-    void again()
+    void run(const contestant& who)
     {
-        peak = (peak + fma_peak(threads, 0.04)) / 2;
-        bandwidth = (bandwidth + memory().bandwidth(threads, 0.04)) / 2;
+        const double start = seconds();
+        who.run();
+        total_ += seconds() - start;
+        ++runs_;
     }
+    bool sample_is_full() const { return total_ >= 0.03; }
+    void close()
+    {
+        const double peak = peak_, bandwidth = bandwidth_, t = total_ / runs_;
+        calibrate();
+        time_.push_back(t);
+        of_peak_.push_back(case_.flops() / t * 1e-9 / ((peak + peak_) / 2));
+        of_stream_.push_back(case_.kv_bytes() / t * 1e-9 / ((bandwidth + bandwidth_) / 2));
+        total_ = 0;
+        runs_ = 0;
+    }
+    std::size_t samples() const { return time_.size(); }
+
+    struct result {
+        double time, gflops, of_peak, kv_gbps, of_stream;
+    };
+    result medians()
+    {
+        if (runs_) close();
+        const double t = median(time_);
+        return {t, case_.flops() / t * 1e-9, median(of_peak_), case_.kv_bytes() / t * 1e-9, median(of_stream_)};
+    }
+
+private:
+    void calibrate()
+    {
+        peak_ = fma_peak(case_.threads, 0.015);
+        bandwidth_ = memory().bandwidth(case_.threads, 0.02);
+    }
+    static double median(std::vector<double>& x)
+    {
+        const auto middle = x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2);
+        std::nth_element(x.begin(), middle, x.end());
+        return *middle;
+    }
+
+    bench_case case_;
+    double peak_ = 0, bandwidth_ = 0, total_ = 0;
+    int runs_ = 0;
+    std::vector<double> time_, of_peak_, of_stream_;
 };
 
 void run_case(benchmark::State& state, const bench_case& c)
 {
     const contestant who = make_contestant(c);
     who.run();
-    beside ceilings(c.threads);
-    double total = 0;
+    measurement m(c);
     for (auto _ : state) {
-        const double start = seconds();
-        who.run();
-        const double t = seconds() - start;
-        state.SetIterationTime(t);
-        total += t;
+        m.run(who);
+        if (!m.sample_is_full()) continue;
+        state.PauseTiming();
+        m.close();
+        state.ResumeTiming();
     }
-    ceilings.again();
-    const double runs = static_cast<double>(state.iterations()), rate = c.flops() * runs / total * 1e-9,
-                 kv = c.kv_bytes() * runs / total * 1e-9;
-    state.counters["gflops"] = rate;
-    state.counters["of_peak"] = rate / ceilings.peak;
-    state.counters["kv_gbps"] = kv;
-    state.counters["of_stream"] = kv / ceilings.bandwidth;
+    const measurement::result r = m.medians();
+    state.counters["gflops"] = r.gflops;
+    state.counters["of_peak"] = r.of_peak;
+    state.counters["kv_gbps"] = r.kv_gbps;
+    state.counters["of_stream"] = r.of_stream;
     state.SetLabel(who.description);
 }
 
@@ -112,7 +165,7 @@ void add(const std::string& name)
         std::cerr << "heed-bench: case " << name << ": " << wrong << "\n";
         std::exit(2);
     }
-    benchmark::RegisterBenchmark(name.c_str(), run_case, c)->UseManualTime()->Unit(benchmark::kMillisecond);
+    benchmark::RegisterBenchmark(name.c_str(), run_case, c)->Unit(benchmark::kMillisecond);
 }
 
 void add_suite()
@@ -154,18 +207,14 @@ void print_card()
         if (!parse(name, c).empty()) std::abort();
         const contestant who = make_contestant(c);
         who.run();
-        beside ceilings(c.threads);
-        std::vector<double> times;
-        for (const double end = seconds() + 1.5; times.size() < 5 || seconds() < end;) {
-            const double start = seconds();
-            who.run();
-            times.push_back(seconds() - start);
+        measurement m(c);
+        while (m.samples() < 9) {
+            m.run(who);
+            if (m.sample_is_full()) m.close();
         }
-        ceilings.again();
-        std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
-        const double t = times[times.size() / 2], rate = c.flops() / t * 1e-9, kv = c.kv_bytes() / t * 1e-9;
-        std::printf("  %-46s %6.1f ms %9.1f %7.0f%%", title, t * 1e3, rate, 100 * rate / ceilings.peak);
-        if (c.phase == "decode") std::printf(" %7.1f %7.0f%%\n", kv, 100 * kv / ceilings.bandwidth);
+        const measurement::result r = m.medians();
+        std::printf("  %-46s %6.1f ms %9.1f %7.0f%%", title, r.time * 1e3, r.gflops, 100 * r.of_peak);
+        if (c.phase == "decode") std::printf(" %7.1f %7.0f%%\n", r.kv_gbps, 100 * r.of_stream);
         else std::printf(" %7s %8s\n", "", "");
         std::fflush(stdout);
     }
