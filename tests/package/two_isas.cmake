@@ -1,6 +1,6 @@
 cmake_minimum_required(VERSION 3.25)
-# Two translation units of one program, compiled for AVX2 and for AVX-512: no symbol that mentions heed, and no
-# function the linker could merge, may be in both.
+# Two translation units of one program, compiled for AVX2 and for AVX-512: no function of heed that the linker could
+# merge may be in both, and the program gets the same bits from both.
 include(${CMAKE_CURRENT_LIST_DIR}/run.cmake)
 file(MAKE_DIRECTORY ${WORK}/two_isas)
 foreach(level -O0 -O2)
@@ -26,4 +26,9 @@ foreach(level -O0 -O2)
             message(FATAL_ERROR "${level}: in both objects: ${symbol}")
         endif()
     endforeach()
+    set(program ${WORK}/two_isas/program${level})
+    run("link" ${COMPILER} -std=c++17 ${CMAKE_CURRENT_LIST_DIR}/two_isas.cpp ${WORK}/two_isas/x86-64-v3${level}.o
+        ${WORK}/two_isas/x86-64-v4${level}.o -o ${program})
+    run("run" ${program})
+    message(STATUS "${level}: ${run_output}")
 endforeach()
