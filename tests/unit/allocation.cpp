@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+// run() and run_task() allocate nothing, whatever they compute and whoever runs the tasks.
+#include "tensors.hpp"
+
+#include <heed/executor/threads.hpp>
+
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+namespace {
+
+std::atomic<bool> counting{false};
+std::atomic<int> allocations{0};
+
+void count()
+{
+    if (counting.load(std::memory_order_relaxed)) allocations.fetch_add(1, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+// Sanitizers bring an allocator of their own; the plain builds count malloc, and with it all that is made of it.
+#if defined(__SANITIZE_ADDRESS__)
+#define HEED_COUNTS_MALLOC 0
+#elif defined(__has_feature)
+#define HEED_COUNTS_MALLOC !__has_feature(address_sanitizer)
+#elif defined(__GLIBC__)
+#define HEED_COUNTS_MALLOC 1
+#endif
+
+#if HEED_COUNTS_MALLOC
+extern "C" {
+void* __libc_malloc(std::size_t);
+void* __libc_calloc(std::size_t, std::size_t);
+void* __libc_realloc(void*, std::size_t);
+void* __libc_memalign(std::size_t, std::size_t);
+void* malloc(std::size_t n)
+{
+    count();
+    return __libc_malloc(n);
+}
+void* calloc(std::size_t n, std::size_t size)
+{
+    count();
+    return __libc_calloc(n, size);
+}
+void* realloc(void* p, std::size_t n)
+{
+    count();
+    return __libc_realloc(p, n);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t n)
+{
+    count();
+    return __libc_memalign(alignment, n);
+}
+int posix_memalign(void** p, std::size_t alignment, std::size_t n)
+{
+    count();
+    *p = __libc_memalign(alignment, n);
+    return *p ? 0 : 12;
+}
+}
+#else
+void* operator new(std::size_t n)
+{
+    count();
+    if (void* p = std::malloc(n ? n : 1)) return p;
+    throw std::bad_alloc();
+}
+void* operator new[](std::size_t n) { return operator new(n); }
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete[](void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+#endif
+
+using namespace test;
+
+namespace {
+
+template <class F>
+int allocations_of(F f)
+{
+    allocations = 0;
+    counting = true;
+    f();
+    counting = false;
+    return allocations;
+}
+
+}  // namespace
+
+TEST_CASE("the counter counts")
+{
+    REQUIRE(allocations_of([] { std::vector<double> x(1000); x[7] = 1; }) >= 1);
+#if HEED_COUNTS_MALLOC
+    const problem<float> p(1, 1, 1, 3, 9, 8, 8);
+    tensor<float> out(p.out_size());
+    REQUIRE(allocations_of([&] { heed::or_throw(heed::attend(p.q.in(), p.k.in(), p.v.in(), out.view())); }) == 1);  // its workspace
+#endif
+}
+
+TEST_CASE("run and run_task allocate nothing")
+{
+    heed::thread_pool pool(2);
+    const problem<float> prefill(1, 4, 2, 130, 700, 40, 33), decode(2, 4, 2, 1, 900, 64, 64), split(1, 4, 1, 1, 3000, 64, 64);
+    const int64 lengths[] = {500, 600};
+    for (const problem<float>* p : {&prefill, &decode, &split})
+        for (const bool threads : {false, true})
+            for_each_normalizer(4, [&](const char* name, auto normalizer) {
+                CAPTURE(name, threads);
+                const heed::attention def{normalizer, heed::softcap{20},
+                                          heed::causal{} & (heed::window{800, 0} | heed::key_lengths{lengths, p->q.size.batch})};
+                heed::options<float> how;
+                if (threads) how.executor = pool;
+                const auto q = p->q.in(), k = p->k.in(), v = p->v.in();
+                const heed::plan plan(def, q, k, v, how);
+                heed::or_throw(plan.status());
+                std::vector<unsigned char> scratch(plan.workspace_bytes());
+                how.workspace = {scratch.data(), scratch.size()};
+                const auto rows = static_cast<std::size_t>(p->q.size.batch * p->q.size.heads * p->q.size.tokens);
+                std::vector<float> shift(rows), mass(rows), lse(rows);
+                how.stats = {shift.data(), mass.data(), lse.data()};
+                tensor<float> out(p->out_size());
+                const auto to = out.view();
+                static_assert(noexcept(plan.run(q, k, v, to, how)));
+                heed::status s;
+                REQUIRE(allocations_of([&] { s = plan.run(q, k, v, to, how); }) == 0);
+                REQUIRE(s);
+                const std::vector<float> expected = out.data;
+                std::fill(out.data.begin(), out.data.end(), 0.f);
+                REQUIRE(allocations_of([&] {
+                            for (int stage = 0; stage < plan.stages(); ++stage)
+                                for (int64 task = 0; task < plan.tasks(stage); ++task) plan.run_task(stage, task, 0, q, k, v, to, how);
+                        }) == 0);
+                REQUIRE(same_bits(out.data, expected));
+                REQUIRE(allocations_of([&] { s = heed::attend(def, q, k, v, to, how); }) == 0);
+                REQUIRE(s);
+            });
+}
