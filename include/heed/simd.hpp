@@ -26,10 +26,19 @@
 
 HEED_BEGIN
 
-#if XSIMD_VERSION_MAJOR >= 8
-using native_arch = xsimd::default_arch;
-#else
+#if XSIMD_VERSION_MAJOR < 8
 #error "heed: xsimd 8.1 or newer is needed (Debian: libxsimd-dev)"
+#endif
+
+// The registers that HEED_ISA names. xsimd's default follows more flags: AVX-512F alone, or a width of SVE.
+#if defined(HEED_WITH_AVX512)
+using native_arch = xsimd::avx512bw;
+#elif defined(HEED_WITH_AVX2)
+using native_arch = xsimd::fma3<xsimd::avx2>;
+#elif defined(__aarch64__)
+using native_arch = xsimd::neon64;
+#else
+using native_arch = xsimd::default_arch;
 #endif
 
 /// The outcome of comparing two vec<T>, lane by lane.
@@ -53,8 +62,18 @@ struct vec {
     HEED_INLINE friend vec operator+(vec a, vec b) { return vec(a.native + b.native); }
     HEED_INLINE friend vec operator-(vec a, vec b) { return vec(a.native - b.native); }
     HEED_INLINE friend vec operator*(vec a, vec b) { return vec(a.native * b.native); }
+#if defined(__aarch64__)
+    // xsimd refines an estimate for float; the compiler's own operator is the instruction, rounded once.
+    HEED_INLINE friend vec operator/(vec a, vec b)
+    {
+        using native_register = typename batch::register_type;
+        return vec(batch(static_cast<native_register>(a.native) / static_cast<native_register>(b.native)));
+    }
+#else
     HEED_INLINE friend vec operator/(vec a, vec b) { return vec(a.native / b.native); }
-    HEED_INLINE friend vec operator-(vec a) { return vec(-a.native); }
+#endif
+    // xsimd subtracts from 0 on AVX-512, and -(+0) would be +0.
+    HEED_INLINE friend vec operator-(vec a) { return vec(a.native ^ batch(T(-0.0))); }
 
     HEED_INLINE friend lane_mask<T, Arch> operator<(vec a, vec b) { return {a.native < b.native}; }
     HEED_INLINE friend lane_mask<T, Arch> operator>(vec a, vec b) { return {a.native > b.native}; }

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+// What kernels and policies rely on in simd.hpp, on whatever machine this is compiled for.
+#include <heed/simd.hpp>
+
+#include <catch2/catch.hpp>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+namespace {
+
+template <class T>
+using V = heed::vec<T>;
+
+template <class T>
+std::vector<T> lanes_of(V<T> v)
+{
+    std::vector<T> x(static_cast<std::size_t>(V<T>::lanes));
+    heed::store(x.data(), v);
+    return x;
+}
+
+template <class T>
+V<T> counted(T first, T step = 1)
+{
+    T x[V<T>::lanes];
+    for (int i = 0; i < V<T>::lanes; ++i) x[i] = first + step * static_cast<T>(i);
+    return heed::load(x);
+}
+
+bool same(double a, double b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
+
+}  // namespace
+
+#if defined(__FMA__) || defined(__aarch64__)
+TEMPLATE_TEST_CASE("fma rounds once", "", float, double)
+{
+    using T = TestType;
+    const T e = std::numeric_limits<T>::epsilon(), a = 1 + 3 * e;
+    for (const T x : lanes_of(heed::fma(V<T>(a), V<T>(a), V<T>(-1)))) {
+        REQUIRE(x == std::fma(a, a, T(-1)));
+        REQUIRE(x != 6 * e);  // what a rounded product leaves
+    }
+}
+#endif
+
+TEMPLATE_TEST_CASE("max and min keep a NaN of the first argument and no other", "", float, double)
+{
+    using T = TestType;
+    const V<T> nan(std::numeric_limits<T>::quiet_NaN()), one(1), two(2);
+    for (const T x : lanes_of(heed::max(nan, one))) REQUIRE(std::isnan(x));
+    for (const T x : lanes_of(heed::min(nan, one))) REQUIRE(std::isnan(x));
+    for (const T x : lanes_of(heed::max(one, nan))) REQUIRE(x == 1);
+    for (const T x : lanes_of(heed::min(one, nan))) REQUIRE(x == 1);
+    for (const T x : lanes_of(heed::max(one, two))) REQUIRE(x == 2);
+    for (const T x : lanes_of(heed::min(one, two))) REQUIRE(x == 1);
+}
+
+TEMPLATE_TEST_CASE("abs, copysign, negation and division do what IEEE says, zeros included", "", float, double)
+{
+    using T = TestType;
+    for (const T x : lanes_of(-V<T>(T(0)))) REQUIRE(same(x, -0.0));
+    for (const T x : lanes_of(heed::abs(V<T>(T(-0.0))))) REQUIRE(same(x, 0.0));
+    for (const T x : lanes_of(heed::copysign(V<T>(3), V<T>(T(-0.0))))) REQUIRE(x == -3);
+    for (T d = 1; d < 200; d += 1)
+        for (const T x : lanes_of(V<T>(1) / V<T>(d))) REQUIRE(x == 1 / d);
+}
+
+TEMPLATE_TEST_CASE("round takes the nearest whole number, ties to even", "", float, double)
+{
+    using T = TestType;
+    for (T x = -4; x <= 4; x += T(0.125))
+        for (const T got : lanes_of(heed::round(V<T>(x)))) REQUIRE(got == std::nearbyint(x));
+}
+
+TEMPLATE_TEST_CASE("powers of two are exact down to the smallest subnormal, 0 below, NaN for NaN", "", float, double)
+{
+    using T = TestType;
+    using L = std::numeric_limits<T>;
+    const int low = L::min_exponent - L::digits, high = L::max_exponent - 1;  // 2^low is the smallest subnormal
+    for (int n = low - 3; n <= high; ++n)
+        for (const T x : lanes_of(heed::power_of_two(V<T>(static_cast<T>(n))))) REQUIRE(same(x, std::ldexp(T(1), n)));
+    for (const T x : lanes_of(heed::power_of_two(V<T>(-L::max())))) REQUIRE(same(x, 0.0));
+    for (const T x : lanes_of(heed::power_of_two(V<T>(L::quiet_NaN())))) REQUIRE(std::isnan(x));
+}
+
+TEMPLATE_TEST_CASE("partial loads and stores touch their elements alone", "", float, double)
+{
+    using T = TestType;
+    constexpr int lanes = V<T>::lanes;
+    for (int n = 0; n < lanes; ++n) {
+        const std::vector<T> in(static_cast<std::size_t>(n), T(5));  // sanitizers watch its end
+        const auto x = lanes_of(heed::load_n(in.data(), n));
+        std::vector<T> out(static_cast<std::size_t>(lanes), T(9));
+        heed::store_n(out.data(), counted<T>(1), n);
+        for (int i = 0; i < lanes; ++i) {
+            REQUIRE(x[static_cast<std::size_t>(i)] == (i < n ? 5 : 0));
+            REQUIRE(out[static_cast<std::size_t>(i)] == (i < n ? static_cast<T>(i + 1) : 9));
+        }
+    }
+}
+
+TEMPLATE_TEST_CASE("lanes are selected by masks and by bits", "", float, double)
+{
+    using T = TestType;
+    const V<T> count = counted<T>(0);
+    const auto by_mask = lanes_of(heed::select(count > V<T>(1) & count < V<T>(3), V<T>(7), V<T>(8)));
+    for (std::uint32_t bits : {0u, 1u, 0x5u, 0xau, 0xffffffffu}) {
+        const auto by_bits = lanes_of(heed::select_bits(bits, V<T>(7), V<T>(8)));
+        for (std::size_t i = 0; i < by_bits.size(); ++i) REQUIRE(by_bits[i] == ((bits >> i) & 1 ? 7 : 8));
+    }
+    for (std::size_t i = 0; i < by_mask.size(); ++i) REQUIRE(by_mask[i] == (i == 2 ? 7 : 8));
+}
+
+TEMPLATE_TEST_CASE("sums go by halves, and the largest lane is found wherever it is", "", float, double)
+{
+    using T = TestType;
+    constexpr int lanes = V<T>::lanes;
+    T x[lanes];
+    for (int i = 0; i < lanes; ++i) x[i] = std::ldexp(T(1) + static_cast<T>(i) / 64, (i * 7) % 23);
+    T expected[lanes];
+    std::copy_n(x, lanes, expected);
+    for (int half = lanes / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; ++i) expected[i] += expected[i + half];
+    REQUIRE(heed::sum_by_halves(heed::load(x)) == expected[0]);
+    for (int i = 0; i < lanes; ++i) {
+        std::fill_n(x, lanes, T(-3));
+        x[i] = -2;
+        REQUIRE(heed::largest(heed::load(x)) == -2);
+    }
+}
+
+TEMPLATE_TEST_CASE("a transposition puts one row in each lane", "", float, double)
+{
+    using T = TestType;
+    constexpr int lanes = V<T>::lanes, channels = heed::transposed_channels<T>, step = 7;
+    std::vector<T> in(static_cast<std::size_t>((lanes - 1) * step + channels));  // and not an element more
+    for (std::size_t i = 0; i < in.size(); ++i) in[i] = static_cast<T>(i);
+    V<T> out[channels];
+    heed::transpose(in.data(), step, out);
+    for (int c = 0; c < channels; ++c)
+        for (int i = 0; i < lanes; ++i) REQUIRE(lanes_of(out[c])[static_cast<std::size_t>(i)] == static_cast<T>(i * step + c));
+}
