@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// What the README shows is what the example does.
+#include <catch2/catch.hpp>
+
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace {
+
+std::string text_of(const std::string& path)
+{
+    std::ifstream file(path);
+    REQUIRE(file.good());
+    std::stringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+std::string output_of(const std::string& command)
+{
+    const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
+    REQUIRE(pipe);
+    std::string text;
+    for (int c; (c = std::fgetc(pipe.get())) != EOF;) text += static_cast<char>(c);
+    return text;
+}
+
+/// The fenced blocks of a text, with their language: "cpp\n...".
+std::vector<std::string> blocks_of(const std::string& text)
+{
+    std::vector<std::string> blocks;
+    for (std::size_t at = 0; (at = text.find("```", at)) != std::string::npos;) {
+        const std::size_t end = text.find("\n```", at + 3);
+        blocks.push_back(text.substr(at + 3, end + 1 - (at + 3)));
+        at = end + 4;
+    }
+    return blocks;
+}
+
+/// A line without its comment and the blanks around it.
+std::string bare(std::string line)
+{
+    line = line.substr(0, line.find("   //"));
+    const std::size_t first = line.find_first_not_of(" \t"), last = line.find_last_not_of(" \t");
+    return first == std::string::npos ? "" : line.substr(first, last + 1 - first);
+}
+
+}  // namespace
+
+TEST_CASE("the README's first lines of code are those of the quick start, and print what it says")
+{
+    const std::string code = text_of(HEED_ROOT "/examples/quickstart.cpp");
+    const std::vector<std::string> blocks = blocks_of(text_of(HEED_ROOT "/README.md"));
+    REQUIRE(blocks.size() >= 3);
+    REQUIRE(blocks[0].rfind("cpp\n#include <heed/heed.hpp>", 0) == 0);
+    std::stringstream lines(blocks[0].substr(4));
+    for (std::string line; std::getline(lines, line);) {
+        INFO(line);
+        CHECK(code.find(bare(line)) != std::string::npos);
+    }
+    const std::string output = output_of(HEED_QUICKSTART);
+    REQUIRE(blocks[1].size() > 60);
+    CHECK(output.find(blocks[1].substr(1)) == 0);
+}
+
+TEST_CASE("the README's softpick is the library's")
+{
+    const std::vector<std::string> blocks = blocks_of(text_of(HEED_ROOT "/README.md"));
+    const std::string header = text_of(HEED_ROOT "/include/heed/normalizer/softpick.hpp");
+    const auto formula = [](const std::string& text) {
+        const std::size_t at = text.find("terms(Score s) const");
+        REQUIRE(at != std::string::npos);
+        std::string only;  // without blanks, comments and heed::
+        std::stringstream lines(text.substr(at));
+        for (std::string line; std::getline(lines, line) && bare(line) != "}";) only += bare(line);
+        for (const std::string drop : {" ", "heed::"})
+            for (std::size_t i; (i = only.find(drop)) != std::string::npos;) only.erase(i, drop.size());
+        return only;
+    };
+    CHECK(formula(blocks[2]) == formula(header));
+}
