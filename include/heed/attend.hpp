@@ -38,15 +38,14 @@ private:
 
 /// out = normalizer(mask(maps(scale q k^T))) v.
 ///
-/// q [B, Hq, Sq, Dqk], kv [B, Hkv, Skv, Dqk and Dv], out [B, Hq, Sq, Dv], all float or all double. Query head h
-/// reads kv head h / (Hq / Hkv). A row that attends no key is +0. out may be q itself; otherwise it overlaps nothing.
-/// Allocates only where options.workspace is not given. Returns a status; nothing is written where it is false.
+/// q [B, Hq, Sq, Dqk], kv [B, Hkv, Skv, Dqk and Dv], out [B, Hq, Sq, Dv], float, bf16 and f16 in any mix, computed in
+/// float and rounded once, or all double. Query head h reads kv head h / (Hq / Hkv). A row that attends no key is +0.
+/// out may be q itself; otherwise it overlaps nothing. Allocates only where options.workspace is not given. Returns a status; nothing is written where it is false.
 template <class Def, class Q, class Kv, class O, class = std::enable_if_t<is_kv_source_v<Kv>>>
 status attend(const Def& def, const view<Q>& q, const Kv& kv, const view<O>& out,
-              const options<std::remove_const_t<Q>>& how = {})
+              const options<compute_t<Q>>& how = {})
 {
-    using T = std::remove_const_t<Q>;
-    static_assert(std::is_same_v<O, T>, "heed: q, k, v and out have one element type");
+    using T = compute_t<Q>;
     const plan<Def, T> p(def, q, kv, how);
     if (!p.status()) return p.status();
     const detail::borrowed_workspace memory(how.workspace, p.workspace_bytes());
@@ -59,7 +58,7 @@ status attend(const Def& def, const view<Q>& q, const Kv& kv, const view<O>& out
 
 template <class Def, class Q, class K, class V, class O>
 status attend(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
-              const options<std::remove_const_t<Q>>& how = {})
+              const options<compute_t<Q>>& how = {})
 {
     return attend(def, q, dense_kv{k, v}, out, how);
 }

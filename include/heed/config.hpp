@@ -15,6 +15,9 @@
 #if defined(__AVX512F__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
 #define HEED_ISA avx512
 #define HEED_WITH_AVX512 1
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#define HEED_ISA avx2_fma_f16c
+#define HEED_WITH_AVX2 1
 #elif defined(__AVX2__) && defined(__FMA__)
 #define HEED_ISA avx2_fma
 #define HEED_WITH_AVX2 1

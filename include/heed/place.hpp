@@ -21,8 +21,11 @@ struct score_place : query_place {
     std::int64_t key = 0;  // absolute position of lane 0
     std::int64_t valid = 1;
 
-    /// The keys' absolute positions, as numbers.
+    /// The keys' absolute positions, as numbers; in float, whole ones end at 2^24.
     V keys() const { return lanes_of<V>::iota(key); }
+
+    /// Key position minus query position, subtracted before it is rounded: exact near the diagonal of any sequence.
+    V distances() const { return lanes_of<V>::iota(key - position); }
 
     /// One number a key, read from per_key[key] on; lanes that do not exist are 0 and not read.
     template <class E>

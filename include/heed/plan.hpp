@@ -23,8 +23,7 @@ struct description {
 
 template <class Def, class T>
 class plan {
-    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>,
-                  "heed: tensors are float or double (see element types for what is to come)");
+    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "heed: plan<Def, T> computes in float or double");
 
 public:
     using status_type = heed::status;
@@ -43,7 +42,7 @@ public:
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
         value_dim_ = kv.value_dim();
         layout_ = kernel::make_layout<T>(q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens, kv_.dim, value_dim_,
-                                         how.executor.concurrency());
+                                         !std::is_same_v<typename Kv::value_element, T>, how.executor.concurrency());
     }
 
     const status_type& status() const { return status_; }
@@ -74,39 +73,40 @@ public:
     }
 
     /// out = attention of q, k, v. Fails, with nothing written, where the tensors are not those that were planned for.
-    template <class Q, class K, class V>
-    status_type run(const view<Q>& q, const view<K>& k, const view<V>& v, const view<T>& out, const options<T>& how) const noexcept
+    template <class Q, class K, class V, class O>
+    status_type run(const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out, const options<T>& how) const noexcept
     {
         return run(q, dense_kv{k, v}, out, how);
     }
-    template <class Q, class Kv>
-    status_type run(const view<Q>& q, const Kv& kv, const view<T>& out, const options<T>& how) const noexcept
+    template <class Q, class Kv, class O>
+    status_type run(const view<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
     {
         const status_type s = check_run(q, kv, out, how);
         if (!s) return s;
-        kernel::run_all(make_walk(q, kv, {out, how.stats}, how.workspace.data, 0), layout_, how.executor);
+        kernel::run_all(make_walk(q, kv, kernel::target<T, O>{out, how.stats}, how.workspace.data, 0), layout_, how.executor);
         return {};
     }
 
     /// One task of one stage, for hosts with their own loop: 0 <= task < tasks(stage), and worker is below the
     /// concurrency planned for and used by one task at a time. The arguments are those check_run() accepts.
-    template <class Q, class Kv>
-    void run_task(int stage, std::int64_t task, int worker, const view<Q>& q, const Kv& kv, const view<T>& out,
+    template <class Q, class Kv, class O>
+    void run_task(int stage, std::int64_t task, int worker, const view<Q>& q, const Kv& kv, const view<O>& out,
                   const options<T>& how) const noexcept
     {
-        make_walk(q, kv, {out, how.stats}, how.workspace.data, 0).run_task(stage, task, worker);
+        make_walk(q, kv, kernel::target<T, O>{out, how.stats}, how.workspace.data, 0).run_task(stage, task, worker);
     }
-    template <class Q, class K, class V>
+    template <class Q, class K, class V, class O>
     void run_task(int stage, std::int64_t task, int worker, const view<Q>& q, const view<K>& k, const view<V>& v,
-                  const view<T>& out, const options<T>& how) const noexcept
+                  const view<O>& out, const options<T>& how) const noexcept
     {
         run_task(stage, task, worker, q, dense_kv{k, v}, out, how);
     }
 
     /// What run() checks before it writes anything.
-    template <class Q, class Kv>
-    status_type check_run(const view<Q>& q, const Kv& kv, const view<T>& out, const options<T>& how) const noexcept
+    template <class Q, class Kv, class O>
+    status_type check_run(const view<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
     {
+        static_assert(computes_in_T<O>, "heed: out is made of an element type that is computed in that of q");
         status_type s = check_inputs(q, kv, how, kv_.tokens);
         if (s) s = detail::check_extents("run", "out", out.size, {q_.batch, q_.heads, q_.tokens, value_dim_});
         if (s) s = detail::check_sizes("run", "out", out);
@@ -114,7 +114,7 @@ public:
         if (s) s = detail::check_output("run", out);
         if (s && detail::may_overlap(out, q) && !detail::same_place(out, q))
             s = status_type::error(errc::invalid_argument, "run: out overlaps q without being the same view");
-        if constexpr (std::is_same_v<Kv, dense_kv<T>>)
+        if constexpr (is_dense_kv_v<Kv>)
             if (s && (detail::may_overlap(out, kv.k) || detail::may_overlap(out, kv.v)))
                 s = status_type::error(errc::invalid_argument, "run: out overlaps k or v");
         return s;
@@ -124,18 +124,24 @@ private:
     template <class D, class U>
     friend class partial_plan;
 
+    template <class E>
+    static constexpr bool computes_in_T = std::is_same_v<compute_t<E>, T>;
+
     template <class Q, class Kv>
     status_type check(const view<Q>& q, const Kv& kv) const
     {
-        static_assert(std::is_same_v<std::remove_const_t<Q>, T> && std::is_same_v<typename Kv::element, T>,
-                      "heed: q, k, v and out have one element type");
+        static_assert(computes_in_T<Q> && computes_in_T<typename Kv::key_element> && computes_in_T<typename Kv::value_element>,
+                      "heed: q, k, v and out are made of float, bf16 and f16 in any mix, or all of double");
         status_type s = detail::check_sizes("plan", "q", q);
-        if constexpr (std::is_same_v<Kv, dense_kv<T>>) {
+        if constexpr (is_dense_kv_v<Kv>) {
             if (s) s = detail::check_sizes("plan", "k", kv.k);
             if (s) s = detail::check_sizes("plan", "v", kv.v);
         }
         if (s) s = kv.check();
         if (s) s = detail::check_shapes("plan", q.size, kv.batch(), kv.heads(), kv.key_dim());
+        if (s && !std::isfinite(static_cast<T>(def_.scale_for(kv.key_dim()))))
+            s = status_type::error(errc::invalid_argument, "scale: %g is not finite in %s", def_.scale_for(kv.key_dim()),
+                                   sizeof(T) == 4 ? "float" : "double");
         return s;
     }
 
@@ -150,7 +156,7 @@ private:
             s = status_type::error(errc::invalid_argument, "run: v.dim %lld, planned for %lld",
                                    static_cast<long long>(kv.value_dim()), static_cast<long long>(value_dim_));
         if (s) s = detail::check_memory("run", "q", q);
-        if constexpr (std::is_same_v<Kv, dense_kv<T>>) {
+        if constexpr (is_dense_kv_v<Kv>) {
             if (s) s = detail::check_memory("run", "k", kv.k);
             if (s) s = detail::check_memory("run", "v", kv.v);
         }
@@ -164,12 +170,12 @@ private:
         return s;
     }
 
-    template <class Q, class Kv>
-    auto make_walk(const view<Q>& q, const Kv& kv, const kernel::target<T>& to, void* memory, std::int64_t first_key,
+    template <class Q, class Kv, class O>
+    auto make_walk(const view<Q>& q, const Kv& kv, const kernel::target<T, O>& to, void* memory, std::int64_t first_key,
                    std::int64_t total_keys = -1) const
     {
-        using job = kernel::job<Def, Kv>;
-        return kernel::walk<job>({def_, kv, q, static_cast<T>(def_.scale_for(kv_.dim)), layout_.group, first_key,
+        using job = kernel::job<Def, Kv, std::remove_const_t<Q>>;
+        return kernel::walk<job, O>({def_, kv, q, static_cast<T>(def_.scale_for(kv_.dim)), layout_.group, first_key,
                                   total_keys < 0 ? kv_.tokens : total_keys},
                                  layout_, to, memory);
     }
@@ -182,13 +188,13 @@ private:
 };
 
 template <class Def, class Q, class K, class V>
-plan(const Def&, const view<Q>&, const view<K>&, const view<V>&) -> plan<Def, std::remove_const_t<Q>>;
+plan(const Def&, const view<Q>&, const view<K>&, const view<V>&) -> plan<Def, compute_t<Q>>;
 template <class Def, class Q, class K, class V>
-plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const options<std::remove_const_t<Q>>&)
-    -> plan<Def, std::remove_const_t<Q>>;
+plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const options<compute_t<Q>>&)
+    -> plan<Def, compute_t<Q>>;
 template <class Def, class Q, class Kv>
-plan(const Def&, const view<Q>&, const Kv&) -> plan<Def, std::remove_const_t<Q>>;
+plan(const Def&, const view<Q>&, const Kv&) -> plan<Def, compute_t<Q>>;
 template <class Def, class Q, class Kv>
-plan(const Def&, const view<Q>&, const Kv&, const options<std::remove_const_t<Q>>&) -> plan<Def, std::remove_const_t<Q>>;
+plan(const Def&, const view<Q>&, const Kv&, const options<compute_t<Q>>&) -> plan<Def, compute_t<Q>>;
 
 HEED_END

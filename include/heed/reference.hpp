@@ -7,6 +7,7 @@
 #pragma once
 
 #include "attention.hpp"
+#include "element.hpp"
 #include "view.hpp"
 
 #include <vector>
@@ -59,7 +60,7 @@ void reference(const Def& def, const view<Q>& q, const view<K>& k, const view<V>
     constexpr Real infinity = std::numeric_limits<Real>::infinity();
     const std::int64_t keys = k.size.tokens;
     // The kernels round the scale to the tensors' type; that is part of the input, not an error.
-    const Real scale = static_cast<std::remove_const_t<Q>>(def.scale_for(k.size.dim));
+    const Real scale = static_cast<compute_t<Q>>(def.scale_for(k.size.dim));
     std::vector<Real> s(static_cast<std::size_t>(keys)), p(s.size());
     std::int64_t line = 0;  // of the matrices
 

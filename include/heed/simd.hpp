@@ -4,6 +4,7 @@
 #pragma once
 
 #include "config.hpp"
+#include "element.hpp"
 #include "math.hpp"
 
 // gcc 12 takes the undefined pass-through operand of its own AVX-512 intrinsics for an uninitialised variable
@@ -193,17 +194,41 @@ HEED_INLINE vec<T, A> in_register(vec<T, A> v)
 {
     return native_vec<T, A>(arch::in_register(raw(v)));
 }
-/// Channels that transpose() takes at a time.
-template <class T>
-inline constexpr int transposed_channels = 16 / static_cast<int>(sizeof(T));
-/// out[c] lane j = in[j * step + c] for vec<T>::lanes keys j and transposed_channels channels c.
-template <class T>
-HEED_INLINE void transpose(const T* in, std::int64_t step, vec<T> (&out)[transposed_channels<T>])
+/// vec<T> from and to elements of a storage type: widened exactly, rounded once.
+template <class T, class E>
+HEED_INLINE vec<T> load_as(const E* p)
 {
-    typename vec<T>::batch::register_type r[transposed_channels<T>];
+    if constexpr (std::is_same_v<T, E>) return load(p);
+    else return native_vec<T, native_arch>(arch::load(p));
+}
+template <class T, class E>
+HEED_INLINE vec<T> load_as_n(const E* p, int n)
+{
+    return native_vec<T, native_arch>(arch::load_n(p, n));
+}
+template <class E, class T, class A>
+HEED_INLINE void store_as(E* p, vec<T, A> v)
+{
+    if constexpr (std::is_same_v<T, E>) store(p, v);
+    else arch::store(p, raw(v));
+}
+template <class E, class T, class A>
+HEED_INLINE void store_as_n(E* p, vec<T, A> v, int n)
+{
+    arch::store_n(p, raw(v), n);
+}
+
+/// Channels that transpose() takes at a time.
+template <class E>
+inline constexpr int transposed_channels = 16 / static_cast<int>(sizeof(E));
+/// out[c] lane j = in[j * step + c] for vec<T>::lanes keys j and transposed_channels channels c.
+template <class T, class E>
+HEED_INLINE void transpose(const E* in, std::int64_t step, vec<T> (&out)[transposed_channels<E>])
+{
+    typename vec<T>::batch::register_type r[transposed_channels<E>];
     arch::transpose(in, step, r);
     HEED_UNROLL
-    for (int c = 0; c < transposed_channels<T>; ++c) out[c] = native_vec<T, native_arch>(r[c]);
+    for (int c = 0; c < transposed_channels<E>; ++c) out[c] = native_vec<T, native_arch>(r[c]);
 }
 
 /// The largest lane, of a vector without NaN.
@@ -303,13 +328,39 @@ HEED_INLINE vec<T, A> in_register(vec<T, A> v)
 {
     return v;
 }
-template <class T>
+template <class T, class E>
+HEED_INLINE vec<T> load_as_n(const E* p, int n)
+{
+    T buffer[vec<T>::lanes] = {};
+    for (int i = 0; i < n; ++i) buffer[i] = static_cast<T>(p[i]);
+    return load(buffer);
+}
+template <class T, class E>
+HEED_INLINE vec<T> load_as(const E* p)
+{
+    if constexpr (std::is_same_v<T, E>) return load(p);
+    else return load_as_n<T>(p, vec<T>::lanes);
+}
+template <class E, class T, class A>
+HEED_INLINE void store_as_n(E* p, vec<T, A> v, int n)
+{
+    T buffer[vec<T, A>::lanes];
+    store(buffer, v);
+    for (int i = 0; i < n; ++i) p[i] = E(buffer[i]);
+}
+template <class E, class T, class A>
+HEED_INLINE void store_as(E* p, vec<T, A> v)
+{
+    if constexpr (std::is_same_v<T, E>) store(p, v);
+    else store_as_n(p, v, vec<T, A>::lanes);
+}
+template <class E>
 inline constexpr int transposed_channels = 1;
-template <class T>
-HEED_INLINE void transpose(const T* in, std::int64_t step, vec<T> (&out)[1])
+template <class T, class E>
+HEED_INLINE void transpose(const E* in, std::int64_t step, vec<T> (&out)[1])
 {
     T lane[vec<T>::lanes];
-    for (int j = 0; j < vec<T>::lanes; ++j) lane[j] = in[j * step];
+    for (int j = 0; j < vec<T>::lanes; ++j) lane[j] = static_cast<T>(in[j * step]);
     out[0] = load(lane);
 }
 
@@ -326,15 +377,13 @@ struct lanes_of<vec<T, A>> {
         for (int i = 0; i < count; ++i) lane[i] = static_cast<T>(first + i);
         return heed::load(lane);
     }
-    HEED_INLINE static vec<T, A> load_lanes(const T* p, std::int64_t valid)
-    {
-        return valid >= count ? heed::load(p) : load_n(p, static_cast<int>(valid < 0 ? 0 : valid));
-    }
     template <class E>
     HEED_INLINE static vec<T, A> load(const E* p, std::int64_t valid)
     {
-        static_assert(std::is_same_v<E, T>, "heed: a table of numbers for each key has the element type of the tensors");
-        return load_lanes(p, valid);
+        static_assert(std::is_same_v<compute_t<E>, T>,
+                      "heed: a table of numbers for each key has an element type that is computed in the tensors'");
+        if (valid >= count) return load_as<T>(p);
+        return load_as_n<T>(p, static_cast<int>(valid < 0 ? 0 : valid));
     }
 };
 

@@ -121,8 +121,9 @@ bool may_overlap(const view<A>& out, const view<B>& in)
 template <class T, class U>
 bool same_place(const view<T>& a, const view<U>& b)
 {
-    return static_cast<const void*>(a.data) == static_cast<const void*>(b.data) && a.step.batch == b.step.batch &&
-           a.step.heads == b.step.heads && a.step.tokens == b.step.tokens && a.size.dim == b.size.dim;
+    return std::is_same_v<T, std::remove_const_t<U>> && static_cast<const void*>(a.data) == static_cast<const void*>(b.data) &&
+           a.step.batch == b.step.batch && a.step.heads == b.step.heads && a.step.tokens == b.step.tokens &&
+           a.size.dim == b.size.dim;
 }
 
 /// The rules that tie q to the keys and values.

@@ -1,4 +1,4 @@
-// expect: heed: tensors are float or double
+// expect: heed: tensors are made of float, double, heed::bf16 or heed::f16
 #include <heed/heed.hpp>
 
 #ifdef VALID

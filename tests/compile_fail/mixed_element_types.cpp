@@ -1,4 +1,4 @@
-// expect: heed: q, k, v and out have one element type
+// expect: heed: out is made of an element type that is computed in that of q
 #include <heed/heed.hpp>
 
 #ifdef VALID

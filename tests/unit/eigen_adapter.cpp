@@ -87,6 +87,17 @@ TEST_CASE("maps keep their pointer and their outer stride")
     is_same_memory(heed::eigen_view(columns, 2), [&](int64 s, int64 c) -> double& { return columns(c, s); });
 }
 
+TEST_CASE("a block keeps its place, and its constness")
+{
+    by_rows<float> m(7, 24);
+    is_view<float>(heed::eigen_view(m.block(2, 8, 4, 6), 2), &m(2, 8), 2, 4, 3, 24);
+    is_view<float>(heed::eigen_view(m.middleRows(1, 3)), &m(1, 0), 1, 3, 24, 24);
+    by_columns<float> n(24, 7);
+    is_view<float>(heed::eigen_view(n.middleCols(2, 3), 4), &n(0, 2), 4, 3, 6, 24);
+    const by_rows<float>& fixed = m;
+    is_view<const float>(heed::eigen_view(fixed.topRows(2)), &m(0, 0), 1, 2, 24, 24);
+}
+
 TEST_CASE("a Ref of a matrix, a map or a block keeps its place")
 {
     by_rows<float> m(7, 24);

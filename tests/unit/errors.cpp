@@ -83,7 +83,10 @@ TEST_CASE("policies with wrong parameters are refused")
     const bool mask[45] = {};
     check(heed::attention{heed::softcap{0}}, "softcap: cap is 0");
     check(heed::attention{heed::softcap{std::numeric_limits<double>::infinity()}}, "softcap: cap is inf");
+    check(heed::attention{heed::softcap{1e39}}, "softcap: cap is 1e+39");
+    check(heed::attention{heed::softcap{1e-50}}, "softcap: cap is 1e-50");
     check(heed::attention{heed::scale{std::nan("")}}, "scale: nan is not finite");
+    check(heed::attention{heed::scale{1e39}}, "scale: 1e+39 is not finite in float");
     check(heed::attention{heed::alibi{slopes, 3}}, "alibi: 3 slopes for 4 query heads");
     check(heed::attention{heed::softmax_sink{slopes, 2}}, "softmax_sink: 2 logits for 4 query heads");
     check(heed::attention{heed::softmax_sink{sink, 4}}, "softmax_sink: logit 2 is nan");

@@ -180,6 +180,10 @@ TEST_CASE("softpick gives a score that is not positive the weight +0, beside any
             REQUIRE((scores[j] > 0 ? o.weights.data[j] > 0 : is_positive_zero(o.weights.data[j])));
         }
     }
+    // Without a score near 0 either: the terms are those of M = 0, and every |e^s - 1| is 1.
+    const auto low = weigh({-150, -200, -1e30f}, heed::softpick{});
+    REQUIRE(low.mass[0] == 3);
+    for (const float w : low.weights.data) REQUIRE(is_positive_zero(w));
 }
 
 TEST_CASE("softpick keeps the weights and the mass of small scores to the last bits, where the published form does not")
@@ -292,6 +296,19 @@ TEST_CASE("ALiBi adds each head's slope times the distance in absolute positions
                 REQUIRE(worst <= 0);
             }
     }
+}
+
+TEST_CASE("ALiBi keeps distances beyond the positions that a float tells apart")
+{
+    const float slope = 1;
+    const int64 base = 4 * (int64{1} << 24) + 3;
+    tensor<float> q({1, 1, 1, 1}), k({1, 1, 4, 1}), v({1, 1, 4, 1}), out({1, 1, 1, 1});
+    for (int64 j = 0; j < 4; ++j) v.data[static_cast<std::size_t>(j)] = static_cast<float>(std::pow(10, j));
+    const heed::attention def{heed::relu<1>{}, heed::alibi{&slope, 1}, heed::query_offset{base - 1}};
+    owned_state<float> s(def, out.size);
+    heed::or_throw(heed::attend_partial(def, q.in(), k.in(), v.in(), s.state(), {base, base + 4}));
+    heed::or_throw(heed::finish(def, s.state(), out.view()));
+    REQUIRE(out.data[0] == Approx(4321.f / 4));  // relu divides by the number of attended keys
 }
 
 TEMPLATE_TEST_CASE("a bias repeated along B, H or Sq has the bits of the expanded bias", "", float, double)

@@ -51,4 +51,13 @@ auto eigen_view(const Eigen::Ref<M, Options, Stride>& m, std::int64_t heads = 1)
     else return detail::eigen_view(const_cast<ref&>(m).data(), m, heads);
 }
 
+template <class M, int Rows, int Columns, bool Inner>
+auto eigen_view(const Eigen::Block<M, Rows, Columns, Inner>& m, std::int64_t heads = 1)
+{
+    using block = Eigen::Block<M, Rows, Columns, Inner>;
+    static_assert(block::InnerStrideAtCompileTime == 1, "heed: channels are contiguous: inner stride 1");
+    if constexpr (std::is_const_v<M>) return detail::eigen_view(m.data(), m, heads);
+    else return detail::eigen_view(const_cast<block&>(m).data(), m, heads);
+}
+
 HEED_END

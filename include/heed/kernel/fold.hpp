@@ -61,8 +61,8 @@ inline T denominator(const Normalizer& normalizer, std::int64_t head, T& shift, 
 
 /// out = o / denominator for one row; exactly 0 where the denominator is 0. Returns the natural log of the
 /// denominator.
-template <class Normalizer, class T>
-inline T finish_row(const Normalizer& normalizer, std::int64_t head, T shift, T mass, const T* o, T* out, std::int64_t dim)
+template <class Normalizer, class T, class O>
+inline T finish_row(const Normalizer& normalizer, std::int64_t head, T shift, T mass, const T* o, O* out, std::int64_t dim)
 {
     T rescale;
     const T den = denominator(normalizer, head, shift, mass, rescale);
@@ -70,10 +70,10 @@ inline T finish_row(const Normalizer& normalizer, std::int64_t head, T shift, T 
     const vec<T> d(empty ? T(1) : den), a(empty ? T(0) : rescale), zero(0);
     constexpr int lanes = vec<T>::lanes;
     std::int64_t c = 0;
-    for (; c + lanes <= dim; c += lanes) store(out + c, empty ? zero : load(o + c) * a / d + zero);
+    for (; c + lanes <= dim; c += lanes) store_as(out + c, empty ? zero : load(o + c) * a / d + zero);
     if (c < dim) {
         const int n = static_cast<int>(dim - c);
-        store_n(out + c, empty ? zero : load_n(o + c, n) * a / d + zero, n);
+        store_as_n(out + c, empty ? zero : load_n(o + c, n) * a / d + zero, n);
     }
     constexpr double ln2 = 0.693147180559945309417;
     return empty ? -std::numeric_limits<T>::infinity()

@@ -15,13 +15,15 @@ HEED_BEGIN
 namespace kernel {
 
 /// A call, in the units of the kernels.
-template <class Def, class Kv>
+template <class Def, class Kv, class Q>
 struct job {
-    using T = typename Kv::element;
+    using T = compute_t<Q>;
+    using value_element = typename Kv::value_element;
+    static constexpr bool stored_values = !std::is_same_v<value_element, T>;  // V is not made of what it is computed in
 
     const Def& def;
     const Kv& kv;
-    view<const T> q;
+    view<const Q> q;
     T scale;
     std::int64_t group;       // query heads of a kv head
     std::int64_t first_key;   // absolute position of key row 0; a multiple of key_tile
@@ -48,7 +50,7 @@ struct scratch {
     T* q;            // [rows][Dqk], scaled
     T* strip;        // [Dqk][key_strip]
     T* s;            // [rows][score_step]
-    T* value_tail;   // [key_tile][lanes]
+    T* values;       // [key_tile][lanes]: the last channels of V; [key_tile][o_step] where V is of a storage type
     key_bits* bits;  // [rows]
     partial<T> tile, run;
 };
@@ -84,28 +86,37 @@ void add_outputs(const Job& job, const row_block& block, const row_group* groups
                  int count, const scratch<T>& mem, T* o, std::int64_t o_step)
 {
     constexpr int lanes = vec<T>::lanes;
-    const std::int64_t dim = job.kv.value_dim(), whole = dim / lanes, tail = dim % lanes;
+    const std::int64_t dim = job.kv.value_dim();
     const bool streaming = block.count <= micro::streaming_rows;
+    const bool widened = Job::stored_values && !streaming;  // once for all rows of the block
+    const std::int64_t direct = widened ? 0 : dim / lanes;  // registers of channels that are read where they lie
     const int run = streaming ? micro::streaming_run : micro::key_tile;
     for (int j = 0; j < count; j += run) {
         const int keys = run < count - j ? run : count - j;
         const auto v = job.kv.values(block.batch, block.kv_head, token + j);
-        if (tail) micro::pack_value_tail(v.data + whole * lanes, v.step, keys, static_cast<int>(tail), mem.value_tail);
-        micro::stream_ahead<T> stream(v.data, v.step, dim);
-        for (std::int64_t panel = 0; panel < whole + (tail != 0);) {
-            const bool is_tail = panel == whole;
-            const int vecs = is_tail ? 1 : static_cast<int>(min_of(whole - panel, micro::block_vecs));
-            const T* values = is_tail ? mem.value_tail : v.data + panel * lanes;
-            const std::int64_t step = is_tail ? lanes : v.step;
-            micro::panel_ahead<T> again(step);
+        const std::int64_t packed = dim - direct * lanes, packed_step = round_up(packed, lanes);
+        if (packed > 0) micro::pack_values(v.data + direct * lanes, v.step, keys, packed, mem.values, packed_step);
+
+        const auto add = [&](std::int64_t panel, int vecs, const auto* values, std::int64_t step, auto& first, auto& others) {
             for (int g = 0; g < n_groups; ++g) {
                 const row_group& rows = groups[g];
                 const int lo = rows.lo > j ? rows.lo : j, hi = rows.hi < j + keys ? rows.hi : j + keys;
                 if (lo >= hi) continue;
-                const T *p = mem.s + rows.first * micro::score_step + lo, *from = values + (lo - j) * step;
-                T* to = o + rows.first * o_step + panel * lanes;
-                if (streaming && g == 0) micro::outputs(rows.rows, vecs, p, from, step, hi - lo, to, o_step, stream);
-                else micro::outputs(rows.rows, vecs, p, from, step, hi - lo, to, o_step, again);
+                micro::outputs(rows.rows, vecs, mem.s + rows.first * micro::score_step + lo, values + (lo - j) * step, step,
+                               hi - lo, o + rows.first * o_step + panel * lanes, o_step, g == 0 ? first : others);
+            }
+        };
+        micro::stream_ahead<typename Job::value_element> stream(v.data, v.step, dim), again = stream;
+        for (std::int64_t panel = 0; panel < ceil_div(dim, lanes);) {
+            const bool in_place = panel < direct;
+            const int vecs = static_cast<int>(min_of((in_place ? direct : ceil_div(dim, lanes)) - panel, micro::block_vecs));
+            micro::panel_ahead<T> near(in_place ? v.step : packed_step);
+            if (!in_place) {
+                add(panel, vecs, mem.values + (panel - direct) * lanes, packed_step, near, near);
+            } else if (streaming) {
+                add(panel, vecs, v.data + panel * lanes, v.step, stream, again);
+            } else if constexpr (!Job::stored_values) {
+                add(panel, vecs, v.data + panel * lanes, v.step, near, near);
             }
             panel += vecs;
         }
@@ -178,7 +189,7 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
             if (attends(groups[g], j, micro::key_strip))
                 micro::scores(groups[g].rows, mem.q + groups[g].first * dim, dim, mem.strip, dim,
                               mem.s + groups[g].first * micro::score_step + j,
-                              micro::strip_ahead<T>(k.data + (micro::key_strip + g * share) * k.step, k.step, dim, share));
+                              micro::strip_ahead(k.data + (micro::key_strip + g * share) * k.step, k.step, dim, share));
     }
 
     for (int g = 0; g < n_groups; ++g) {
@@ -205,7 +216,7 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
             for (std::int64_t c = 0; c < o_step; c += vec<T>::lanes) store(o + c, vec<T>(0));
             for (int j = groups[g].lo; j < groups[g].hi; ++j) {
                 const auto v = job.kv.values(block.batch, block.kv_head, token + j);
-                micro::outputs_selected(mem.s + r * micro::score_step + j, v.data, v.step, 1, job.kv.value_dim(), o);
+                micro::outputs_selected(mem.s[r * micro::score_step + j], v.data, job.kv.value_dim(), o);
             }
         }
     }

@@ -19,6 +19,7 @@ struct layout {
     std::int64_t key_dim = 0, value_dim = 0, tokens = 0;
     std::int64_t block_rows = 0, blocks_per_head = 0, tiles = 0, spans = 1;
     std::int64_t o_step = 0;
+    bool stored_values = false;
     int workers = 1;
     std::size_t worker_bytes = 0, partial_bytes = 0, total_bytes = 0;
 
@@ -65,7 +66,7 @@ scratch<T> carve_scratch(carver& c, const layout& l)
     m.q = c.take<T>(l.block_rows * l.key_dim);
     m.strip = c.take<T>(l.key_dim * micro::key_strip);
     m.s = c.take<T>(l.block_rows * micro::score_step);
-    m.value_tail = c.take<T>(l.value_dim % vec<T>::lanes ? micro::key_tile * vec<T>::lanes : 0);
+    m.values = c.take<T>(l.stored_values ? micro::key_tile * l.o_step : l.value_dim % vec<T>::lanes ? micro::key_tile * vec<T>::lanes : 0);
     m.bits = c.take<key_bits>(l.block_rows);
     m.tile = carve_partial<T>(c, l);
     m.run = carve_partial<T>(c, l);
@@ -74,7 +75,7 @@ scratch<T> carve_scratch(carver& c, const layout& l)
 
 template <class T>
 layout make_layout(std::int64_t batch, std::int64_t query_heads, std::int64_t kv_heads, std::int64_t queries,
-                   std::int64_t tokens, std::int64_t key_dim, std::int64_t value_dim, int workers)
+                   std::int64_t tokens, std::int64_t key_dim, std::int64_t value_dim, bool stored_values, int workers)
 {
     layout l;
     l.batch = batch;
@@ -83,6 +84,7 @@ layout make_layout(std::int64_t batch, std::int64_t query_heads, std::int64_t kv
     l.rows = queries * l.group;
     l.key_dim = key_dim;
     l.value_dim = value_dim;
+    l.stored_values = stored_values;
     l.tokens = tokens;
     l.workers = workers < 1 ? 1 : workers;
     l.tiles = ceil_div(tokens, micro::key_tile);
@@ -107,22 +109,22 @@ layout make_layout(std::int64_t batch, std::int64_t query_heads, std::int64_t kv
 }
 
 /// Where finished rows go: to out and the statistics, or to a state that is continued.
-template <class T>
+template <class T, class O>
 struct target {
-    view<T> out;
+    view<O> out;
     row_statistics<T> stats;
     T* state_shift = nullptr;  // [B, Hq, Sq]
     T* state_mass = nullptr;
     T* state_out = nullptr;  // [B, Hq, Sq, Dv]
 };
 
-template <class Job>
+template <class Job, class O>
 class walk {
     using T = typename Job::T;
     using normalizer = typename std::decay_t<decltype(std::declval<Job>().def)>::normalizer_type;
 
 public:
-    walk(const Job& job, const layout& l, const target<T>& to, void* workspace) : job_(job), l_(l), to_(to)
+    walk(const Job& job, const layout& l, const target<T, O>& to, void* workspace) : job_(job), l_(l), to_(to)
     {
         auto address = reinterpret_cast<std::uintptr_t>(workspace);
         base_ = static_cast<char*>(workspace) + (in_lines(address) - address);
@@ -254,13 +256,13 @@ private:
 
     Job job_;
     layout l_;
-    target<T> to_;
+    target<T, O> to_;
     char* base_;
 };
 
 /// Runs all stages.
-template <class Job>
-void run_all(const walk<Job>& w, const layout& l, const executor_ref& executor) noexcept
+template <class Job, class O>
+void run_all(const walk<Job, O>& w, const layout& l, const executor_ref& executor) noexcept
 {
     for (int stage = 0; stage < l.stages(); ++stage) {
         auto task = [&](std::int64_t t, int worker) { w.run_task(stage, t, worker); };

@@ -6,12 +6,13 @@
 
 HEED_BEGIN
 
-template <class T>
+template <class K, class V = K>
 struct dense_kv {
-    using element = T;
+    using key_element = K;
+    using value_element = V;
 
-    view<const T> k;  // [B, Hkv, Skv, Dqk]
-    view<const T> v;  // [B, Hkv, Skv, Dv]
+    view<const K> k;  // [B, Hkv, Skv, Dqk]
+    view<const V> v;  // [B, Hkv, Skv, Dv]
 
     std::int64_t batch() const { return k.size.batch; }
     std::int64_t heads() const { return k.size.heads; }
@@ -19,11 +20,11 @@ struct dense_kv {
     std::int64_t key_dim() const { return k.size.dim; }
     std::int64_t value_dim() const { return v.size.dim; }
 
-    rows<T> keys(std::int64_t b, std::int64_t h, std::int64_t token) const
+    rows<K> keys(std::int64_t b, std::int64_t h, std::int64_t token) const
     {
         return {k.row(b, h, token), k.step.tokens};
     }
-    rows<T> values(std::int64_t b, std::int64_t h, std::int64_t token) const
+    rows<V> values(std::int64_t b, std::int64_t h, std::int64_t token) const
     {
         return {v.row(b, h, token), v.step.tokens};
     }
@@ -39,7 +40,12 @@ struct dense_kv {
                              static_cast<long long>(a.heads), static_cast<long long>(a.tokens));
     }
 };
+template <class S>
+inline constexpr bool is_dense_kv_v = false;
+template <class K, class V>
+inline constexpr bool is_dense_kv_v<dense_kv<K, V>> = true;
+
 template <class A, class B>
-dense_kv(view<A>, view<B>) -> dense_kv<std::remove_const_t<A>>;
+dense_kv(view<A>, view<B>) -> dense_kv<std::remove_const_t<A>, std::remove_const_t<B>>;
 
 HEED_END

@@ -8,8 +8,8 @@
 HEED_BEGIN
 namespace micro {
 
-template <int Rows, int Vecs, class T, class Ahead>
-HEED_NOINLINE inline void outputs_block(const T* p, const T* v, std::int64_t v_step, int keys, T* o, std::int64_t o_step,
+template <int Rows, int Vecs, class T, class E, class Ahead>
+HEED_NOINLINE inline void outputs_block(const T* p, const E* v, std::int64_t v_step, int keys, T* o, std::int64_t o_step,
                                         Ahead& reader)
 {
     constexpr int lanes = vec<T>::lanes;
@@ -23,7 +23,7 @@ HEED_NOINLINE inline void outputs_block(const T* p, const T* v, std::int64_t v_s
     for (int j = 0; j < keys; ++j) {
         vec<T> b[Vecs];
         HEED_UNROLL
-        for (int i = 0; i < Vecs; ++i) b[i] = in_register(load(v + i * lanes));
+        for (int i = 0; i < Vecs; ++i) b[i] = in_register(load_as<T>(v + i * lanes));
         ahead.next(v, Vecs * lanes);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
@@ -41,8 +41,8 @@ HEED_NOINLINE inline void outputs_block(const T* p, const T* v, std::int64_t v_s
     reader = ahead;
 }
 
-template <int Vecs, class T, class Ahead>
-HEED_INLINE void outputs_rows(int rows, const T* p, const T* v, std::int64_t v_step, int keys, T* o, std::int64_t o_step,
+template <int Vecs, class T, class E, class Ahead>
+HEED_INLINE void outputs_rows(int rows, const T* p, const E* v, std::int64_t v_step, int keys, T* o, std::int64_t o_step,
                               Ahead& ahead)
 {
     switch (rows) {
@@ -56,8 +56,8 @@ HEED_INLINE void outputs_rows(int rows, const T* p, const T* v, std::int64_t v_s
 }
 
 /// o[r][c] += sum_j p[r][j] v[j][c] for `rows` <= block_rows rows and `vecs` <= block_vecs registers of channels.
-template <class T, class Ahead>
-HEED_INLINE void outputs(int rows, int vecs, const T* p, const T* v, std::int64_t v_step, int keys, T* o,
+template <class T, class E, class Ahead>
+HEED_INLINE void outputs(int rows, int vecs, const T* p, const E* v, std::int64_t v_step, int keys, T* o,
                          std::int64_t o_step, Ahead& ahead)
 {
     if constexpr (block_vecs == 4) {
@@ -68,19 +68,17 @@ HEED_INLINE void outputs(int rows, int vecs, const T* p, const T* v, std::int64_
     return outputs_rows<1>(rows, p, v, v_step, keys, o, o_step, ahead);
 }
 
-/// The same for one row, leaving out the keys of weight 0, whatever their V holds.
-template <class T>
-HEED_NOINLINE inline void outputs_selected(const T* p, const T* v, std::int64_t v_step, int keys, std::int64_t dim, T* o)
+/// o[c] += p v[c] for one row and one key, which a weight of 0 leaves out, whatever its V holds.
+template <class T, class E>
+HEED_NOINLINE inline void outputs_selected(T p, const E* v, std::int64_t dim, T* o)
 {
     constexpr int lanes = vec<T>::lanes;
-    for (int j = 0; j < keys; ++j, v += v_step) {
-        if (p[j] == T(0)) continue;
-        std::int64_t c = 0;
-        for (; c + lanes <= dim; c += lanes) store(o + c, fma(vec<T>(p[j]), load(v + c), load(o + c)));
-        if (c < dim) {
-            const int n = static_cast<int>(dim - c);
-            store_n(o + c, fma(vec<T>(p[j]), load_n(v + c, n), load_n(o + c, n)), n);
-        }
+    if (p == T(0)) return;
+    std::int64_t c = 0;
+    for (; c + lanes <= dim; c += lanes) store(o + c, fma(vec<T>(p), load_as<T>(v + c), load(o + c)));
+    if (c < dim) {
+        const int n = static_cast<int>(dim - c);
+        store_n(o + c, fma(vec<T>(p), load_as_n<T>(v + c, n), load_n(o + c, n)), n);
     }
 }
 

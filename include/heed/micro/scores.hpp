@@ -4,14 +4,13 @@
 #pragma once
 
 #include "pack.hpp"
-#include "read_ahead.hpp"
 
 HEED_BEGIN
 namespace micro {
 
-template <int Rows, class T>
+template <int Rows, class T, class Ahead>
 HEED_NOINLINE inline void scores_block(const T* q, std::int64_t q_step, const T* strip, std::int64_t dim, int vecs,
-                                       T* s, strip_ahead<T> ahead)
+                                       T* s, Ahead ahead)
 {
     constexpr int lanes = vec<T>::lanes, width = block_vecs;
     for (int v = 0; v < vecs; v += width) {
@@ -44,9 +43,9 @@ HEED_NOINLINE inline void scores_block(const T* q, std::int64_t q_step, const T*
 }
 
 /// s[r][j] = q[r] . k[j] for `rows` <= block_rows rows and one strip of key_strip keys.
-template <class T>
+template <class T, class Ahead>
 HEED_INLINE void scores(int rows, const T* q, std::int64_t q_step, const T* strip, std::int64_t dim, T* s,
-                        strip_ahead<T> ahead)
+                        Ahead ahead)
 {
     constexpr int vecs = key_strip / vec<T>::lanes;
     switch (rows) {
@@ -61,29 +60,29 @@ HEED_INLINE void scores(int rows, const T* q, std::int64_t q_step, const T* stri
 
 /// The same for the vec<T>::lanes keys whose rows start at k, transposed in registers: where few query rows share
 /// them, packing a strip would cost more than it saves.
-template <int Rows, class T>
-HEED_NOINLINE inline void scores_unpacked_block(const T* q, std::int64_t q_step, const T* k, std::int64_t k_step,
+template <int Rows, class T, class E>
+HEED_NOINLINE inline void scores_unpacked_block(const T* q, std::int64_t q_step, const E* k, std::int64_t k_step,
                                                 std::int64_t dim, T* s)
 {
-    constexpr int lanes = vec<T>::lanes, quad = transposed_channels<T>;
+    constexpr int lanes = vec<T>::lanes, some = transposed_channels<E>;
     vec<T> acc[Rows];
     HEED_UNROLL
     for (int r = 0; r < Rows; ++r) acc[r] = vec<T>(0);
-    stream_ahead<T> ahead(k, k_step, dim);
+    stream_ahead<E> ahead(k, k_step, dim);
     std::int64_t c = 0;
-    for (; c + quad <= dim; c += quad) {
-        ahead.next(k, lanes * quad);
-        vec<T> t[quad];
-        transpose(k + c, k_step, t);
+    for (; c + some <= dim; c += some) {
+        ahead.next(k, lanes * some);
+        vec<T> t[some];
+        transpose<T>(k + c, k_step, t);
         HEED_UNROLL
-        for (int x = 0; x < quad; ++x) {
+        for (int x = 0; x < some; ++x) {
             HEED_UNROLL
             for (int r = 0; r < Rows; ++r) acc[r] = fma(vec<T>(q[r * q_step + c + x]), t[x], acc[r]);
         }
     }
     for (; c < dim; ++c) {
         T lane[lanes];
-        for (int j = 0; j < lanes; ++j) lane[j] = k[j * k_step + c];
+        for (int j = 0; j < lanes; ++j) lane[j] = static_cast<T>(k[j * k_step + c]);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) acc[r] = fma(vec<T>(q[r * q_step + c]), load(lane), acc[r]);
     }
@@ -91,8 +90,8 @@ HEED_NOINLINE inline void scores_unpacked_block(const T* q, std::int64_t q_step,
     for (int r = 0; r < Rows; ++r) store(s + r * score_step, acc[r]);
 }
 
-template <class T>
-HEED_INLINE void scores_unpacked(int rows, const T* q, std::int64_t q_step, const T* k, std::int64_t k_step,
+template <class T, class E>
+HEED_INLINE void scores_unpacked(int rows, const T* q, std::int64_t q_step, const E* k, std::int64_t k_step,
                                  std::int64_t dim, T* s)
 {
     switch (rows) {

@@ -17,7 +17,7 @@ struct alibi {
     V map(V s, const score_place<V>& at) const
     {
         using T = typename lanes_of<V>::element;
-        return fma(V(static_cast<T>(slopes[at.head])), at.keys() - V(static_cast<T>(at.position)), s);
+        return fma(V(static_cast<T>(slopes[at.head])), at.distances(), s);
     }
     status check(const problem& p) const
     {

@@ -18,8 +18,8 @@ struct softcap {
     }
     status check(const problem&) const
     {
-        if (cap > 0 && std::isfinite(cap)) return {};
-        return status::error(errc::invalid_argument, "softcap: cap is %g, must be finite and positive", cap);
+        if (cap >= 1e-30 && cap <= 1e30) return {};  // a float holds it and its reciprocal
+        return status::error(errc::invalid_argument, "softcap: cap is %g, must be positive, from 1e-30 to 1e30", cap);
     }
 };
 

@@ -2,7 +2,7 @@
 // AVX2 with FMA: the same operations, with the same bits, in half the width.
 #pragma once
 
-#include "../../config.hpp"
+#include "../../element.hpp"
 
 #include <cstdint>
 #include <immintrin.h>
@@ -59,6 +59,68 @@ HEED_INLINE __m256d load_n(const double* p, int n) { return _mm256_maskload_pd(p
 HEED_INLINE void store_n(float* p, __m256 v, int n) { _mm256_maskstore_ps(p, lanes_below(n, static_cast<__m256*>(nullptr)), v); }
 HEED_INLINE void store_n(double* p, __m256d v, int n) { _mm256_maskstore_pd(p, lanes_below(n, static_cast<__m256d*>(nullptr)), v); }
 
+// Eight bf16 or f16 as floats, and back, rounded to nearest even; a NaN stays one.
+HEED_INLINE __m256 widen(__m128i h, const bf16*) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16)); }
+HEED_INLINE __m128i low_words(__m256i v)  // of each 32-bit lane
+{
+    const __m256i w = _mm256_packus_epi32(_mm256_and_si256(v, _mm256_set1_epi32(0xffff)), _mm256_setzero_si256());
+    return _mm256_castsi256_si128(_mm256_permute4x64_epi64(w, 0x08));
+}
+HEED_INLINE __m128i narrow(__m256 v, const bf16*)
+{
+    const __m256i b = _mm256_castps_si256(v), odd = _mm256_and_si256(_mm256_srli_epi32(b, 16), _mm256_set1_epi32(1));
+    const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(b, odd), _mm256_set1_epi32(0x7fff));
+    const __m256i quiet = _mm256_or_si256(b, _mm256_set1_epi32(0x400000));
+    const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+    return low_words(_mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, is_nan), 16));
+}
+#if defined(__F16C__)
+HEED_INLINE __m256 widen(__m128i h, const f16*) { return _mm256_cvtph_ps(h); }
+HEED_INLINE __m128i narrow(__m256 v, const f16*) { return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+#else
+HEED_INLINE __m256 widen(__m128i h, const f16*)
+{
+    f16 part[8];
+    float x[8];
+    std::memcpy(part, &h, sizeof(h));
+    for (int i = 0; i < 8; ++i) x[i] = part[i];
+    return _mm256_loadu_ps(x);
+}
+HEED_INLINE __m128i narrow(__m256 v, const f16*)
+{
+    float x[8];
+    f16 part[8];
+    _mm256_storeu_ps(x, v);
+    for (int i = 0; i < 8; ++i) part[i] = f16(x[i]);
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(part));
+}
+#endif
+
+template <class E, class = std::enable_if_t<sizeof(E) == 2>>
+HEED_INLINE __m256 load(const E* p)
+{
+    return widen(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), p);
+}
+template <class E, class = std::enable_if_t<sizeof(E) == 2>>
+HEED_INLINE __m256 load_n(const E* p, int n)
+{
+    E part[8] = {};
+    for (int i = 0; i < n; ++i) part[i] = p[i];
+    return load(part);
+}
+template <class E, class = std::enable_if_t<sizeof(E) == 2>>
+HEED_INLINE void store(E* p, __m256 v)
+{
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow(v, p));
+}
+template <class E, class = std::enable_if_t<sizeof(E) == 2>>
+HEED_INLINE void store_n(E* p, __m256 v, int n)
+{
+    E part[8];
+    store(part, v);
+    for (int i = 0; i < n; ++i) p[i] = part[i];
+}
+
 /// The largest lane, of a vector without NaN; and the sum of all lanes, upper half onto lower.
 HEED_INLINE float largest(__m256 v)
 {
@@ -109,14 +171,9 @@ HEED_INLINE __m256d in_register(__m256d v)
     return v;
 }
 
-/// out[c] lane j = in[j * step + c] for 8 keys j and 4 channels c.
-HEED_INLINE void transpose(const float* in, std::int64_t step, __m256 (&out)[4])
+/// Transposes 4 x 4 floats in each 128-bit lane.
+HEED_INLINE void transpose_lanes(const __m256 (&r)[4], __m256 (&out)[4])
 {
-    __m256 r[4];
-    HEED_UNROLL
-    for (int k = 0; k < 4; ++k)
-        r[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(in + k * step)),
-                                    _mm_loadu_ps(in + (k + 4) * step), 1);
     const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1]));
     const __m256d b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
     const __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3]));
@@ -125,6 +182,45 @@ HEED_INLINE void transpose(const float* in, std::int64_t step, __m256 (&out)[4])
     out[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
     out[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d));
     out[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
+}
+
+/// out[c] lane j = in[j * step + c] for 8 keys j and 4 channels c.
+HEED_INLINE void transpose(const float* in, std::int64_t step, __m256 (&out)[4])
+{
+    __m256 r[4];
+    HEED_UNROLL
+    for (int k = 0; k < 4; ++k)
+        r[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(in + k * step)),
+                                    _mm_loadu_ps(in + (k + 4) * step), 1);
+    transpose_lanes(r, out);
+}
+
+/// The same for 8 keys and 8 channels of 16 bits: pairs of channels travel as one float and are taken apart at the end.
+HEED_INLINE __m256 lower_halves(__m256i pairs, const bf16*) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
+HEED_INLINE __m256 upper_halves(__m256i pairs, const bf16*)
+{
+    return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(static_cast<int>(0xffff0000))));
+}
+HEED_INLINE __m256 lower_halves(__m256i pairs, const f16* p) { return widen(low_words(pairs), p); }
+HEED_INLINE __m256 upper_halves(__m256i pairs, const f16* p) { return widen(low_words(_mm256_srli_epi32(pairs, 16)), p); }
+template <class E, class = std::enable_if_t<sizeof(E) == 2>>
+HEED_INLINE void transpose(const E* in, std::int64_t step, __m256 (&out)[8])
+{
+    __m256 r[4];
+    HEED_UNROLL
+    for (int k = 0; k < 4; ++k) {
+        const auto half = [&](int h) {
+            return _mm_castsi128_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in + (k + 4 * h) * step)));
+        };
+        r[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(half(0)), half(1), 1);
+    }
+    __m256 pairs[4];
+    transpose_lanes(r, pairs);
+    HEED_UNROLL
+    for (int c = 0; c < 4; ++c) {
+        out[2 * c] = lower_halves(_mm256_castps_si256(pairs[c]), in);
+        out[2 * c + 1] = upper_halves(_mm256_castps_si256(pairs[c]), in);
+    }
 }
 
 /// The same for 4 keys and 2 channels.

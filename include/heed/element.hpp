@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// Element types. float and double are computed in as they are; bf16 and f16 are storage: they widen to float exactly,
+// and a float is rounded to them once, to nearest, ties to even.
+#pragma once
+
+#include "config.hpp"
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+HEED_BEGIN
+namespace detail {
+
+inline std::uint32_t bits_of(float x)
+{
+    std::uint32_t b;
+    std::memcpy(&b, &x, sizeof(b));
+    return b;
+}
+inline float float_of(std::uint32_t b)
+{
+    float x;
+    std::memcpy(&x, &b, sizeof(x));
+    return x;
+}
+
+}  // namespace detail
+
+/// bfloat16: sign, 8 bits of exponent, 7 of fraction; the upper half of a float.
+struct bf16 {
+    std::uint16_t bits;
+
+    bf16() = default;
+    explicit bf16(float x)
+    {
+        const std::uint32_t b = detail::bits_of(x);
+        const std::uint32_t rounded = b + 0x7fffu + ((b >> 16) & 1);
+        bits = static_cast<std::uint16_t>((x != x ? b | 0x400000u : rounded) >> 16);  // a NaN stays one
+    }
+    operator float() const { return detail::float_of(std::uint32_t{bits} << 16); }
+};
+
+/// IEEE 754 binary16: sign, 5 bits of exponent, 10 of fraction.
+struct f16 {
+    std::uint16_t bits;
+
+    f16() = default;
+    explicit f16(float x)
+    {
+        const std::uint32_t b = detail::bits_of(x), sign = (b >> 16) & 0x8000u, magnitude = b & 0x7fffffffu;
+        std::uint32_t h;
+        if (magnitude > 0x7f800000u) {
+            h = 0x7e00u | ((magnitude >> 13) & 0x3ffu);
+        } else if (magnitude >= 0x477ff000u) {  // 65520 and above round to infinity
+            h = 0x7c00u;
+        } else if (magnitude < 0x38800000u) {  // below 2^-14: the sum's last bit is worth 2^-24, and rounds for us
+            h = detail::bits_of(detail::float_of(magnitude) + 0.5f) - 0x3f000000u;
+        } else {
+            h = (magnitude + 0xfffu + ((magnitude >> 13) & 1) - 0x38000000u) >> 13;
+        }
+        bits = static_cast<std::uint16_t>(sign | h);
+    }
+    operator float() const
+    {
+        const std::uint32_t sign = std::uint32_t{bits & 0x8000u} << 16, magnitude = std::uint32_t{bits & 0x7fffu} << 13;
+        if (magnitude >= 0x0f800000u) return detail::float_of(sign | 0x7f800000u | magnitude);  // infinity and NaN
+        const float x = detail::float_of(magnitude) * 0x1p112f;                                 // subnormals too
+        return detail::float_of(sign | detail::bits_of(x));
+    }
+};
+
+/// Whether tensors may be made of E.
+template <class E>
+inline constexpr bool is_element_v = std::is_same_v<E, float> || std::is_same_v<E, double> || std::is_same_v<E, bf16> ||
+                                     std::is_same_v<E, f16>;
+
+namespace detail {
+template <class E>
+struct compute_type {
+    static_assert(is_element_v<E>, "heed: tensors are made of float, double, heed::bf16 or heed::f16");
+    using type = std::conditional_t<std::is_same_v<E, double>, double, float>;
+};
+}  // namespace detail
+
+/// What tensors of E are computed in: float, or double for double.
+template <class E>
+using compute_t = typename detail::compute_type<std::remove_const_t<E>>::type;
+
+/// The same memory, seen as an element type of this library: `as<bf16>(p)` of a std::uint16_t pointer, or of a pointer
+/// to another library's type of that format.
+template <class E, class Other>
+auto as(Other* p)
+{
+    static_assert(sizeof(E) == sizeof(Other) && alignof(E) == alignof(Other) && std::is_trivially_copyable_v<Other>,
+                  "heed: as<E>(p) takes a pointer to trivial elements of E's size");
+    if constexpr (std::is_const_v<Other>) return reinterpret_cast<const E*>(p);
+    else return reinterpret_cast<E*>(p);
+}
+
+HEED_END
