@@ -23,11 +23,15 @@ struct bench_case {
     {
         double pairs = 0;
         for (std::int64_t i = 0; i < queries; ++i)
-            pairs += static_cast<double>(mask == "causal" ? std::clamp<std::int64_t>(i + keys - queries + 1, 0, keys) : keys);
+            pairs += static_cast<double>(mask == "causal" ? std::clamp<std::int64_t>(i + keys - queries + 1, 0, keys)
+                                                          : keys);
         return 4.0 * static_cast<double>(batch * query_heads * dim) * pairs;
     }
     /// K and V, read once.
-    double kv_bytes() const { return 2.0 * 4.0 * static_cast<double>(batch * kv_heads * keys * dim); }
+    double kv_bytes() const
+    {
+        return 2.0 * (kv == "f32" ? 4.0 : 2.0) * static_cast<double>(batch * kv_heads * keys * dim);
+    }
 };
 
 /// Returns what is wrong with the name, or an empty string.
@@ -40,15 +44,19 @@ inline std::string parse(const std::string& name, bench_case& c)
     if (!std::regex_match(name, m, form))
         return "does not read (heed|eigen)/(prefill|decode)/NORMALIZER/KV/MASK/bB_hqH_hkvH_sqS_skvS_dD/tT";
     const auto number = [&](std::size_t i) { return std::int64_t{std::stoll(m[i])}; };
-    c = {m[1], m[2], m[3], m[4], m[5], number(6), number(7), number(8), number(9), number(10), number(11), std::stoi(m[12])};
+    c = {m[1],      m[2],      m[3],      m[4],       m[5],       number(6),
+         number(7), number(8), number(9), number(10), number(11), std::stoi(m[12])};
     const std::string known[] = {"softmax", "softmax1", "softmax_sink", "softpick", "sigmoid", "relu1", "relu2"};
     if (std::find(std::begin(known), std::end(known), c.normalizer) == std::end(known))
-        return "normalizer " + c.normalizer + " is none of softmax, softmax1, softmax_sink, softpick, sigmoid, relu1, relu2";
+        return "normalizer " + c.normalizer +
+               " is none of softmax, softmax1, softmax_sink, softpick, sigmoid, relu1, relu2";
     if (c.impl == "eigen" && c.normalizer != "softmax") return "eigen has softmax only";
     if (c.impl == "eigen" && c.threads != 1) return "eigen runs on one thread";
-    if (c.kv != "f32") return "kv type " + c.kv + " is not f32";
+    if (c.kv != "f32" && c.kv != "bf16" && c.kv != "f16") return "kv type " + c.kv + " is none of f32, bf16, f16";
+    if (c.impl == "eigen" && c.kv != "f32") return "eigen has f32 only";
     if (c.mask != "all" && c.mask != "causal") return "mask " + c.mask + " is none of all, causal";
-    if (c.batch < 1 || c.kv_heads < 1 || c.queries < 1 || c.keys < 1 || c.dim < 1 || c.threads < 1) return "a size is 0";
+    if (c.batch < 1 || c.kv_heads < 1 || c.queries < 1 || c.keys < 1 || c.dim < 1 || c.threads < 1)
+        return "a size is 0";
     if (c.query_heads % c.kv_heads || c.query_heads == 0)
         return "hq" + m[7].str() + " is not a multiple of hkv" + m[8].str();
     return "";

@@ -62,7 +62,7 @@ public:
     double bandwidth(int n, double duration)
     {
         double best = 0;
-        for (const std::size_t streams : {1, 4}) {
+        for (const std::size_t streams : {std::size_t{1}, std::size_t{4}}) {
             const std::size_t part = floats / static_cast<std::size_t>(n);
             const double start = seconds();
             double bytes = 0, now = start;

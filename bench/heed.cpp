@@ -10,11 +10,11 @@
 namespace bench {
 namespace {
 
-template <class Def>
-contestant make(const bench_case& c, const Def& def)
+template <class E, class Def>
+contestant make_in(const bench_case& c, const Def& def)
 {
     struct held {
-        inputs in;
+        inputs<E> in;
         heed::thread_pool pool;
         std::vector<float> sink;
         std::vector<std::byte> scratch;
@@ -22,8 +22,8 @@ contestant make(const bench_case& c, const Def& def)
     };
     auto h = std::make_shared<held>(c);
     const heed::extents rows{c.batch, c.query_heads, c.queries, c.dim}, kv{c.batch, c.kv_heads, c.keys, c.dim};
-    const auto q = heed::bhsd<const float>(h->in.q.get(), rows), k = heed::bhsd<const float>(h->in.k.get(), kv),
-               v = heed::bhsd<const float>(h->in.v.get(), kv);
+    const auto q = heed::bhsd<const E>(h->in.q.get(), rows), k = heed::bhsd<const E>(h->in.k.get(), kv),
+               v = heed::bhsd<const E>(h->in.v.get(), kv);
     const auto out = heed::bhsd(h->in.out.get(), rows);
     heed::options<float> how;
     if (c.threads > 1) how.executor = h->pool;
@@ -31,7 +31,20 @@ contestant make(const bench_case& c, const Def& def)
     heed::or_throw(plan.status());
     h->scratch.resize(plan.workspace_bytes());
     how.workspace = {h->scratch.data(), h->scratch.size()};
-    return {[=] { heed::or_throw(plan.run(q, k, v, out, how)); (void)h; }, plan.describe().text};
+    return {[=] {
+                heed::or_throw(plan.run(q, k, v, out, how));
+                (void)h;
+            },
+            plan.describe().text};
+}
+
+/// All tensors of the case's type.
+template <class Def>
+contestant make(const bench_case& c, const Def& def)
+{
+    if (c.kv == "bf16") return make_in<heed::bf16>(c, def);
+    if (c.kv == "f16") return make_in<heed::f16>(c, def);
+    return make_in<float>(c, def);
 }
 
 template <class Normalizer>

@@ -69,15 +69,16 @@ int usable_threads()
 std::vector<std::pair<std::string, std::string>> card()
 {
     std::vector<std::pair<std::string, std::string>> lines{
-        {"cpu", cpu_name() + ", " + std::to_string(usable_threads()) + (usable_threads() == 1 ? " thread" : " threads")},
+        {"cpu",
+         cpu_name() + ", " + std::to_string(usable_threads()) + (usable_threads() == 1 ? " thread" : " threads")},
         {"compiled for", heed::isa_name()},
         {"compiler", compiler_name()}};
     std::vector<int> counts{1};
     if (usable_threads() > 1) counts.push_back(usable_threads());
     for (const int n : counts) {
-        lines.push_back({"ceilings, " + std::to_string(n) + (n == 1 ? " thread" : " threads"),
-                         fixed(fma_peak(n, 0.3), 0) + " GFLOP/s f32 FMA, " + fixed(memory().bandwidth(n, 0.3), 1) +
-                             " GB/s read"});
+        lines.push_back(
+            {"ceilings, " + std::to_string(n) + (n == 1 ? " thread" : " threads"),
+             fixed(fma_peak(n, 0.3), 0) + " GFLOP/s f32 FMA, " + fixed(memory().bandwidth(n, 0.3), 1) + " GB/s read"});
     }
     return lines;
 }
@@ -179,6 +180,11 @@ void add_suite()
         add("eigen/prefill/softmax/f32/" + mask + "/b1_hq12_hkv12_sq1024_skv1024_d64/t1");
         add("heed/prefill/softmax/f32/" + mask + "/b1_hq8_hkv2_sq4096_skv4096_d128/t1");
     }
+    for (const std::string type : {"bf16", "f16"}) {
+        add("heed/prefill/softmax/" + type + "/all/b1_hq8_hkv8_sq2048_skv2048_d128/t1");
+        add("heed/decode/softmax/" + type + "/all/b1_hq32_hkv8_sq1_skv32768_d128/t1");
+        add("heed/decode/softmax/" + type + "/all/b1_hq8_hkv8_sq1_skv32768_d128/t1");
+    }
     add("heed/prefill/softmax/f32/all/b64_hq12_hkv12_sq128_skv128_d64/t1");
     add("eigen/prefill/softmax/f32/all/b64_hq12_hkv12_sq128_skv128_d64/t1");
     for (const std::string n : {"softmax", "softpick"})
@@ -193,13 +199,17 @@ void add_suite()
 /// The headline cases in one readable table.
 void print_card()
 {
-    std::printf("\n  %-46s %9s %9s %8s %7s %8s\n", "case (f32, 1 thread)", "time", "GFLOP/s", "of peak", "GB/s", "of read");
+    std::printf("\n  %-46s %9s %9s %8s %7s %8s\n", "case (f32, 1 thread)", "time", "GFLOP/s", "of peak", "GB/s",
+                "of read");
     const std::pair<const char*, const char*> cases[] = {
-        {"prefill 2048 x 2048, 8 heads of 128, softmax", "heed/prefill/softmax/f32/all/b1_hq8_hkv8_sq2048_skv2048_d128/t1"},
+        {"prefill 2048 x 2048, 8 heads of 128, softmax",
+         "heed/prefill/softmax/f32/all/b1_hq8_hkv8_sq2048_skv2048_d128/t1"},
         {"  the same, causal", "heed/prefill/softmax/f32/causal/b1_hq8_hkv8_sq2048_skv2048_d128/t1"},
         {"  the same, causal, softpick", "heed/prefill/softpick/f32/causal/b1_hq8_hkv8_sq2048_skv2048_d128/t1"},
-        {"  the same, causal, Eigen's GEMM + softmax", "eigen/prefill/softmax/f32/causal/b1_hq8_hkv8_sq2048_skv2048_d128/t1"},
-        {"decode over 32768 keys, 32/8 heads, softmax", "heed/decode/softmax/f32/all/b1_hq32_hkv8_sq1_skv32768_d128/t1"},
+        {"  the same, causal, Eigen's GEMM + softmax",
+         "eigen/prefill/softmax/f32/causal/b1_hq8_hkv8_sq2048_skv2048_d128/t1"},
+        {"decode over 32768 keys, 32/8 heads, softmax",
+         "heed/decode/softmax/f32/all/b1_hq32_hkv8_sq1_skv32768_d128/t1"},
         {"  the same, softpick", "heed/decode/softpick/f32/all/b1_hq32_hkv8_sq1_skv32768_d128/t1"},
     };
     for (const auto& [title, name] : cases) {

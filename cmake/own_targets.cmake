@@ -2,6 +2,9 @@
 find_package(Threads REQUIRED)
 find_package(Eigen3 QUIET NO_MODULE)  # without a version: it refuses newer majors
 find_package(OpenMP QUIET COMPONENTS CXX)
+if(NOT OpenMP_CXX_FOUND)
+    message(STATUS "heed: the OpenMP executor is not tested: apt-get install libomp-dev (clang)")
+endif()
 
 add_library(heed_own INTERFACE)
 target_link_libraries(heed_own INTERFACE heed::heed Threads::Threads)

@@ -38,7 +38,8 @@ int main()
         for (float& e : x) e = normal(random);
         return x;
     };
-    const std::vector<float> q = fill(heads * tokens * dim), k = fill(heads * tokens * dim), v = fill(heads * tokens * dim);
+    const std::vector<float> q = fill(heads * tokens * dim), k = fill(heads * tokens * dim),
+                             v = fill(heads * tokens * dim);
     const heed::extents all{1, heads, tokens, dim};
     const auto Q = heed::bhsd(q.data(), all), K = heed::bhsd(k.data(), all), V = heed::bhsd(v.data(), all);
     const heed::attention def{rectified{}, heed::causal{}};
@@ -57,19 +58,21 @@ int main()
     std::vector<float> shift(2 * heads), mass(2 * heads), partial(2 * heads * dim), merged(heads * dim);
     heed::state<float> part[2];
     for (int i = 0; i < 2; ++i) {
-        part[i] = {&shift[i * heads], &mass[i * heads], &partial[i * heads * dim], one};
+        part[i] = {shift.data() + i * heads, mass.data() + i * heads, partial.data() + i * heads * dim, one};
         heed::clear(def, part[i]);
         const std::int64_t first = i * 1024, end = i ? tokens : 1024;
         const heed::extents piece{1, heads, end - first, dim};
         heed::or_throw(heed::attend_partial(def, last, heed::strided(K.row(0, 0, first), piece, K.step),
-                                            heed::strided(V.row(0, 0, first), piece, V.step), part[i], {first, tokens}));
+                                            heed::strided(V.row(0, 0, first), piece, V.step), part[i],
+                                            {first, tokens}));
     }
     heed::or_throw(heed::merge(part[0], part[1]));
     heed::or_throw(heed::finish(def, part[0], heed::bhsd(merged.data(), one)));
 
     bool same = true;
     for (std::int64_t h = 0; h < heads; ++h)
-        same = same && !std::memcmp(&prefill[(h * tokens + tokens - 1) * dim], &decode[h * dim], dim * sizeof(float));
+        same = same && !std::memcmp(prefill.data() + (h * tokens + tokens - 1) * dim, decode.data() + h * dim,
+                                    dim * sizeof(float));
     const bool merged_same = !std::memcmp(decode.data(), merged.data(), decode.size() * sizeof(float));
     std::printf("rectified softmax, last token, head 0: %.6f %.6f %.6f ...\n", decode[0], decode[1], decode[2]);
     std::printf("decode has the bits of prefill: %s\n", same ? "yes" : "NO");

@@ -50,20 +50,26 @@ public:
     {
         constexpr std::size_t header = 7 * sizeof(std::int32_t);
         if (bytes.size() < header)
-            throw input_error(name + ": " + std::to_string(bytes.size()) + " bytes are too few for a checkpoint header of 28");
+            throw input_error(name + ": " + std::to_string(bytes.size()) +
+                              " bytes are too few for a checkpoint header of 28");
         std::int32_t field[7];
         std::memcpy(field, bytes.data(), header);
         const char* names[] = {"dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "seq_len"};
         constexpr int64 limit = int64{1} << 20;  // keeps every product below 2^62
         for (int i = 0; i < 7; ++i) {
             const int64 v = i == 5 && field[i] < 0 ? -int64{field[i]} : field[i];
-            if (v < 1 || v > limit) throw input_error(name + ": not a llama2.c checkpoint: " + names[i] + " is " + std::to_string(field[i]));
+            if (v < 1 || v > limit)
+                throw input_error(name + ": not a llama2.c checkpoint: " + names[i] + " is " +
+                                  std::to_string(field[i]));
         }
-        if (field[2] > 4096) throw input_error(name + ": not a llama2.c checkpoint: n_layers is " + std::to_string(field[2]));
-        c = {field[0], field[1], field[2], field[3], field[4], field[5] < 0 ? -int64{field[5]} : field[5], field[6], field[5] > 0};
+        if (field[2] > 4096)
+            throw input_error(name + ": not a llama2.c checkpoint: n_layers is " + std::to_string(field[2]));
+        c = {field[0], field[1],    field[2], field[3], field[4], field[5] < 0 ? -int64{field[5]} : field[5],
+             field[6], field[5] > 0};
         if (c.dim % c.heads || c.heads % c.kv_heads || c.head_dim() % 2)
             throw input_error(name + ": not a llama2.c checkpoint: dim " + std::to_string(c.dim) + ", n_heads " +
-                              std::to_string(c.heads) + ", n_kv_heads " + std::to_string(c.kv_heads) + " do not divide");
+                              std::to_string(c.heads) + ", n_kv_heads " + std::to_string(c.kv_heads) +
+                              " do not divide");
 
         const int64 matrices = c.dim * (2 + 2 * c.dim + 2 * c.kv_dim() + 3 * c.hidden);  // of a layer, norms included
         const int64 floats = c.vocabulary * c.dim * (c.shared_classifier ? 1 : 2) + c.layers * matrices + c.dim +
@@ -114,13 +120,16 @@ public:
     {
         std::size_t at = 0;
         const auto read = [&](auto& value) {
-            if (bytes.size() - at < sizeof(value)) throw input_error(name + ": ends within token " + std::to_string(pieces_.size()) + " of " + std::to_string(vocabulary));
+            if (bytes.size() - at < sizeof(value))
+                throw input_error(name + ": ends within token " + std::to_string(pieces_.size()) + " of " +
+                                  std::to_string(vocabulary));
             std::memcpy(&value, bytes.data() + at, sizeof(value));
             at += sizeof(value);
         };
         std::int32_t longest;
         read(longest);
-        if (longest < 1 || longest > 4096) throw input_error(name + ": not a llama2.c tokenizer: max token length " + std::to_string(longest));
+        if (longest < 1 || longest > 4096)
+            throw input_error(name + ": not a llama2.c tokenizer: max token length " + std::to_string(longest));
         for (int64 i = 0; i < vocabulary; ++i) {
             float score;
             std::int32_t length;
@@ -133,8 +142,11 @@ public:
             at += static_cast<std::size_t>(length);
         }
         if (at != bytes.size())
-            throw input_error(name + ": " + std::to_string(bytes.size() - at) + " bytes after the last of " + std::to_string(vocabulary) + " tokens");
-        if (vocabulary < 259) throw input_error(name + ": a vocabulary of " + std::to_string(vocabulary) + " has no room for the 256 bytes");
+            throw input_error(name + ": " + std::to_string(bytes.size() - at) + " bytes after the last of " +
+                              std::to_string(vocabulary) + " tokens");
+        if (vocabulary < 259)
+            throw input_error(name + ": a vocabulary of " + std::to_string(vocabulary) +
+                              " has no room for the 256 bytes");
     }
 
     /// BOS, a dummy space, and the text.
@@ -172,7 +184,8 @@ public:
         if (previous == bos && !text.empty() && text[0] == ' ') text.erase(0, 1);
         unsigned byte;
         char close;
-        if (std::sscanf(text.c_str(), "<0x%02X%c", &byte, &close) == 2 && close == '>') return std::string(1, static_cast<char>(byte));
+        if (std::sscanf(text.c_str(), "<0x%02X%c", &byte, &close) == 2 && close == '>')
+            return std::string(1, static_cast<char>(byte));
         return text;
     }
 
@@ -197,8 +210,7 @@ public:
     transformer(const checkpoint& model, const Def& def, heed::executor_ref executor)
         : m_(model), c_(model.c), def_(def), executor_(executor),
           keys_(static_cast<std::size_t>(c_.layers * c_.context * c_.kv_dim())), values_(keys_.size())
-    {
-    }
+    {}
 
     int64 position() const { return filled_; }
 
@@ -207,17 +219,22 @@ public:
     {
         const int64 n = static_cast<int64>(tokens.size()), head_dim = c_.head_dim();
         if (filled_ + n > c_.context)
-            throw input_error(std::to_string(filled_ + n) + " tokens do not fit the model's context of " + std::to_string(c_.context));
+            throw input_error(std::to_string(filled_ + n) + " tokens do not fit the model's context of " +
+                              std::to_string(c_.context));
         matrix x(n, c_.dim);
-        for (int64 i = 0; i < n; ++i) x.row(i) = weights(m_.embedding, c_.vocabulary, c_.dim).row(tokens[static_cast<std::size_t>(i)]);
+        for (int64 i = 0; i < n; ++i)
+            x.row(i) = weights(m_.embedding, c_.vocabulary, c_.dim).row(tokens[static_cast<std::size_t>(i)]);
 
         for (int64 layer = 0; layer < c_.layers; ++layer) {
-            const auto of = [layer](const float* p, int64 rows, int64 columns) { return weights(p + layer * rows * columns, rows, columns); };
+            const auto of = [layer](const float* p, int64 rows, int64 columns) {
+                return weights(p + layer * rows * columns, rows, columns);
+            };
             const matrix a = normalised(x, m_.attention_norm + layer * c_.dim);
             matrix q = a * of(m_.wq, c_.dim, c_.dim).transpose();
             float* const k = keys_.data() + layer * c_.context * c_.kv_dim();
             float* const v = values_.data() + layer * c_.context * c_.kv_dim();
-            Eigen::Map<matrix> new_k(k + filled_ * c_.kv_dim(), n, c_.kv_dim()), new_v(v + filled_ * c_.kv_dim(), n, c_.kv_dim());
+            Eigen::Map<matrix> new_k(k + filled_ * c_.kv_dim(), n, c_.kv_dim()),
+                new_v(v + filled_ * c_.kv_dim(), n, c_.kv_dim());
             new_k.noalias() = a * of(m_.wk, c_.kv_dim(), c_.dim).transpose();
             new_v.noalias() = a * of(m_.wv, c_.kv_dim(), c_.dim).transpose();
             rotate(q.data(), n, c_.dim);
@@ -230,7 +247,8 @@ public:
             x.noalias() += q * of(m_.wo, c_.dim, c_.dim).transpose();
 
             const matrix f = normalised(x, m_.ffn_norm + layer * c_.dim);
-            const matrix gate = f * of(m_.w1, c_.hidden, c_.dim).transpose(), up = f * of(m_.w3, c_.hidden, c_.dim).transpose();
+            const matrix gate = f * of(m_.w1, c_.hidden, c_.dim).transpose(),
+                         up = f * of(m_.w3, c_.hidden, c_.dim).transpose();
             const matrix h = (gate.array() / (1 + (-gate.array()).exp()) * up.array()).matrix();
             x.noalias() += h * of(m_.w2, c_.dim, c_.hidden).transpose();
         }
@@ -245,7 +263,8 @@ private:
         const Eigen::Map<const Eigen::RowVectorXf> w(weight, c_.dim);
         matrix y(x.rows(), x.cols());
         for (Eigen::Index i = 0; i < x.rows(); ++i)
-            y.row(i) = x.row(i).cwiseProduct(w) / std::sqrt(x.row(i).squaredNorm() / static_cast<float>(c_.dim) + 1e-5f);
+            y.row(i) =
+                x.row(i).cwiseProduct(w) / std::sqrt(x.row(i).squaredNorm() / static_cast<float>(c_.dim) + 1e-5f);
         return y;
     }
 
@@ -254,8 +273,10 @@ private:
     {
         for (int64 i = 0; i < n; ++i)
             for (int64 x = 0; x < width; x += 2) {
-                const float frequency = 1 / std::pow(10000.0f, static_cast<float>(x % c_.head_dim()) / static_cast<float>(c_.head_dim()));
-                const float angle = static_cast<float>(filled_ + i) * frequency, cos = std::cos(angle), sin = std::sin(angle);
+                const float frequency =
+                    1 / std::pow(10000.0f, static_cast<float>(x % c_.head_dim()) / static_cast<float>(c_.head_dim()));
+                const float angle = static_cast<float>(filled_ + i) * frequency, cos = std::cos(angle),
+                            sin = std::sin(angle);
                 float* p = rows + i * width + x;
                 const float a = p[0], b = p[1];
                 p[0] = a * cos - b * sin;

@@ -7,8 +7,8 @@
 
 int main()
 {
-    const float q[] = {2, 0, /**/ -2, 0};                  // [1, 2 heads, 1 token, 2 channels]
-    const float k[] = {1, 0, 0, 1, 2, 0};                  // [1, 1 head,  3 tokens, 2 channels], shared by both heads
+    const float q[] = {2, 0, /**/ -2, 0};  // [1, 2 heads, 1 token, 2 channels]
+    const float k[] = {1, 0, 0, 1, 2, 0};  // [1, 1 head,  3 tokens, 2 channels], shared by both heads
     const float v[] = {10, 1, 20, 2, 30, 3};
     float out[4];
 

@@ -14,9 +14,8 @@ namespace {
 
 using namespace llama2c;
 
-const char usage[] =
-    "usage: storyteller CHECKPOINT TOKENIZER [--prompt TEXT] [--tokens N] [--normalizer NAME]\n"
-    "                   [--threads N] [--temperature T] [--seed N] [--ids]\n";
+const char usage[] = "usage: storyteller CHECKPOINT TOKENIZER [--prompt TEXT] [--tokens N] [--normalizer NAME]\n"
+                     "                   [--threads N] [--temperature T] [--seed N] [--ids]\n";
 
 struct settings {
     std::string model, vocabulary, prompt, normalizer = "softmax";
@@ -35,7 +34,8 @@ int64 whole_number(const std::string& option, const std::string& text, int64 low
         used = 0;
     }
     if (used == 0 || used != text.size() || value < low || value > high)
-        throw input_error(option + " " + text + ": a whole number from " + std::to_string(low) + " to " + std::to_string(high));
+        throw input_error(option + " " + text + ": a whole number from " + std::to_string(low) + " to " +
+                          std::to_string(high));
     return value;
 }
 
@@ -64,7 +64,8 @@ settings parse(int argc, char** argv)
         } else if (a.rfind("--", 0) == 0) throw input_error(a + ": unknown option");
         else files.push_back(a);
     }
-    if (files.size() != 2) throw input_error(std::to_string(files.size()) + " files given, a checkpoint and a tokenizer are needed");
+    if (files.size() != 2)
+        throw input_error(std::to_string(files.size()) + " files given, a checkpoint and a tokenizer are needed");
     s.model = files[0];
     s.vocabulary = files[1];
     return s;
@@ -78,7 +79,8 @@ int next_token(const Row& logits, double temperature, std::mt19937_64& random)
     if (temperature == 0) return static_cast<int>(best);
     std::vector<double> p(static_cast<std::size_t>(logits.size()));
     for (std::size_t i = 0; i < p.size(); ++i)
-        p[i] = std::exp((static_cast<double>(logits[static_cast<Eigen::Index>(i)]) - static_cast<double>(highest)) / temperature);
+        p[i] = std::exp((static_cast<double>(logits[static_cast<Eigen::Index>(i)]) - static_cast<double>(highest)) /
+                        temperature);
     return std::discrete_distribution<int>(p.begin(), p.end())(random);
 }
 
@@ -117,7 +119,8 @@ void tell(const settings& s, const checkpoint& model, const tokenizer& words, co
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (!s.ids) std::printf("\n");
     if (!s.ids && isatty(STDOUT_FILENO))
-        std::printf("\n%lld tokens, %.0f tokens/s\n", static_cast<long long>(told), static_cast<double>(told) / seconds);
+        std::printf("\n%lld tokens, %.0f tokens/s\n", static_cast<long long>(told),
+                    static_cast<double>(told) / seconds);
 }
 
 void run(const settings& s)
@@ -148,7 +151,8 @@ int main(int argc, char** argv)
         if (argc < 3) std::fputs(usage, stderr);
         return 2;
     } catch (const std::bad_alloc&) {
-        std::fprintf(stderr, "storyteller: %s: too large for this machine's memory\n", argc > 1 ? argv[1] : "checkpoint");
+        std::fprintf(stderr, "storyteller: %s: too large for this machine's memory\n",
+                     argc > 1 ? argv[1] : "checkpoint");
         return 2;
     }
 }

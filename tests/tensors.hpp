@@ -21,8 +21,7 @@ struct tensor {
     tensor() = default;
     explicit tensor(heed::extents e, T value = T(0))
         : size(e), data(static_cast<std::size_t>(e.batch * e.heads * e.tokens * e.dim), value)
-    {
-    }
+    {}
     heed::view<T> view() { return heed::bhsd(data.data(), size); }
     heed::view<const T> view() const { return heed::bhsd(data.data(), size); }
     heed::view<const T> in() const { return view(); }
@@ -59,9 +58,9 @@ struct problem {
     problem(int64 batch, int64 query_heads, int64 kv_heads, int64 queries, int64 keys, int64 key_dim, int64 value_dim,
             std::uint64_t seed = 1, double spread = 1)
         : q(normal<T>({batch, query_heads, queries, key_dim}, seed, spread)),
-          k(normal<T>({batch, kv_heads, keys, key_dim}, seed + 1)), v(normal<T>({batch, kv_heads, keys, value_dim}, seed + 2))
-    {
-    }
+          k(normal<T>({batch, kv_heads, keys, key_dim}, seed + 1)),
+          v(normal<T>({batch, kv_heads, keys, value_dim}, seed + 2))
+    {}
     heed::extents out_size() const { return {q.size.batch, q.size.heads, q.size.tokens, v.size.dim}; }
 
     template <class Def>

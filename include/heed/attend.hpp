@@ -40,10 +40,10 @@ private:
 ///
 /// q [B, Hq, Sq, Dqk], kv [B, Hkv, Skv, Dqk and Dv], out [B, Hq, Sq, Dv], float, bf16 and f16 in any mix, computed in
 /// float and rounded once, or all double. Query head h reads kv head h / (Hq / Hkv). A row that attends no key is +0.
-/// out may be q itself; otherwise it overlaps nothing. Allocates only where options.workspace is not given. Returns a status; nothing is written where it is false.
+/// out may be q itself; otherwise it overlaps nothing. Allocates only where options.workspace is not given. Returns a
+/// status; nothing is written where it is false.
 template <class Def, class Q, class Kv, class O, class = std::enable_if_t<is_kv_source_v<Kv>>>
-status attend(const Def& def, const view<Q>& q, const Kv& kv, const view<O>& out,
-              const options<compute_t<Q>>& how = {})
+status attend(const Def& def, const view<Q>& q, const Kv& kv, const view<O>& out, const options<compute_t<Q>>& how = {})
 {
     using T = compute_t<Q>;
     const plan<Def, T> p(def, q, kv, how);

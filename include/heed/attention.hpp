@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The definition: what is computed, as a value made of policies in any order.
 //
-//     heed::attention def{heed::softpick{}, heed::scale{0.125}, heed::softcap{50.}, heed::causal{} & heed::window{4095}};
+//     heed::attention def{heed::softpick{}, heed::scale{0.125}, heed::softcap{50.}, heed::causal{} &
+//     heed::window{4095}};
 //
 // One normalizer (default: softmax), any number of score maps applied in the order written, any number of masks
 // (a key must pass all), at most one scale and one query_offset. A policy that is not named costs nothing.

@@ -9,7 +9,8 @@
 #include "version.hpp"
 
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
-#error "heed: masks are IEEE -inf and NaN marks faults: compile without -ffast-math (or add -fno-finite-math-only -fno-associative-math)"
+// -fno-finite-math-only -fno-associative-math behind it are enough.
+#error "heed: masks are IEEE -inf and NaN marks faults: compile without -ffast-math"
 #endif
 
 #if defined(__AVX512F__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
@@ -23,10 +24,18 @@
 #define HEED_WITH_AVX2 1
 #elif defined(__AVX2__)
 #define HEED_ISA avx2
+#elif defined(__AVX__) && defined(__FMA__)
+#define HEED_ISA avx_fma
 #elif defined(__AVX__)
 #define HEED_ISA avx
 #elif defined(__SSE4_2__)
 #define HEED_ISA sse4_2
+#elif defined(__SSE4_1__)
+#define HEED_ISA sse4_1
+#elif defined(__SSSE3__)
+#define HEED_ISA ssse3
+#elif defined(__SSE3__)
+#define HEED_ISA sse3
 #elif defined(__SSE2__) || defined(__x86_64__)
 #define HEED_ISA sse2
 #elif defined(__aarch64__)
@@ -36,10 +45,12 @@
 #endif
 
 // Features that do not change the vector width but may change code that is shared.
-#if defined(__AVX512BF16__)
-#define HEED_ISA_BF16 _bf16
+#if defined(__AVX512F__) && !defined(HEED_WITH_AVX512)
+#define HEED_ISA_EXTRA _avx512f  // the compiler may use what heed does not
+#elif defined(__AVX512BF16__)
+#define HEED_ISA_EXTRA _bf16
 #else
-#define HEED_ISA_BF16
+#define HEED_ISA_EXTRA
 #endif
 #if defined(__AVX512VNNI__)
 #define HEED_ISA_VNNI _vnni
@@ -56,15 +67,14 @@
 #define HEED_JOIN(a, b, c, d, e, f, g) HEED_JOIN_(a, b, c, d, e, f, g)
 #define HEED_STRING_(x) #x
 #define HEED_STRING(x) HEED_STRING_(x)
-#define HEED_ABI                                                                                          \
-    HEED_JOIN(v, HEED_VERSION_MAJOR, HEED_VERSION_MINOR, HEED_ISA, HEED_ISA_BF16, HEED_ISA_VNNI,          \
-              HEED_ISA_EXCEPTIONS)
+#define HEED_ABI                                                                                                       \
+    HEED_JOIN(v, HEED_VERSION_MAJOR, HEED_VERSION_MINOR, HEED_ISA, HEED_ISA_EXTRA, HEED_ISA_VNNI, HEED_ISA_EXCEPTIONS)
 
-#define HEED_BEGIN                                                                                        \
-    namespace heed {                                                                                      \
+#define HEED_BEGIN                                                                                                     \
+    namespace heed {                                                                                                   \
     inline namespace HEED_ABI {
-#define HEED_END                                                                                          \
-    }                                                                                                     \
+#define HEED_END                                                                                                       \
+    }                                                                                                                  \
     }
 
 #define HEED_INLINE inline __attribute__((always_inline))
@@ -82,6 +92,9 @@ HEED_BEGIN
 
 /// The instruction set heed was compiled for in this translation unit, for example "avx512_bf16_vnni".
 /// Without -march a compiler means the oldest machine: print this before you believe a measurement.
-constexpr const char* isa_name() { return HEED_STRING(HEED_ISA) HEED_STRING(HEED_ISA_BF16) HEED_STRING(HEED_ISA_VNNI); }
+constexpr const char* isa_name()
+{
+    return HEED_STRING(HEED_ISA) HEED_STRING(HEED_ISA_EXTRA) HEED_STRING(HEED_ISA_VNNI);
+}
 
 HEED_END

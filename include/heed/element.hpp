@@ -72,8 +72,8 @@ struct f16 {
 
 /// Whether tensors may be made of E.
 template <class E>
-inline constexpr bool is_element_v = std::is_same_v<E, float> || std::is_same_v<E, double> || std::is_same_v<E, bf16> ||
-                                     std::is_same_v<E, f16>;
+inline constexpr bool is_element_v =
+    std::is_same_v<E, float> || std::is_same_v<E, double> || std::is_same_v<E, bf16> || std::is_same_v<E, f16>;
 
 namespace detail {
 template <class E>

@@ -31,8 +31,7 @@ public:
     template <class F, class = std::enable_if_t<!std::is_same_v<std::decay_t<F>, task_ref>>>
     explicit task_ref(F& f)
         : object_(&f), call_([](void* o, std::int64_t task, int worker) { (*static_cast<F*>(o))(task, worker); })
-    {
-    }
+    {}
     void operator()(std::int64_t task, int worker) const { call_(object_, task, worker); }
 
 private:
@@ -49,8 +48,7 @@ public:
     executor_ref(E& executor)
         : object_(const_cast<void*>(static_cast<const void*>(&executor))), concurrency_(executor.concurrency()),
           run_([](void* o, std::int64_t n, task_ref f) { (*static_cast<E*>(o))(n, f); })
-    {
-    }
+    {}
 
     int concurrency() const { return concurrency_; }
     void operator()(std::int64_t n, task_ref f) const

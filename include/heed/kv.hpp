@@ -26,9 +26,9 @@ namespace detail {
 template <class S, class = void>
 struct is_kv_source : std::false_type {};
 template <class S>
-struct is_kv_source<S, std::void_t<typename S::key_element, typename S::value_element,
-                                   decltype(std::declval<const S&>().keys(0, 0, 0)),
-                                   decltype(std::declval<const S&>().values(0, 0, 0))>> : std::true_type {};
+struct is_kv_source<
+    S, std::void_t<typename S::key_element, typename S::value_element, decltype(std::declval<const S&>().keys(0, 0, 0)),
+                   decltype(std::declval<const S&>().values(0, 0, 0))>> : std::true_type {};
 }  // namespace detail
 
 template <class S>

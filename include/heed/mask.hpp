@@ -83,8 +83,9 @@ namespace detail {
 template <class P, class = void>
 struct has_attends : std::false_type {};
 template <class P>
-struct has_attends<P, std::enable_if_t<std::is_same_v<
-                          bool, decltype(std::declval<const P&>().attends(query_place{}, std::int64_t{}))>>>
+struct has_attends<
+    P,
+    std::enable_if_t<std::is_same_v<bool, decltype(std::declval<const P&>().attends(query_place{}, std::int64_t{}))>>>
     : std::true_type {};
 
 template <class P, class = void>
@@ -96,8 +97,7 @@ template <class P, class = void>
 struct has_mark : std::false_type {};
 template <class P>
 struct has_mark<P, std::void_t<decltype(std::declval<const P&>().mark(query_place{}, std::int64_t{}, int{},
-                                                                      std::declval<key_bits&>()))>>
-    : std::true_type {};
+                                                                      std::declval<key_bits&>()))>> : std::true_type {};
 
 template <class P, class = void>
 struct has_mask_check : std::false_type {};

@@ -74,14 +74,13 @@ struct has_slopes<N, std::void_t<decltype(std::declval<const N&>().slopes(score_
 template <class N, class = void>
 struct has_shift : std::false_type {};
 template <class N>
-struct has_shift<N, std::enable_if_t<std::is_same_v<std::remove_cv_t<decltype(N::shift)>, shift>>>
-    : std::true_type {};
+struct has_shift<N, std::enable_if_t<std::is_same_v<std::remove_cv_t<decltype(N::shift)>, shift>>> : std::true_type {};
 
 template <class N, class = void>
 struct has_log_offset : std::false_type {};
 template <class N>
-struct has_log_offset<N, std::void_t<decltype(std::declval<const N&>().log_offset(std::int64_t{}))>>
-    : std::true_type {};
+struct has_log_offset<N, std::void_t<decltype(std::declval<const N&>().log_offset(std::int64_t{}))>> : std::true_type {
+};
 
 template <class P, class = void>
 struct has_check : std::false_type {};
@@ -112,7 +111,8 @@ inline constexpr bool has_log_offset_v = detail::has_log_offset<N>::value;
 
 /// True where weights are divided by a mass: terms() gives a ratio, not a bare weight.
 template <class N>
-inline constexpr bool has_mass_v = detail::is_ratio<decltype(std::declval<const N&>().terms(detail::score_archetype{}))>::value;
+inline constexpr bool has_mass_v =
+    detail::is_ratio<decltype(std::declval<const N&>().terms(detail::score_archetype{}))>::value;
 
 /// One sentence for what a wrong functor lacks.
 template <class N>

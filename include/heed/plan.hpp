@@ -23,7 +23,8 @@ struct description {
 
 template <class Def, class T>
 class plan {
-    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "heed: plan<Def, T> computes in float or double");
+    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>,
+                  "heed: plan<Def, T> computes in float or double");
 
 public:
     using status_type = heed::status;
@@ -32,8 +33,7 @@ public:
     template <class Q, class K, class V>
     plan(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const options<T>& how = {})
         : plan(def, q, dense_kv{k, v}, how)
-    {
-    }
+    {}
     template <class Q, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
     plan(const Def& def, const view<Q>& q, const Kv& kv, const options<T>& how = {}) : def_(def), q_(q.size)
     {
@@ -64,17 +64,18 @@ public:
         std::snprintf(d.text, sizeof(d.text),
                       "%s, %s, %s: blocks of %lld rows x key tiles of %d, registers %d x %d vectors of %d, "
                       "%lld tasks%s for %d worker%s, workspace %zu bytes",
-                      layout_.block_rows <= micro::streaming_rows ? "decode" : "prefill", sizeof(T) == 4 ? "f32" : "f64",
-                      isa_name(), static_cast<long long>(layout_.block_rows), micro::key_tile, micro::block_rows,
-                      micro::block_vecs, vec<T>::lanes, static_cast<long long>(layout_.tasks(0)),
-                      layout_.split() ? " (keys split, then folded)" : "", layout_.workers, layout_.workers == 1 ? "" : "s",
-                      layout_.total_bytes);
+                      layout_.block_rows <= micro::streaming_rows ? "decode" : "prefill",
+                      sizeof(T) == 4 ? "f32" : "f64", isa_name(), static_cast<long long>(layout_.block_rows),
+                      micro::key_tile, micro::block_rows, micro::block_vecs, vec<T>::lanes,
+                      static_cast<long long>(layout_.tasks(0)), layout_.split() ? " (keys split, then folded)" : "",
+                      layout_.workers, layout_.workers == 1 ? "" : "s", layout_.total_bytes);
         return d;
     }
 
     /// out = attention of q, k, v. Fails, with nothing written, where the tensors are not those that were planned for.
     template <class Q, class K, class V, class O>
-    status_type run(const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out, const options<T>& how) const noexcept
+    status_type run(const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
+                    const options<T>& how) const noexcept
     {
         return run(q, dense_kv{k, v}, out, how);
     }
@@ -83,7 +84,8 @@ public:
     {
         const status_type s = check_run(q, kv, out, how);
         if (!s) return s;
-        kernel::run_all(make_walk(q, kv, kernel::target<T, O>{out, how.stats}, how.workspace.data, 0), layout_, how.executor);
+        kernel::run_all(make_walk(q, kv, kernel::target<T, O>{out, how.stats}, how.workspace.data, 0), layout_,
+                        how.executor);
         return {};
     }
 
@@ -130,7 +132,8 @@ private:
     template <class Q, class Kv>
     status_type check(const view<Q>& q, const Kv& kv) const
     {
-        static_assert(computes_in_T<Q> && computes_in_T<typename Kv::key_element> && computes_in_T<typename Kv::value_element>,
+        static_assert(computes_in_T<Q> && computes_in_T<typename Kv::key_element> &&
+                          computes_in_T<typename Kv::value_element>,
                       "heed: q, k, v and out are made of float, bf16 and f16 in any mix, or all of double");
         status_type s = detail::check_sizes("plan", "q", q);
         if constexpr (is_dense_kv_v<Kv>) {
@@ -140,8 +143,8 @@ private:
         if (s) s = kv.check();
         if (s) s = detail::check_shapes("plan", q.size, kv.batch(), kv.heads(), kv.key_dim());
         if (s && !std::isfinite(static_cast<T>(def_.scale_for(kv.key_dim()))))
-            s = status_type::error(errc::invalid_argument, "scale: %g is not finite in %s", def_.scale_for(kv.key_dim()),
-                                   sizeof(T) == 4 ? "float" : "double");
+            s = status_type::error(errc::invalid_argument, "scale: %g is not finite in %s",
+                                   def_.scale_for(kv.key_dim()), sizeof(T) == 4 ? "float" : "double");
         return s;
     }
 
@@ -165,8 +168,8 @@ private:
             s = status_type::error(errc::invalid_argument, "run: the executor has %d workers, planned for %d",
                                    how.executor.concurrency(), layout_.workers);
         if (s && (how.workspace.bytes < layout_.total_bytes || !how.workspace.data))
-            s = status_type::error(errc::workspace_too_small, "run: workspace of %zu bytes%s, needs %zu", how.workspace.bytes,
-                                   how.workspace.data ? "" : " at null", layout_.total_bytes);
+            s = status_type::error(errc::workspace_too_small, "run: workspace of %zu bytes%s, needs %zu",
+                                   how.workspace.bytes, how.workspace.data ? "" : " at null", layout_.total_bytes);
         return s;
     }
 
@@ -176,8 +179,8 @@ private:
     {
         using job = kernel::job<Def, Kv, std::remove_const_t<Q>>;
         return kernel::walk<job, O>({def_, kv, q, static_cast<T>(def_.scale_for(kv_.dim)), layout_.group, first_key,
-                                  total_keys < 0 ? kv_.tokens : total_keys},
-                                 layout_, to, memory);
+                                     total_keys < 0 ? kv_.tokens : total_keys},
+                                    layout_, to, memory);
     }
 
     Def def_;

@@ -111,7 +111,8 @@ void reference(const Def& def, const view<Q>& q, const view<K>& k, const view<V>
                     out.row(b, h, i)[c] = o;
                 }
                 if (dump && dump->weights)
-                    for (std::size_t j = 0; j < p.size(); ++j) dump->weights[line * keys + static_cast<std::int64_t>(j)] = p[j];
+                    for (std::size_t j = 0; j < p.size(); ++j)
+                        dump->weights[line * keys + static_cast<std::int64_t>(j)] = p[j];
                 if (dump && dump->lse) dump->lse[line] = den == 0 ? -infinity : std::log(den) + m;
             }
         }

@@ -31,7 +31,8 @@ struct has_map<P, std::void_t<decltype(std::declval<const P&>().map(double{}, sc
 template <class P>
 inline constexpr bool is_score_map_v = detail::has_map<P>::value;
 
-/// The factor of q . k, instead of 1/sqrt(Dqk). Any finite number of the type that is computed in; it is folded into q before the dot product.
+/// The factor of q . k, instead of 1/sqrt(Dqk). Any finite number of the type that is computed in; it is folded into q
+/// before the dot product.
 struct scale {
     double value;
 

@@ -188,6 +188,12 @@ HEED_INLINE vec<T, A> select_bits(std::uint32_t bits, vec<T, A> yes, vec<T, A> n
 {
     return native_vec<T, A>(arch::select_bits(bits, raw(yes), raw(no)));
 }
+/// Bit i is set where lane i is not 0.
+template <class T, class A>
+HEED_INLINE std::uint32_t nonzero_bits(vec<T, A> v)
+{
+    return arch::nonzero_bits(raw(v));
+}
 /// Keeps a loaded vector in its register, where the compiler would rather load it again for every use.
 template <class T, class A>
 HEED_INLINE vec<T, A> in_register(vec<T, A> v)
@@ -278,7 +284,8 @@ HEED_INLINE vec<T, A> round(vec<T, A> a)
 template <class T, class A>
 HEED_INLINE vec<T, A> power_of_two(vec<T, A> n)
 {
-    constexpr T low = 2 * (std::numeric_limits<T>::min_exponent - 1), high = 2 * (std::numeric_limits<T>::max_exponent - 1);
+    constexpr T low = 2 * (std::numeric_limits<T>::min_exponent - 1),
+                high = 2 * (std::numeric_limits<T>::max_exponent - 1);
     return lane_by_lane(n, [](T x, int) {
         return x != x ? x : std::ldexp(T(1), static_cast<int>(x < low ? low : x > high ? high : x));
     });
@@ -324,6 +331,15 @@ HEED_INLINE T sum_by_halves(vec<T, A> v)
     return by_halves(v, [](T a, T b) { return a + b; });
 }
 template <class T, class A>
+HEED_INLINE std::uint32_t nonzero_bits(vec<T, A> v)
+{
+    T lane[vec<T, A>::lanes];
+    store(lane, v);
+    std::uint32_t bits = 0;
+    for (int i = 0; i < vec<T, A>::lanes; ++i) bits |= std::uint32_t{lane[i] != T(0)} << i;
+    return bits;
+}
+template <class T, class A>
 HEED_INLINE vec<T, A> in_register(vec<T, A> v)
 {
     return v;
@@ -365,7 +381,6 @@ HEED_INLINE void transpose(const E* in, std::int64_t step, vec<T> (&out)[1])
 }
 
 #endif
-
 
 template <class T, class A>
 struct lanes_of<vec<T, A>> {

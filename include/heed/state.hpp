@@ -45,15 +45,14 @@ struct key_part {
 /// Folds the keys of `kv` into `s`, which is cleared or continued. Parts that are cut at multiples of 512 keys and
 /// folded in order give the bits of one call over all of them.
 template <class Def, class Q, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
-status attend_partial(const Def& def, const view<Q>& q, const Kv& kv, const state<compute_t<Q>>& s,
-                      key_part part = {}, const options<compute_t<Q>>& how = {})
+status attend_partial(const Def& def, const view<Q>& q, const Kv& kv, const state<compute_t<Q>>& s, key_part part = {},
+                      const options<compute_t<Q>>& how = {})
 {
     return partial_plan<Def, compute_t<Q>>::run(def, q, kv, s, part, how);
 }
 template <class Def, class Q, class K, class V>
 status attend_partial(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v,
-                      const state<compute_t<Q>>& s, key_part part = {},
-                      const options<compute_t<Q>>& how = {})
+                      const state<compute_t<Q>>& s, key_part part = {}, const options<compute_t<Q>>& how = {})
 {
     return attend_partial(def, q, dense_kv{k, v}, s, part, how);
 }
@@ -71,7 +70,8 @@ template <class Def, class T>
 class partial_plan {
 public:
     template <class Q, class Kv>
-    static status run(const Def& def, const view<Q>& q, const Kv& kv, const state<T>& s, key_part part, const options<T>& how)
+    static status run(const Def& def, const view<Q>& q, const Kv& kv, const state<T>& s, key_part part,
+                      const options<T>& how)
     {
         const plan<Def, T> p(def, q, kv, how);
         if (!p.status()) return p.status();
@@ -91,7 +91,8 @@ public:
                                        {q.size.batch, q.size.heads, q.size.tokens, kv.value_dim()});
         if (ok) ok = detail::check_state("attend_partial", "state", s);
         if (!ok) return ok;
-        kernel::run_all(p.make_walk(q, kv, kernel::target<T, T>{{}, {}, s.shift, s.mass, s.out}, with.workspace.data, part.first_key, total),
+        kernel::run_all(p.make_walk(q, kv, kernel::target<T, T>{{}, {}, s.shift, s.mass, s.out}, with.workspace.data,
+                                    part.first_key, total),
                         p.layout_, how.executor);
         return {};
     }
@@ -115,7 +116,8 @@ status merge(const state<T>& into, const state<T>& other)
 template <class Def, class T, class O>
 status finish(const Def& def, const state<T>& s, const view<O>& out, T* lse = nullptr)
 {
-    static_assert(std::is_same_v<compute_t<O>, T>, "heed: out is made of an element type that is computed in that of the state");
+    static_assert(std::is_same_v<compute_t<O>, T>,
+                  "heed: out is made of an element type that is computed in that of the state");
     status ok = detail::check_extents("finish", "out", out.size, s.size);
     if (ok) ok = detail::check_sizes("finish", "out", out);
     if (ok) ok = detail::check_memory("finish", "out", out);

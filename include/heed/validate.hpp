@@ -42,13 +42,15 @@ status check_sizes(const char* verb, const char* name, const view<T>& v)
     using ll = long long;
     const extents& e = v.size;
     if (e.batch < 0 || e.heads < 0 || e.tokens < 0 || e.dim < 1)
-        return status::error(errc::invalid_argument, "%s: %s: batch %lld, heads %lld, tokens %lld must be >= 0, dim %lld >= 1",
-                             verb, name, ll{e.batch}, ll{e.heads}, ll{e.tokens}, ll{e.dim});
+        return status::error(errc::invalid_argument,
+                             "%s: %s: batch %lld, heads %lld, tokens %lld must be >= 0, dim %lld >= 1", verb, name,
+                             ll{e.batch}, ll{e.heads}, ll{e.tokens}, ll{e.dim});
     std::int64_t n;
     byte_range range;
     if (__builtin_mul_overflow(e.batch, e.heads, &n) || __builtin_mul_overflow(n, e.tokens, &n) ||
         __builtin_mul_overflow(n, e.dim, &n) || (!is_empty(e) && !bytes_of(v, range)))
-        return status::error(errc::invalid_argument, "%s: %s: sizes %lld x %lld x %lld x %lld or strides %lld, %lld, %lld overflow 64 bits",
+        return status::error(errc::invalid_argument,
+                             "%s: %s: sizes %lld x %lld x %lld x %lld or strides %lld, %lld, %lld overflow 64 bits",
                              verb, name, ll{e.batch}, ll{e.heads}, ll{e.tokens}, ll{e.dim}, ll{v.step.batch},
                              ll{v.step.heads}, ll{v.step.tokens});
     return {};
@@ -87,8 +89,9 @@ status check_output(const char* verb, const view<T>& out)
     for (int i = 0; i < 3; ++i) {
         if (count[i] <= 1) continue;
         if (step[i] < span)
-            return status::error(errc::invalid_argument, "%s: out: strides %lld, %lld, %lld let rows of %lld channels overlap",
-                                 verb, static_cast<long long>(given[0]), static_cast<long long>(given[1]),
+            return status::error(errc::invalid_argument,
+                                 "%s: out: strides %lld, %lld, %lld let rows of %lld channels overlap", verb,
+                                 static_cast<long long>(given[0]), static_cast<long long>(given[1]),
                                  static_cast<long long>(given[2]), static_cast<long long>(out.size.dim));
         span += (count[i] - 1) * step[i];
     }
@@ -113,7 +116,8 @@ bool may_overlap(const view<A>& out, const view<B>& in)
     constexpr auto size = static_cast<std::int64_t>(sizeof(A));
     const std::int64_t width_out = ((out.size.heads - 1) * out.step.heads + out.size.dim) * size;
     const std::int64_t width_in = ((in.size.heads - 1) * in.step.heads + in.size.dim) * size;
-    const auto apart = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(in.data) - reinterpret_cast<std::uintptr_t>(out.data));
+    const auto apart = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(in.data) -
+                                                 reinterpret_cast<std::uintptr_t>(out.data));
     const std::int64_t bytes = period * size, distance = (apart % bytes + bytes) % bytes;
     return distance < width_out || bytes - distance < width_in;
 }
@@ -121,9 +125,9 @@ bool may_overlap(const view<A>& out, const view<B>& in)
 template <class T, class U>
 bool same_place(const view<T>& a, const view<U>& b)
 {
-    return std::is_same_v<T, std::remove_const_t<U>> && static_cast<const void*>(a.data) == static_cast<const void*>(b.data) &&
-           a.step.batch == b.step.batch && a.step.heads == b.step.heads && a.step.tokens == b.step.tokens &&
-           a.size.dim == b.size.dim;
+    return std::is_same_v<T, std::remove_const_t<U>> &&
+           static_cast<const void*>(a.data) == static_cast<const void*>(b.data) && a.step.batch == b.step.batch &&
+           a.step.heads == b.step.heads && a.step.tokens == b.step.tokens && a.size.dim == b.size.dim;
 }
 
 /// The rules that tie q to the keys and values.
@@ -132,22 +136,25 @@ inline status check_shapes(const char* verb, const extents& q, std::int64_t batc
 {
     using ll = long long;
     if (q.batch != batch)
-        return status::error(errc::invalid_argument, "%s: q.batch %lld differs from k.batch %lld", verb, ll{q.batch}, ll{batch});
+        return status::error(errc::invalid_argument, "%s: q.batch %lld differs from k.batch %lld", verb, ll{q.batch},
+                             ll{batch});
     if (q.dim != key_dim)
-        return status::error(errc::invalid_argument, "%s: q.dim %lld differs from k.dim %lld", verb, ll{q.dim}, ll{key_dim});
+        return status::error(errc::invalid_argument, "%s: q.dim %lld differs from k.dim %lld", verb, ll{q.dim},
+                             ll{key_dim});
     if (kv_heads == 0 ? q.heads != 0 : q.heads % kv_heads != 0)
-        return status::error(errc::invalid_argument, "%s: q.heads %lld is not a multiple of kv.heads %lld", verb, ll{q.heads},
-                             ll{kv_heads});
+        return status::error(errc::invalid_argument, "%s: q.heads %lld is not a multiple of kv.heads %lld", verb,
+                             ll{q.heads}, ll{kv_heads});
     return {};
 }
 
 inline status check_extents(const char* verb, const char* name, const extents& have, const extents& want)
 {
     using ll = long long;
-    if (have.batch == want.batch && have.heads == want.heads && have.tokens == want.tokens && have.dim == want.dim) return {};
-    return status::error(errc::invalid_argument, "%s: %s is [%lld, %lld, %lld, %lld], must be [%lld, %lld, %lld, %lld]", verb,
-                         name, ll{have.batch}, ll{have.heads}, ll{have.tokens}, ll{have.dim}, ll{want.batch}, ll{want.heads},
-                         ll{want.tokens}, ll{want.dim});
+    if (have.batch == want.batch && have.heads == want.heads && have.tokens == want.tokens && have.dim == want.dim)
+        return {};
+    return status::error(errc::invalid_argument, "%s: %s is [%lld, %lld, %lld, %lld], must be [%lld, %lld, %lld, %lld]",
+                         verb, name, ll{have.batch}, ll{have.heads}, ll{have.tokens}, ll{have.dim}, ll{want.batch},
+                         ll{want.heads}, ll{want.tokens}, ll{want.dim});
 }
 
 }  // namespace detail

@@ -37,8 +37,7 @@ struct view {
     /// view<T> converts to view<const T>.
     template <class U, class = std::enable_if_t<std::is_same_v<const U, T>>>
     constexpr view(const view<U>& other) : data(other.data), size(other.size), step(other.step)
-    {
-    }
+    {}
 
     /// First channel of one token of one head.
     constexpr T* row(std::int64_t batch, std::int64_t head, std::int64_t token) const

@@ -20,12 +20,12 @@ refused("does not read" --case=heed/prefill)
 refused("hq3 is not a multiple of hkv2" --case=heed/prefill/softmax/f32/all/b1_hq3_hkv2_sq1_skv1_d1/t1)
 refused("normalizer hardmax is none of softmax" --case=heed/prefill/hardmax/f32/all/${size}/t1)
 refused("mask sliding is none of all, causal" --case=heed/prefill/softmax/f32/sliding/${size}/t1)
-refused("kv type f8 is not f32" --case=heed/prefill/softmax/f8/all/${size}/t1)
+refused("kv type f8 is none of f32, bf16, f16" --case=heed/prefill/softmax/f8/all/${size}/t1)
 refused("eigen has softmax only" --case=eigen/prefill/softpick/f32/all/${size}/t1)
 refused("a size is 0" --case=heed/decode/softmax/f32/all/b0_hq1_hkv1_sq1_skv1_d1/t1)
 refused("unrecognized command-line flag" --benchmark_fliter=x)
 
-set(names heed/prefill/softpick/f32/causal/${size}/t1 heed/decode/softmax/f32/all/b1_hq4_hkv2_sq1_skv600_d16/t2
+set(names heed/prefill/softpick/f32/causal/${size}/t1 heed/decode/softmax/bf16/all/b1_hq4_hkv2_sq1_skv600_d16/t2
           eigen/prefill/softmax/f32/causal/${size}/t1)
 list(TRANSFORM names PREPEND --case= OUTPUT_VARIABLE cases)
 bench(0 ${cases} --benchmark_format=json --benchmark_min_time=0.01)

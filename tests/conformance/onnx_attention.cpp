@@ -38,8 +38,9 @@ test::tensor<float> joined(const onnx::tensor* past, heed::view<const float> fre
     for (int64 b = 0; b < size.batch; ++b)
         for (int64 h = 0; h < size.heads; ++h)
             for (int64 t = 0; t < size.tokens; ++t) {
-                const float* from = t < old ? heed::bhsd(past->values.data(), {size.batch, size.heads, old, size.dim}).row(b, h, t)
-                                            : fresh.row(b, h, t - old);
+                const float* from =
+                    t < old ? heed::bhsd(past->values.data(), {size.batch, size.heads, old, size.dim}).row(b, h, t)
+                            : fresh.row(b, h, t - old);
                 std::copy(from, from + size.dim, to.row(b, h, t));
             }
     return all;
@@ -61,7 +62,9 @@ struct mask_table {
         for (int64 r = 0; r < rows; ++r)
             for (int64 j = 0; j < keys; ++j)
                 data[static_cast<std::size_t>(r * keys + j)] =
-                    !mask ? nothing : j < dims[3] ? static_cast<E>(mask->values[static_cast<std::size_t>(r * dims[3] + j)]) : pad;
+                    !mask         ? nothing
+                    : j < dims[3] ? static_cast<E>(mask->values[static_cast<std::size_t>(r * dims[3] + j)])
+                                  : pad;
     }
     heed::view<const E> view() const { return heed::bhsd(static_cast<const E*>(data.get()), size); }
 };
@@ -109,7 +112,8 @@ struct question {
         const auto mask = (heed::causal{} | heed::prefix{causal ? 0 : k.size.tokens}) & window &
                           heed::key_lengths{lengths.data(), batch} & heed::dense_mask{allowed.view()};
         const heed::scale factor{scale};
-        if (softcap > 0 && with_added) f(heed::attention{normalizer, factor, heed::softcap{softcap}, bias, mask, offset});
+        if (softcap > 0 && with_added)
+            f(heed::attention{normalizer, factor, heed::softcap{softcap}, bias, mask, offset});
         else if (softcap > 0) f(heed::attention{normalizer, factor, heed::softcap{softcap}, mask, offset});
         else if (with_added) f(heed::attention{normalizer, factor, bias, mask, offset});
         else f(heed::attention{normalizer, factor, mask, offset});
@@ -122,7 +126,8 @@ struct question {
         heed::reference_dump<double> dump;
         (mode == 0 ? dump.scaled : mode == 1 ? dump.mapped : mode == 2 ? dump.masked : dump.weights) = m.data();
         test::tensor<double> out({q.size.batch, q.size.heads, q.size.tokens, v.size.dim});
-        with_definition([&](const auto& def) { heed::reference(def, q, k.in(), v.in(), out.view(), &dump); }, mode != 1);
+        with_definition([&](const auto& def) { heed::reference(def, q, k.in(), v.in(), out.view(), &dump); },
+                        mode != 1);
         return m;
     }
 

@@ -42,10 +42,7 @@ inline float widened(std::uint16_t bits)
 }
 
 /// The distance of float16 neighbours at x.
-inline double half_ulp(double x)
-{
-    return std::ldexp(1.0, (x == 0 || std::ilogb(x) < -14 ? -14 : std::ilogb(x)) - 10);
-}
+inline double half_ulp(double x) { return std::ldexp(1.0, (x == 0 || std::ilogb(x) < -14 ? -14 : std::ilogb(x)) - 10); }
 
 /// x rounded to the nearest float16, ties to even, as a double.
 inline double rounded_to_half(double x)
@@ -72,7 +69,8 @@ struct test_case {
 template <class E>
 std::vector<E> elements(const std::vector<char>& bytes, std::size_t offset, std::size_t size)
 {
-    if (size % sizeof(E) != 0 || offset + size > bytes.size()) throw std::runtime_error("onnx case: tensor out of file");
+    if (size % sizeof(E) != 0 || offset + size > bytes.size())
+        throw std::runtime_error("onnx case: tensor out of file");
     std::vector<E> result(size / sizeof(E));
     if (size) std::memcpy(result.data(), bytes.data() + offset, size);
     return result;

@@ -105,10 +105,12 @@ TEST_CASE("the storyteller's command line")
     for (const int id : golden_tokens()) golden += std::to_string(id) + "\n";
     REQUIRE(ids == golden);
     REQUIRE(tell(files + "--prompt 'Once upon a time' --tokens 251 --ids --threads 2").first == golden);
-    REQUIRE(tell(files + "--prompt 'Once upon a time' --tokens 12").first == "Once upon a time, there was a little girl named Lily. She\n");
+    REQUIRE(tell(files + "--prompt 'Once upon a time' --tokens 12").first ==
+            "Once upon a time, there was a little girl named Lily. She\n");
     for (const std::string name : {"softmax1", "softmax_sink", "softpick", "sigmoid", "relu1", "relu2"})
         REQUIRE(tell(files + "--tokens 20 --normalizer " + name).second == 0);
-    REQUIRE(tell(files + "--tokens 30 --temperature 1 --seed 7") == tell(files + "--tokens 30 --temperature 1 --seed 7"));
+    REQUIRE(tell(files + "--tokens 30 --temperature 1 --seed 7") ==
+            tell(files + "--tokens 30 --temperature 1 --seed 7"));
     REQUIRE(tell(files + "--tokens 100000").second == 0);  // ends with the context
 
     const auto refused = [](const std::string& arguments, const std::string& says) {

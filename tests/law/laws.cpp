@@ -59,8 +59,10 @@ TEST_CASE("the empty state is the identity of merge, and merge commutes")
         INFO(name);
         const heed::attention def{normalizer};
         owned_state<float> a(def, p.out_size()), b(def, p.out_size()), empty(def, p.out_size());
-        heed::or_throw(heed::attend_partial(def, p.q.in(), tokens(p.k.in(), 0, 300), tokens(p.v.in(), 0, 300), a.state(), {0, 900}));
-        heed::or_throw(heed::attend_partial(def, p.q.in(), tokens(p.k.in(), 300, 600), tokens(p.v.in(), 300, 600), b.state(), {300, 900}));
+        heed::or_throw(heed::attend_partial(def, p.q.in(), tokens(p.k.in(), 0, 300), tokens(p.v.in(), 0, 300),
+                                            a.state(), {0, 900}));
+        heed::or_throw(heed::attend_partial(def, p.q.in(), tokens(p.k.in(), 300, 600), tokens(p.v.in(), 300, 600),
+                                            b.state(), {300, 900}));
         auto left = a, right = empty;
         heed::or_throw(heed::merge(left.state(), empty.state()));
         heed::or_throw(heed::merge(right.state(), a.state()));
@@ -98,7 +100,35 @@ TEST_CASE("merge is associative: exactly where sums are exact, else to the last 
     REQUIRE(grouped(exact, true) == grouped(exact, false));
     const auto a = grouped(rounded, true), b = grouped(rounded, false);
     REQUIRE(same_bits(a.shift, b.shift));
-    for (std::size_t i = 0; i < a.mass.size(); ++i) REQUIRE(std::fabs(a.mass[i] - b.mass[i]) <= 2 * 0x1p-23f * a.mass[i]);
+    for (std::size_t i = 0; i < a.mass.size(); ++i)
+        REQUIRE(std::fabs(a.mass[i] - b.mass[i]) <= 2 * 0x1p-23f * a.mass[i]);
+}
+
+TEST_CASE("rows of V that no weight asks for are left out without changing a bit")
+{
+    for (const int64 group : {1, 2, 4, 8})
+        for (const double share : {0.0, 0.03, 0.3, 0.7, 1.0}) {
+            CAPTURE(group, share);
+            problem<float> p(1, 2 * group, 2, 40, 1300, 64, 96);
+            std::mt19937_64 random(7);
+            for (float& x : p.q.data) x = std::fabs(x);
+            for (int64 h = 0; h < 2; ++h)
+                for (int64 j = 0; j < 1300; ++j) {
+                    const bool positive = std::uniform_real_distribution<double>()(random) < share;
+                    float* k = p.k.view().row(0, h, j);
+                    for (int64 c = 0; c < 64; ++c) k[c] = positive ? std::fabs(k[c]) : -std::fabs(k[c]);
+                }
+            const heed::attention def{heed::softpick{}, heed::causal{}};
+            const tensor<float> whole = p.attend(def);
+            for (const int64 first : {39, 38, 32}) {
+                tensor<float> out(p.out_size());
+                heed::or_throw(heed::attend(def, tokens(p.q.in(), first, 40 - first), p.k.in(), p.v.in(),
+                                            tokens(out.view(), first, 40 - first)));
+                for (int64 h = 0; h < 2 * group; ++h)
+                    REQUIRE(std::memcmp(out.in().row(0, h, first), whole.in().row(0, h, first),
+                                        static_cast<std::size_t>((40 - first) * 96) * sizeof(float)) == 0);
+            }
+        }
 }
 
 TEST_CASE("the number of threads does not change a bit")
@@ -144,7 +174,8 @@ TEST_CASE("a sequence has the bits it has alone, wherever it stands in a batch")
         for (int64 b = 0; b < 3; ++b) {
             tensor<float> out({1, 4, 19, 16});
             const auto alone = [&](const tensor<float>& t) {
-                return heed::view<const float>{t.in().row(b, 0, 0), {1, t.size.heads, t.size.tokens, t.size.dim}, t.in().step};
+                return heed::view<const float>{
+                    t.in().row(b, 0, 0), {1, t.size.heads, t.size.tokens, t.size.dim}, t.in().step};
             };
             heed::or_throw(heed::attend(def, alone(p.q), alone(p.k), alone(p.v), out.view()));
             REQUIRE(std::memcmp(out.data.data(), whole.in().row(b, 0, 0), out.data.size() * sizeof(float)) == 0);
@@ -160,7 +191,8 @@ TEST_CASE("channels padded with zeros change no bit")
         for (float& x : to.data) x = 0;
         for (int64 h = 0; h < from.size.heads; ++h)
             for (int64 s = 0; s < from.size.tokens; ++s)
-                std::memcpy(to.view().row(0, h, s), from.in().row(0, h, s), static_cast<std::size_t>(from.size.dim) * sizeof(float));
+                std::memcpy(to.view().row(0, h, s), from.in().row(0, h, s),
+                            static_cast<std::size_t>(from.size.dim) * sizeof(float));
     };
     copy(p.q, padded.q), copy(p.k, padded.k), copy(p.v, padded.v);
     for_each_normalizer(2, [&](const char* name, auto normalizer) {
@@ -186,7 +218,8 @@ TEST_CASE("strides do not change a bit")
         for (int64 b = 0; b < t.size.batch; ++b)
             for (int64 h = 0; h < t.size.heads; ++h)
                 for (int64 s = 0; s < t.size.tokens; ++s)
-                    std::memcpy(v.row(b, h, s), t.in().row(b, h, s), static_cast<std::size_t>(t.size.dim) * sizeof(double));
+                    std::memcpy(v.row(b, h, s), t.in().row(b, h, s),
+                                static_cast<std::size_t>(t.size.dim) * sizeof(double));
         return heed::view<const double>(v);
     };
     std::vector<double> mq, mk, mv;

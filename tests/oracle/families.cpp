@@ -31,8 +31,7 @@ public:
               heed::mark(mask, at, first, count, bits);
           }),
           check_([mask](const heed::problem& p) { return heed::detail::check_mask(mask, p); })
-    {
-    }
+    {}
     bool attends(const heed::query_place& at, int64 key) const { return attends_(at, key); }
     heed::coverage classify(const heed::block_place& block) const { return classify_(block); }
     void mark(const heed::query_place& at, int64 first, int count, heed::key_bits& bits) const
@@ -181,7 +180,8 @@ sample<T> exact(const shape& s, std::uint64_t seed, F score)
     std::mt19937_64 random(seed + 4);
     const auto dim = static_cast<std::size_t>(s.key_dim);
     for (std::size_t i = 0; i < x.p.q.data.size(); ++i) x.p.q.data[i] = T(i % dim == 0);
-    for (std::size_t i = 0; i < x.p.k.data.size(); ++i) x.p.k.data[i] = i % dim == 0 ? static_cast<T>(score(random)) : T(0);
+    for (std::size_t i = 0; i < x.p.k.data.size(); ++i)
+        x.p.k.data[i] = i % dim == 0 ? static_cast<T>(score(random)) : T(0);
     x.scale = 1;
     return x;
 }
@@ -218,21 +218,32 @@ void for_each_family(std::uint64_t seed, F f)
     std::uniform_int_distribution<int> top(88, 90), coin(0, 1);
     f("88, 89, 90", exact<T>(few, seed, [&](auto& random) { return top(random); }));
     f("-88, -89, -90", exact<T>(few, seed, [&](auto& random) { return -top(random); }));
-    f("88, 89, 90 of both signs", exact<T>(few, seed, [&](auto& random) { return coin(random) ? top(random) : -top(random); }));
+    f("88, 89, 90 of both signs",
+      exact<T>(few, seed, [&](auto& random) { return coin(random) ? top(random) : -top(random); }));
 
     std::uniform_real_distribution<double> decades(-30, 30);
-    sample<T> huge = exact<T>(few, seed, [&](auto& random) { return (coin(random) ? 1 : -1) * std::pow(10., decades(random)); });
+    sample<T> huge =
+        exact<T>(few, seed, [&](auto& random) { return (coin(random) ? 1 : -1) * std::pow(10., decades(random)); });
     huge.powers = false;
     f("scores up to 1e30", huge);
 
     for (const int64 keys : {1, 2, 15, 16, 17, 511, 512, 513, 1025})
-        f("odd sizes", sample<T>{drawn<T>({.batch = 2, .query_heads = 1, .kv_heads = 1, .queries = 3 + keys % 7, .keys = keys,
-                                           .key_dim = 1 + keys % 71, .value_dim = 1 + keys % 45}, seed, 3)});
-    f("grouped heads", sample<T>{drawn<T>({.query_heads = 8, .kv_heads = 2, .queries = 3, .keys = 400, .key_dim = 40}, seed, 2)});
+        f("odd sizes", sample<T>{drawn<T>({.batch = 2,
+                                           .query_heads = 1,
+                                           .kv_heads = 1,
+                                           .queries = 3 + keys % 7,
+                                           .keys = keys,
+                                           .key_dim = 1 + keys % 71,
+                                           .value_dim = 1 + keys % 45},
+                                          seed, 3)});
+    f("grouped heads",
+      sample<T>{drawn<T>({.query_heads = 8, .kv_heads = 2, .queries = 3, .keys = 400, .key_dim = 40}, seed, 2)});
     f("one head of keys", sample<T>{drawn<T>({.query_heads = 6, .kv_heads = 1, .queries = 1, .keys = 1000}, seed, 2)});
-    f("one query, many keys", sample<T>{drawn<T>({.queries = 1, .keys = 5000, .key_dim = 128, .value_dim = 48}, seed, 2)});
-    f("many queries", sample<T>{drawn<T>({.query_heads = 1, .kv_heads = 1, .queries = 150, .keys = 150, .key_dim = 32,
-                                          .value_dim = 32}, seed, 2)});
+    f("one query, many keys",
+      sample<T>{drawn<T>({.queries = 1, .keys = 5000, .key_dim = 128, .value_dim = 48}, seed, 2)});
+    f("many queries",
+      sample<T>{drawn<T>({.query_heads = 1, .kv_heads = 1, .queries = 150, .keys = 150, .key_dim = 32, .value_dim = 32},
+                         seed, 2)});
 }
 
 constexpr bool is_power(const heed::relu<2>&) { return true; }

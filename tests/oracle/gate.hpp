@@ -65,9 +65,9 @@ class gate {
 
     static constexpr real unit = std::numeric_limits<T>::epsilon() / 2;
     static constexpr real infinity = std::numeric_limits<real>::infinity();
-    static constexpr real exp_error = 1;    // e_exp: beyond the 1 of the formula
-    static constexpr real map_error = 2;    // of a score map, in units of its result
-    static constexpr real passing = 4;      // K
+    static constexpr real exp_error = 1;  // e_exp: beyond the 1 of the formula
+    static constexpr real map_error = 2;  // of a score map, in units of its result
+    static constexpr real passing = 4;    // K
 
 public:
     gate(const Def& def, heed::view<const T> q, heed::view<const T> k, heed::view<const T> v)
@@ -120,7 +120,8 @@ private:
             heed::score_place<real> at;
             static_cast<heed::query_place&>(at) = {b, h, i, def_.position_of_row_0(b, q_.size.tokens, keys_) + i};
             at.key = j;
-            const real s = scale * dot, step = std::max<real>(std::fabs(s), 1) / 10000, added = def_.map_score(real(0), at);
+            const real s = scale * dot, step = std::max<real>(std::fabs(s), 1) / 10000,
+                       added = def_.map_score(real(0), at);
             const real slope = std::fabs(def_.map_score(s + step, at) - def_.map_score(s - step, at)) / (2 * step);
             return g1_ * slope * sigma + map_error * std::fabs(mapped - added) + std::fabs(added);
         }
@@ -138,10 +139,12 @@ private:
             const real x = s[static_cast<std::size_t>(j)];
             if (x == -infinity) continue;
             ++attended;
-            sensitivity e{j, weights_[static_cast<std::size_t>(line * keys_ + j)], score_roundings(b, h, i, j, x), {}, {}};
+            sensitivity e{
+                j, weights_[static_cast<std::size_t>(line * keys_ + j)], score_roundings(b, h, i, j, x), {}, {}};
             const real error = std::min<real>(passing * unit * (1 + e.roundings), real(0.5));
             for (int end = 0; end < 3; ++end) {
-                const auto slope = def_.normalizer().slopes(heed::reference_score<real>(x + static_cast<real>(end - 1) * error, m));
+                const auto slope =
+                    def_.normalizer().slopes(heed::reference_score<real>(x + static_cast<real>(end - 1) * error, m));
                 if constexpr (heed::has_mass_v<normalizer>) {
                     e.w[end] = slope.weight;
                     e.u[end] = slope.mass;
@@ -149,7 +152,8 @@ private:
                     e.w[end] = slope.value;
                 }
             }
-            if constexpr (heed::has_mass_v<normalizer>) den += def_.normalizer().terms(heed::reference_score<real>(x, m)).mass;
+            if constexpr (heed::has_mass_v<normalizer>)
+                den += def_.normalizer().terms(heed::reference_score<real>(x, m)).mass;
             row.push_back(e);
         }
         if constexpr (!heed::has_mass_v<normalizer>) den = 1;
@@ -173,7 +177,8 @@ private:
             }
             const real a = (den > 0 ? by_scores / den : 0) + g2_ * by_values + extra * std::fabs(o);
             using limits = std::numeric_limits<T>;
-            const real underflow = (attended + 1) * (limits::denorm_min() + 4 * limits::denorm_min() * (den > 0 ? (1 + values) / den : 0));
+            const real underflow =
+                (attended + 1) * (limits::denorm_min() + 4 * limits::denorm_min() * (den > 0 ? (1 + values) / den : 0));
             const real error = std::fabs(static_cast<real>(out[c]) - o);
             real k = 0;
             if (!std::isfinite(o) || !std::isfinite(out[c])) {

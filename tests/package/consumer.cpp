@@ -12,8 +12,8 @@ int main()
 {
     const float q[] = {1}, k[] = {1, 1}, v[] = {1, 3};
     float out[1] = {};
-    const heed::status s = heed::attend(heed::bhsd(q, {1, 1, 1, 1}), heed::bhsd(k, {1, 1, 2, 1}), heed::bhsd(v, {1, 1, 2, 1}),
-                                        heed::bhsd(out, {1, 1, 1, 1}));
+    const heed::status s = heed::attend(heed::bhsd(q, {1, 1, 1, 1}), heed::bhsd(k, {1, 1, 2, 1}),
+                                        heed::bhsd(v, {1, 1, 2, 1}), heed::bhsd(out, {1, 1, 1, 1}));
     std::printf("%s %g\n", s.message(), static_cast<double>(out[0]));
     return s && out[0] == 2 ? 0 : 1;
 }

@@ -10,7 +10,8 @@ template <class T, class Def>
 void attend(const Def& def, const isa_problem& p, const std::vector<double>& numbers, std::vector<unsigned char>& bytes)
 {
     const std::vector<T> x(numbers.begin(), numbers.end());
-    const heed::extents queries{1, 4, p.queries, p.key_dim}, keys{1, 2, p.keys, p.key_dim}, values{1, 2, p.keys, p.value_dim};
+    const heed::extents queries{1, 4, p.queries, p.key_dim}, keys{1, 2, p.keys, p.key_dim},
+        values{1, 2, p.keys, p.value_dim};
     const heed::extents rows{1, 4, p.queries, p.value_dim};
     std::vector<T> out(static_cast<std::size_t>(4 * p.queries * p.value_dim));
     const heed::status s = heed::attend(def, heed::bhsd(x.data(), queries), heed::bhsd(x.data() + 5, keys),
@@ -21,7 +22,8 @@ void attend(const Def& def, const isa_problem& p, const std::vector<double>& num
 }
 
 template <class Normalizer>
-void both(const Normalizer& n, const isa_problem& p, const std::vector<double>& numbers, std::vector<unsigned char>& bytes)
+void both(const Normalizer& n, const isa_problem& p, const std::vector<double>& numbers,
+          std::vector<unsigned char>& bytes)
 {
     const heed::attention def{n, heed::softcap{30}, heed::causal{} & heed::window{900, 0}};
     attend<float>(def, p, numbers, bytes);

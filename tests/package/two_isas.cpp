@@ -16,7 +16,8 @@ int main()
     std::normal_distribution<double> normal;
     std::vector<double> numbers(300000);
     for (double& x : numbers) x = normal(random);
-    for (const isa_problem& p : {isa_problem{1, 1500, 64, 64}, {1, 77, 19, 5}, {3, 1030, 128, 40}, {90, 1100, 40, 33}, {200, 130, 16, 16}}) {
+    for (const isa_problem& p :
+         {isa_problem{1, 1500, 64, 64}, {1, 77, 19, 5}, {3, 1030, 128, 40}, {90, 1100, 40, 33}, {200, 130, 16, 16}}) {
         const std::vector<unsigned char> avx2 = attend_0(p, numbers), avx512 = attend_1(p, numbers);
         if (avx2 == avx512 && avx2.size() > 100) continue;
         std::printf("AVX2 and AVX-512 differ at %lld queries, %lld keys\n", static_cast<long long>(p.queries),

@@ -161,11 +161,11 @@ TEMPLATE_TEST_CASE("attention of Eigen matrices has the bits of attention of pla
 
     const T* p = numbers.data.data();
     tensor<T> expected({1, heads, tokens, value_dim});
-    heed::or_throw(heed::attend(def, heed::strided(p, {1, heads, tokens, dim}, {0, dim, width}),
-                                heed::strided(p + heads * dim, {1, kv_heads, tokens, dim}, {0, dim, width}),
-                                heed::strided(p + (heads + kv_heads) * dim, {1, kv_heads, tokens, value_dim},
-                                              {0, value_dim, width}),
-                                expected.view()));
+    heed::or_throw(heed::attend(
+        def, heed::strided(p, {1, heads, tokens, dim}, {0, dim, width}),
+        heed::strided(p + heads * dim, {1, kv_heads, tokens, dim}, {0, dim, width}),
+        heed::strided(p + (heads + kv_heads) * dim, {1, kv_heads, tokens, value_dim}, {0, value_dim, width}),
+        expected.view()));
     for (int64 s = 0; s < tokens; ++s) {
         for (int64 h = 0; h < heads; ++h)
             REQUIRE(std::memcmp(&wide(4 + h * value_dim, s), expected.in().row(0, h, s), value_dim * sizeof(T)) == 0);
@@ -181,9 +181,8 @@ TEST_CASE("a width that is no multiple of the heads is refused by the verbs")
     for (const int64 heads : {3, 0, -1}) {
         INFO(heads << " heads");
         REQUIRE(heed::eigen_view(q, heads).size.dim == 0);
-        const heed::status s =
-            heed::attend(heed::attention{}, heed::eigen_view(q, heads), heed::eigen_view(k, heads),
-                         heed::eigen_view(v, heads), heed::eigen_view(out, heads));
+        const heed::status s = heed::attend(heed::attention{}, heed::eigen_view(q, heads), heed::eigen_view(k, heads),
+                                            heed::eigen_view(v, heads), heed::eigen_view(out, heads));
         REQUIRE(s.code() == heed::errc::invalid_argument);
         REQUIRE_THAT(std::string(s.message()), Contains("q: batch 1, heads " + std::to_string(heads)));
     }

@@ -30,14 +30,18 @@ double by_definition(std::uint32_t bits, int fraction, int bias)
     return sign * std::ldexp((1u << fraction) + f, static_cast<int>(e) - bias - fraction);
 }
 
-bool same(double a, double b) { return (std::isnan(a) && std::isnan(b)) || std::bit_cast<std::uint64_t>(a) == std::bit_cast<std::uint64_t>(b); }
+bool same(double a, double b)
+{
+    return (std::isnan(a) && std::isnan(b)) || std::bit_cast<std::uint64_t>(a) == std::bit_cast<std::uint64_t>(b);
+}
 
 /// The nearest of the format's numbers, ties to even, found by looking at both neighbours.
 template <class E>
 std::uint32_t nearest(double x, int fraction, int bias)
 {
     std::uint32_t low = 0, high = 0x7fffu & ~((1u << fraction) - 1);  // 0 and infinity
-    const double m = std::fabs(x), infinity = 2 * by_definition(high - 1, fraction, bias) - by_definition(high - 2, fraction, bias);
+    const double m = std::fabs(x),
+                 infinity = 2 * by_definition(high - 1, fraction, bias) - by_definition(high - 2, fraction, bias);
     const auto value = [&](std::uint32_t b) { return b == high ? infinity : by_definition(b, fraction, bias); };
     std::uint32_t top = high;
     while (top - low > 1) {
@@ -71,21 +75,25 @@ void check_format(int fraction, int bias)
         const float a = of_bits<E>(b), next = of_bits<E>(b + 1);
         if (!std::isfinite(a)) continue;
         const float middle = std::isfinite(next) ? (a / 2 + next / 2) : a + std::ldexp(a, -fraction - 2);
-        for (const float y : {a, middle, std::nextafter(middle, INFINITY), std::nextafter(middle, -INFINITY)}) x.push_back(y);
+        for (const float y : {a, middle, std::nextafter(middle, INFINITY), std::nextafter(middle, -INFINITY)})
+            x.push_back(y);
     }
-    for (const float y : {INFINITY, -INFINITY, 3e38f, -3e38f, 1e-45f, -1e-45f, std::bit_cast<float>(0x7f800001u)}) x.push_back(y);
+    for (const float y : {INFINITY, -INFINITY, 3e38f, -3e38f, 1e-45f, -1e-45f, std::bit_cast<float>(0x7f800001u)})
+        x.push_back(y);
     while (x.size() % lanes) x.push_back(0);
     std::vector<E> rounded(x.size());
     for (std::size_t i = 0; i < x.size(); i += lanes) heed::store_as(&rounded[i], heed::load(&x[i]));
     for (std::size_t i = 0; i < x.size(); ++i) {
         const E one(x[i]);
         if (std::isnan(x[i])) {
-            if (!std::isnan(static_cast<float>(one)) || !std::isnan(static_cast<float>(rounded[i]))) FAIL("NaN is lost");
+            if (!std::isnan(static_cast<float>(one)) || !std::isnan(static_cast<float>(rounded[i])))
+                FAIL("NaN is lost");
             continue;
         }
         const std::uint32_t expected = nearest<E>(x[i], fraction, bias);
         if (one.bits != expected || rounded[i].bits != expected)
-            FAIL(x[i] << " rounds to " << one.bits << " and in a register to " << rounded[i].bits << ", not " << expected);
+            FAIL(x[i] << " rounds to " << one.bits << " and in a register to " << rounded[i].bits << ", not "
+                      << expected);
     }
     SUCCEED();
 }
@@ -114,7 +122,8 @@ void check_mix(int64 queries, int64 keys, int64 key_dim, int64 value_dim)
     const tensor<Q> q = rounded<Q>(p.q);
     const tensor<K> k = rounded<K>(p.k);
     tensor<V> v = rounded<V>(p.v);
-    if (keys > 3) v.data[static_cast<std::size_t>(2 * value_dim)] = static_cast<V>(INFINITY);  // met by weights of 0 too
+    if (keys > 3)
+        v.data[static_cast<std::size_t>(2 * value_dim)] = static_cast<V>(INFINITY);  // met by weights of 0 too
     const tensor<float> wq = widened(q), wk = widened(k), wv = widened(v);
     const heed::attention def{heed::softpick{}, heed::causal{}};
     tensor<float> expected(p.out_size());
@@ -134,14 +143,18 @@ void check_mix(int64 queries, int64 keys, int64 key_dim, int64 value_dim)
 
 }  // namespace
 
-TEST_CASE("bf16 widens exactly and rounds to nearest even, alone and in registers") { check_format<heed::bf16>(7, 127); }
+TEST_CASE("bf16 widens exactly and rounds to nearest even, alone and in registers")
+{
+    check_format<heed::bf16>(7, 127);
+}
 TEST_CASE("f16 widens exactly and rounds to nearest even, alone and in registers") { check_format<heed::f16>(10, 15); }
 
 TEST_CASE("attention of bf16 and f16 in any mix is that of the same numbers in float, rounded once")
 {
     using heed::bf16;
     using heed::f16;
-    const std::array<int64, 4> shapes[] = {{1, 700, 64, 64}, {3, 33, 19, 21}, {130, 600, 40, 72}, {40, 7, 5, 3}, {9, 1100, 128, 130}};
+    const std::array<int64, 4> shapes[] = {
+        {1, 700, 64, 64}, {3, 33, 19, 21}, {130, 600, 40, 72}, {40, 7, 5, 3}, {9, 1100, 128, 130}};
     for (const auto& [queries, keys, key_dim, value_dim] : shapes) {
         CAPTURE(queries, keys, key_dim, value_dim);
         check_mix<bf16, bf16, bf16, bf16>(queries, keys, key_dim, value_dim);
@@ -172,5 +185,6 @@ TEST_CASE("raw 16-bit numbers are tagged, not copied")
     heed::bf16* p = heed::as<heed::bf16>(raw);
     REQUIRE(static_cast<void*>(p) == raw);
     REQUIRE(static_cast<float>(p[2]) == 3);
-    static_assert(std::is_same_v<decltype(heed::as<heed::f16>(static_cast<const std::uint16_t*>(raw))), const heed::f16*>);
+    static_assert(
+        std::is_same_v<decltype(heed::as<heed::f16>(static_cast<const std::uint16_t*>(raw))), const heed::f16*>);
 }

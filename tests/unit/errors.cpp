@@ -37,14 +37,19 @@ TEST_CASE("wrong shapes are refused with the argument, the sizes and the rule")
         change(view);
         return view;
     };
-    refused(def, with(q, [](auto& x) { x.size.heads = 5; }), k, v, out.view(), out, "q.heads 5 is not a multiple of kv.heads 3");
+    refused(def, with(q, [](auto& x) { x.size.heads = 5; }), k, v, out.view(), out,
+            "q.heads 5 is not a multiple of kv.heads 3");
     refused(def, with(q, [](auto& x) { x.size.dim = 7; }), k, v, out.view(), out, "q.dim 7 differs from k.dim 8");
     refused(def, with(q, [](auto& x) { x.size.batch = 1; }), k, v, out.view(), out, "q.batch 1 differs from k.batch 2");
     refused(def, with(q, [](auto& x) { x.size.tokens = -1; }), k, v, out.view(), out, "q: batch 2, heads 6, tokens -1");
-    refused(def, with(q, [](auto& x) { x.size.dim = 0; }), with(k, [](auto& x) { x.size.dim = 0; }), v, out.view(), out, "dim 0 >= 1");
-    refused(def, q, k, with(v, [](auto& x) { x.size.tokens = 8; }), out.view(), out, "v: batch 2, heads 3, tokens 8 differ from k's 2, 3, 9");
-    refused(def, q, with(k, [](auto& x) { x.size.heads = 0; }), with(v, [](auto& x) { x.size.heads = 0; }), out.view(), out, "kv.heads 0");
-    refused(def, q, k, v, with(out.view(), [](auto& x) { x.size.tokens = 4; }), out, "out is [2, 6, 4, 4], must be [2, 6, 5, 4]");
+    refused(def, with(q, [](auto& x) { x.size.dim = 0; }), with(k, [](auto& x) { x.size.dim = 0; }), v, out.view(), out,
+            "dim 0 >= 1");
+    refused(def, q, k, with(v, [](auto& x) { x.size.tokens = 8; }), out.view(), out,
+            "v: batch 2, heads 3, tokens 8 differ from k's 2, 3, 9");
+    refused(def, q, with(k, [](auto& x) { x.size.heads = 0; }), with(v, [](auto& x) { x.size.heads = 0; }), out.view(),
+            out, "kv.heads 0");
+    refused(def, q, k, v, with(out.view(), [](auto& x) { x.size.tokens = 4; }), out,
+            "out is [2, 6, 4, 4], must be [2, 6, 5, 4]");
     refused(def, with(q, [](auto& x) { x.data = nullptr; }), k, v, out.view(), out, "q.data is null");
     refused(def, q, with(k, [](auto& x) { x.data = nullptr; }), v, out.view(), out, "k.data is null");
     refused(def, q, k, v, with(out.view(), [](auto& x) { x.data = nullptr; }), out, "out.data is null");
@@ -52,14 +57,18 @@ TEST_CASE("wrong shapes are refused with the argument, the sizes and the rule")
     refused(def, q, k, v, with(out.view(), [](auto& x) { x.step.heads = 3; }), out, "let rows of 4 channels overlap");
     refused(def, q, with(k, [](auto& x) { x.step.batch = int64{1} << 62; }), v, out.view(), out, "overflow 64 bits");
     refused(def, with(q, [](auto& x) { x.size.tokens = int64{1} << 60; }), k, v, out.view(), out, "overflow 64 bits");
-    refused(def, with(q, [](auto& x) { x.data = reinterpret_cast<const float*>(reinterpret_cast<const char*>(x.data) + 1); }), k, v,
-            out.view(), out, "q.data is not aligned");
+    refused(
+        def,
+        with(q, [](auto& x) { x.data = reinterpret_cast<const float*>(reinterpret_cast<const char*>(x.data) + 1); }), k,
+        v, out.view(), out, "q.data is not aligned");
 }
 
 TEST_CASE("an output that overlaps an input is refused, unless it is q itself or lies beside it in a packed buffer")
 {
     tensor<float> packed({1, 4, 3 * 2, 8});  // tokens x (q, k, v) x 2 heads, as one row of 48 floats
-    const auto part = [&](int64 i) { return heed::view<float>{packed.data.data() + i * 16, {1, 2, 4, 8}, {192, 8, 48}}; };
+    const auto part = [&](int64 i) {
+        return heed::view<float>{packed.data.data() + i * 16, {1, 2, 4, 8}, {192, 8, 48}};
+    };
     const heed::attention def{heed::softmax{}};
     refused(def, part(0), part(1), part(2), part(1), packed, "out overlaps k or v");
     refused(def, part(0), part(1), part(2), part(2), packed, "out overlaps k or v");
@@ -94,7 +103,8 @@ TEST_CASE("policies with wrong parameters are refused")
     check(heed::attention{heed::softpick{-1e-6}}, "softpick: eps is -1e-06");
     check(heed::attention{heed::sigmoid{std::nan("")}}, "sigmoid: bias nan");
     check(heed::attention{heed::bias{wrong.in()}}, "bias: [1, 1, 5, 8] does not broadcast to [2, 4, 5, 9]");
-    check(heed::attention{heed::dense_mask{heed::bhsd(mask, {1, 3, 5, 9})}}, "dense_mask: [1, 3, 5, 9] does not broadcast");
+    check(heed::attention{heed::dense_mask{heed::bhsd(mask, {1, 3, 5, 9})}},
+          "dense_mask: [1, 3, 5, 9] does not broadcast");
     check(heed::attention{heed::key_lengths{lengths, 2}}, "key_lengths: lengths[1] = 10 is not in [0, 9]");
     check(heed::attention{heed::key_lengths{lengths, 1}}, "key_lengths: 1 lengths for batch 2");
     check(heed::attention{heed::document{bounds, 3}}, "bounds[2] = 4 is below bounds[1] = 5");

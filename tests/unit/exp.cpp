@@ -51,7 +51,8 @@ worst_case worst_of(std::uint32_t first, std::uint32_t last)
             const double exact = std::exp(static_cast<double>(in[i]));
             // The unit of float at `exact`: its exponent field, 23 binary digits down, and no less than 2^-149.
             const std::uint64_t field = std::bit_cast<std::uint64_t>(exact) >> 52;
-            const double per_ulp = std::bit_cast<double>((2 * 1023 + 23 - std::max<std::uint64_t>(field, 1023 - 126)) << 52);
+            const double per_ulp =
+                std::bit_cast<double>((2 * 1023 + 23 - std::max<std::uint64_t>(field, 1023 - 126)) << 52);
             const double error = std::fabs(static_cast<double>(out[i]) - exact) * per_ulp;
             if (!(error <= worst.ulps)) worst = {error, in[i]};
         }
@@ -70,7 +71,9 @@ TEST_CASE("e^s errs by at most 1 ulp for every float from -104 to 0")
     for (std::uint32_t t = 0; t < n; ++t)
         threads.emplace_back([&, t] {
             for (std::uint32_t part = t; part < parts; part += n) {
-                const auto at = [&](std::uint64_t i) { return first + static_cast<std::uint32_t>(std::uint64_t{last - first} * i / parts); };
+                const auto at = [&](std::uint64_t i) {
+                    return first + static_cast<std::uint32_t>(std::uint64_t{last - first} * i / parts);
+                };
                 worst[part] = worst_of(at(part), at(part + 1));
             }
         });
@@ -78,7 +81,8 @@ TEST_CASE("e^s errs by at most 1 ulp for every float from -104 to 0")
     worst_case all;
     for (const worst_case& w : worst)
         if (!(w.ulps <= all.ulps)) all = w;
-    std::printf("exp: every float in [-104, 0], largest error %.4f ulp at %.9g\n", all.ulps, static_cast<double>(all.at));
+    std::printf("exp: every float in [-104, 0], largest error %.4f ulp at %.9g\n", all.ulps,
+                static_cast<double>(all.at));
     REQUIRE(all.ulps <= 1.0);
     REQUIRE(all.ulps > 0.5);  // or nothing was compared
 }
@@ -115,7 +119,8 @@ TEST_CASE("e^s is infinite above its range, zero below, and keeps NaN")
         using T = decltype(zero);
         const T inf = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
         const T top = std::log(std::numeric_limits<T>::max());
-        const std::vector<T> x{-inf, -std::numeric_limits<T>::max(), -2 * top, T(0), 2 * top, std::numeric_limits<T>::max(), inf, nan};
+        const std::vector<T> x{-inf,    -std::numeric_limits<T>::max(), -2 * top, T(0),
+                               2 * top, std::numeric_limits<T>::max(),  inf,      nan};
         const std::vector<T> e = through_vectors(x, [](auto v) { return heed::exp(v); });
         const std::vector<T> m = through_vectors(x, [](auto v) { return heed::expm1(v); });
         const T expected[] = {0, 0, 0, 1, inf, inf, inf};

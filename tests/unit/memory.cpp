@@ -83,8 +83,10 @@ struct guarded_call {
             const auto first = numbers.begin() + static_cast<std::ptrdiff_t>(from);
             return std::vector<T>(first, first + n);
         };
-        const heed::extents rows{1, 2, queries, key_dim}, key_rows{1, 1, keys, key_dim}, value_rows{1, 1, keys, value_dim};
-        const std::vector<T> q_data = some(2 * queries * key_dim, 1), k_data = some(keys * key_dim, 3), v_data = some(keys * value_dim, 7);
+        const heed::extents rows{1, 2, queries, key_dim}, key_rows{1, 1, keys, key_dim},
+            value_rows{1, 1, keys, value_dim};
+        const std::vector<T> q_data = some(2 * queries * key_dim, 1), k_data = some(keys * key_dim, 3),
+                             v_data = some(keys * value_dim, 7);
         const heed::extents size{1, 2, queries, value_dim};
         std::vector<T> expected(static_cast<std::size_t>(2 * queries * value_dim));
         heed::or_throw(heed::attend(def, heed::bhsd(q_data.data(), rows), heed::bhsd(k_data.data(), key_rows),
@@ -107,9 +109,11 @@ struct guarded_call {
         heed::or_throw(plan.run(gq, gk, gv, go, how));
 
         for (int64 row = 0; row < 2 * queries; ++row) {
-            REQUIRE(std::memcmp(to + row * step, expected.data() + row * value_dim, static_cast<std::size_t>(value_dim) * sizeof(T)) == 0);
+            REQUIRE(std::memcmp(to + row * step, expected.data() + row * value_dim,
+                                static_cast<std::size_t>(value_dim) * sizeof(T)) == 0);
             const auto* between = reinterpret_cast<const unsigned char*>(to + row * step + value_dim);
-            for (std::size_t i = 0; row + 1 < 2 * queries && i < static_cast<std::size_t>(gap) * sizeof(T); ++i) REQUIRE(between[i] == 0xff);
+            for (std::size_t i = 0; row + 1 < 2 * queries && i < static_cast<std::size_t>(gap) * sizeof(T); ++i)
+                REQUIRE(between[i] == 0xff);
         }
         REQUIRE(out.untouched_around(to, out_elements));
         REQUIRE(workspace.untouched_around(scratch, scratch_bytes));
@@ -150,8 +154,14 @@ void sweep(int64 step_of_keys)
 
 }  // namespace
 
-TEST_CASE("nothing outside the tensors, the statistics and the workspace is touched: float, D 1..132 x S 0..130") { sweep<float>(1); }
-TEST_CASE("nothing outside the tensors, the statistics and the workspace is touched: double, every seventh S") { sweep<double>(7); }
+TEST_CASE("nothing outside the tensors, the statistics and the workspace is touched: float, D 1..132 x S 0..130")
+{
+    sweep<float>(1);
+}
+TEST_CASE("nothing outside the tensors, the statistics and the workspace is touched: double, every seventh S")
+{
+    sweep<double>(7);
+}
 
 TEST_CASE("what lies between rows, behind tokens and under a mask never reaches the output")
 {
@@ -165,18 +175,21 @@ TEST_CASE("what lies between rows, behind tokens and under a mask never reaches 
         const auto spread = [&](const tensor<float>& t, bool masked_too) {
             const int64 step = t.size.dim + 5;
             std::vector<float> wide(static_cast<std::size_t>(t.size.batch * t.size.heads * t.size.tokens * step), nan);
-            const heed::view<float> to{wide.data(), t.size, {t.size.heads * t.size.tokens * step, t.size.tokens * step, step}};
+            const heed::view<float> to{
+                wide.data(), t.size, {t.size.heads * t.size.tokens * step, t.size.tokens * step, step}};
             for (int64 b = 0; b < t.size.batch; ++b)
                 for (int64 h = 0; h < t.size.heads; ++h)
                     for (int64 i = 0; i < t.size.tokens; ++i)
-                        if (!masked_too || i < lengths[b]) std::copy_n(t.in().row(b, h, i), t.size.dim, to.row(b, h, i));
+                        if (!masked_too || i < lengths[b])
+                            std::copy_n(t.in().row(b, h, i), t.size.dim, to.row(b, h, i));
             return std::pair(std::move(wide), to);
         };
         const auto [q_data, q] = spread(p.q, false);
         const auto [k_data, k] = spread(p.k, true);
         const auto [v_data, v] = spread(p.v, true);
         tensor<float> out(p.out_size());
-        heed::or_throw(heed::attend(def, heed::view<const float>(q), heed::view<const float>(k), heed::view<const float>(v), out.view()));
+        heed::or_throw(heed::attend(def, heed::view<const float>(q), heed::view<const float>(k),
+                                    heed::view<const float>(v), out.view()));
         REQUIRE(same_bits(out.data, expected.data));
     }
 }

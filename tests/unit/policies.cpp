@@ -121,9 +121,12 @@ TEST_CASE("the terms of a normalizer are its formula")
     has_terms(heed::softpick{}, above_one, from_one);
     has_terms(heed::softpick{0.25}, above_one, from_one);
     const auto one = [](long double) { return 1.0L; };
-    has_terms(heed::relu<1>{}, [](long double s) { return s > 0 ? s : 0; }, one);
-    has_terms(heed::relu<2>{}, [](long double s) { return s > 0 ? s * s : 0; }, one);
-    has_terms(heed::relu<7>{}, [](long double s) { return s > 0 ? std::pow(s, 7.0L) : 0; }, one);
+    has_terms(
+        heed::relu<1>{}, [](long double s) { return s > 0 ? s : 0; }, one);
+    has_terms(
+        heed::relu<2>{}, [](long double s) { return s > 0 ? s * s : 0; }, one);
+    has_terms(
+        heed::relu<7>{}, [](long double s) { return s > 0 ? std::pow(s, 7.0L) : 0; }, one);
     for (const double b : {0.0, -4.5, 2.0})
         for (double s = -30; s <= 30; s += 0.125) {
             const double w = heed::sigmoid{b}.terms(plain_score{s, 0}).value;
@@ -281,8 +284,8 @@ TEST_CASE("ALiBi adds each head's slope times the distance in absolute positions
     const tensor<float> q({1, 4, 2, 1}), k({1, 2, keys, 1}, 1);  // every score is 0
     for (const int64 offset : {keys - 2, int64{0}, int64{-3}, int64{5000}}) {
         // relu's weight is the score itself over the number of keys: softmax would cancel a constant of the row.
-        const auto o = weights_of(
-            heed::attention{heed::relu<1>{}, heed::alibi{slopes, 4}, heed::query_offset{offset}}, q, k);
+        const auto o =
+            weights_of(heed::attention{heed::relu<1>{}, heed::alibi{slopes, 4}, heed::query_offset{offset}}, q, k);
         for (int64 h = 0; h < 4; ++h)
             for (int64 i = 0; i < 2; ++i) {
                 INFO("head " << h << ", row " << i << ", offset " << offset);
@@ -335,9 +338,8 @@ TEMPLATE_TEST_CASE("a bias repeated along B, H or Sq has the bits of the expande
         REQUIRE(same_bits(p.attend(heed::attention{heed::bias{table.in()}}).data, expected));
         REQUIRE(same_bits(p.attend(heed::attention{heed::bias{repeated}}).data, expected));
         // And it is what a map of one's own reads from the same table.
-        const auto own = heed::map_score([v = expanded.in()](auto s, const auto& at) {
-            return s + at.load(v.row(at.batch, at.head, at.row));
-        });
+        const auto own = heed::map_score(
+            [v = expanded.in()](auto s, const auto& at) { return s + at.load(v.row(at.batch, at.head, at.row)); });
         REQUIRE(same_bits(p.attend(heed::attention{own}).data, expected));
         REQUIRE(!same_bits(p.attend(heed::attention{}).data, expected));
     }

@@ -74,8 +74,8 @@ TEST_CASE("NaN at an attended place makes exactly the affected rows NaN")
         const heed::attention def{normalizer, heed::causal{}};
         const tensor<float> expected = clean.attend(def);
         auto p = clean;
-        p.q.view().row(0, 1, 4)[3] = nan_f;       // head 1, row 4
-        p.k.view().row(0, 0, 38)[0] = nan_f;      // rows 7 and 8 of both heads
+        p.q.view().row(0, 1, 4)[3] = nan_f;   // head 1, row 4
+        p.k.view().row(0, 0, 38)[0] = nan_f;  // rows 7 and 8 of both heads
         const tensor<float> out = p.attend(def);
         for (int64 h = 0; h < 2; ++h)
             for (int64 i = 0; i < 9; ++i) {
@@ -97,7 +97,8 @@ TEST_CASE("a score of -inf from data is a masked key, +inf poisons its row alone
     const auto mask = heed::attend_where([](int64, int64, int64, int64 key) { return key != 7; });
     for_each_normalizer(1, [&](const char* name, auto normalizer) {
         INFO(name);
-        REQUIRE(same_bits(p.attend(heed::attention{normalizer}).data, without.attend(heed::attention{normalizer, mask}).data));
+        REQUIRE(same_bits(p.attend(heed::attention{normalizer}).data,
+                          without.attend(heed::attention{normalizer, mask}).data));
     });
     p.q.view().row(0, 0, 1)[0] = inf_f;
     p.k = without.k;
@@ -113,13 +114,14 @@ TEST_CASE("a score of -inf from data is a masked key, +inf poisons its row alone
 TEMPLATE_TEST_CASE("one attended key of softmax gives its V, whatever its score", "", float, double)
 {
     using T = TestType;
-    for (const double score : {0.0, 1.0, -1.0, 88.5, -104.0, -524288.0, 1e5, -2.45e5, 1e9, -1e20, 1e30, -1e30, 3e38, -3e38}) {
+    for (const double score :
+         {0.0, 1.0, -1.0, 88.5, -104.0, -524288.0, 1e5, -2.45e5, 1e9, -1e20, 1e30, -1e30, 3e38, -3e38}) {
         INFO(score);
         const T q[] = {1}, k[] = {static_cast<T>(score)}, v[] = {T(0.7), T(-1e-3), T(12345)};
         T out[3];
         const heed::attention def{heed::softmax{}, heed::scale{1}};
-        heed::or_throw(heed::attend(def, heed::bhsd(q, {1, 1, 1, 1}), heed::bhsd(k, {1, 1, 1, 1}), heed::bhsd(v, {1, 1, 1, 3}),
-                                    heed::bhsd(out, {1, 1, 1, 3})));
+        heed::or_throw(heed::attend(def, heed::bhsd(q, {1, 1, 1, 1}), heed::bhsd(k, {1, 1, 1, 1}),
+                                    heed::bhsd(v, {1, 1, 1, 3}), heed::bhsd(out, {1, 1, 1, 3})));
         for (int c = 0; c < 3; ++c)
             REQUIRE(std::fabs(out[c] - v[c]) <= std::fabs(v[c]) * std::numeric_limits<T>::epsilon());
     }
@@ -131,8 +133,8 @@ TEST_CASE("softpick keeps relative accuracy for small scores and is exactly zero
         const float q[] = {1}, k[] = {s, -3 * s, 0}, v[] = {1, 10, 100};
         float out[1];
         const heed::attention def{heed::softpick{}, heed::scale{1}};
-        heed::or_throw(heed::attend(def, heed::bhsd(q, {1, 1, 1, 1}), heed::bhsd(k, {1, 1, 3, 1}), heed::bhsd(v, {1, 1, 3, 1}),
-                                    heed::bhsd(out, {1, 1, 1, 1})));
+        heed::or_throw(heed::attend(def, heed::bhsd(q, {1, 1, 1, 1}), heed::bhsd(k, {1, 1, 3, 1}),
+                                    heed::bhsd(v, {1, 1, 3, 1}), heed::bhsd(out, {1, 1, 1, 1})));
         const double w = std::expm1(static_cast<double>(s)), u = -std::expm1(-3.0 * static_cast<double>(s));
         REQUIRE(std::fabs(out[0] / (w / (w + u)) - 1) < 4 * 0x1p-24);
     }
@@ -149,7 +151,8 @@ TEST_CASE("empty sizes are legal")
         const problem<float> p(b, hq, hkv, sq, skv, 8, 8);
         for_each_normalizer(hq, [&, h = hq](const char* name, auto normalizer) {
             INFO(name << " " << h);
-            for (const float x : p.attend(heed::attention{normalizer, heed::causal{}}).data) REQUIRE(is_positive_zero(x));
+            for (const float x : p.attend(heed::attention{normalizer, heed::causal{}}).data)
+                REQUIRE(is_positive_zero(x));
         });
     }
 }
@@ -167,8 +170,10 @@ TEST_CASE("LSE is the natural log of the denominator, extra mass included")
         tensor<double> r(p.out_size());
         tensor<float> out(p.out_size());
         heed::reference(def, p.q.in(), p.k.in(), p.v.in(), r.view(), &dump);
-        heed::or_throw(heed::attend(def, p.q.in(), p.k.in(), p.v.in(), out.view(), {.stats = {nullptr, nullptr, lse.data()}}));
-        for (std::size_t i = 0; i < 14; ++i) REQUIRE(std::fabs(lse[i] - expected[i]) < 2e-6 * (1 + std::fabs(expected[i])));
+        heed::or_throw(
+            heed::attend(def, p.q.in(), p.k.in(), p.v.in(), out.view(), {.stats = {nullptr, nullptr, lse.data()}}));
+        for (std::size_t i = 0; i < 14; ++i)
+            REQUIRE(std::fabs(lse[i] - expected[i]) < 2e-6 * (1 + std::fabs(expected[i])));
     });
 }
 

@@ -141,5 +141,6 @@ TEMPLATE_TEST_CASE("a transposition puts one row in each lane", "", float, doubl
     V<T> out[channels];
     heed::transpose(in.data(), step, out);
     for (int c = 0; c < channels; ++c)
-        for (int i = 0; i < lanes; ++i) REQUIRE(lanes_of(out[c])[static_cast<std::size_t>(i)] == static_cast<T>(i * step + c));
+        for (int i = 0; i < lanes; ++i)
+            REQUIRE(lanes_of(out[c])[static_cast<std::size_t>(i)] == static_cast<T>(i * step + c));
 }

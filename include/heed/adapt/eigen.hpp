@@ -13,7 +13,8 @@ namespace detail {
 template <class T, class M>
 view<T> eigen_view(T* data, const M& m, std::int64_t heads)
 {
-    static_assert(bool(M::Flags & Eigen::DirectAccessBit), "heed: an Eigen expression has no memory; evaluate it first");
+    static_assert(bool(M::Flags & Eigen::DirectAccessBit),
+                  "heed: an Eigen expression has no memory; evaluate it first");
     const std::int64_t tokens = M::IsRowMajor ? m.rows() : m.cols(), width = M::IsRowMajor ? m.cols() : m.rows();
     const std::int64_t dim = heads > 0 ? width / heads : 0;
     // A width that is no multiple of the heads gives dim 0, which every verb refuses with the sizes in its message.
@@ -37,7 +38,8 @@ auto eigen_view(const Eigen::PlainObjectBase<M>& m, std::int64_t heads = 1)
 template <class M, int Options, class Stride>
 auto eigen_view(const Eigen::Map<M, Options, Stride>& m, std::int64_t heads = 1)
 {
-    static_assert(Eigen::Map<M, Options, Stride>::InnerStrideAtCompileTime == 1, "heed: channels are contiguous: inner stride 1");
+    static_assert(Eigen::Map<M, Options, Stride>::InnerStrideAtCompileTime == 1,
+                  "heed: channels are contiguous: inner stride 1");
     using map = Eigen::Map<M, Options, Stride>;
     if constexpr (std::is_const_v<M>) return detail::eigen_view(m.data(), m, heads);
     else return detail::eigen_view(const_cast<map&>(m).data(), m, heads);

@@ -62,7 +62,8 @@ inline T denominator(const Normalizer& normalizer, std::int64_t head, T& shift, 
 /// out = o / denominator for one row; exactly 0 where the denominator is 0. Returns the natural log of the
 /// denominator.
 template <class Normalizer, class T, class O>
-HEED_NOINLINE inline T finish_row(const Normalizer& normalizer, std::int64_t head, T shift, T mass, const T* o, O* out, std::int64_t dim)
+HEED_NOINLINE inline T finish_row(const Normalizer& normalizer, std::int64_t head, T shift, T mass, const T* o, O* out,
+                                  std::int64_t dim)
 {
     T rescale;
     const T den = denominator(normalizer, head, shift, mass, rescale);

@@ -66,8 +66,11 @@ scratch<T> carve_scratch(carver& c, const layout& l)
     m.q = c.take<T>(l.block_rows * l.key_dim);
     m.strip = c.take<T>(l.key_dim * micro::key_strip);
     m.s = c.take<T>(l.block_rows * micro::score_step);
-    m.values = c.take<T>(l.stored_values ? micro::key_tile * l.o_step : l.value_dim % vec<T>::lanes ? micro::key_tile * vec<T>::lanes : 0);
+    m.values = c.take<T>(l.stored_values               ? micro::key_tile * l.o_step
+                         : l.value_dim % vec<T>::lanes ? micro::key_tile * vec<T>::lanes
+                                                       : 0);
     m.bits = c.take<key_bits>(l.block_rows);
+    m.listed = c.take<int>(micro::key_tile + micro::listed_ahead);
     m.tile = carve_partial<T>(c, l);
     m.run = carve_partial<T>(c, l);
     return m;
@@ -147,7 +150,8 @@ private:
     {
         const std::int64_t head = index / l_.blocks_per_head;
         const std::int64_t first = (l_.blocks_per_head - 1 - index % l_.blocks_per_head) * l_.block_rows;
-        return {head / l_.kv_heads, head % l_.kv_heads, first, static_cast<int>(min_of(l_.block_rows, l_.rows - first))};
+        return {head / l_.kv_heads, head % l_.kv_heads, first,
+                static_cast<int>(min_of(l_.block_rows, l_.rows - first))};
     }
 
     void pack_queries(const row_block& block, const scratch<T>& mem) const

@@ -33,11 +33,10 @@ struct dense_kv {
     {
         const extents &a = k.size, &b = v.size;
         if (a.batch == b.batch && a.heads == b.heads && a.tokens == b.tokens) return {};
-        return status::error(errc::invalid_argument,
-                             "v: batch %lld, heads %lld, tokens %lld differ from k's %lld, %lld, %lld",
-                             static_cast<long long>(b.batch), static_cast<long long>(b.heads),
-                             static_cast<long long>(b.tokens), static_cast<long long>(a.batch),
-                             static_cast<long long>(a.heads), static_cast<long long>(a.tokens));
+        return status::error(
+            errc::invalid_argument, "v: batch %lld, heads %lld, tokens %lld differ from k's %lld, %lld, %lld",
+            static_cast<long long>(b.batch), static_cast<long long>(b.heads), static_cast<long long>(b.tokens),
+            static_cast<long long>(a.batch), static_cast<long long>(a.heads), static_cast<long long>(a.tokens));
     }
 };
 template <class S>

@@ -17,10 +17,7 @@ struct causal : span_mask<causal> {
     static causal top_left() { return causal(0); }
     static causal offset(std::int64_t n) { return causal(n); }
 
-    key_span span(const query_place& at) const
-    {
-        return {0, (by_row_ ? at.row + offset_ : at.position) + 1};
-    }
+    key_span span(const query_place& at) const { return {0, (by_row_ ? at.row + offset_ : at.position) + 1}; }
     status check(const problem&) const
     {
         constexpr std::int64_t limit = std::int64_t{1} << 60;

@@ -27,11 +27,13 @@ struct document : span_mask<document> {
     status check(const problem& p) const
     {
         if (count < 2 || !bounds || bounds[0] != 0)
-            return status::error(errc::invalid_argument, "document: %lld bounds%s; they start at 0 and close the last document",
+            return status::error(errc::invalid_argument,
+                                 "document: %lld bounds%s; they start at 0 and close the last document",
                                  static_cast<long long>(count), !bounds ? " at null" : "");
         for (std::int64_t d = 1; d < count; ++d)
             if (bounds[d] < bounds[d - 1])
-                return status::error(errc::invalid_argument, "document: bounds[%lld] = %lld is below bounds[%lld] = %lld",
+                return status::error(errc::invalid_argument,
+                                     "document: bounds[%lld] = %lld is below bounds[%lld] = %lld",
                                      static_cast<long long>(d), static_cast<long long>(bounds[d]),
                                      static_cast<long long>(d - 1), static_cast<long long>(bounds[d - 1]));
         if (bounds[count - 1] > p.total_keys)

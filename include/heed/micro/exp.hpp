@@ -25,7 +25,7 @@ struct exp_constants;
 template <>
 struct exp_constants<float> {
     static constexpr float log2_e = 0x1.715476p+0f;
-    static constexpr float lean = 0.085f;  // of f to the positive side, in units of ln2
+    static constexpr float lean = 0.085f;          // of f to the positive side, in units of ln2
     static constexpr float ln2_high = 0x1.63p-1f;  // 10 bits: r * ln2_high is exact
     static constexpr float ln2_low = -0x1.bd0106p-13f;
     static constexpr float largest = 0x1p127f;  // of |r|

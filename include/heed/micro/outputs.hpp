@@ -9,8 +9,8 @@ HEED_BEGIN
 namespace micro {
 
 template <int Rows, int Vecs, class T, class E, class Ahead>
-HEED_NOINLINE inline void outputs_block(const T* p, const E* v, std::int64_t v_step, int keys, T* o, std::int64_t o_step,
-                                        Ahead& reader)
+HEED_NOINLINE inline void outputs_block(const T* p, const E* v, std::int64_t v_step, int keys, T* o,
+                                        std::int64_t o_step, Ahead& reader)
 {
     constexpr int lanes = vec<T>::lanes;
     Ahead ahead = reader;
@@ -42,17 +42,11 @@ HEED_NOINLINE inline void outputs_block(const T* p, const E* v, std::int64_t v_s
 }
 
 template <int Vecs, class T, class E, class Ahead>
-HEED_INLINE void outputs_rows(int rows, const T* p, const E* v, std::int64_t v_step, int keys, T* o, std::int64_t o_step,
-                              Ahead& ahead)
+HEED_INLINE void outputs_rows(int rows, const T* p, const E* v, std::int64_t v_step, int keys, T* o,
+                              std::int64_t o_step, Ahead& ahead)
 {
-    switch (rows) {
-    case 1: return outputs_block<1, Vecs>(p, v, v_step, keys, o, o_step, ahead);
-    case 2: return outputs_block<2, Vecs>(p, v, v_step, keys, o, o_step, ahead);
-    case 3: return outputs_block<3, Vecs>(p, v, v_step, keys, o, o_step, ahead);
-    case 4: return outputs_block<4, Vecs>(p, v, v_step, keys, o, o_step, ahead);
-    case 5: return outputs_block<5, Vecs>(p, v, v_step, keys, o, o_step, ahead);
-    default: return outputs_block<6, Vecs>(p, v, v_step, keys, o, o_step, ahead);
-    }
+    with_rows(rows,
+              [&](auto n) HEED_INLINE_LAMBDA { outputs_block<n.value, Vecs>(p, v, v_step, keys, o, o_step, ahead); });
 }
 
 /// o[r][c] += sum_j p[r][j] v[j][c] for `rows` <= block_rows rows and `vecs` <= block_vecs registers of channels.
@@ -66,6 +60,54 @@ HEED_INLINE void outputs(int rows, int vecs, const T* p, const E* v, std::int64_
     }
     if (vecs == 2) return outputs_rows<2>(rows, p, v, v_step, keys, o, o_step, ahead);
     return outputs_rows<1>(rows, p, v, v_step, keys, o, o_step, ahead);
+}
+
+template <int Rows, int Vecs, class T, class E>
+HEED_NOINLINE inline void outputs_listed_block(const T* p, const E* v, std::int64_t v_step, const int* list, int n,
+                                               T* o, std::int64_t o_step)
+{
+    constexpr int lanes = vec<T>::lanes;
+    vec<T> acc[Rows][Vecs];
+    HEED_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+        HEED_UNROLL
+        for (int i = 0; i < Vecs; ++i) acc[r][i] = load(o + r * o_step + i * lanes);
+    }
+    for (int x = 0; x < n; ++x) {
+        const int j = list[x];
+        const E* row = v + j * v_step;
+        const E* ahead = v + list[x + listed_ahead] * v_step;
+        vec<T> b[Vecs];
+        HEED_UNROLL
+        for (int i = 0; i < Vecs; ++i) b[i] = in_register(load_as<T>(row + i * lanes));
+        for (int i = 0; i < Vecs * lanes; i += line_of<E>) __builtin_prefetch(ahead + i);
+        HEED_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+            const vec<T> a(p[r * score_step + j]);
+            HEED_UNROLL
+            for (int i = 0; i < Vecs; ++i) acc[r][i] = fma(a, b[i], acc[r][i]);
+        }
+    }
+    HEED_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+        HEED_UNROLL
+        for (int i = 0; i < Vecs; ++i) store(o + r * o_step + i * lanes, acc[r][i]);
+    }
+}
+
+/// The same over the keys list[0..n) alone, of which p and v start at 0; listed_ahead more places of the list exist.
+template <class T, class E>
+HEED_INLINE void outputs_listed(int rows, int vecs, const T* p, const E* v, std::int64_t v_step, const int* list, int n,
+                                T* o, std::int64_t o_step)
+{
+    with_rows(rows, [&](auto r) HEED_INLINE_LAMBDA {
+        if constexpr (block_vecs == 4) {
+            if (vecs == 4) return outputs_listed_block<r.value, 4>(p, v, v_step, list, n, o, o_step);
+            if (vecs == 3) return outputs_listed_block<r.value, 3>(p, v, v_step, list, n, o, o_step);
+        }
+        if (vecs == 2) return outputs_listed_block<r.value, 2>(p, v, v_step, list, n, o, o_step);
+        return outputs_listed_block<r.value, 1>(p, v, v_step, list, n, o, o_step);
+    });
 }
 
 /// o[c] += p v[c] for one row and one key, which a weight of 0 leaves out, whatever its V holds.

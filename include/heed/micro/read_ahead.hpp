@@ -35,8 +35,7 @@ class stream_ahead {
 public:
     HEED_INLINE stream_ahead(const T* row, std::int64_t step, std::int64_t dim)
         : at_{row, step, dim}, near_(near_rows * step), far_(far_rows * step)
-    {
-    }
+    {}
     HEED_INLINE void next(const T*, int n)
     {
         for (int i = 0; i < n; i += line_of<T>) {

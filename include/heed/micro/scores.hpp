@@ -44,18 +44,10 @@ HEED_NOINLINE inline void scores_block(const T* q, std::int64_t q_step, const T*
 
 /// s[r][j] = q[r] . k[j] for `rows` <= block_rows rows and one strip of key_strip keys.
 template <class T, class Ahead>
-HEED_INLINE void scores(int rows, const T* q, std::int64_t q_step, const T* strip, std::int64_t dim, T* s,
-                        Ahead ahead)
+HEED_INLINE void scores(int rows, const T* q, std::int64_t q_step, const T* strip, std::int64_t dim, T* s, Ahead ahead)
 {
     constexpr int vecs = key_strip / vec<T>::lanes;
-    switch (rows) {
-    case 1: return scores_block<1>(q, q_step, strip, dim, vecs, s, ahead);
-    case 2: return scores_block<2>(q, q_step, strip, dim, vecs, s, ahead);
-    case 3: return scores_block<3>(q, q_step, strip, dim, vecs, s, ahead);
-    case 4: return scores_block<4>(q, q_step, strip, dim, vecs, s, ahead);
-    case 5: return scores_block<5>(q, q_step, strip, dim, vecs, s, ahead);
-    default: return scores_block<6>(q, q_step, strip, dim, vecs, s, ahead);
-    }
+    with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA { scores_block<n.value>(q, q_step, strip, dim, vecs, s, ahead); });
 }
 
 /// The same for the vec<T>::lanes keys whose rows start at k, transposed in registers: where few query rows share
@@ -94,14 +86,7 @@ template <class T, class E>
 HEED_INLINE void scores_unpacked(int rows, const T* q, std::int64_t q_step, const E* k, std::int64_t k_step,
                                  std::int64_t dim, T* s)
 {
-    switch (rows) {
-    case 1: return scores_unpacked_block<1>(q, q_step, k, k_step, dim, s);
-    case 2: return scores_unpacked_block<2>(q, q_step, k, k_step, dim, s);
-    case 3: return scores_unpacked_block<3>(q, q_step, k, k_step, dim, s);
-    case 4: return scores_unpacked_block<4>(q, q_step, k, k_step, dim, s);
-    case 5: return scores_unpacked_block<5>(q, q_step, k, k_step, dim, s);
-    default: return scores_unpacked_block<6>(q, q_step, k, k_step, dim, s);
-    }
+    with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA { scores_unpacked_block<n.value>(q, q_step, k, k_step, dim, s); });
 }
 
 }  // namespace micro

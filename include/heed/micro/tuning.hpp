@@ -37,12 +37,32 @@ inline constexpr std::int64_t query_block = 192;
 inline constexpr std::int64_t streaming_rows = 16;
 inline constexpr int streaming_run = 32;
 
+/// With no more than this share of a tile's keys weighted in any row, only their rows of V are read; they are asked for
+/// so many places of the list ahead.
+inline constexpr double listed_share = 0.75;
+inline constexpr int listed_ahead = 24;
+
 /// How many rows ahead K and V are asked for, into the L1 and the L2 cache.
 inline constexpr int near_rows = 16;
 inline constexpr int far_rows = 64;
 
 /// Up to so many register blocks of rows, keys are transposed in registers for each instead of being packed once.
 inline constexpr int unpacked_groups = 2;
+
+/// f(std::integral_constant<int, rows>{}) for a number of rows of a register block.
+template <class F>
+HEED_INLINE void with_rows(int rows, F f)
+{
+    static_assert(block_rows == 6);
+    switch (rows) {
+    case 1: return f(std::integral_constant<int, 1>{});
+    case 2: return f(std::integral_constant<int, 2>{});
+    case 3: return f(std::integral_constant<int, 3>{});
+    case 4: return f(std::integral_constant<int, 4>{});
+    case 5: return f(std::integral_constant<int, 5>{});
+    default: return f(std::integral_constant<int, 6>{});
+    }
+}
 
 }  // namespace micro
 HEED_END

@@ -25,13 +25,12 @@ struct bias {
         const bool fits = (e.batch == p.batch || e.batch == 1) && (e.heads == p.query_heads || e.heads == 1) &&
                           (e.tokens == p.queries || e.tokens == 1) && e.dim == p.total_keys;
         if (fits && (values.data || p.batch * p.query_heads * p.queries * p.total_keys == 0)) return {};
-        return status::error(errc::invalid_argument,
-                             "bias: [%lld, %lld, %lld, %lld]%s does not broadcast to [%lld, %lld, %lld, %lld]",
-                             static_cast<long long>(e.batch), static_cast<long long>(e.heads),
-                             static_cast<long long>(e.tokens), static_cast<long long>(e.dim),
-                             values.data ? "" : " at null", static_cast<long long>(p.batch),
-                             static_cast<long long>(p.query_heads), static_cast<long long>(p.queries),
-                             static_cast<long long>(p.total_keys));
+        return status::error(
+            errc::invalid_argument, "bias: [%lld, %lld, %lld, %lld]%s does not broadcast to [%lld, %lld, %lld, %lld]",
+            static_cast<long long>(e.batch), static_cast<long long>(e.heads), static_cast<long long>(e.tokens),
+            static_cast<long long>(e.dim), values.data ? "" : " at null", static_cast<long long>(p.batch),
+            static_cast<long long>(p.query_heads), static_cast<long long>(p.queries),
+            static_cast<long long>(p.total_keys));
     }
 
 private:

@@ -35,10 +35,10 @@ HEED_INLINE __m256 power_of_two(__m256 n)
 }
 HEED_INLINE __m256d power_of_two(__m256d n)
 {
-    const __m256i k = _mm256_cvtepi32_epi64(
-        _mm256_cvtpd_epi32(min(max(n, _mm256_set1_pd(-2044)), _mm256_set1_pd(2046))));
-    const __m256i half = _mm256_cvtepi32_epi64(_mm_srai_epi32(
-        _mm256_cvtpd_epi32(min(max(n, _mm256_set1_pd(-2044)), _mm256_set1_pd(2046))), 1));
+    const __m256i k =
+        _mm256_cvtepi32_epi64(_mm256_cvtpd_epi32(min(max(n, _mm256_set1_pd(-2044)), _mm256_set1_pd(2046))));
+    const __m256i half = _mm256_cvtepi32_epi64(
+        _mm_srai_epi32(_mm256_cvtpd_epi32(min(max(n, _mm256_set1_pd(-2044)), _mm256_set1_pd(2046))), 1));
     const __m256i bias = _mm256_set1_epi64x(1023);
     const __m256d a = _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_add_epi64(half, bias), 52));
     const __m256d b = _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_add_epi64(_mm256_sub_epi64(k, half), bias), 52));
@@ -54,13 +54,28 @@ HEED_INLINE __m256i lanes_below(int n, const __m256d*)
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
 }
 
-HEED_INLINE __m256 load_n(const float* p, int n) { return _mm256_maskload_ps(p, lanes_below(n, static_cast<__m256*>(nullptr))); }
-HEED_INLINE __m256d load_n(const double* p, int n) { return _mm256_maskload_pd(p, lanes_below(n, static_cast<__m256d*>(nullptr))); }
-HEED_INLINE void store_n(float* p, __m256 v, int n) { _mm256_maskstore_ps(p, lanes_below(n, static_cast<__m256*>(nullptr)), v); }
-HEED_INLINE void store_n(double* p, __m256d v, int n) { _mm256_maskstore_pd(p, lanes_below(n, static_cast<__m256d*>(nullptr)), v); }
+HEED_INLINE __m256 load_n(const float* p, int n)
+{
+    return _mm256_maskload_ps(p, lanes_below(n, static_cast<__m256*>(nullptr)));
+}
+HEED_INLINE __m256d load_n(const double* p, int n)
+{
+    return _mm256_maskload_pd(p, lanes_below(n, static_cast<__m256d*>(nullptr)));
+}
+HEED_INLINE void store_n(float* p, __m256 v, int n)
+{
+    _mm256_maskstore_ps(p, lanes_below(n, static_cast<__m256*>(nullptr)), v);
+}
+HEED_INLINE void store_n(double* p, __m256d v, int n)
+{
+    _mm256_maskstore_pd(p, lanes_below(n, static_cast<__m256d*>(nullptr)), v);
+}
 
 // Eight bf16 or f16 as floats, and back, rounded to nearest even; a NaN stays one.
-HEED_INLINE __m256 widen(__m128i h, const bf16*) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16)); }
+HEED_INLINE __m256 widen(__m128i h, const bf16*)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+}
 HEED_INLINE __m128i low_words(__m256i v)  // of each 32-bit lane
 {
     const __m256i w = _mm256_packus_epi32(_mm256_and_si256(v, _mm256_set1_epi32(0xffff)), _mm256_setzero_si256());
@@ -76,7 +91,10 @@ HEED_INLINE __m128i narrow(__m256 v, const bf16*)
 }
 #if defined(__F16C__)
 HEED_INLINE __m256 widen(__m128i h, const f16*) { return _mm256_cvtph_ps(h); }
-HEED_INLINE __m128i narrow(__m256 v, const f16*) { return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+HEED_INLINE __m128i narrow(__m256 v, const f16*)
+{
+    return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 #else
 HEED_INLINE __m256 widen(__m128i h, const f16*)
 {
@@ -106,7 +124,7 @@ HEED_INLINE __m256 load_n(const E* p, int n)
 {
     E part[8] = {};
     for (int i = 0; i < n; ++i) part[i] = p[i];
-    return load(part);
+    return arch::load(part);
 }
 template <class E, class = std::enable_if_t<sizeof(E) == 2>>
 HEED_INLINE void store(E* p, __m256 v)
@@ -117,7 +135,7 @@ template <class E, class = std::enable_if_t<sizeof(E) == 2>>
 HEED_INLINE void store_n(E* p, __m256 v, int n)
 {
     E part[8];
-    store(part, v);
+    arch::store(part, v);
     for (int i = 0; i < n; ++i) p[i] = part[i];
 }
 
@@ -159,6 +177,16 @@ HEED_INLINE __m256d select_bits(std::uint32_t bits, __m256d yes, __m256d no)
     return _mm256_blendv_pd(no, yes, _mm256_castsi256_pd(set));
 }
 
+/// Bit i is set where lane i is not 0, NaN included.
+HEED_INLINE std::uint32_t nonzero_bits(__m256 v)
+{
+    return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_NEQ_UQ)));
+}
+HEED_INLINE std::uint32_t nonzero_bits(__m256d v)
+{
+    return static_cast<std::uint32_t>(_mm256_movemask_pd(_mm256_cmp_pd(v, _mm256_setzero_pd(), _CMP_NEQ_UQ)));
+}
+
 /// Keeps a loaded vector in its register: gcc 12 would load it again for every use.
 HEED_INLINE __m256 in_register(__m256 v)
 {
@@ -196,13 +224,19 @@ HEED_INLINE void transpose(const float* in, std::int64_t step, __m256 (&out)[4])
 }
 
 /// The same for 8 keys and 8 channels of 16 bits: pairs of channels travel as one float and are taken apart at the end.
-HEED_INLINE __m256 lower_halves(__m256i pairs, const bf16*) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
+HEED_INLINE __m256 lower_halves(__m256i pairs, const bf16*)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
+}
 HEED_INLINE __m256 upper_halves(__m256i pairs, const bf16*)
 {
     return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(static_cast<int>(0xffff0000))));
 }
 HEED_INLINE __m256 lower_halves(__m256i pairs, const f16* p) { return widen(low_words(pairs), p); }
-HEED_INLINE __m256 upper_halves(__m256i pairs, const f16* p) { return widen(low_words(_mm256_srli_epi32(pairs, 16)), p); }
+HEED_INLINE __m256 upper_halves(__m256i pairs, const f16* p)
+{
+    return widen(low_words(_mm256_srli_epi32(pairs, 16)), p);
+}
 template <class E, class = std::enable_if_t<sizeof(E) == 2>>
 HEED_INLINE void transpose(const E* in, std::int64_t step, __m256 (&out)[8])
 {

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// What the kernels pass to each other: a call, a block of its rows, a partial result, a worker's memory.
+#pragma once
+
+#include "../attention.hpp"
+#include "../kv.hpp"
+#include "../micro/tuning.hpp"
+
+HEED_BEGIN
+namespace kernel {
+
+/// A call, in the units of the kernels.
+template <class Def, class Kv, class Q>
+struct job {
+    using T = compute_t<Q>;
+    using value_element = typename Kv::value_element;
+    static constexpr bool stored_values = !std::is_same_v<value_element, T>;  // V is not made of what it is computed in
+
+    const Def& def;
+    const Kv& kv;
+    view<const Q> q;
+    T scale;
+    std::int64_t group;       // query heads of a kv head
+    std::int64_t first_key;   // absolute position of key row 0; a multiple of key_tile
+    std::int64_t total_keys;  // of the whole sequence
+};
+
+/// Rows [first, first + count) of one kv head; row x is query row x / group of head x % group.
+struct row_block {
+    std::int64_t batch, kv_head, first;
+    int count;
+};
+
+/// {M, l, o} of the rows of a block.
+template <class T>
+struct partial {
+    T* shift;  // [rows]
+    T* mass;   // [rows]
+    T* o;      // [rows][o_step]
+};
+
+/// Per-worker memory.
+template <class T>
+struct scratch {
+    T* q;            // [rows][Dqk], scaled
+    T* strip;        // [Dqk][key_strip]
+    T* s;            // [rows][score_step]
+    T* values;       // [key_tile][lanes]: the last channels of V; [key_tile][o_step] where V is of a storage type
+    key_bits* bits;  // [rows]
+    int* listed;     // [key_tile + listed_ahead]: keys that have a weight
+    partial<T> tile, run;
+};
+
+/// Row x of a block as policies see it.
+template <class Job>
+HEED_INLINE query_place place_of(const Job& job, const row_block& block, std::int64_t position_of_row_0, std::int64_t x)
+{
+    const std::int64_t row = x / job.group;
+    return {block.batch, block.kv_head * job.group + x % job.group, row, position_of_row_0 + row};
+}
+
+/// Rows of a register block and the keys [lo, hi) of the tile that any of them attends.
+struct row_group {
+    int first, rows, lo, hi;
+};
+
+}  // namespace kernel
+HEED_END
