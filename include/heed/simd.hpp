@@ -171,17 +171,6 @@ HEED_INLINE vec<T, A> power_of_two(vec<T, A> n)
 {
     return native_vec<T, A>(arch::power_of_two(raw(n)));
 }
-/// The first n elements, 0 behind them; nothing behind them is read.
-template <class T>
-HEED_INLINE vec<T> load_n(const T* p, int n)
-{
-    return native_vec<T, native_arch>(arch::load_n(p, n));
-}
-template <class T, class A>
-HEED_INLINE void store_n(T* p, vec<T, A> v, int n)
-{
-    arch::store_n(p, raw(v), n);
-}
 /// Lane i of yes where bit i is set, else of no.
 template <class T, class A>
 HEED_INLINE vec<T, A> select_bits(std::uint32_t bits, vec<T, A> yes, vec<T, A> no)
@@ -290,20 +279,6 @@ HEED_INLINE vec<T, A> power_of_two(vec<T, A> n)
         return x != x ? x : std::ldexp(T(1), static_cast<int>(x < low ? low : x > high ? high : x));
     });
 }
-template <class T>
-HEED_INLINE vec<T> load_n(const T* p, int n)
-{
-    T buffer[vec<T>::lanes] = {};
-    for (int i = 0; i < n; ++i) buffer[i] = p[i];
-    return load(buffer);
-}
-template <class T, class A>
-HEED_INLINE void store_n(T* p, vec<T, A> v, int n)
-{
-    T buffer[vec<T, A>::lanes];
-    store(buffer, v);
-    for (int i = 0; i < n; ++i) p[i] = buffer[i];
-}
 template <class T, class A>
 HEED_INLINE vec<T, A> select_bits(std::uint32_t bits, vec<T, A> yes, vec<T, A> no)
 {
@@ -381,6 +356,18 @@ HEED_INLINE void transpose(const E* in, std::int64_t step, vec<T> (&out)[1])
 }
 
 #endif
+
+/// The first n elements, 0 behind them; nothing behind them is read or written.
+template <class T>
+HEED_INLINE vec<T> load_n(const T* p, int n)
+{
+    return load_as_n<T>(p, n);
+}
+template <class T, class A>
+HEED_INLINE void store_n(T* p, vec<T, A> v, int n)
+{
+    store_as_n(p, v, n);
+}
 
 template <class T, class A>
 struct lanes_of<vec<T, A>> {

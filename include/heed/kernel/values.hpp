@@ -7,6 +7,7 @@
 #pragma once
 
 #include "../micro/outputs.hpp"
+#include "../micro/pack.hpp"
 #include "job.hpp"
 
 HEED_BEGIN
