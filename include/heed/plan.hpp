@@ -42,7 +42,7 @@ public:
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
         value_dim_ = kv.value_dim();
         layout_ = kernel::make_layout<T>(q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens, kv_.dim, value_dim_,
-                                         !std::is_same_v<typename Kv::value_element, T>, how.executor.concurrency());
+                                         how.executor.concurrency());
     }
 
     const status_type& status() const { return status_; }

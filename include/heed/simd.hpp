@@ -171,6 +171,12 @@ HEED_INLINE vec<T, A> power_of_two(vec<T, A> n)
 {
     return native_vec<T, A>(arch::power_of_two(raw(n)));
 }
+/// The same for -126 <= n <= 127, unchecked; any number for NaN.
+template <class T, class A>
+HEED_INLINE vec<T, A> near_power_of_two(vec<T, A> n)
+{
+    return native_vec<T, A>(arch::near_power_of_two(raw(n)));
+}
 /// Lane i of yes where bit i is set, else of no.
 template <class T, class A>
 HEED_INLINE vec<T, A> select_bits(std::uint32_t bits, vec<T, A> yes, vec<T, A> no)
@@ -182,6 +188,14 @@ template <class T, class A>
 HEED_INLINE std::uint32_t nonzero_bits(vec<T, A> v)
 {
     return arch::nonzero_bits(raw(v));
+}
+/// acc = a * b + acc, rounded once.
+template <class T, class A>
+HEED_INLINE void accumulate(vec<T, A>& acc, vec<T, A> a, vec<T, A> b)
+{
+    auto sum = raw(acc);
+    arch::accumulate(sum, raw(a), raw(b));
+    acc = native_vec<T, A>(sum);
 }
 /// Keeps a loaded vector in its register, where the compiler would rather load it again for every use.
 template <class T, class A>
@@ -280,6 +294,11 @@ HEED_INLINE vec<T, A> power_of_two(vec<T, A> n)
     });
 }
 template <class T, class A>
+HEED_INLINE vec<T, A> near_power_of_two(vec<T, A> n)
+{
+    return power_of_two(n);
+}
+template <class T, class A>
 HEED_INLINE vec<T, A> select_bits(std::uint32_t bits, vec<T, A> yes, vec<T, A> no)
 {
     T other[vec<T, A>::lanes];
@@ -313,6 +332,11 @@ HEED_INLINE std::uint32_t nonzero_bits(vec<T, A> v)
     std::uint32_t bits = 0;
     for (int i = 0; i < vec<T, A>::lanes; ++i) bits |= std::uint32_t{lane[i] != T(0)} << i;
     return bits;
+}
+template <class T, class A>
+HEED_INLINE void accumulate(vec<T, A>& acc, vec<T, A> a, vec<T, A> b)
+{
+    acc = fma(a, b, acc);
 }
 template <class T, class A>
 HEED_INLINE vec<T, A> in_register(vec<T, A> v)

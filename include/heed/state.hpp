@@ -127,11 +127,9 @@ status finish(const Def& def, const state<T>& s, const view<O>& out, T* lse = nu
     std::int64_t i = 0;
     for (std::int64_t b = 0; b < s.size.batch; ++b)
         for (std::int64_t h = 0; h < s.size.heads; ++h)
-            for (std::int64_t row = 0; row < s.size.tokens; ++row, ++i) {
-                const T log = kernel::finish_row(def.normalizer(), h, s.shift[i], s.mass[i], s.out + i * s.size.dim,
-                                                 out.row(b, h, row), s.size.dim);
-                if (lse) lse[i] = log;
-            }
+            for (std::int64_t row = 0; row < s.size.tokens; ++row, ++i)
+                kernel::finish_row(def.normalizer(), h, s.shift[i], s.mass[i], s.out + i * s.size.dim,
+                                   out.row(b, h, row), s.size.dim, lse ? lse + i : nullptr);
     return {};
 }
 

@@ -12,6 +12,7 @@ namespace kernel {
 template <class T>
 inline T power_of_two_scalar(T n)
 {
+    if (n == 0) return T(1);  // the shift did not change
     if (n != n) return n;
     constexpr T low = 2 * std::numeric_limits<T>::min_exponent;
     return std::ldexp(T(1), static_cast<int>(n < low ? low : n));
@@ -59,11 +60,11 @@ inline T denominator(const Normalizer& normalizer, std::int64_t head, T& shift, 
     }
 }
 
-/// out = o / denominator for one row; exactly 0 where the denominator is 0. Returns the natural log of the
-/// denominator.
+/// out = o / denominator for one row; exactly 0 where the denominator is 0. `lse`, where asked for, is the natural log
+/// of the denominator.
 template <class Normalizer, class T, class O>
-HEED_NOINLINE inline T finish_row(const Normalizer& normalizer, std::int64_t head, T shift, T mass, const T* o, O* out,
-                                  std::int64_t dim)
+HEED_NOINLINE inline void finish_row(const Normalizer& normalizer, std::int64_t head, T shift, T mass, const T* o,
+                                     O* out, std::int64_t dim, T* lse)
 {
     T rescale;
     const T den = denominator(normalizer, head, shift, mass, rescale);
@@ -76,8 +77,9 @@ HEED_NOINLINE inline T finish_row(const Normalizer& normalizer, std::int64_t hea
         const int n = static_cast<int>(dim - c);
         store_as_n(out + c, empty ? zero : load_n(o + c, n) * a / d + zero, n);
     }
+    if (!lse) return;
     constexpr double ln2 = 0.693147180559945309417;
-    return empty ? -std::numeric_limits<T>::infinity()
+    *lse = empty ? -std::numeric_limits<T>::infinity()
                  : static_cast<T>(std::log(static_cast<double>(den)) + static_cast<double>(shift) * ln2);
 }
 

@@ -13,8 +13,8 @@ namespace kernel {
 template <class Def, class Kv, class Q>
 struct job {
     using T = compute_t<Q>;
+    using key_element = typename Kv::key_element;
     using value_element = typename Kv::value_element;
-    static constexpr bool stored_values = !std::is_same_v<value_element, T>;  // V is not made of what it is computed in
 
     const Def& def;
     const Kv& kv;
@@ -43,11 +43,12 @@ struct partial {
 template <class T>
 struct scratch {
     T* q;            // [rows][Dqk], scaled
-    T* strip;        // [Dqk][key_strip]
+    T* strip;        // [strip_channels][key_strip]
     T* s;            // [rows][score_step]
-    T* values;       // [key_tile][lanes]: the last channels of V; [key_tile][o_step] where V is of a storage type
+    T* values;       // [value_run][block_vecs * lanes]
     key_bits* bits;  // [rows]
     int* listed;     // [key_tile + listed_ahead]: keys that have a weight
+    bool* sparse;    // whether the last tile had few of them
     partial<T> tile, run;
 };
 
@@ -57,6 +58,15 @@ HEED_INLINE query_place place_of(const Job& job, const row_block& block, std::in
 {
     const std::int64_t row = x / job.group;
     return {block.batch, block.kv_head * job.group + x % job.group, row, position_of_row_0 + row};
+}
+
+/// Rows of a block are cut into register blocks of nearly equal size.
+inline constexpr int max_groups = static_cast<int>((micro::query_block + micro::block_rows - 1) / micro::block_rows) + 1;
+inline int groups_of(int count) { return (count + micro::block_rows - 1) / micro::block_rows; }
+inline int rows_of_group(int count, int g)
+{
+    const int n = groups_of(count);
+    return count * (g + 1) / n - count * g / n;
 }
 
 /// Rows of a register block and the keys [lo, hi) of the tile that any of them attends.

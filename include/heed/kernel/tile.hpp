@@ -6,7 +6,7 @@
 // operation. Prefill, decode and split decode are walks over this one step.
 #pragma once
 
-#include "../micro/scores.hpp"
+#include "keys.hpp"
 #include "values.hpp"
 #include "weigh.hpp"
 
@@ -34,7 +34,6 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
     using Def = std::decay_t<decltype(job.def)>;
     const std::int64_t position_0 = job.def.position_of_row_0(block.batch, job.q.size.tokens, job.total_keys);
     const std::int64_t key_0 = job.first_key + token;
-    const std::int64_t dim = job.kv.key_dim();
 
     coverage cover = coverage::full;
     if constexpr (Def::has_mask) {
@@ -46,12 +45,11 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
     }
     const bool masked = cover == coverage::partial || count % micro::mass_lanes != 0;
 
-    constexpr int max_groups = static_cast<int>((micro::query_block + micro::block_rows - 1) / micro::block_rows) + 1;
     row_group groups[max_groups];
-    const int n_groups = (block.count + micro::block_rows - 1) / micro::block_rows;
+    const int n_groups = groups_of(block.count);
     int lowest = count, highest = 0;
     for (int g = 0, x = 0; g < n_groups; ++g) {
-        const int rows = (block.count - x) / (n_groups - g);
+        const int rows = rows_of_group(block.count, g);
         row_group& mine = groups[g] = {x, rows, 0, count};
         if (cover == coverage::partial) {
             mine.lo = count;
@@ -73,28 +71,10 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
         x += rows;
     }
 
-    for (int j = lowest / micro::key_strip * micro::key_strip; j < highest; j += micro::key_strip) {
-        const auto k = job.kv.keys(block.batch, block.kv_head, token + j);
-        const int keys = micro::key_strip < count - j ? micro::key_strip : count - j;
-        const auto attends = [&](const row_group& rows, int first, int n) {
-            return rows.lo < first + n && first < rows.hi;
-        };
-        if (n_groups <= micro::unpacked_groups && keys % vec<T>::lanes == 0) {
-            for (int x = 0; x < keys; x += vec<T>::lanes)
-                for (int g = 0; g < n_groups; ++g)
-                    if (attends(groups[g], j + x, vec<T>::lanes))
-                        micro::scores_unpacked(groups[g].rows, mem.q + groups[g].first * dim, dim, k.data + x * k.step,
-                                               k.step, dim, mem.s + groups[g].first * micro::score_step + j + x);
-            continue;
-        }
-        micro::pack_keys(k.data, k.step, keys, dim, mem.strip);
-        const int share = (micro::key_strip + n_groups - 1) / n_groups;  // rows of the next strip that a group asks for
-        for (int g = 0; g < n_groups; ++g)
-            if (attends(groups[g], j, micro::key_strip))
-                micro::scores(groups[g].rows, mem.q + groups[g].first * dim, dim, mem.strip, dim,
-                              mem.s + groups[g].first * micro::score_step + j,
-                              micro::strip_ahead(k.data + (micro::key_strip + g * share) * k.step, k.step, dim, share));
-    }
+    const bool streaming = block.count <= micro::streaming_rows;
+    auto far = far_ahead(job, block, token, *mem.sparse);
+    if (streaming) score_streamed(job, block, groups, n_groups, token, count, lowest, highest, mem, far);
+    else score_packed(job, block, groups, n_groups, token, count, lowest, highest, mem);
 
     for (int g = 0; g < n_groups; ++g) {
         const int begin = groups[g].lo / micro::mass_lanes * micro::mass_lanes;
@@ -112,7 +92,8 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
     }
 
     for (std::int64_t c = 0; c < block.count * o_step; c += vec<T>::lanes) store(result.o + c, vec<T>(0));
-    add_values(job, block, groups, n_groups, token, count, mem, result.o, o_step);
+    if (streaming) add_few(job, block, groups, n_groups, token, count, lowest, highest, mem, result.o, o_step, far);
+    else add_packed(job, block, groups, n_groups, token, lowest, highest, mem, result.o, o_step);
 
     // A NaN or Inf in V may have met a weight of 0: find out from the outputs, and leave such keys out where it did.
     for (int g = 0; g < n_groups; ++g) {

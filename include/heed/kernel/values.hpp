@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // O += P V of a tile: which rows of V are read, and how.
 //
-// Prefill reads the tile panel by panel of channels, widened once where V is of a storage type. Decode reads V from
+// Prefill packs V into panels of a few channels that stay in the L1 cache while all rows pass. Decode reads V from
 // memory, in short runs of whole rows; where many keys have the weight 0 in every row at hand (trained softpick heads
 // show 93 to 99 % of them), their rows of V are not read at all. All give the same bits.
 #pragma once
@@ -65,56 +65,95 @@ void add_listed(const Job& job, const row_group* groups, int n_groups, rows<type
     }
 }
 
-/// Adds P V over the keys of the tile to o, for all groups.
+/// Adds P V where rows are many: V is packed panel by panel, widened where it is of a storage type.
 template <class Job, class T = typename Job::T>
-void add_values(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-                int count, const scratch<T>& mem, T* o, std::int64_t o_step)
+void add_packed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
+                int lowest, int highest, const scratch<T>& mem, T* o, std::int64_t o_step)
 {
-    constexpr int lanes = vec<T>::lanes;
-    const std::int64_t dim = job.kv.value_dim();
-    const bool streaming = block.count <= micro::streaming_rows;
-    const bool widened = Job::stored_values && !streaming;  // once for all rows of the block
-    const std::int64_t direct = widened ? 0 : dim / lanes;  // registers of channels that are read where they lie
-    const int run = streaming ? micro::streaming_run : micro::key_tile;
-    if (streaming && dim % lanes == 0) {
-        const int n = list_weights(groups, n_groups, mem);
-        if (n == 0) return;
-        if (n <= count * micro::listed_share)
-            return add_listed(job, groups, n_groups, job.kv.values(block.batch, block.kv_head, token), n, mem, o,
-                              o_step);
-    }
-    for (int j = 0; j < count; j += run) {
-        const int keys = run < count - j ? run : count - j;
+    constexpr int lanes = vec<T>::lanes, run = micro::value_run<T>;
+    const std::int64_t dim = job.kv.value_dim(), vecs = ceil_div(dim, lanes);
+    const std::int64_t panels = ceil_div(vecs, micro::block_vecs);
+    for (int j = lowest / run * run; j < highest; j += run) {
+        const int keys = run < highest - j ? run : highest - j;
         const auto v = job.kv.values(block.batch, block.kv_head, token + j);
-        const std::int64_t packed = dim - direct * lanes, packed_step = round_up(packed, lanes);
-        if (packed > 0) micro::pack_values(v.data + direct * lanes, v.step, keys, packed, mem.values, packed_step);
-
-        const auto add = [&](std::int64_t panel, int vecs, const auto* values, std::int64_t step, auto& first,
-                             auto& others) {
+        for (std::int64_t panel = 0; panel < panels; ++panel) {
+            // Panels of nearly equal width: a narrow one has too few multiply-adds for its loads.
+            const std::int64_t first = vecs * panel / panels, width = vecs * (panel + 1) / panels - first;
+            const std::int64_t channel = first * lanes, channels = min_of(width * lanes, dim - channel);
+            micro::pack_values(v.data + channel, v.step, keys, channels, static_cast<int>(width), mem.values);
+            using E = typename Job::value_element;
+            const E* next = v.data + (panel + 1 == panels ? run * v.step : channel + channels);
+            const int requests = static_cast<int>(max_of(keys / micro::ahead_every, 1));
             for (int g = 0; g < n_groups; ++g) {
                 const row_group& rows = groups[g];
                 const int lo = rows.lo > j ? rows.lo : j, hi = rows.hi < j + keys ? rows.hi : j + keys;
                 if (lo >= hi) continue;
-                micro::outputs(rows.rows, vecs, mem.s + rows.first * micro::score_step + lo, values + (lo - j) * step,
-                               step, hi - lo, o + rows.first * o_step + panel * lanes, o_step, g == 0 ? first : others);
+                micro::outputs(rows.rows, static_cast<int>(width), mem.s + rows.first * micro::score_step + lo,
+                               mem.values + (lo - j) * width * lanes, width * lanes, hi - lo,
+                               o + rows.first * o_step + channel, o_step,
+                               micro::next_ahead(next, v.step, keys, width * lanes, requests, g));
             }
-        };
-        micro::stream_ahead<typename Job::value_element> stream(v.data, v.step, dim), again = stream;
-        for (std::int64_t panel = 0; panel < ceil_div(dim, lanes);) {
-            const bool in_place = panel < direct;
-            const int vecs =
-                static_cast<int>(min_of((in_place ? direct : ceil_div(dim, lanes)) - panel, micro::block_vecs));
-            micro::panel_ahead<T> near(in_place ? v.step : packed_step);
-            if (!in_place) {
-                add(panel, vecs, mem.values + (panel - direct) * lanes, packed_step, near, near);
-            } else if (streaming) {
-                add(panel, vecs, v.data + panel * lanes, v.step, stream, again);
-            } else if constexpr (!Job::stored_values) {
-                add(panel, vecs, v.data + panel * lanes, v.step, near, near);
-            }
-            panel += vecs;
         }
     }
+}
+
+/// What decode asks for while it passes the tile.
+template <class Job>
+HEED_INLINE micro::tile_ahead far_ahead(const Job& job, const row_block& block, std::int64_t token, bool sparse)
+{
+    const auto k = job.kv.keys(block.batch, block.kv_head, token);
+    const auto v = job.kv.values(block.batch, block.kv_head, token);
+    if (sparse) return {k.data, k.step, job.kv.key_dim()};
+    return {k.data, k.step, job.kv.key_dim(), v.data, v.step, job.kv.value_dim()};
+}
+
+/// Adds P V where rows are few: V is streamed from memory in short runs of whole rows.
+template <class Job, class T = typename Job::T>
+void add_streamed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
+                  int lowest, int highest, const scratch<T>& mem, T* o, std::int64_t o_step, const micro::tile_ahead& far)
+{
+    constexpr int lanes = vec<T>::lanes, run = micro::streaming_run;
+    const std::int64_t dim = job.kv.value_dim(), direct = dim / lanes;  // registers that are read where they lie
+    const auto first = job.kv.values(block.batch, block.kv_head, token + lowest);
+    micro::stream_ahead ahead(first.data, first.step, dim, far);
+    micro::none_ahead others;
+    for (int j = lowest; j < highest; j += run) {
+        const int keys = run < highest - j ? run : highest - j;
+        const auto v = job.kv.values(block.batch, block.kv_head, token + j);
+        const auto add = [&](std::int64_t panel, int vecs, const auto* values, std::int64_t step) {
+            const auto for_group = [&](const row_group& rows, auto& reader) {
+                const int lo = rows.lo > j ? rows.lo : j, hi = rows.hi < j + keys ? rows.hi : j + keys;
+                if (lo < hi)
+                    micro::outputs(rows.rows, vecs, mem.s + rows.first * micro::score_step + lo,
+                                   values + (lo - j) * step, step, hi - lo, o + rows.first * o_step + panel * lanes,
+                                   o_step, reader);
+            };
+            for_group(groups[0], ahead);
+            for (int g = 1; g < n_groups; ++g) for_group(groups[g], others);
+        };
+        for (std::int64_t panel = 0; panel < direct;) {
+            const int vecs = static_cast<int>(min_of(direct - panel, micro::block_vecs));
+            add(panel, vecs, v.data + panel * lanes, v.step);
+            panel += vecs;
+        }
+        if (direct * lanes == dim) continue;
+        micro::pack_values(v.data + direct * lanes, v.step, keys, dim - direct * lanes, 1, mem.values);
+        add(direct, 1, mem.values, lanes);
+    }
+}
+
+/// Adds P V where rows are few, over all keys or those that have a weight.
+template <class Job, class T = typename Job::T>
+void add_few(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
+             int count, int lowest, int highest, const scratch<T>& mem, T* o, std::int64_t o_step, const micro::tile_ahead& far)
+{
+    int n = count;
+    if (job.kv.value_dim() % vec<T>::lanes == 0) n = list_weights(groups, n_groups, mem);
+    *mem.sparse = n <= count * micro::listed_share;
+    if (n == 0) return;
+    if (*mem.sparse)
+        return add_listed(job, groups, n_groups, job.kv.values(block.batch, block.kv_head, token), n, mem, o, o_step);
+    add_streamed(job, block, groups, n_groups, token, lowest, highest, mem, o, o_step, far);
 }
 
 }  // namespace kernel

@@ -19,7 +19,6 @@ struct layout {
     std::int64_t key_dim = 0, value_dim = 0, tokens = 0;
     std::int64_t block_rows = 0, blocks_per_head = 0, tiles = 0, spans = 1;
     std::int64_t o_step = 0;
-    bool stored_values = false;
     int workers = 1;
     std::size_t worker_bytes = 0, partial_bytes = 0, total_bytes = 0;
 
@@ -64,13 +63,12 @@ scratch<T> carve_scratch(carver& c, const layout& l)
 {
     scratch<T> m;
     m.q = c.take<T>(l.block_rows * l.key_dim);
-    m.strip = c.take<T>(l.key_dim * micro::key_strip);
+    m.strip = c.take<T>(min_of(l.key_dim, micro::strip_channels<T>) * micro::key_strip<T>);
     m.s = c.take<T>(l.block_rows * micro::score_step);
-    m.values = c.take<T>(l.stored_values               ? micro::key_tile * l.o_step
-                         : l.value_dim % vec<T>::lanes ? micro::key_tile * vec<T>::lanes
-                                                       : 0);
+    m.values = c.take<T>(micro::value_run<T> * micro::block_vecs * vec<T>::lanes);
     m.bits = c.take<key_bits>(l.block_rows);
     m.listed = c.take<int>(micro::key_tile + micro::listed_ahead);
+    m.sparse = c.take<bool>(1);
     m.tile = carve_partial<T>(c, l);
     m.run = carve_partial<T>(c, l);
     return m;
@@ -78,7 +76,7 @@ scratch<T> carve_scratch(carver& c, const layout& l)
 
 template <class T>
 layout make_layout(std::int64_t batch, std::int64_t query_heads, std::int64_t kv_heads, std::int64_t queries,
-                   std::int64_t tokens, std::int64_t key_dim, std::int64_t value_dim, bool stored_values, int workers)
+                   std::int64_t tokens, std::int64_t key_dim, std::int64_t value_dim, int workers)
 {
     layout l;
     l.batch = batch;
@@ -87,7 +85,6 @@ layout make_layout(std::int64_t batch, std::int64_t query_heads, std::int64_t kv
     l.rows = queries * l.group;
     l.key_dim = key_dim;
     l.value_dim = value_dim;
-    l.stored_values = stored_values;
     l.tokens = tokens;
     l.workers = workers < 1 ? 1 : workers;
     l.tiles = ceil_div(tokens, micro::key_tile);
@@ -154,8 +151,9 @@ private:
                 static_cast<int>(min_of(l_.block_rows, l_.rows - first))};
     }
 
-    void pack_queries(const row_block& block, const scratch<T>& mem) const
+    void begin_block(const row_block& block, const scratch<T>& mem) const
     {
+        *mem.sparse = false;
         for (int r = 0; r < block.count; ++r) {
             const query_place p = place_of(job_, block, 0, block.first + r);
             micro::pack_query(job_.q.row(p.batch, p.head, p.row), l_.key_dim, job_.scale, mem.q + r * l_.key_dim);
@@ -169,11 +167,16 @@ private:
 
     void walk_block(const row_block& block, const scratch<T>& mem) const
     {
-        pack_queries(block, mem);
-        begin_rows(block, mem.run);
-        for (std::int64_t tile = 0; tile < l_.tiles; ++tile)
-            if (tile_step(job_, block, tile * micro::key_tile, tile_count(tile), mem, mem.tile, l_.o_step))
-                fold(block, mem.run, mem.tile);
+        begin_block(block, mem);
+        bool empty = !to_.state_shift;  // then the first tile's partial is the sum so far
+        if (!empty) begin_rows(block, mem.run);
+        for (std::int64_t tile = 0; tile < l_.tiles; ++tile) {
+            const partial<T>& result = empty ? mem.run : mem.tile;
+            if (!tile_step(job_, block, tile * micro::key_tile, tile_count(tile), mem, result, l_.o_step)) continue;
+            if (!empty) fold(block, mem.run, mem.tile);
+            empty = false;
+        }
+        if (empty) begin_rows(block, mem.run);
         end_rows(block, mem.run);
     }
 
@@ -193,7 +196,7 @@ private:
     void store_partials(const row_block& block, std::int64_t index, std::int64_t first_tile, std::int64_t end_tile,
                         const scratch<T>& mem) const
     {
-        pack_queries(block, mem);
+        begin_block(block, mem);
         for (std::int64_t tile = first_tile; tile < end_tile; ++tile) {
             const std::int64_t slot = index * l_.tiles + tile;
             attended(slot) =
@@ -250,11 +253,10 @@ private:
                 for (std::int64_t c = 0; c < l_.value_dim; ++c) to_.state_out[i * l_.value_dim + c] = o[c];
                 continue;
             }
-            const T lse = finish_row(job_.def.normalizer(), p.head, run.shift[r], run.mass[r], o,
-                                     to_.out.row(p.batch, p.head, p.row), l_.value_dim);
+            finish_row(job_.def.normalizer(), p.head, run.shift[r], run.mass[r], o,
+                       to_.out.row(p.batch, p.head, p.row), l_.value_dim, to_.stats.lse ? to_.stats.lse + i : nullptr);
             if (to_.stats.shift) to_.stats.shift[i] = run.shift[r];
             if (to_.stats.mass) to_.stats.mass[i] = run.mass[r];
-            if (to_.stats.lse) to_.stats.lse[i] = lse;
         }
     }
 

@@ -41,6 +41,34 @@ HEED_INLINE T sum_of_lanes(vec<T> (&acc)[micro::mass_lanes / vec<T>::lanes])
     return sum_by_halves(acc[0]);
 }
 
+/// Turns scores s[begin, end) into weights and returns l; with Drop, scores of -inf are not attended.
+template <range Range, bool Drop, class Normalizer, class T>
+HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, vec<T> shift)
+{
+    using V = vec<T>;
+    constexpr int lanes = V::lanes, lane_vecs = micro::mass_lanes / lanes;
+    const V one = power_of_two(V(0) - shift);
+    V sums[lane_vecs];
+    for (V& sum : sums) sum = V(0);
+    for (int j = begin; j < end; j += micro::mass_lanes) {
+        HEED_UNROLL
+        for (int i = 0; i < lane_vecs; ++i) {
+            const V v = load(s + j + i * lanes);
+            const auto dropped = [&](V x) HEED_INLINE_LAMBDA {  // a NaN stays
+                return Drop ? select(v == V(-std::numeric_limits<T>::infinity()), V(0), x) : x;
+            };
+            const auto t = normalizer.terms(shifted_score<T, native_arch, Range>(v, shift, one));
+            if constexpr (has_mass_v<Normalizer>) {
+                store(s + j + i * lanes, dropped(t.weight));
+                sums[i] = sums[i] + dropped(t.mass);
+            } else {
+                store(s + j + i * lanes, dropped(t.value));
+            }
+        }
+    }
+    return has_mass_v<Normalizer> ? sum_of_lanes(sums) : T(0);
+}
+
 /// Turns scores s[begin, end) into weights and returns {M, l}. begin and end are multiples of 16, `place.key` is the
 /// position of s[0], `count` the number of keys that exist; with Masked, keys without a bit are selected out.
 template <bool Masked, class Def, class T>
@@ -49,45 +77,29 @@ HEED_NOINLINE inline void weigh_row(const Def& def, score_place<vec<T>> place, T
 {
     using V = vec<T>;
     using normalizer = typename Def::normalizer_type;
-    constexpr int lanes = V::lanes, lane_vecs = micro::mass_lanes / lanes;
-    constexpr auto rule = normalizer::shift;
+    constexpr int lanes = V::lanes;
+    constexpr bool may_drop = Masked || Def::has_score_maps;
     const V minus_infinity(-std::numeric_limits<T>::infinity());
 
-    V highest = minus_infinity;
-    if constexpr (Masked || Def::has_score_maps || rule != heed::shift::none) {
-        const std::int64_t first = place.key;
-        for (int j = begin; j < end; j += lanes) {
-            V v = load(s + j);
-            if constexpr (Def::has_score_maps) {
-                place.key = first + j;
-                place.valid = count - j;
-                v = def.map_score(v, place);
-            }
-            if constexpr (Masked) v = select_bits(bits.sixteen(j & ~15) >> (j & 15), v, minus_infinity);
-            if constexpr (Masked || Def::has_score_maps) store(s + j, v);
-            highest = max(highest, v);
+    V highest = minus_infinity, lowest = V(0) - minus_infinity;
+    const std::int64_t first = place.key;
+    for (int j = begin; j < end; j += lanes) {
+        V v = load(s + j);
+        if constexpr (Def::has_score_maps) {
+            place.key = first + j;
+            place.valid = count - j;
+            v = def.map_score(v, place);
         }
+        if constexpr (Masked) v = select_bits(bits.sixteen(j & ~15) >> (j & 15), v, minus_infinity);
+        if constexpr (may_drop) store(s + j, v);
+        highest = max(highest, v);
+        lowest = may_drop ? select(v == minus_infinity, lowest, min(lowest, v)) : min(lowest, v);
     }
-    shift = shift_for<rule>(largest(highest));
-
-    const V m(shift), one = power_of_two(V(0) - m);
-    V sums[lane_vecs];
-    for (V& sum : sums) sum = V(0);
-    for (int j = begin; j < end; j += micro::mass_lanes) {
-        HEED_UNROLL
-        for (int i = 0; i < lane_vecs; ++i) {
-            const V v = load(s + j + i * lanes);
-            const auto drop = v == minus_infinity;  // a NaN stays
-            const auto t = def.normalizer().terms(shifted_score<T>(v, m, one));
-            if constexpr (has_mass_v<normalizer>) {
-                store(s + j + i * lanes, select(drop, V(0), t.weight));
-                sums[i] = sums[i] + select(drop, V(0), t.mass);
-            } else {
-                store(s + j + i * lanes, select(drop, V(0), t.value));
-            }
-        }
-    }
-    mass = has_mass_v<normalizer> ? sum_of_lanes(sums) : T(0);
+    const T top = largest(highest), bottom = -largest(V(0) - lowest);
+    shift = shift_for<normalizer::shift>(top);
+    mass = is_near(bottom, top, shift)
+               ? weigh<range::near, may_drop>(def.normalizer(), s, begin, end, V(shift))
+               : weigh<range::any, true>(def.normalizer(), s, begin, end, V(shift));
 }
 
 }  // namespace kernel

@@ -61,18 +61,24 @@ template <class T, class A>
 struct exp_split {
     vec<T, A> r, g;
 
+    /// Any s: |r| <= largest.
     HEED_INLINE exp_split(vec<T, A> s, T largest)
+        : r(round(max(min(fma(s, C::log2_e, -C::lean), largest), -C::largest))), g(power(max(min(rest(s), T(0.55)), T(-0.55))))
+    {}
+    /// The same bits for s that needs no clamp.
+    HEED_INLINE explicit exp_split(vec<T, A> s) : r(round(fma(s, C::log2_e, -C::lean))), g(power(rest(s))) {}
+
+private:
+    using C = exp_constants<T>;
+
+    HEED_INLINE vec<T, A> rest(vec<T, A> s) const { return fma(r, -C::ln2_low, fma(r, -C::ln2_high, s)); }
+    HEED_INLINE static vec<T, A> power(vec<T, A> f)
     {
-        using C = exp_constants<T>;
-        r = round(max(min(fma(s, C::log2_e, -C::lean), largest), -C::largest));
-        vec<T, A> f = fma(r, -C::ln2_high, s);
-        f = fma(r, -C::ln2_low, f);
-        f = max(min(f, T(0.55)), T(-0.55));
         constexpr int degree = static_cast<int>(sizeof(C::poly) / sizeof(T));
         vec<T, A> p(C::poly[degree - 1]);
         HEED_UNROLL
         for (int i = degree - 2; i >= 0; --i) p = fma(p, f, C::poly[i]);
-        g = fma(f * f, p, f);
+        return fma(f * f, p, f);
     }
 };
 
@@ -104,8 +110,20 @@ HEED_INLINE vec<T, A> tanh(vec<T, A> s)
     return copysign(e / (e + vec<T, A>(2)), s);
 }
 
+/// How far a row's scores lie from its shift: `near` ones need no clamp, and 2^-M e^s is a normal number.
+enum class range { any, near };
+
+/// Whether all scores between these are near a shift.
+template <class T>
+HEED_INLINE bool is_near(T lowest, T highest, T shift)
+{
+    using C = detail::exp_constants<T>;
+    return lowest > T(-1e6) && highest < T(1e6) && lowest * C::log2_e > shift - (C::top - 3) &&
+           highest * C::log2_e < shift + (C::top - 3);
+}
+
 /// A score, seen from a row's shift M: what a normalizer's terms() receives in the kernels.
-template <class T, class A = native_arch>
+template <class T, class A = native_arch, range Range = range::any>
 class shifted_score {
     using V = vec<T, A>;
 
@@ -116,18 +134,29 @@ public:
     HEED_INLINE V one() const { return one_; }
     HEED_INLINE V exp() const
     {
-        const detail::exp_split<T, A> e(s_, detail::exp_constants<T>::largest);
-        const V p = power_of_two(e.r - shift_);
+        const auto e = split();
+        const V p = power(e.r - shift_);
         return fma(e.g, p, p);
     }
     HEED_INLINE V expm1() const
     {
-        const detail::exp_split<T, A> e(s_, detail::exp_constants<T>::largest);
-        const V p = power_of_two(e.r - shift_);
+        const auto e = split();
+        const V p = power(e.r - shift_);
         return fma(e.g, p, p - one_);
     }
 
 private:
+    HEED_INLINE detail::exp_split<T, A> split() const
+    {
+        if constexpr (Range == range::near) return detail::exp_split<T, A>(s_);
+        else return {s_, detail::exp_constants<T>::largest};
+    }
+    HEED_INLINE static V power(V n)
+    {
+        if constexpr (Range == range::near) return near_power_of_two(n);
+        else return power_of_two(n);
+    }
+
     V s_, shift_, one_;
 };
 

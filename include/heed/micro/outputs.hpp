@@ -10,40 +10,50 @@ namespace micro {
 
 template <int Rows, int Vecs, class T, class E, class Ahead>
 HEED_NOINLINE inline void outputs_block(const T* p, const E* v, std::int64_t v_step, int keys, T* o,
-                                        std::int64_t o_step, Ahead& reader)
+                                        std::int64_t o_step, Ahead&& reader)
 {
     constexpr int lanes = vec<T>::lanes;
-    Ahead ahead = reader;
+    std::decay_t<Ahead> ahead = reader;
     vec<T> acc[Rows][Vecs];
     HEED_UNROLL
     for (int r = 0; r < Rows; ++r) {
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) acc[r][i] = load(o + r * o_step + i * lanes);
     }
-    for (int j = 0; j < keys; ++j) {
+    const auto key = [&](int x) HEED_INLINE_LAMBDA {
         vec<T> b[Vecs];
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) b[i] = in_register(load_as<T>(v + i * lanes));
-        ahead.next(v, Vecs * lanes);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<T> a(p[r * score_step + j]);
+            const vec<T> a(p[r * score_step + x]);
             HEED_UNROLL
-            for (int i = 0; i < Vecs; ++i) acc[r][i] = fma(a, b[i], acc[r][i]);
+            for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }
         v += v_step;
+    };
+    int j = 0;
+    for (; j + ahead_every <= keys; j += ahead_every) {
+        ahead.next(ahead_every * Vecs * lanes);
+        HEED_UNROLL
+        for (int x = 0; x < ahead_every; ++x) key(x);
+        p += ahead_every;
+    }
+    for (; j < keys; ++j) {
+        key(0);
+        ++p;
     }
     HEED_UNROLL
     for (int r = 0; r < Rows; ++r) {
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) store(o + r * o_step + i * lanes, acc[r][i]);
     }
-    reader = ahead;
+    reader = ahead;  // goes on in the next panel
 }
 
 template <int Vecs, class T, class E, class Ahead>
 HEED_INLINE void outputs_rows(int rows, const T* p, const E* v, std::int64_t v_step, int keys, T* o,
-                              std::int64_t o_step, Ahead& ahead)
+                              std::int64_t o_step, Ahead&& ahead)
 {
     with_rows(rows,
               [&](auto n) HEED_INLINE_LAMBDA { outputs_block<n.value, Vecs>(p, v, v_step, keys, o, o_step, ahead); });
@@ -52,7 +62,7 @@ HEED_INLINE void outputs_rows(int rows, const T* p, const E* v, std::int64_t v_s
 /// o[r][c] += sum_j p[r][j] v[j][c] for `rows` <= block_rows rows and `vecs` <= block_vecs registers of channels.
 template <class T, class E, class Ahead>
 HEED_INLINE void outputs(int rows, int vecs, const T* p, const E* v, std::int64_t v_step, int keys, T* o,
-                         std::int64_t o_step, Ahead& ahead)
+                         std::int64_t o_step, Ahead&& ahead)
 {
     if constexpr (block_vecs == 4) {
         if (vecs == 4) return outputs_rows<4>(rows, p, v, v_step, keys, o, o_step, ahead);
@@ -85,7 +95,7 @@ HEED_NOINLINE inline void outputs_listed_block(const T* p, const E* v, std::int6
         for (int r = 0; r < Rows; ++r) {
             const vec<T> a(p[r * score_step + j]);
             HEED_UNROLL
-            for (int i = 0; i < Vecs; ++i) acc[r][i] = fma(a, b[i], acc[r][i]);
+            for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }
     }
     HEED_UNROLL

@@ -12,72 +12,115 @@
 HEED_BEGIN
 namespace micro {
 
-/// Walks over rows of `dim` elements, in the order of addresses.
-template <class T>
-struct row_cursor {
-    const T* row;
-    std::int64_t step, dim, c = 0;
-
-    HEED_INLINE const T* here() const { return row + c; }
-    HEED_INLINE void advance(int n)
-    {
-        for (c += n; c >= dim; c -= dim) row += step;
-    }
-};
-
 template <class T>
 inline constexpr int line_of = 64 / static_cast<int>(sizeof(T));
 
-/// Decode, where rows are read once: starts at the row that is read now, and asks for rows near ahead into the L1
-/// cache, far ahead into the L2 cache.
+/// Walks over the lines of rows of `dim` elements, in the order of addresses.
+class line_cursor {
+public:
+    template <class T>
+    HEED_INLINE line_cursor(const T* row, std::int64_t step, std::int64_t dim)
+        : at_(reinterpret_cast<const char*>(row)), row_end_(at_ + dim * size<T>), gap_((step - dim) * size<T>),
+          step_(step * size<T>)
+    {}
+    /// Asks for the next line. Locality: 3 for the L1 cache, 2 for the L2 cache.
+    template <int Locality>
+    HEED_INLINE void ask()
+    {
+        __builtin_prefetch(at_, 0, Locality);
+        at_ += 64;
+        if (at_ < row_end_) return;
+        at_ += gap_;
+        row_end_ += step_;
+    }
+
+private:
+    template <class T>
+    static constexpr std::int64_t size = sizeof(T);
+
+    const char *at_, *row_end_;
+    std::int64_t gap_, step_;
+};
+
+/// Decode, where K and V come from memory once: asks for both at the same time, for a line of each while two lines are
+/// used, so that memory sees two streams: on Zen 3 two read 1.2 times as fast as one. They start so far ahead that
+/// neither is overtaken while its phase uses lines of one alone.
+class tile_ahead {
+public:
+    /// `k` and `v` are the rows of the tile's first key; Q K^T is about to start.
+    template <class K, class V>
+    HEED_INLINE tile_ahead(const K* k, std::int64_t k_step, std::int64_t k_dim, const V* v, std::int64_t v_step,
+                           std::int64_t v_dim)
+        : first_(k + (key_tile / 2 + lead_rows) * k_step, k_step, k_dim), second_(v + lead_rows * v_step, v_step, v_dim)
+    {}
+    /// Where few rows of V will be read: both halves of the next tile's K.
+    template <class K>
+    HEED_INLINE tile_ahead(const K* k, std::int64_t k_step, std::int64_t k_dim)
+        : first_(k + key_tile * k_step, k_step, k_dim), second_(k + (key_tile + key_tile / 2) * k_step, k_step, k_dim)
+    {}
+    /// For every two lines that are used.
+    HEED_INLINE void next()
+    {
+        first_.ask<2>();
+        second_.ask<2>();
+    }
+
+private:
+    line_cursor first_, second_;
+};
+
+/// Decode, the rows that are used now: asks for those a little ahead, in the order of addresses, into the L1 cache.
 template <class T>
 class stream_ahead {
 public:
-    HEED_INLINE stream_ahead(const T* row, std::int64_t step, std::int64_t dim)
-        : at_{row, step, dim}, near_(near_rows * step), far_(far_rows * step)
+    HEED_INLINE stream_ahead(const T* row, std::int64_t step, std::int64_t dim, const tile_ahead& far)
+        : near_(row + near_rows * step, step, dim), far_(far)
     {}
-    HEED_INLINE void next(const T*, int n)
+    /// For every n elements that are used, two lines or a multiple.
+    HEED_INLINE void next(int n)
     {
-        for (int i = 0; i < n; i += line_of<T>) {
-            __builtin_prefetch(at_.here() + near_ + i, 0, 3);
-            __builtin_prefetch(at_.here() + far_ + i, 0, 2);
+        HEED_UNROLL
+        for (int i = 0; i < n; i += 2 * line_of<T>) {
+            near_.ask<3>();
+            near_.ask<3>();
+            far_.next();
         }
-        at_.advance(n);
     }
+    HEED_INLINE const tile_ahead& far() const { return far_; }
 
 private:
-    row_cursor<T> at_;
-    std::int64_t near_, far_;
+    line_cursor near_;
+    tile_ahead far_;
 };
 
-/// Prefill, P V: the tile is in the L2 cache, and one panel of its channels is read again and again.
-template <class T>
-class panel_ahead {
-public:
-    HEED_INLINE explicit panel_ahead(std::int64_t step) : near_(near_rows * step) {}
-    HEED_INLINE void next(const T* p, int n)
-    {
-        for (int i = 0; i < n; i += line_of<T>) __builtin_prefetch(p + near_ + i, 0, 3);
-    }
-
-private:
-    std::int64_t near_;
+/// Rows that another register block has asked for.
+struct none_ahead {
+    HEED_INLINE void next(int) {}
 };
 
-/// Prefill, Q K^T: while a strip is scored, its successor comes into the L2 cache, `n` elements at every step.
+/// Prefill: while all rows of a block pass a packed strip of K or panel of V, what will be packed next comes into the
+/// L2 cache. Register block g asks for one line of each row of its part; it carries a pointer and nothing to decide: a
+/// loop over lines in the middle of the multiply-adds took 0.90 instead of 0.98 of the FMA peak.
 template <class T>
-class strip_ahead {
+class next_ahead {
 public:
-    HEED_INLINE strip_ahead(const T* row, std::int64_t step, std::int64_t dim, int n) : at_{row, step, dim}, n_(n) {}
-    HEED_INLINE void next()
+    /// The next thing is `rows` rows of `n` elements; a register block makes so many requests.
+    HEED_INLINE next_ahead(const T* first, std::int64_t step, int rows, std::int64_t n, int requests, int g)
+        : at_(first), step_(step)
     {
-        __builtin_prefetch(at_.here(), 0, 2);
-        at_.advance(n_);
+        const int parts = (rows + requests - 1) / requests, column = g / parts * line_of<T>;
+        if (column < n) at_ += column + g % parts * requests * step;
+        else step_ = 0;
+    }
+    HEED_INLINE void next(int = 0)
+    {
+        __builtin_prefetch(at_, 0, 2);
+        at_ += step_;
     }
 
 private:
-    row_cursor<T> at_;
-    int n_;
+    const T* at_;
+    std::int64_t step_;
 };
 
 }  // namespace micro

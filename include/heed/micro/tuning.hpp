@@ -14,9 +14,6 @@ inline constexpr int key_tile = 512;
 /// Lanes of the mass sum, whatever the register width: key j adds to lane j mod 16.
 inline constexpr int mass_lanes = 16;
 
-/// Keys that are transposed and scored at a time; a packed strip of D channels stays in the L1/L2 cache.
-inline constexpr int key_strip = 64;
-
 /// Step of a row of scores: a power of two would map all rows of a register block to the same cache sets.
 inline constexpr int score_step = key_tile + 16;
 
@@ -29,12 +26,24 @@ inline constexpr int block_vecs = 4;
 inline constexpr int block_vecs = 2;
 #endif
 
+/// Keys that are packed and scored at a time, one register block wide; and so many of their channels, that the packed
+/// strip stays in the L1 cache while all rows of a block pass it.
+template <class T>
+inline constexpr int key_strip = block_vecs* vec<T>::lanes;
+template <class T>
+inline constexpr int strip_channels = (block_vecs == 4 ? 32 : 16) * 1024 / static_cast<int>(sizeof(T)) / key_strip<T>;
+
+/// Keys of a panel of V, which stays in the L1 cache in the same way.
+template <class T>
+inline constexpr int value_run = strip_channels<T>;
+
 /// Query rows of a block: enough to spread the cost of packing K, few enough for the scores to stay in the L2 cache.
 inline constexpr std::int64_t query_block = 192;
 
-/// With no more rows than this, K and V are streamed from memory and V is read in short runs, so that it is still in
-/// the L1 cache for the second half of its channels.
-inline constexpr std::int64_t streaming_rows = 16;
+/// With no more rows than this, two register blocks, K and V are streamed from memory: keys are transposed in registers
+/// for each register block instead of being packed once, and V is read in short runs, so that it is still in the L1
+/// cache for the second half of its channels.
+inline constexpr std::int64_t streaming_rows = 2 * block_rows;
 inline constexpr int streaming_run = 32;
 
 /// With no more than this share of a tile's keys weighted in any row, only their rows of V are read; they are asked for
@@ -42,12 +51,12 @@ inline constexpr int streaming_run = 32;
 inline constexpr double listed_share = 0.75;
 inline constexpr int listed_ahead = 24;
 
-/// How many rows ahead K and V are asked for, into the L1 and the L2 cache.
+/// How many rows ahead of their use K and V are asked for: into the L1 cache, and at least into the L2 cache.
 inline constexpr int near_rows = 16;
-inline constexpr int far_rows = 64;
+inline constexpr int lead_rows = 48;
 
-/// Up to so many register blocks of rows, keys are transposed in registers for each instead of being packed once.
-inline constexpr int unpacked_groups = 2;
+/// Channels, or keys, that the register blocks take between two requests for what comes next.
+inline constexpr int ahead_every = 8;
 
 /// f(std::integral_constant<int, rows>{}) for a number of rows of a register block.
 template <class F>

@@ -45,6 +45,18 @@ HEED_INLINE __m256d power_of_two(__m256d n)
     return _mm256_blendv_pd(_mm256_mul_pd(a, b), n, _mm256_cmp_pd(n, n, _CMP_UNORD_Q));
 }
 
+/// The same for -126 <= n <= 127, unchecked; any number for NaN.
+HEED_INLINE __m256 near_power_of_two(__m256 n)
+{
+    const __m256i k = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(k, 23));
+}
+HEED_INLINE __m256d near_power_of_two(__m256d n)
+{
+    const __m256i k = _mm256_cvtepi32_epi64(_mm_add_epi32(_mm256_cvtpd_epi32(n), _mm_set1_epi32(1023)));
+    return _mm256_castsi256_pd(_mm256_slli_epi64(k, 52));
+}
+
 HEED_INLINE __m256i lanes_below(int n, const __m256*)
 {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -186,6 +198,11 @@ HEED_INLINE std::uint32_t nonzero_bits(__m256d v)
 {
     return static_cast<std::uint32_t>(_mm256_movemask_pd(_mm256_cmp_pd(v, _mm256_setzero_pd(), _CMP_NEQ_UQ)));
 }
+
+/// acc += a * b, rounded once, in the register of acc: gcc 12 multiplies into the register of a and moves the sums from
+/// register to register, which took 0.91 instead of 0.98 of the FMA peak on Zen 3.
+HEED_INLINE void accumulate(__m256& acc, __m256 a, __m256 b) { __asm__("vfmadd231ps %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b)); }
+HEED_INLINE void accumulate(__m256d& acc, __m256d a, __m256d b) { __asm__("vfmadd231pd %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b)); }
 
 /// Keeps a loaded vector in its register: gcc 12 would load it again for every use.
 HEED_INLINE __m256 in_register(__m256 v)
