@@ -33,7 +33,7 @@ tensor<T> normal(heed::extents e, std::uint64_t seed, double spread = 1, double 
     std::mt19937_64 random(seed);
     std::normal_distribution<double> distribution(mean, spread);
     tensor<T> t(e);
-    for (T& x : t.data) x = static_cast<T>(distribution(random));
+    for (T& x : t.data) x = static_cast<T>(static_cast<heed::compute_t<T>>(distribution(random)));
     return t;
 }
 
@@ -64,7 +64,7 @@ struct problem {
     heed::extents out_size() const { return {q.size.batch, q.size.heads, q.size.tokens, v.size.dim}; }
 
     template <class Def>
-    tensor<T> attend(const Def& def, const heed::options<T>& how = {}) const
+    tensor<T> attend(const Def& def, const heed::options<heed::compute_t<T>>& how = {}) const
     {
         tensor<T> out(out_size(), T(-7));
         heed::or_throw(heed::attend(def, q.in(), k.in(), v.in(), out.view(), how));

@@ -8,6 +8,7 @@
 // (a key must pass all), at most one scale and one query_offset. A policy that is not named costs nothing.
 #pragma once
 
+#include "element.hpp"
 #include "mask.hpp"
 #include "normalizer.hpp"
 #include "normalizer/softmax.hpp"
@@ -41,8 +42,24 @@ struct query_offset {
     }
 };
 
+/// What the two products are computed in. float and double need no name. compute<bf16> takes q, k and v of bf16 and
+/// rounds the weights to bf16 (2^-9), for AVX512-BF16's dot products of pairs: twice the multiply-adds. It is an error
+/// class of its own: with p_j the weights, u_j the masses over the denominator,
+///
+///     |o - exact| <= about 2^-9 (sum_j p_j |v_j| + |o| sum_j u_j)
+///
+/// and as the mass is the sum of the rounded terms, errors of one sign cancel: equal keys give their V exactly. Numbers
+/// below 2^-126 count as 0. The bits depend on query and keys alone as ever, but not on other machines' AVX2 kernels.
+/// Elsewhere plan.status() says that the build has no such products.
+template <class E>
+struct compute {
+    static_assert(std::is_same_v<E, bf16>, "heed: compute<E> exists for bf16");
+};
+
 namespace detail {
 
+template <class P>
+inline constexpr bool is_compute_v = std::is_same_v<P, compute<bf16>>;
 template <class P>
 inline constexpr bool is_scale_v = std::is_same_v<P, scale>;
 template <class P>
@@ -51,9 +68,9 @@ inline constexpr bool is_query_offset_v = std::is_same_v<P, query_offset>;
 template <class P>
 constexpr bool require_policy()
 {
-    static_assert(is_normalizer_v<P> || is_score_map_v<P> || is_mask_v<P> || is_scale_v<P> || is_query_offset_v<P>,
-                  "heed: a policy of attention{...} is a normalizer, a score map, a mask, heed::scale or "
-                  "heed::query_offset; wrap a callable as heed::map_score or heed::attend_where, and spell "
+    static_assert(is_normalizer_v<P> || is_score_map_v<P> || is_mask_v<P> || is_scale_v<P> || is_query_offset_v<P> || is_compute_v<P>,
+                  "heed: a policy of attention{...} is a normalizer, a score map, a mask, heed::scale, "
+                  "heed::query_offset or heed::compute; wrap a callable as heed::map_score or heed::attend_where, and spell "
                   "causal as heed::causal{}");
     if constexpr (is_normalizer_v<P>) return require_normalizer<P>();
     return true;
@@ -91,6 +108,8 @@ public:
         if constexpr (detail::normalizer_index<Policies...>() == sizeof...(Policies)) return softmax{};
         else return std::get<detail::normalizer_index<Policies...>()>(policies_);
     }
+
+    static constexpr bool computes_in_bf16 = (detail::is_compute_v<Policies> || ...);
 
     static constexpr bool has_score_maps = (is_score_map_v<Policies> || ...);
 

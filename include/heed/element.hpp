@@ -70,6 +70,20 @@ struct f16 {
     }
 };
 
+/// Two bf16 that are multiplied and added at once: neighbouring channels of q and k, neighbouring keys of p and v. The
+/// unit of compute<bf16>, not an element of tensors.
+struct alignas(4) bf16_pair {
+    bf16 first, second;
+};
+
+/// How many elements a unit of the kernels holds, and what products of units are summed in.
+template <class U>
+inline constexpr int elements_of = 1;
+template <>
+inline constexpr int elements_of<bf16_pair> = 2;
+template <class U>
+using sum_t = std::conditional_t<std::is_same_v<U, bf16_pair>, float, U>;
+
 /// Whether tensors may be made of E.
 template <class E>
 inline constexpr bool is_element_v =

@@ -13,6 +13,7 @@ namespace kernel {
 template <class Def, class Kv, class Q>
 struct job {
     using T = compute_t<Q>;
+    using unit = std::conditional_t<Def::computes_in_bf16 && has_bf16_dots, bf16_pair, T>;
     using key_element = typename Kv::key_element;
     using value_element = typename Kv::value_element;
 
@@ -40,16 +41,20 @@ struct partial {
 };
 
 /// Per-worker memory.
-template <class T>
+template <class U>
 struct scratch {
-    T* q;            // [rows][Dqk], scaled
-    T* strip;        // [strip_channels][key_strip]
-    T* s;            // [rows][score_step]
-    T* values;       // [value_run][block_vecs * lanes]
+    using T = sum_t<U>;
+    U* q;            // [rows][units of Dqk], scaled where units are not pairs
+    U* strip;        // [strip_units][key_strip]
+    T* s;            // [rows][score_step]: scores, then weights
+    U* values;       // [value_run][block_vecs * lanes]
     key_bits* bits;  // [rows]
     int* listed;     // [key_tile + listed_ahead]: keys that have a weight
     bool* sparse;    // whether the last tile had few of them
     partial<T> tile, run;
+
+    /// Weights as units: of pairs, rows are narrowed where they lie.
+    const U* weights(int row) const { return reinterpret_cast<const U*>(s + row * micro::score_step); }
 };
 
 /// Row x of a block as policies see it.

@@ -12,43 +12,45 @@ namespace kernel {
 HEED_INLINE bool attends(const row_group& rows, int first, int n) { return rows.lo < first + n && first < rows.hi; }
 
 /// Scores of the strip of `keys` <= key_strip keys from key j of the tile on, `k` being its first row.
-template <class Job, class T = typename Job::T>
+template <class Job, class U = typename Job::unit>
 void score_strip(const Job& job, const row_group* groups, int n_groups, rows<typename Job::key_element> k, int j,
-                 int keys, const scratch<T>& mem)
+                 int keys, const scratch<U>& mem)
 {
-    constexpr int strip = micro::key_strip<T>;
-    const std::int64_t dim = job.kv.key_dim(), parts = ceil_div(dim, micro::strip_channels<T>);
+    constexpr int strip = micro::key_strip<sum_t<U>>, each = elements_of<U>;
+    const std::int64_t dim = job.kv.key_dim(), units = ceil_div(dim, each);
+    const std::int64_t parts = ceil_div(units, micro::strip_units<sum_t<U>>);
     for (std::int64_t part = 0; part < parts; ++part) {
-        const std::int64_t first = dim * part / parts, channels = dim * (part + 1) / parts - first;
-        micro::pack_keys(k.data + first, k.step, keys, channels, mem.strip);
-        const auto* next = k.data + (part + 1 == parts ? strip * k.step : first + channels);
-        const int requests = static_cast<int>(max_of(channels / micro::ahead_every, 1));
+        const std::int64_t first = units * part / parts, end = units * (part + 1) / parts;
+        const std::int64_t channel = first * each, channels = min_of(end * each, dim) - channel;
+        micro::pack_keys(k.data + channel, k.step, keys, channels, mem.strip);
+        const auto* next = k.data + (part + 1 == parts ? strip * k.step : channel + channels);
+        const int requests = static_cast<int>(max_of((end - first) / micro::ahead_every, 1));
         for (int g = 0; g < n_groups; ++g)
             if (attends(groups[g], j, strip))
-                micro::scores(groups[g].rows, mem.q + groups[g].first * dim + first, dim, mem.strip, channels, part > 0,
-                              mem.s + groups[g].first * micro::score_step + j,
+                micro::scores(groups[g].rows, mem.q + groups[g].first * units + first, units, mem.strip, end - first,
+                              part > 0, mem.s + groups[g].first * micro::score_step + j,
                               micro::next_ahead(next, k.step, strip, channels, requests, g));
     }
 }
 
 /// S for the keys [lowest, highest) of the tile of `count` keys, as far as each group attends them.
-template <class Job, class T = typename Job::T>
+template <class Job, class U = typename Job::unit>
 void score_packed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-                  int count, int lowest, int highest, const scratch<T>& mem)
+                  int count, int lowest, int highest, const scratch<U>& mem)
 {
-    constexpr int strip = micro::key_strip<T>;
+    constexpr int strip = micro::key_strip<sum_t<U>>;
     for (int j = lowest / strip * strip; j < highest; j += strip)
         score_strip(job, groups, n_groups, job.kv.keys(block.batch, block.kv_head, token + j), j,
                     strip < count - j ? strip : count - j, mem);
 }
 
 /// The same where rows are few.
-template <class Job, class T = typename Job::T>
+template <class Job, class U = typename Job::unit>
 void score_streamed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-                    int count, int lowest, int highest, const scratch<T>& mem, micro::tile_ahead& far)
+                    int count, int lowest, int highest, const scratch<U>& mem, micro::tile_ahead& far)
 {
-    constexpr int some = micro::unpacked_keys<T>, strip = micro::key_strip<T>;
-    const std::int64_t dim = job.kv.key_dim();
+    constexpr int some = micro::unpacked_keys<sum_t<U>>, strip = micro::key_strip<sum_t<U>>;
+    const std::int64_t dim = job.kv.key_dim(), units = ceil_div(dim, elements_of<U>);
     const int begin = lowest / some * some, end = static_cast<int>(min_of(round_up(highest, some), count));
     const int whole = begin + (end - begin) / some * some;
     const auto k = job.kv.keys(block.batch, block.kv_head, token + begin);
@@ -58,14 +60,15 @@ void score_streamed(const Job& job, const row_block& block, const row_group* gro
         const auto here = job.kv.keys(block.batch, block.kv_head, token + j);
         const auto score = [&](const row_group& rows, auto& reader) {
             if (attends(rows, j, some))
-                micro::scores_unpacked(rows.rows, mem.q + rows.first * dim, dim, here.data, here.step, dim,
+                micro::scores_unpacked(rows.rows, mem.q + rows.first * units, units, here.data, here.step, dim,
                                        mem.s + rows.first * micro::score_step + j, reader);
         };
         score(groups[0], ahead);
         for (int g = 1; g < n_groups; ++g) score(groups[g], others);
     }
     far = ahead.far();
-    for (int j = whole; j < highest; j += strip)
+    // Keys that do not fill a register: packed strips, which start at multiples of their width as rows of scores end there.
+    for (int j = whole / strip * strip; whole < highest && j < highest; j += strip)
         score_strip(job, groups, n_groups, job.kv.keys(block.batch, block.kv_head, token + j), j,
                     strip < count - j ? strip : count - j, mem);
 }

@@ -25,10 +25,19 @@ HEED_INLINE bool is_finite(const T* o, std::int64_t padded)
     return all(sum == vec<T>(0));
 }
 
+template <class T>
+HEED_INLINE void flush_subnormals(T* o, std::int64_t padded)
+{
+    for (std::int64_t c = 0; c < padded; c += vec<T>::lanes) {
+        const vec<T> x = load(o + c);
+        store(o + c, select(abs(x) < vec<T>(std::numeric_limits<T>::min()), vec<T>(0), x));
+    }
+}
+
 /// The partial result of `block` and the keys [token, token + count) of one tile. Returns false, with nothing
 /// written, where the mask lets no row attend any of them.
-template <class Job, class T = typename Job::T>
-bool tile_step(const Job& job, const row_block& block, std::int64_t token, int count, const scratch<T>& mem,
+template <class Job, class U = typename Job::unit, class T = typename Job::T>
+bool tile_step(const Job& job, const row_block& block, std::int64_t token, int count, const scratch<U>& mem,
                const partial<T>& result, std::int64_t o_step)
 {
     using Def = std::decay_t<decltype(job.def)>;
@@ -86,8 +95,8 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
             place.key = key_0;
             T* s = mem.s + r * micro::score_step;
             if (masked)
-                weigh_row<true>(job.def, place, s, begin, end, count, mem.bits[r], result.shift[r], result.mass[r]);
-            else weigh_row<false>(job.def, place, s, begin, end, count, mem.bits[r], result.shift[r], result.mass[r]);
+                weigh_row<true, U>(job.def, job.scale, place, s, begin, end, count, mem.bits[r], result.shift[r], result.mass[r]);
+            else weigh_row<false, U>(job.def, job.scale, place, s, begin, end, count, mem.bits[r], result.shift[r], result.mass[r]);
         }
     }
 
@@ -96,15 +105,19 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
     else add_packed(job, block, groups, n_groups, token, lowest, highest, mem, result.o, o_step);
 
     // A NaN or Inf in V may have met a weight of 0: find out from the outputs, and leave such keys out where it did.
+    constexpr int each = elements_of<U>;
     for (int g = 0; g < n_groups; ++g) {
         for (int r = groups[g].first; r < groups[g].first + groups[g].rows; ++r) {
             T* o = result.o + r * o_step;
-            if (is_finite(o, o_step)) continue;
-            for (std::int64_t c = 0; c < o_step; c += vec<T>::lanes) store(o + c, vec<T>(0));
-            for (int j = groups[g].lo; j < groups[g].hi; ++j) {
-                const auto v = job.kv.values(block.batch, block.kv_head, token + j);
-                micro::outputs_selected(mem.s[r * micro::score_step + j], v.data, job.kv.value_dim(), o);
+            if (!is_finite(o, o_step)) {
+                for (std::int64_t c = 0; c < o_step; c += vec<T>::lanes) store(o + c, vec<T>(0));
+                for (int j = groups[g].lo / each * each; j < groups[g].hi; j += each) {
+                    const auto v = job.kv.values(block.batch, block.kv_head, token + j);
+                    micro::outputs_selected(mem.weights(r)[j / each], v.data, v.step, count - j, job.kv.value_dim(), o);
+                }
             }
+            // A dot product of pairs flushes subnormal sums, but only where it is taken.
+            if constexpr (each == 2) flush_subnormals(o, o_step);
         }
     }
     return true;

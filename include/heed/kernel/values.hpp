@@ -14,10 +14,10 @@ HEED_BEGIN
 namespace kernel {
 
 /// Lists the keys of the tile to which any row gives a weight, and returns their number.
-template <class T>
-int list_weights(const row_group* groups, int n_groups, const scratch<T>& mem)
+template <class U>
+int list_weights(const row_group* groups, int n_groups, const scratch<U>& mem)
 {
-    constexpr int lanes = vec<T>::lanes;
+    constexpr int lanes = vec<sum_t<U>>::lanes;
     int n = 0, lo = micro::key_tile, hi = 0;
     for (int g = 0; g < n_groups; ++g) {
         lo = groups[g].lo < lo ? groups[g].lo : lo;
@@ -37,9 +37,9 @@ int list_weights(const row_group* groups, int n_groups, const scratch<T>& mem)
 }
 
 /// Adds P V over the listed keys, for whole registers of channels. `v` is the row of the tile's first key.
-template <class Job, class T = typename Job::T>
+template <class Job, class U = typename Job::unit, class T = typename Job::T>
 void add_listed(const Job& job, const row_group* groups, int n_groups, rows<typename Job::value_element> v, int n,
-                const scratch<T>& mem, T* o, std::int64_t o_step)
+                const scratch<U>& mem, T* o, std::int64_t o_step)
 {
     constexpr int lanes = vec<T>::lanes, run = micro::streaming_run;
     const std::int64_t direct = job.kv.value_dim() / lanes;
@@ -66,30 +66,32 @@ void add_listed(const Job& job, const row_group* groups, int n_groups, rows<type
 }
 
 /// Adds P V where rows are many: V is packed panel by panel, widened where it is of a storage type.
-template <class Job, class T = typename Job::T>
+template <class Job, class U = typename Job::unit, class T = typename Job::T>
 void add_packed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-                int lowest, int highest, const scratch<T>& mem, T* o, std::int64_t o_step)
+                int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step)
 {
-    constexpr int lanes = vec<T>::lanes, run = micro::value_run<T>;
+    using E = typename Job::value_element;
+    constexpr int lanes = vec<T>::lanes, each = elements_of<U>, run = micro::value_run<T> * each;
     const std::int64_t dim = job.kv.value_dim(), vecs = ceil_div(dim, lanes);
     const std::int64_t panels = ceil_div(vecs, micro::block_vecs);
     for (int j = lowest / run * run; j < highest; j += run) {
         const int keys = run < highest - j ? run : highest - j;
+        const int requests = static_cast<int>(max_of(keys / each / micro::ahead_every, 1));
         const auto v = job.kv.values(block.batch, block.kv_head, token + j);
         for (std::int64_t panel = 0; panel < panels; ++panel) {
             // Panels of nearly equal width: a narrow one has too few multiply-adds for its loads.
-            const std::int64_t first = vecs * panel / panels, width = vecs * (panel + 1) / panels - first;
-            const std::int64_t channel = first * lanes, channels = min_of(width * lanes, dim - channel);
-            micro::pack_values(v.data + channel, v.step, keys, channels, static_cast<int>(width), mem.values);
-            using E = typename Job::value_element;
+            const std::int64_t first = vecs * panel / panels, channel = first * lanes;
+            const int width = static_cast<int>(vecs * (panel + 1) / panels - first);
+            const std::int64_t channels = min_of(width * lanes, dim - channel);
+            micro::pack_values(v.data + channel, v.step, keys, channels, width, mem.values);
             const E* next = v.data + (panel + 1 == panels ? run * v.step : channel + channels);
-            const int requests = static_cast<int>(max_of(keys / micro::ahead_every, 1));
             for (int g = 0; g < n_groups; ++g) {
                 const row_group& rows = groups[g];
-                const int lo = rows.lo > j ? rows.lo : j, hi = rows.hi < j + keys ? rows.hi : j + keys;
+                const int lo = (rows.lo > j ? rows.lo : j) / each, end = rows.hi < j + keys ? rows.hi : j + keys;
+                const int hi = (end + each - 1) / each;
                 if (lo >= hi) continue;
-                micro::outputs(rows.rows, static_cast<int>(width), mem.s + rows.first * micro::score_step + lo,
-                               mem.values + (lo - j) * width * lanes, width * lanes, hi - lo,
+                micro::outputs(rows.rows, width, mem.weights(rows.first) + lo,
+                               mem.values + (lo - j / each) * width * lanes, width * lanes, hi - lo,
                                o + rows.first * o_step + channel, o_step,
                                micro::next_ahead(next, v.step, keys, width * lanes, requests, g));
             }
@@ -108,51 +110,66 @@ HEED_INLINE micro::tile_ahead far_ahead(const Job& job, const row_block& block, 
 }
 
 /// Adds P V where rows are few: V is streamed from memory in short runs of whole rows.
-template <class Job, class T = typename Job::T>
+template <class Job, class U = typename Job::unit, class T = typename Job::T>
 void add_streamed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-                  int lowest, int highest, const scratch<T>& mem, T* o, std::int64_t o_step, const micro::tile_ahead& far)
+                  int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step,
+                  const micro::tile_ahead& far)
 {
-    constexpr int lanes = vec<T>::lanes, run = micro::streaming_run;
+    constexpr int lanes = vec<T>::lanes, run = micro::streaming_run, each = elements_of<U>;
     const std::int64_t dim = job.kv.value_dim(), direct = dim / lanes;  // registers that are read where they lie
-    const auto first = job.kv.values(block.batch, block.kv_head, token + lowest);
+    const int begin = lowest / each * each;
+    const auto first = job.kv.values(block.batch, block.kv_head, token + begin);
     micro::stream_ahead ahead(first.data, first.step, dim, far);
     micro::none_ahead others;
-    for (int j = lowest; j < highest; j += run) {
-        const int keys = run < highest - j ? run : highest - j;
+    for (int j = begin; j < highest; j += run) {
+        const int keys = run < highest - j ? run : highest - j, paired = keys / each * each;
         const auto v = job.kv.values(block.batch, block.kv_head, token + j);
-        const auto add = [&](std::int64_t panel, int vecs, const auto* values, std::int64_t step) {
+        /// The keys [j + from, j + to) and registers [panel, panel + vecs) of channels.
+        const auto add = [&](int from, int to, std::int64_t panel, int vecs, const auto* values, std::int64_t step,
+                             int step_keys) {
             const auto for_group = [&](const row_group& rows, auto& reader) {
-                const int lo = rows.lo > j ? rows.lo : j, hi = rows.hi < j + keys ? rows.hi : j + keys;
-                if (lo < hi)
-                    micro::outputs(rows.rows, vecs, mem.s + rows.first * micro::score_step + lo,
-                                   values + (lo - j) * step, step, hi - lo, o + rows.first * o_step + panel * lanes,
-                                   o_step, reader);
+                const int lo = (rows.lo > j + from ? rows.lo : j + from) / each * each;
+                const int end = rows.hi < j + to ? rows.hi : j + to;
+                if (lo < end)
+                    micro::outputs(rows.rows, vecs, mem.weights(rows.first) + lo / each,
+                                   values + (lo - j - from) / step_keys * step, step, (end - lo + each - 1) / each,
+                                   o + rows.first * o_step + panel * lanes, o_step, reader);
             };
             for_group(groups[0], ahead);
             for (int g = 1; g < n_groups; ++g) for_group(groups[g], others);
         };
-        for (std::int64_t panel = 0; panel < direct;) {
-            const int vecs = static_cast<int>(min_of(direct - panel, micro::block_vecs));
-            add(panel, vecs, v.data + panel * lanes, v.step);
+        for (std::int64_t panel = 0; panel < ceil_div(dim, lanes);) {
+            const bool whole = panel < direct;
+            const int vecs = whole ? static_cast<int>(min_of(direct - panel, micro::block_vecs)) : 1;
+            const auto* values = v.data + panel * lanes;
+            const std::int64_t channels = min_of(vecs * lanes, dim - panel * lanes);
+            if (whole && paired > 0) add(0, paired, panel, vecs, values, v.step, 1);
+            const int packed = whole ? paired : 0;  // what lacks a channel or the second of a pair
+            if (packed < keys) {
+                micro::pack_values(values + packed * v.step, v.step, keys - packed, channels, vecs, mem.values);
+                add(packed, keys, panel, vecs, mem.values, vecs * lanes, each);
+            }
             panel += vecs;
         }
-        if (direct * lanes == dim) continue;
-        micro::pack_values(v.data + direct * lanes, v.step, keys, dim - direct * lanes, 1, mem.values);
-        add(direct, 1, mem.values, lanes);
     }
 }
 
 /// Adds P V where rows are few, over all keys or those that have a weight.
-template <class Job, class T = typename Job::T>
+template <class Job, class U = typename Job::unit, class T = typename Job::T>
 void add_few(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-             int count, int lowest, int highest, const scratch<T>& mem, T* o, std::int64_t o_step, const micro::tile_ahead& far)
+             int count, int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step,
+             const micro::tile_ahead& far)
 {
-    int n = count;
-    if (job.kv.value_dim() % vec<T>::lanes == 0) n = list_weights(groups, n_groups, mem);
-    *mem.sparse = n <= count * micro::listed_share;
-    if (n == 0) return;
-    if (*mem.sparse)
-        return add_listed(job, groups, n_groups, job.kv.values(block.batch, block.kv_head, token), n, mem, o, o_step);
+    if constexpr (elements_of<U> == 1) {
+        if (job.kv.value_dim() % vec<T>::lanes == 0) {
+            const int n = list_weights(groups, n_groups, mem);
+            *mem.sparse = n <= count * micro::listed_share;
+            if (n == 0) return;
+            if (*mem.sparse)
+                return add_listed(job, groups, n_groups, job.kv.values(block.batch, block.kv_head, token), n, mem, o,
+                                  o_step);
+        }
+    }
     add_streamed(job, block, groups, n_groups, token, lowest, highest, mem, o, o_step, far);
 }
 

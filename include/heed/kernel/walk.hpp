@@ -58,14 +58,15 @@ partial<T> carve_partial(carver& c, const layout& l)
     return {shift, mass, c.take<T>(l.block_rows * l.o_step)};
 }
 
-template <class T>
-scratch<T> carve_scratch(carver& c, const layout& l)
+template <class U>
+scratch<U> carve_scratch(carver& c, const layout& l)
 {
-    scratch<T> m;
-    m.q = c.take<T>(l.block_rows * l.key_dim);
-    m.strip = c.take<T>(min_of(l.key_dim, micro::strip_channels<T>) * micro::key_strip<T>);
+    using T = sum_t<U>;
+    scratch<U> m;
+    m.q = c.take<U>(l.block_rows * l.key_dim);
+    m.strip = c.take<U>(min_of(l.key_dim, micro::strip_units<T>) * micro::key_strip<T>);
     m.s = c.take<T>(l.block_rows * micro::score_step);
-    m.values = c.take<T>(micro::value_run<T> * micro::block_vecs * vec<T>::lanes);
+    m.values = c.take<U>(micro::value_run<T> * micro::block_vecs * vec<T>::lanes);
     m.bits = c.take<key_bits>(l.block_rows);
     m.listed = c.take<int>(micro::key_tile + micro::listed_ahead);
     m.sparse = c.take<bool>(1);
@@ -121,6 +122,7 @@ struct target {
 template <class Job, class O>
 class walk {
     using T = typename Job::T;
+    using U = typename Job::unit;
     using normalizer = typename std::decay_t<decltype(std::declval<Job>().def)>::normalizer_type;
 
 public:
@@ -133,7 +135,7 @@ public:
     void run_task(int stage, std::int64_t task, int worker) const
     {
         carver c(base_ + static_cast<std::size_t>(worker) * l_.worker_bytes);
-        const scratch<T> mem = carve_scratch<T>(c, l_);
+        const scratch<U> mem = carve_scratch<U>(c, l_);
         if (stage == 1) return fold_block(block_of(task), task, mem);
         if (!l_.split()) return walk_block(block_of(task), mem);
         const std::int64_t block = task / l_.spans, span = task % l_.spans;
@@ -151,12 +153,13 @@ private:
                 static_cast<int>(min_of(l_.block_rows, l_.rows - first))};
     }
 
-    void begin_block(const row_block& block, const scratch<T>& mem) const
+    void begin_block(const row_block& block, const scratch<U>& mem) const
     {
         *mem.sparse = false;
         for (int r = 0; r < block.count; ++r) {
             const query_place p = place_of(job_, block, 0, block.first + r);
-            micro::pack_query(job_.q.row(p.batch, p.head, p.row), l_.key_dim, job_.scale, mem.q + r * l_.key_dim);
+            micro::pack_query(job_.q.row(p.batch, p.head, p.row), l_.key_dim, job_.scale,
+                              mem.q + r * ceil_div(l_.key_dim, elements_of<U>));
         }
     }
 
@@ -165,7 +168,7 @@ private:
         return static_cast<int>(min_of(micro::key_tile, l_.tokens - tile * micro::key_tile));
     }
 
-    void walk_block(const row_block& block, const scratch<T>& mem) const
+    void walk_block(const row_block& block, const scratch<U>& mem) const
     {
         begin_block(block, mem);
         bool empty = !to_.state_shift;  // then the first tile's partial is the sum so far
@@ -194,7 +197,7 @@ private:
     }
 
     void store_partials(const row_block& block, std::int64_t index, std::int64_t first_tile, std::int64_t end_tile,
-                        const scratch<T>& mem) const
+                        const scratch<U>& mem) const
     {
         begin_block(block, mem);
         for (std::int64_t tile = first_tile; tile < end_tile; ++tile) {
@@ -204,7 +207,7 @@ private:
         }
     }
 
-    void fold_block(const row_block& block, std::int64_t index, const scratch<T>& mem) const
+    void fold_block(const row_block& block, std::int64_t index, const scratch<U>& mem) const
     {
         begin_rows(block, mem.run);
         for (std::int64_t slot = index * l_.tiles; slot < (index + 1) * l_.tiles; ++slot)

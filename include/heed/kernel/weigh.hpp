@@ -41,8 +41,9 @@ HEED_INLINE T sum_of_lanes(vec<T> (&acc)[micro::mass_lanes / vec<T>::lanes])
     return sum_by_halves(acc[0]);
 }
 
-/// Turns scores s[begin, end) into weights and returns l; with Drop, scores of -inf are not attended.
-template <range Range, bool Drop, class Normalizer, class T>
+/// Turns scores s[begin, end) into weights and returns l; with Drop, scores of -inf are not attended. With Pairs both terms
+/// are rounded to bf16: what the weights lose is missing in the mass as well, so that errors of one sign cancel.
+template <range Range, bool Drop, bool Pairs, class Normalizer, class T>
 HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, vec<T> shift)
 {
     using V = vec<T>;
@@ -55,6 +56,7 @@ HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, vec<
         for (int i = 0; i < lane_vecs; ++i) {
             const V v = load(s + j + i * lanes);
             const auto dropped = [&](V x) HEED_INLINE_LAMBDA {  // a NaN stays
+                if constexpr (Pairs) x = rounded_to_bf16(x);
                 return Drop ? select(v == V(-std::numeric_limits<T>::infinity()), V(0), x) : x;
             };
             const auto t = normalizer.terms(shifted_score<T, native_arch, Range>(v, shift, one));
@@ -71,35 +73,39 @@ HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, vec<
 
 /// Turns scores s[begin, end) into weights and returns {M, l}. begin and end are multiples of 16, `place.key` is the
 /// position of s[0], `count` the number of keys that exist; with Masked, keys without a bit are selected out.
-template <bool Masked, class Def, class T>
-HEED_NOINLINE inline void weigh_row(const Def& def, score_place<vec<T>> place, T* s, int begin, int end, int count,
-                                    const key_bits& bits, T& shift, T& mass)
+/// Scores of pairs are scaled here, and their weights narrowed to bf16 where they lie.
+template <bool Masked, class U, class Def, class T>
+HEED_NOINLINE inline void weigh_row(const Def& def, [[maybe_unused]] T scale, score_place<vec<T>> place, T* s, int begin,
+                                    int end, int count, const key_bits& bits, T& shift, T& mass)
 {
     using V = vec<T>;
     using normalizer = typename Def::normalizer_type;
     constexpr int lanes = V::lanes;
-    constexpr bool may_drop = Masked || Def::has_score_maps;
+    constexpr bool may_drop = Masked || Def::has_score_maps, pairs = elements_of<U> == 2;
     const V minus_infinity(-std::numeric_limits<T>::infinity());
 
     V highest = minus_infinity, lowest = V(0) - minus_infinity;
     const std::int64_t first = place.key;
     for (int j = begin; j < end; j += lanes) {
         V v = load(s + j);
+        if constexpr (pairs) v = v * V(scale);
         if constexpr (Def::has_score_maps) {
             place.key = first + j;
             place.valid = count - j;
             v = def.map_score(v, place);
         }
         if constexpr (Masked) v = select_bits(bits.sixteen(j & ~15) >> (j & 15), v, minus_infinity);
-        if constexpr (may_drop) store(s + j, v);
+        if constexpr (may_drop || pairs) store(s + j, v);
         highest = max(highest, v);
         lowest = may_drop ? select(v == minus_infinity, lowest, min(lowest, v)) : min(lowest, v);
     }
     const T top = largest(highest), bottom = -largest(V(0) - lowest);
     shift = shift_for<normalizer::shift>(top);
     mass = is_near(bottom, top, shift)
-               ? weigh<range::near, may_drop>(def.normalizer(), s, begin, end, V(shift))
-               : weigh<range::any, true>(def.normalizer(), s, begin, end, V(shift));
+               ? weigh<range::near, may_drop, pairs>(def.normalizer(), s, begin, end, V(shift))
+               : weigh<range::any, true, pairs>(def.normalizer(), s, begin, end, V(shift));
+    if constexpr (pairs)
+        for (int j = begin; j < end; j += lanes) store_as(reinterpret_cast<bf16*>(s) + j, load(s + j));
 }
 
 }  // namespace kernel

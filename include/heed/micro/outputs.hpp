@@ -4,14 +4,17 @@
 #pragma once
 
 #include "read_ahead.hpp"
+#include "units.hpp"
 
 HEED_BEGIN
 namespace micro {
 
-template <int Rows, int Vecs, class T, class E, class Ahead>
-HEED_NOINLINE inline void outputs_block(const T* p, const E* v, std::int64_t v_step, int keys, T* o,
+/// `v` is a packed panel of units, or rows of V that are made into units on the way.
+template <int Rows, int Vecs, class U, class E, class Ahead>
+HEED_NOINLINE inline void outputs_block(const U* p, const E* v, std::int64_t v_step, int units, sum_t<U>* o,
                                         std::int64_t o_step, Ahead&& reader)
 {
+    using T = sum_t<U>;
     constexpr int lanes = vec<T>::lanes;
     std::decay_t<Ahead> ahead = reader;
     vec<T> acc[Rows][Vecs];
@@ -20,27 +23,27 @@ HEED_NOINLINE inline void outputs_block(const T* p, const E* v, std::int64_t v_s
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) acc[r][i] = load(o + r * o_step + i * lanes);
     }
-    const auto key = [&](int x) HEED_INLINE_LAMBDA {
-        vec<T> b[Vecs];
+    const auto unit = [&](int x) HEED_INLINE_LAMBDA {
+        vec<U> b[Vecs];
         HEED_UNROLL
-        for (int i = 0; i < Vecs; ++i) b[i] = in_register(load_as<T>(v + i * lanes));
+        for (int i = 0; i < Vecs; ++i) b[i] = in_register(load_values<U>(v + i * lanes, v_step));
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<T> a(p[r * score_step + x]);
+            const vec<U> a(p[r * score_step + x]);
             HEED_UNROLL
             for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }
-        v += v_step;
+        v += rows_of<U, E> * v_step;
     };
     int j = 0;
-    for (; j + ahead_every <= keys; j += ahead_every) {
-        ahead.next(ahead_every * Vecs * lanes);
+    for (; j + ahead_every <= units; j += ahead_every) {
+        ahead.next(ahead_every * rows_of<U, E> * Vecs * lanes);
         HEED_UNROLL
-        for (int x = 0; x < ahead_every; ++x) key(x);
+        for (int x = 0; x < ahead_every; ++x) unit(x);
         p += ahead_every;
     }
-    for (; j < keys; ++j) {
-        key(0);
+    for (; j < units; ++j) {
+        unit(0);
         ++p;
     }
     HEED_UNROLL
@@ -48,28 +51,19 @@ HEED_NOINLINE inline void outputs_block(const T* p, const E* v, std::int64_t v_s
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) store(o + r * o_step + i * lanes, acc[r][i]);
     }
-    reader = ahead;  // goes on in the next panel
-}
-
-template <int Vecs, class T, class E, class Ahead>
-HEED_INLINE void outputs_rows(int rows, const T* p, const E* v, std::int64_t v_step, int keys, T* o,
-                              std::int64_t o_step, Ahead&& ahead)
-{
-    with_rows(rows,
-              [&](auto n) HEED_INLINE_LAMBDA { outputs_block<n.value, Vecs>(p, v, v_step, keys, o, o_step, ahead); });
+    if constexpr (!std::is_const_v<std::remove_reference_t<Ahead>>) reader = ahead;  // goes on in the next panel
 }
 
 /// o[r][c] += sum_j p[r][j] v[j][c] for `rows` <= block_rows rows and `vecs` <= block_vecs registers of channels.
-template <class T, class E, class Ahead>
-HEED_INLINE void outputs(int rows, int vecs, const T* p, const E* v, std::int64_t v_step, int keys, T* o,
+template <class U, class E, class Ahead>
+HEED_INLINE void outputs(int rows, int vecs, const U* p, const E* v, std::int64_t v_step, int units, sum_t<U>* o,
                          std::int64_t o_step, Ahead&& ahead)
 {
-    if constexpr (block_vecs == 4) {
-        if (vecs == 4) return outputs_rows<4>(rows, p, v, v_step, keys, o, o_step, ahead);
-        if (vecs == 3) return outputs_rows<3>(rows, p, v, v_step, keys, o, o_step, ahead);
-    }
-    if (vecs == 2) return outputs_rows<2>(rows, p, v, v_step, keys, o, o_step, ahead);
-    return outputs_rows<1>(rows, p, v, v_step, keys, o, o_step, ahead);
+    with_rows(rows, [&](auto r) HEED_INLINE_LAMBDA {
+        with_vecs(vecs, [&](auto n) HEED_INLINE_LAMBDA {
+            outputs_block<r.value, n.value>(p, v, v_step, units, o, o_step, ahead);
+        });
+    });
 }
 
 template <int Rows, int Vecs, class T, class E>
@@ -111,26 +105,37 @@ HEED_INLINE void outputs_listed(int rows, int vecs, const T* p, const E* v, std:
                                 T* o, std::int64_t o_step)
 {
     with_rows(rows, [&](auto r) HEED_INLINE_LAMBDA {
-        if constexpr (block_vecs == 4) {
-            if (vecs == 4) return outputs_listed_block<r.value, 4>(p, v, v_step, list, n, o, o_step);
-            if (vecs == 3) return outputs_listed_block<r.value, 3>(p, v, v_step, list, n, o, o_step);
-        }
-        if (vecs == 2) return outputs_listed_block<r.value, 2>(p, v, v_step, list, n, o, o_step);
-        return outputs_listed_block<r.value, 1>(p, v, v_step, list, n, o, o_step);
+        with_vecs(vecs, [&](auto w) HEED_INLINE_LAMBDA {
+            outputs_listed_block<r.value, w.value>(p, v, v_step, list, n, o, o_step);
+        });
     });
 }
 
-/// o[c] += p v[c] for one row and one key, which a weight of 0 leaves out, whatever its V holds.
-template <class T, class E>
-HEED_NOINLINE inline void outputs_selected(T p, const E* v, std::int64_t dim, T* o)
+/// o[c] += p v[c] for one row and the `keys` keys of one unit, of which a weight of 0 leaves a key out, whatever its V
+/// holds.
+template <class U, class E>
+HEED_NOINLINE inline void outputs_selected(U p, const E* v, std::int64_t v_step, int keys, std::int64_t dim, sum_t<U>* o)
 {
+    using T = sum_t<U>;
     constexpr int lanes = vec<T>::lanes;
-    if (p == T(0)) return;
-    std::int64_t c = 0;
-    for (; c + lanes <= dim; c += lanes) store(o + c, fma(vec<T>(p), load_as<T>(v + c), load(o + c)));
-    if (c < dim) {
-        const int n = static_cast<int>(dim - c);
-        store_n(o + c, fma(vec<T>(p), load_as_n<T>(v + c, n), load_n(o + c, n)), n);
+    for (std::int64_t c = 0; c < dim; c += lanes) {
+        const int n = static_cast<int>(min_of(lanes, dim - c));
+        U values[lanes];
+        bool any = false;
+        for (int i = 0; i < lanes; ++i) {
+            if constexpr (elements_of<U> == 2) {
+                const bool first = float(p.first) != 0, second = keys > 1 && float(p.second) != 0;
+                values[i] = {first && i < n ? v[c + i] : E(0.f), second && i < n ? v[v_step + c + i] : E(0.f)};
+                any = first || second;
+            } else {
+                values[i] = i < n ? static_cast<T>(v[c + i]) : T(0);
+                any = p != T(0);
+            }
+        }
+        if (!any) return;
+        vec<T> sum = load_n(o + c, n);
+        accumulate(sum, vec<U>(p), load(values));
+        store_n(o + c, sum, n);
     }
 }
 

@@ -3,15 +3,18 @@
 #pragma once
 
 #include "read_ahead.hpp"
+#include "units.hpp"
 
 HEED_BEGIN
 namespace micro {
 
-/// strip[c][j] = k[j][c] for `keys` <= key_strip rows and `dim` channels; lanes without a key are 0.
-template <class T, class E>
-HEED_NOINLINE inline void pack_keys(const E* k, std::int64_t step, int keys, std::int64_t dim, T* strip)
+/// strip[u][j] = unit u of k[j] for `keys` <= key_strip rows of `dim` channels; lanes without a key are 0.
+template <class U, class E>
+HEED_NOINLINE inline void pack_keys(const E* k, std::int64_t step, int keys, std::int64_t dim, U* strip)
 {
-    constexpr int lanes = vec<T>::lanes, some = transposed_channels<E>, line = line_of<E>;
+    using T = sum_t<U>;
+    constexpr int lanes = vec<U>::lanes, width = key_strip<T>, each = elements_of<U>, line = line_of<E>;
+    constexpr int some = transposed_channels<E>, units = transposed_units<U, E>;
     // One cache line of channels at a time: its rows are read once and its strip rows are filled from end to end.
     const int whole = keys / lanes * lanes;
     for (std::int64_t c = 0; c < dim; c += line) {
@@ -19,56 +22,53 @@ HEED_NOINLINE inline void pack_keys(const E* k, std::int64_t step, int keys, std
         for (int j = 0; j < whole; j += lanes) {
             const E* row = k + j * step;
             for (std::int64_t x = c; x < transposed; x += some) {
-                vec<T> t[some];
-                transpose<T>(row + x, step, t);
+                vec<U> t[units];
+                transpose_units<U>(row + x, step, t);
                 HEED_UNROLL
-                for (int i = 0; i < some; ++i) store(strip + (x + i) * key_strip<T> + j, t[i]);
+                for (int u = 0; u < units; ++u) store(strip + (x / each + u) * width + j, t[u]);
             }
-            for (std::int64_t x = transposed; x < end; ++x)
-                for (int i = 0; i < lanes; ++i) strip[x * key_strip<T> + j + i] = static_cast<T>(row[i * step + x]);
+            for (std::int64_t x = transposed; x < end; x += each)
+                for (int i = 0; i < lanes; ++i) strip[x / each * width + j + i] = unit_of<U>(row + i * step, x, dim);
         }
     }
-    if (whole == key_strip<T>) return;
-    for (std::int64_t c = 0; c < dim; ++c)
-        for (int i = whole; i < key_strip<T>; ++i)
-            strip[c * key_strip<T> + i] = i < keys ? static_cast<T>(k[i * step + c]) : T(0);
+    if (whole == width) return;
+    for (std::int64_t c = 0; c < dim; c += each)
+        for (int j = whole; j < width; ++j)
+            strip[c / each * width + j] = j < keys ? unit_of<U>(k + j * step, c, dim) : U{};
 }
 
-/// out[c] = scale * q[c].
-template <class T, class E>
-HEED_INLINE void pack_query(const E* q, std::int64_t dim, T scale, T* out)
+/// out[c] = scale * q[c]; pairs are kept as they are.
+template <class U, class E, class T>
+HEED_INLINE void pack_query(const E* q, std::int64_t dim, T scale, U* out)
 {
     constexpr int lanes = vec<T>::lanes;
     std::int64_t c = 0;
-    for (; c + lanes <= dim; c += lanes) store(out + c, load_as<T>(q + c) * vec<T>(scale));
-    for (; c < dim; ++c) out[c] = static_cast<T>(q[c]) * scale;
-}
-
-template <int Vecs, class T, class E>
-HEED_NOINLINE inline void pack_values_block(const E* v, std::int64_t step, int keys, T* out)
-{
-    constexpr int lanes = vec<T>::lanes;
-    for (int j = 0; j < keys; ++j, v += step, out += Vecs * lanes) {
-        HEED_UNROLL
-        for (int i = 0; i < Vecs; ++i) store(out + i * lanes, load_as<T>(v + i * lanes));
+    if constexpr (elements_of<U> == 2) {
+        for (; c < dim; c += 2) out[c / 2] = unit_of<U>(q, c, dim);
+    } else {
+        for (; c + lanes <= dim; c += lanes) store(out + c, load_as<T>(q + c) * vec<T>(scale));
+        for (; c < dim; ++c) out[c] = static_cast<T>(q[c]) * scale;
     }
 }
 
-/// out[j][c] = v[j][c] for `channels` channels, 0 up to `vecs` whole registers.
-template <class T, class E>
-HEED_NOINLINE inline void pack_values(const E* v, std::int64_t step, int keys, std::int64_t channels, int vecs, T* out)
+/// out[j][c] = v[j][c] in units of one row or two, for `channels` channels and 0 up to `vecs` whole registers.
+template <class U, class E>
+HEED_NOINLINE inline void pack_values(const E* v, std::int64_t step, int keys, std::int64_t channels, int vecs, U* out)
 {
-    constexpr int lanes = vec<T>::lanes;
-    if (channels == vecs * lanes) {
-        if (vecs == 1) return pack_values_block<1>(v, step, keys, out);
-        if (vecs == 2) return pack_values_block<2>(v, step, keys, out);
-        if (vecs == 3) return pack_values_block<3>(v, step, keys, out);
-        if (vecs == 4) return pack_values_block<4>(v, step, keys, out);
-    }
-    for (int j = 0; j < keys; ++j, v += step, out += vecs * lanes) {
+    constexpr int lanes = vec<U>::lanes, each = elements_of<U>;
+    for (int j = 0; j < keys; j += each, v += each * step, out += vecs * lanes) {
         std::int64_t c = 0;
-        for (; c + lanes <= channels; c += lanes) store(out + c, load_as<T>(v + c));
-        if (c < channels) store(out + c, load_as_n<T>(v + c, static_cast<int>(channels - c)));
+        if constexpr (each == 2) {
+            if (j + 1 < keys)
+                for (; c + lanes <= channels; c += lanes) store(out + c, load_values<U>(v + c, step));
+            for (; c < vecs * lanes; ++c) {
+                const bool exists = c < channels;
+                out[c] = {exists ? v[c] : E(0.f), exists && j + 1 < keys ? v[step + c] : E(0.f)};
+            }
+        } else {
+            for (; c + lanes <= channels; c += lanes) store(out + c, load_as<U>(v + c));
+            if (c < channels) store(out + c, load_as_n<U>(v + c, static_cast<int>(channels - c)));
+        }
     }
 }
 

@@ -8,10 +8,12 @@
 HEED_BEGIN
 namespace micro {
 
-/// `more` goes on with the sums of earlier channels in s.
-template <int Rows, class T, class Ahead>
-HEED_NOINLINE inline void scores_block(const T* q, std::int64_t q_step, const T* strip, std::int64_t channels, bool more, T* s, Ahead ahead)
+/// `more` goes on with the sums of earlier units in s.
+template <int Rows, class U, class Ahead>
+HEED_NOINLINE inline void scores_block(const U* q, std::int64_t q_step, const U* strip, std::int64_t units, bool more,
+                                       sum_t<U>* s, Ahead ahead)
 {
+    using T = sum_t<U>;
     constexpr int lanes = vec<T>::lanes, width = block_vecs;
     vec<T> acc[Rows][width];
     HEED_UNROLL
@@ -19,27 +21,27 @@ HEED_NOINLINE inline void scores_block(const T* q, std::int64_t q_step, const T*
         HEED_UNROLL
         for (int i = 0; i < width; ++i) acc[r][i] = more ? load(s + r * score_step + i * lanes) : vec<T>(0);
     }
-    const auto channel = [&](int x) HEED_INLINE_LAMBDA {
-        vec<T> b[width];
+    const auto unit = [&](int x) HEED_INLINE_LAMBDA {
+        vec<U> b[width];
         HEED_UNROLL
         for (int i = 0; i < width; ++i) b[i] = in_register(load(strip + x * key_strip<T> + i * lanes));
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<T> a(q[r * q_step + x]);
+            const vec<U> a(q[r * q_step + x]);
             HEED_UNROLL
             for (int i = 0; i < width; ++i) accumulate(acc[r][i], a, b[i]);
         }
     };
-    std::int64_t c = 0;
-    for (; c + ahead_every <= channels; c += ahead_every) {
+    std::int64_t u = 0;
+    for (; u + ahead_every <= units; u += ahead_every) {
         ahead.next();
         HEED_UNROLL
-        for (int x = 0; x < ahead_every; ++x) channel(x);
+        for (int x = 0; x < ahead_every; ++x) unit(x);
         q += ahead_every;
         strip += ahead_every * key_strip<T>;
     }
-    for (; c < channels; ++c) {
-        channel(0);
+    for (; u < units; ++u) {
+        unit(0);
         ++q;
         strip += key_strip<T>;
     }
@@ -50,12 +52,12 @@ HEED_NOINLINE inline void scores_block(const T* q, std::int64_t q_step, const T*
     }
 }
 
-/// s[r][j] (+)= q[r] . k[j] over `channels` channels, for `rows` <= block_rows rows and one strip of keys.
-template <class T, class Ahead>
-HEED_INLINE void scores(int rows, const T* q, std::int64_t q_step, const T* strip, std::int64_t channels, bool more,
-                        T* s, Ahead ahead)
+/// s[r][j] (+)= q[r] . k[j] over `units` units, for `rows` <= block_rows rows and one strip of keys.
+template <class U, class Ahead>
+HEED_INLINE void scores(int rows, const U* q, std::int64_t q_step, const U* strip, std::int64_t units, bool more,
+                        sum_t<U>* s, Ahead ahead)
 {
-    with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA { scores_block<n.value>(q, q_step, strip, channels, more, s, ahead); });
+    with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA { scores_block<n.value>(q, q_step, strip, units, more, s, ahead); });
 }
 
 /// Keys whose scores are taken at a time where keys are not packed. Two registers of them: the sums of one would wait for
@@ -64,11 +66,12 @@ template <class T>
 inline constexpr int unpacked_keys = 2 * vec<T>::lanes;
 
 /// The same over all channels for Vecs registers of keys whose rows start at k, transposed in registers.
-template <int Rows, int Vecs, class T, class E, class Ahead>
-HEED_NOINLINE inline void scores_unpacked_block(const T* q, std::int64_t q_step, const E* k, std::int64_t k_step,
-                                                std::int64_t dim, T* s, Ahead& reader)
+template <int Rows, int Vecs, class U, class E, class Ahead>
+HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t q_step, const E* k, std::int64_t k_step,
+                                                std::int64_t dim, sum_t<U>* s, Ahead& reader)
 {
-    constexpr int lanes = vec<T>::lanes, some = transposed_channels<E>;
+    using T = sum_t<U>;
+    constexpr int lanes = vec<T>::lanes, some = transposed_channels<E>, units = transposed_units<U, E>;
     Ahead ahead = reader;
     vec<T> acc[Vecs][Rows];
     HEED_UNROLL
@@ -77,26 +80,26 @@ HEED_NOINLINE inline void scores_unpacked_block(const T* q, std::int64_t q_step,
         for (int r = 0; r < Rows; ++r) acc[i][r] = vec<T>(0);
     }
     std::int64_t c = 0;
-    for (; c + some <= dim; c += some) {
+    for (; c + some <= dim; c += some, q += units) {
         ahead.next(Vecs * lanes * some);
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) {
-            vec<T> t[some];
-            transpose<T>(k + i * lanes * k_step + c, k_step, t);
+            vec<U> t[units];
+            transpose_units<U>(k + i * lanes * k_step + c, k_step, t);
             HEED_UNROLL
-            for (int x = 0; x < some; ++x) {
+            for (int u = 0; u < units; ++u) {
                 HEED_UNROLL
-                for (int r = 0; r < Rows; ++r) accumulate(acc[i][r], vec<T>(q[r * q_step + c + x]), t[x]);
+                for (int r = 0; r < Rows; ++r) accumulate(acc[i][r], vec<U>(q[r * q_step + u]), t[u]);
             }
-            __asm__ volatile("" ::: "memory");
+            __asm__ volatile("" ::: "memory");  // or gcc keeps all q of one i for the next, and spills the sums
         }
     }
-    for (; c < dim; ++c) {
+    for (; c < dim; c += elements_of<U>, ++q) {
         for (int i = 0; i < Vecs; ++i) {
-            T lane[lanes];
-            for (int j = 0; j < lanes; ++j) lane[j] = static_cast<T>(k[(i * lanes + j) * k_step + c]);
+            U lane[lanes];
+            for (int j = 0; j < lanes; ++j) lane[j] = unit_of<U>(k + (i * lanes + j) * k_step, c, dim);
             HEED_UNROLL
-            for (int r = 0; r < Rows; ++r) accumulate(acc[i][r], vec<T>(q[r * q_step + c]), load(lane));
+            for (int r = 0; r < Rows; ++r) accumulate(acc[i][r], vec<U>(q[r * q_step]), load(lane));
         }
     }
     HEED_UNROLL
@@ -108,15 +111,15 @@ HEED_NOINLINE inline void scores_unpacked_block(const T* q, std::int64_t q_step,
 }
 
 /// s[r][j] = q[r] . k[j] for unpacked_keys keys: where few query rows share them, packing would cost more than it saves.
-template <class T, class E, class Ahead>
-HEED_INLINE void scores_unpacked(int rows, const T* q, std::int64_t q_step, const E* k, std::int64_t k_step,
-                                 std::int64_t dim, T* s, Ahead& ahead)
+template <class U, class E, class Ahead>
+HEED_INLINE void scores_unpacked(int rows, const U* q, std::int64_t q_step, const E* k, std::int64_t k_step,
+                                 std::int64_t dim, sum_t<U>* s, Ahead& ahead)
 {
     with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA {
         if constexpr (n.value <= block_vecs * 2) {
             scores_unpacked_block<n.value, 2>(q, q_step, k, k_step, dim, s, ahead);
         } else {  // too few registers
-            constexpr int lanes = vec<T>::lanes;
+            constexpr int lanes = vec<U>::lanes;
             for (int i = 0; i < 2; ++i)
                 scores_unpacked_block<n.value, 1>(q, q_step, k + i * lanes * k_step, k_step, dim, s + i * lanes, ahead);
         }

@@ -26,16 +26,16 @@ inline constexpr int block_vecs = 4;
 inline constexpr int block_vecs = 2;
 #endif
 
-/// Keys that are packed and scored at a time, one register block wide; and so many of their channels, that the packed
-/// strip stays in the L1 cache while all rows of a block pass it.
+/// Keys that are packed and scored at a time, one register block wide; and so many units of their channels, that the
+/// packed strip stays in the L1 cache while all rows of a block pass it.
 template <class T>
 inline constexpr int key_strip = block_vecs* vec<T>::lanes;
 template <class T>
-inline constexpr int strip_channels = (block_vecs == 4 ? 32 : 16) * 1024 / static_cast<int>(sizeof(T)) / key_strip<T>;
+inline constexpr int strip_units = (block_vecs == 4 ? 32 : 16) * 1024 / static_cast<int>(sizeof(T)) / key_strip<T>;
 
-/// Keys of a panel of V, which stays in the L1 cache in the same way.
+/// Units of keys in a panel of V, which stays in the L1 cache in the same way.
 template <class T>
-inline constexpr int value_run = strip_channels<T>;
+inline constexpr int value_run = strip_units<T>;
 
 /// Query rows of a block: enough to spread the cost of packing K, few enough for the scores to stay in the L2 cache.
 inline constexpr std::int64_t query_block = 192;
@@ -71,6 +71,18 @@ HEED_INLINE void with_rows(int rows, F f)
     case 5: return f(std::integral_constant<int, 5>{});
     default: return f(std::integral_constant<int, 6>{});
     }
+}
+
+/// The same for a number of registers of channels.
+template <class F>
+HEED_INLINE void with_vecs(int vecs, F f)
+{
+    if constexpr (block_vecs == 4) {
+        if (vecs == 4) return f(std::integral_constant<int, 4>{});
+        if (vecs == 3) return f(std::integral_constant<int, 3>{});
+    }
+    if (vecs == 2) return f(std::integral_constant<int, 2>{});
+    return f(std::integral_constant<int, 1>{});
 }
 
 }  // namespace micro

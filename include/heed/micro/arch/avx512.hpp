@@ -185,7 +185,7 @@ HEED_INLINE __m512 upper_halves(__m512i pairs, const f16*)
     return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(pairs, 16)));
 }
 template <class E, class = std::enable_if_t<sizeof(E) == 2>>
-HEED_INLINE void transpose(const E* in, std::int64_t step, __m512 (&out)[8])
+HEED_INLINE void transpose_pairs(const E* in, std::int64_t step, __m512 (&pairs)[4])
 {
     __m512 r[4];
     HEED_UNROLL
@@ -198,8 +198,13 @@ HEED_INLINE void transpose(const E* in, std::int64_t step, __m512 (&out)[8])
         r[k] = _mm512_insertf32x4(r[k], quarter(2), 2);
         r[k] = _mm512_insertf32x4(r[k], quarter(3), 3);
     }
-    __m512 pairs[4];
     transpose_lanes(r, pairs);
+}
+template <class E, class = std::enable_if_t<sizeof(E) == 2>>
+HEED_INLINE void transpose(const E* in, std::int64_t step, __m512 (&out)[8])
+{
+    __m512 pairs[4];
+    transpose_pairs(in, step, pairs);
     HEED_UNROLL
     for (int c = 0; c < 4; ++c) {
         out[2 * c] = lower_halves(_mm512_castps_si512(pairs[c]), in);
@@ -222,6 +227,45 @@ HEED_INLINE void transpose(const double* in, std::int64_t step, __m512d (&out)[2
     out[0] = _mm512_unpacklo_pd(r[0], r[1]);
     out[1] = _mm512_unpackhi_pd(r[0], r[1]);
 }
+
+#if defined(__AVX512BF16__)
+/// acc += a.first * b.first + a.second * b.second in each lane; subnormal numbers count as 0.
+HEED_INLINE void dot(__m512& acc, __m512i a, __m512i b) { acc = _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b); }
+
+/// Sixteen floats rounded to bf16, ties to even; subnormal ones become 0.
+HEED_INLINE __m512 rounded_to_bf16(__m512 v) { return widen((__m256i)_mm512_cvtneps_pbh(v), static_cast<bf16*>(nullptr)); }
+
+HEED_INLINE __m512i broadcast(bf16_pair pair)
+{
+    std::uint32_t bits;
+    std::memcpy(&bits, &pair, sizeof(bits));
+    return _mm512_set1_epi32(static_cast<int>(bits));
+}
+HEED_INLINE __m512i load(const bf16_pair* p) { return _mm512_loadu_si512(p); }
+HEED_INLINE void store(bf16_pair* p, __m512i v) { _mm512_storeu_si512(p, v); }
+HEED_INLINE __m512i in_register(__m512i v)
+{
+    __asm__("" : "+v"(v));
+    return v;
+}
+
+/// out[u] lane j = the pair of channels 2 u of row j, for 16 rows and 4 pairs.
+HEED_INLINE void transpose_pairs(const bf16* in, std::int64_t step, __m512i (&out)[4])
+{
+    __m512 pairs[4];
+    transpose_pairs(in, step, pairs);
+    HEED_UNROLL
+    for (int u = 0; u < 4; ++u) out[u] = _mm512_castps_si512(pairs[u]);
+}
+
+/// {a[c], b[c]} for 16 channels c.
+HEED_INLINE __m512i pair_rows(const bf16* a, const bf16* b)
+{
+    const __m512i first = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(a)));
+    const __m512i second = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(b)));
+    return _mm512_or_si512(first, _mm512_slli_epi32(second, 16));
+}
+#endif
 
 }  // namespace arch
 HEED_END

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// What the two products are made of. A unit U is an element T, or a bf16_pair of two neighbours, of which a register has
+// as many lanes; products of units are summed in sum_t<U>. The kernels below are written once, for both.
+#pragma once
+
+#include "tuning.hpp"
+
+HEED_BEGIN
+namespace micro {
+
+/// Channels that transpose_units() takes at a time, and the units they make.
+template <class U, class E>
+inline constexpr int transposed_units = transposed_channels<E> / elements_of<U>;
+
+/// out[u] lane j = unit u of row j, for vec<U>::lanes rows.
+template <class U, class E>
+HEED_INLINE void transpose_units(const E* in, std::int64_t step, vec<U> (&out)[transposed_units<U, E>])
+{
+    if constexpr (elements_of<U> == 2) transpose_pairs(in, step, out);
+    else transpose<U>(in, step, out);
+}
+
+/// The unit that starts at channel c of a row of `dim`; 0 beyond it.
+template <class U, class E>
+HEED_INLINE U unit_of(const E* row, std::int64_t c, std::int64_t dim)
+{
+    if constexpr (elements_of<U> == 2) return {row[c], c + 1 < dim ? row[c + 1] : E(0.f)};
+    else return static_cast<U>(row[c]);
+}
+
+/// Units of V for vec<U>::lanes channels: one row, or two that are `step` apart. Packed ones are loaded.
+template <class U, class E>
+HEED_INLINE vec<U> load_values(const E* v, std::int64_t step)
+{
+    if constexpr (std::is_same_v<U, E>) return load(v);
+    else if constexpr (elements_of<U> == 2) return pair_rows(v, v + step);
+    else return load_as<U>(v);
+}
+
+/// Rows of what V is made of that a unit takes.
+template <class U, class E>
+inline constexpr int rows_of = std::is_same_v<U, E> ? 1 : elements_of<U>;
+
+}  // namespace micro
+HEED_END
