@@ -39,7 +39,8 @@ std::string read_mask(const std::string& text, bench_case& c)
     if (c.queries != c.keys)
         return "mask " + text + " needs as many queries as keys, not sq" + std::to_string(c.queries) + " and skv" +
                std::to_string(c.keys);
-    if (c.mask_size > c.keys) return "mask " + text + " makes more documents than the " + std::to_string(c.keys) + " keys";
+    if (c.mask_size > c.keys)
+        return "mask " + text + " makes more documents than the " + std::to_string(c.keys) + " keys";
     return "";
 }
 

@@ -20,8 +20,8 @@ struct span {
 
 struct bench_case {
     std::string name, impl, phase, normalizer;
-    std::string element;      // of all four tensors: f32, bf16, f16
-    int weightless = -1;      // percent of the keys whose scores are all negative; -1: nothing is planted
+    std::string element;  // of all four tensors: f32, bf16, f16
+    int weightless = -1;  // percent of the keys whose scores are all negative; -1: nothing is planted
     mask_kind mask = mask_kind::all;
     std::int64_t mask_size = 0;  // N of windowN, documentsN
     std::int64_t batch = 0, query_heads = 0, kv_heads = 0, queries = 0, keys = 0, key_dim = 0, value_dim = 0;

@@ -9,15 +9,16 @@ namespace bench {
 
 const std::vector<implementation>& implementations()
 {
-    static const std::vector<implementation> all{
+    static const std::vector<implementation> all
+    {
         {"heed", [](const bench_case&) { return std::string(); }, make_heed, false},
 #if defined(HEED_BENCH_OPENBLAS)
-        {"openblas", openblas_refusal, make_openblas, false},
+            {"openblas", openblas_refusal, make_openblas, false},
 #endif
 #if defined(HEED_BENCH_ONEDNN)
-        {"onednn", onednn_refusal, make_onednn, true},
+            {"onednn", onednn_refusal, make_onednn, true},
 #endif
-        {"eigen", eigen_refusal, make_eigen, true},
+            {"eigen", eigen_refusal, make_eigen, true},
     };
     return all;
 }
@@ -47,8 +48,9 @@ std::string disagreement(const bench_case& c, const std::vector<float>& of_heed,
     }
     if (off <= bound * largest) return "";
     char text[160];
-    std::snprintf(text, sizeof(text), "computes something else than heed: outputs differ by %.2g, of which %.2g are allowed",
-                  off, bound * largest);
+    std::snprintf(text, sizeof(text),
+                  "computes something else than heed: outputs differ by %.2g, of which %.2g are allowed", off,
+                  bound * largest);
     return text;
 }
 

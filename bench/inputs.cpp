@@ -57,8 +57,7 @@ double share_without_positive_score(const bench_case& c, const buffer<E>& q, con
             for (std::int64_t i = 0; i < rows && !positive; ++i) {
                 const E* const query = q.get() + (h * of_group + i) * dim;
                 float dot = 0;
-                for (std::int64_t d = 0; d < dim; ++d)
-                    dot += static_cast<float>(query[d]) * static_cast<float>(key[d]);
+                for (std::int64_t d = 0; d < dim; ++d) dot += static_cast<float>(query[d]) * static_cast<float>(key[d]);
                 positive = dot > 0;
             }
             found += !positive;
@@ -69,8 +68,8 @@ double share_without_positive_score(const bench_case& c, const buffer<E>& q, con
 std::string sizes_of(const bench_case& c)
 {
     std::string key;
-    for (const std::int64_t n : {c.batch, c.query_heads, c.kv_heads, c.queries, c.keys, c.key_dim, c.value_dim,
-                                 std::int64_t{c.weightless}})
+    for (const std::int64_t n :
+         {c.batch, c.query_heads, c.kv_heads, c.queries, c.keys, c.key_dim, c.value_dim, std::int64_t{c.weightless}})
         key += std::to_string(n) + " ";
     return key;
 }

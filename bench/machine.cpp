@@ -7,7 +7,6 @@
 
 #if defined(__linux__)
 #include <sched.h>
-#include <unistd.h>
 #endif
 
 namespace bench {
@@ -39,20 +38,19 @@ int usable_threads()
     return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 }
 
-std::int64_t cache_bytes([[maybe_unused]] int level)
+/// Linux's own account: sysconf adds up the L3 of all sockets' parts.
+std::int64_t cache_bytes(int level)
 {
-#if defined(_SC_LEVEL3_CACHE_SIZE)
-    return std::max(0L, sysconf(level == 2 ? _SC_LEVEL2_CACHE_SIZE : _SC_LEVEL3_CACHE_SIZE));
-#else
-    return 0;
-#endif
+    std::ifstream size("/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(level) + "/size");
+    std::int64_t kib = 0;
+    return size >> kib ? kib * 1024 : 0;
 }
 
 }  // namespace
 
 const machine& this_machine()
 {
-    static const machine m{cpu_name(),     heed::isa_name(), compiler_name(),
+    static const machine m{cpu_name(),       heed::isa_name(), compiler_name(),
                            usable_threads(), cache_bytes(2),   cache_bytes(3)};
     return m;
 }

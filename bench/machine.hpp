@@ -11,8 +11,8 @@ namespace bench {
 
 struct machine {
     std::string cpu, isa, compiler;
-    int threads;                     // that this process may run on: taskset counts
-    std::int64_t l2_bytes, l3_bytes;  // of one core, of all; 0 where the system does not say
+    int threads;                      // that this process may run on: taskset counts
+    std::int64_t l2_bytes, l3_bytes;  // 0 where the system does not say
 };
 
 const machine& this_machine();

@@ -125,8 +125,8 @@ std::vector<suite_row> chosen_rows(const arguments& a)
 {
     std::vector<suite_row> rows;
     for (const std::string& name : a.cases) {
-        const std::string heed = name_for("heed", checked(name));
-        rows.push_back({"cases", heed.substr(5), heed.substr(5), parsed(heed)});
+        const bench_case heed = parsed(name_for("heed", checked(name)));
+        rows.push_back({"cases", heed.name.substr(5), "case " + std::to_string(rows.size() + 1), heed});
     }
     if (rows.empty()) rows = standard_suite(this_machine().threads);
     try {

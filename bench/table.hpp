@@ -17,13 +17,13 @@ struct entry {
     std::string description;
     std::size_t samples;
     numbers result;
-    double heed_is_faster;  // time over heed's; heed itself: 1
+    double heed_is_faster;  // the median of time over heed's in the same round; heed itself: 1
 };
 
 struct row_results {
     suite_row row;
-    std::vector<entry> entries;         // heed first
-    std::vector<std::string> refused;   // a peer's name and why it was not timed
+    std::vector<entry> entries;        // heed first
+    std::vector<std::string> refused;  // a peer's name and why it was not timed
 };
 
 struct table_results {

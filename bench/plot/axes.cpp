@@ -25,18 +25,29 @@ axis linear_axis(double most, const std::string& title)
 axis log_axis(double base, double least, double most, const std::string& title)
 {
     const auto power_of = [&](double x) { return std::log(x) / std::log(base); };
-    const double first = std::floor(power_of(least) + 1e-9), last = std::max(std::ceil(power_of(most) - 1e-9), first + 1);
+    const double first = std::floor(power_of(least) + 1e-9),
+                 last = std::max(std::ceil(power_of(most) - 1e-9), first + 1);
     axis a{std::pow(base, first), std::pow(base, last), true, title, {}};
     for (double i = first; i <= last; ++i) a.ticks.push_back(std::pow(base, i));
     return a;
 }
 
-std::string number(double x)
+namespace {
+
+std::string fixed(double x, int digits)
 {
-    const int digits = x == 0 || x >= 99.95 ? 0 : x >= 9.995 ? 1 : 2;
     char text[32];
     std::snprintf(text, sizeof(text), "%.*f", digits, x);
-    std::string s = text;
+    return text;
+}
+
+}  // namespace
+
+std::string short_number(double x) { return fixed(x, x >= 9.95 ? 0 : 1); }
+
+std::string number(double x)
+{
+    std::string s = fixed(x, x == 0 || x >= 99.95 ? 0 : x >= 9.995 ? 1 : 2);
     if (s.find('.') == std::string::npos) return s;
     while (s.back() == '0') s.pop_back();
     if (s.back() == '.') s.pop_back();

@@ -30,14 +30,13 @@ struct area {
 
     double bottom() const { return top + height; }
     double right() const { return left + width; }
-    point at(double vx, double vy) const
-    {
-        return {left + width * x.share(vx), bottom() - height * y.share(vy)};
-    }
+    point at(double vx, double vy) const { return {left + width * x.share(vx), bottom() - height * y.share(vy)}; }
 };
 
-/// 12, 3.4, 0.56: three digits, no zeros behind them.
+/// 123, 12.3, 1.23: three digits, no zeros behind the point.
 std::string number(double);
+/// 123, 12, 1.2, 0.1: the whole number, or one digit behind the point.
+std::string short_number(double);
 
 void draw_y_axis(drawing&, const area&);
 void draw_x_axis(drawing&, const area&);

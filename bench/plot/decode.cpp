@@ -26,13 +26,20 @@ std::string draw_decode(const results& r)
     const entry &shortest = rows.front()->heed(), &longest = rows.back()->heed();
     const double limit = r.limits.at(1).gbps, bytes_a_key = longest.kv_bytes / longest.keys;
     double most = limit;
-    for (const row* one : rows)
+    std::vector<double> lengths;
+    for (const row* one : rows) {
+        lengths.push_back(one->heed().keys);
         for (const entry& e : one->entries) most = std::max(most, e.speed());
-    drawing d(page_width, 430);
+    }
+    drawing d(page_width, 436);
     draw_heading(d, title, r);
     draw_legend(d, {64, 74}, contestants_of(rows));
-    const area a{64, 94, page_width - 64 - 24, 278,
-                 log_axis(2, shortest.keys / 1.2, longest.keys * 1.2, "keys in the cache (" + number(bytes_a_key / 1024) + " KiB of K and V a key)"),
+    const area a{64,
+                 94,
+                 page_width - 64 - 24,
+                 278,
+                 {shortest.keys / 1.6, longest.keys * 1.6, true,
+                  "keys in the cache (" + number(bytes_a_key / 1024) + " KiB of K and V a key)", lengths},
                  linear_axis(most, "GB/s of K and V")};
     draw_y_axis(d, a);
     draw_x_axis(d, a);
@@ -40,6 +47,7 @@ std::string draw_decode(const results& r)
     draw_cache(d, a, r.l3_bytes, bytes_a_key, "L3");
     draw_ceiling(d, a, limit, "read bandwidth of memory, 1 thread: " + number(limit) + " GB/s");
     draw_lines(d, a, rows, [](const entry& e) { return e.keys; });
+    draw_caption(d, 428);
     return d.str();
 }
 

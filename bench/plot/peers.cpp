@@ -7,7 +7,7 @@
 namespace plot {
 namespace {
 
-constexpr std::size_t groups_a_panel = 9;
+constexpr std::size_t groups_a_panel = 10;
 constexpr double panel_height = 230, plot_height = 150;
 
 struct panel {
@@ -16,7 +16,25 @@ struct panel {
     family rows;
 };
 
-/// The rows of a phase in panels of about equal length.
+/// Rows cut into panels, at the beginnings of sections where that is possible.
+std::vector<family> cut(const family& rows)
+{
+    std::vector<family> parts;
+    for (std::size_t first = 0, next = 0; first < rows.size(); first = next) {
+        for (next = first; next < rows.size() && rows[next]->section == rows[first]->section;) ++next;
+        const std::size_t size = next - first, pieces = (size + groups_a_panel - 1) / groups_a_panel;
+        if (!parts.empty() && parts.back().size() + size <= groups_a_panel) {
+            parts.back().insert(parts.back().end(), rows.begin() + static_cast<std::ptrdiff_t>(first),
+                                rows.begin() + static_cast<std::ptrdiff_t>(next));
+            continue;
+        }
+        for (std::size_t i = 0; i < pieces; ++i)
+            parts.push_back({rows.begin() + static_cast<std::ptrdiff_t>(first + size * i / pieces),
+                             rows.begin() + static_cast<std::ptrdiff_t>(first + size * (i + 1) / pieces)});
+    }
+    return parts;
+}
+
 void add_panels(const results& r, const std::string& phase, std::vector<panel>& panels)
 {
     const family by_length = rows_by_cache_length(r);
@@ -32,15 +50,10 @@ void add_panels(const results& r, const std::string& phase, std::vector<panel>& 
     if (rows.empty()) return;
     const bool decode = phase == "decode";
     const double limit = decode ? r.limits.at(1).gbps : r.limits.at(1).gflops;
-    const std::size_t count = (rows.size() + groups_a_panel - 1) / groups_a_panel;
-    for (std::size_t i = 0; i < count; ++i)
-        panels.push_back({decode ? "Decode" : "Prefill",
-                          decode ? "GB/s of K and V" : "GFLOP/s",
-                          decode ? "read bandwidth " + number(limit) : "f32 FMA peak " + number(limit),
-                          limit,
-                          std::max(most, limit),
-                          {rows.begin() + static_cast<std::ptrdiff_t>(rows.size() * i / count),
-                           rows.begin() + static_cast<std::ptrdiff_t>(rows.size() * (i + 1) / count)}});
+    for (const family& part : cut(rows))
+        panels.push_back({decode ? "Decode" : "Prefill", decode ? "GB/s of K and V" : "GFLOP/s",
+                          decode ? "read bandwidth " + number(limit) : "f32 FMA peak " + number(limit), limit,
+                          std::max(most, limit), part});
 }
 
 void draw_group(drawing& d, const area& a, const row& r, double left, double width, std::size_t most_bars)
@@ -51,7 +64,8 @@ void draw_group(drawing& d, const area& a, const row& r, double left, double wid
         const double y = a.at(0, e.speed()).y;
         d.bar({x, y}, bar - 1.5, a.bottom() - y, colour_of(e.impl));
         const bool ours = e.impl == "heed";
-        d.text({x + bar / 2 - 0.7, y - 3}, number(e.speed()), anchor::middle, {9, ours ? colour_of("heed") : "#444444", ours});
+        d.text({x + bar / 2 - 0.7, y - 3}, short_number(e.speed()), anchor::middle,
+               {10, ours ? colour_of("heed") : "#444444", ours});
         x += bar;
     }
     double y = a.bottom() + 15;
@@ -88,7 +102,7 @@ std::string draw_peers(const results& r)
     if (panels.empty()) return draw_nothing(title, "No problem in these results was run by a peer on one thread.", r);
     family all;
     for (const panel& p : panels) all.insert(all.end(), p.rows.begin(), p.rows.end());
-    drawing d(page_width, 86 + panel_height * static_cast<double>(panels.size()));
+    drawing d(page_width, 98 + panel_height * static_cast<double>(panels.size()));
     draw_heading(d, title, r);
     draw_legend(d, {64, 74}, contestants_of(all));
     double top = 92;
@@ -96,6 +110,7 @@ std::string draw_peers(const results& r)
         draw_panel(d, p, top);
         top += panel_height;
     }
+    draw_caption(d, top - 4);
     return d.str();
 }
 

@@ -38,6 +38,13 @@ void draw_heading(drawing& d, const std::string& title, const results& r)
     d.text({16, 46}, r.machine, anchor::start, {12, "#666666"});
 }
 
+void draw_caption(drawing& d, double bottom)
+{
+    d.text({page_width - 16, bottom},
+           "median fraction of the ceiling measured beside each sample, times the run's median ceiling", anchor::end,
+           {10, "#888888"});
+}
+
 void draw_legend(drawing& d, point at, const std::vector<std::string>& impls)
 {
     for (const std::string& impl : impls) {
@@ -93,9 +100,14 @@ void draw_lines(drawing& d, const area& a, const family& rows, double (*x)(const
         for (const point& p : points) d.dot(p, 3.5, colour_of(impl));
     }
     for (const row* r : rows) {
-        const entry& e = r->heed();
-        const point p = a.at(x(e), e.speed());
-        d.text({p.x, p.y - 9}, number(e.speed()), anchor::middle, {11, colour_of("heed"), true});
+        const point p = a.at(x(r->heed()), r->heed().speed());
+        // Above heed's dot, or below it where another one is in the way.
+        const bool in_the_way = std::any_of(r->entries.begin() + 1, r->entries.end(), [&](const entry& e) {
+            const double above = p.y - a.at(x(e), e.speed()).y;
+            return above > 0 && above < 22;
+        });
+        d.text({p.x, in_the_way ? p.y + 17 : p.y - 9}, number(r->heed().speed()), anchor::middle,
+               {11, colour_of("heed"), true});
     }
 }
 

@@ -22,6 +22,8 @@ std::string title_of(const std::string& impl);
 
 /// Title, and the machine below it; they end 52 pixels from the top.
 void draw_heading(drawing&, const std::string& title, const results&);
+/// How the speeds were taken, in small letters that end at `bottom`.
+void draw_caption(drawing&, double bottom);
 /// A square and a name for each contestant, from the left.
 void draw_legend(drawing&, point, const std::vector<std::string>& impls);
 /// For a picture that this file of results has nothing for.

@@ -22,11 +22,21 @@ double amount(const json& object, const char* key)
     return x;
 }
 
-entry read_entry(const json& e)
+entry read_entry(const json& e, const std::map<int, ceilings>& limits)
 {
-    return {e.at("name"),          e.at("impl"),        e.at("phase"),           e.at("threads").get<int>(),
-            amount(e, "keys"),     amount(e, "flops"),  amount(e, "kv_bytes"),   amount(e, "tensor_bytes"),
-            amount(e, "gflops"),   amount(e, "kv_gbps")};
+    const int threads = e.at("threads").get<int>();
+    const auto limit = limits.find(threads);
+    if (limit == limits.end()) throw std::runtime_error("no ceilings of " + std::to_string(threads) + " threads");
+    return {e.at("name"),
+            e.at("impl"),
+            e.at("phase"),
+            threads,
+            amount(e, "keys"),
+            amount(e, "flops"),
+            amount(e, "kv_bytes"),
+            amount(e, "tensor_bytes"),
+            amount(e, "of_peak") * limit->second.gflops,
+            amount(e, "of_stream") * limit->second.gbps};
 }
 
 results read(const json& j)
@@ -34,18 +44,17 @@ results read(const json& j)
     results r;
     const json& m = j.at("machine");
     const int threads = m.at("threads").get<int>();
-    r.machine = m.at("cpu").get<std::string>() + ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads") +
-                ", " + m.at("isa").get<std::string>() + ", " + m.at("compiler").get<std::string>() + ", heed " +
-                j.at("heed").get<std::string>();
+    r.machine = m.at("cpu").get<std::string>() + ", " + std::to_string(threads) +
+                (threads == 1 ? " thread" : " threads") + ", " + m.at("isa").get<std::string>() + ", " +
+                m.at("compiler").get<std::string>() + ", heed " + j.at("heed").get<std::string>();
     r.l2_bytes = amount(m, "l2_bytes");
     r.l3_bytes = amount(m, "l3_bytes");
     for (const json& c : m.at("ceilings"))
         r.limits[c.at("threads").get<int>()] = {amount(c, "gflops"), amount(c, "gbps")};
     for (const json& from : j.at("rows")) {
         row to{from.at("section"), from.at("title"), from.at("tick"), {}};
-        for (const json& e : from.at("entries")) to.entries.push_back(read_entry(e));
+        for (const json& e : from.at("entries")) to.entries.push_back(read_entry(e, r.limits));
         if (to.entries.empty() || to.heed().impl != "heed") throw std::runtime_error("a row does not start with heed");
-        if (!r.limits.count(to.heed().threads)) throw std::runtime_error("a row has no ceilings");
         r.rows.push_back(to);
     }
     return r;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What heed-bench --table wrote, read back.
+// What heed-bench --table wrote, read back. On a shared machine clocks drift from row to row, so a speed is the
+// fraction of the ceiling that was measured beside its samples, times this run's median ceiling.
 #pragma once
 
 #include <map>
@@ -11,7 +12,8 @@ namespace plot {
 struct entry {
     std::string name, impl, phase;
     int threads;
-    double keys, flops, kv_bytes, tensor_bytes, gflops, kv_gbps;
+    double keys, flops, kv_bytes, tensor_bytes;
+    double gflops, kv_gbps;  // at the run's ceilings
 
     /// What bounds the phase: GB/s of K and V in decode, GFLOP/s in prefill.
     double speed() const { return phase == "decode" ? kv_gbps : gflops; }
@@ -29,9 +31,9 @@ struct ceilings {
 };
 
 struct results {
-    std::string machine;            // in a line
-    double l2_bytes, l3_bytes;      // 0: not known
-    std::map<int, ceilings> limits; // by number of threads
+    std::string machine;             // in a line
+    double l2_bytes, l3_bytes;       // 0: not known
+    std::map<int, ceilings> limits;  // by number of threads
     std::vector<row> rows;
 };
 

@@ -12,7 +12,10 @@ namespace {
 class labels {
 public:
     explicit labels(const area& a) : area_(a) {}
-    void avoid(point p) { taken_.push_back({p.x - 5, p.y - 5, p.x + 5, p.y + 5}); }
+    void avoid(point p, double width = 5, double height = 5)
+    {
+        taken_.push_back({p.x - width, p.y - height, p.x + width, p.y + height});
+    }
     void place(drawing& d, point p, const std::string& text)
     {
         constexpr double size = 10;
@@ -20,8 +23,8 @@ public:
         const struct {
             double x, y;
             anchor where;
-        } tries[] = {{9, 4, anchor::start}, {-9, 4, anchor::end}, {0, -9, anchor::middle}, {0, 16, anchor::middle},
-                     {8, 15, anchor::start}, {8, -8, anchor::start}, {-8, 15, anchor::end}, {-8, -8, anchor::end}};
+        } tries[] = {{9, 4, anchor::start},  {-9, 4, anchor::end},   {0, -9, anchor::middle}, {0, 16, anchor::middle},
+                     {8, 15, anchor::start}, {8, -8, anchor::start}, {-8, 15, anchor::end},   {-8, -8, anchor::end}};
         for (const auto& t : tries) {
             const double left = p.x + t.x - (t.where == anchor::start ? 0 : t.where == anchor::end ? w : w / 2);
             const box b{left, p.y + t.y - size, left + w, p.y + t.y + 2};
@@ -38,7 +41,8 @@ private:
     };
     bool free(const box& b) const
     {
-        if (b.left < area_.left || b.right > area_.right() || b.top < area_.top || b.bottom > area_.bottom()) return false;
+        if (b.left < area_.left || b.right > area_.right() || b.top < area_.top || b.bottom > area_.bottom())
+            return false;
         return std::none_of(taken_.begin(), taken_.end(), [&](const box& o) {
             return b.left < o.right && o.left < b.right && b.top < o.bottom && o.top < b.bottom;
         });
@@ -63,7 +67,8 @@ std::string draw_roofline(const results& r)
     std::vector<const row*> rows;
     for (const row& one : r.rows)
         if (one.heed().threads == 1 && one.heed().gflops > 0) rows.push_back(&one);
-    if (rows.empty() || !r.limits.count(1)) return draw_nothing(title, "No problem in these results ran on one thread.", r);
+    if (rows.empty() || !r.limits.count(1))
+        return draw_nothing(title, "No problem in these results ran on one thread.", r);
     const ceilings roof = r.limits.at(1);
     double left = roof.gflops / roof.gbps / 8, right = left * 64, low = roof.gflops / 16;
     for (const row* one : rows) {
@@ -71,9 +76,12 @@ std::string draw_roofline(const results& r)
         right = std::max(right, intensity(one->heed()));
         low = std::min(low, one->heed().gflops);
     }
-    drawing d(page_width, 520);
+    drawing d(page_width, 528);
     draw_heading(d, title, r);
-    const area a{64, 84, page_width - 64 - 24, 374,
+    const area a{64,
+                 84,
+                 page_width - 64 - 24,
+                 374,
                  log_axis(2, left / 1.3, right * 1.3, "flops for each byte of Q, K, V and out"),
                  log_axis(2, low / 1.3, roof.gflops * 1.3, "GFLOP/s")};
     d.dot({70, 68}, 4, colour_of("heed"));
@@ -84,12 +92,14 @@ std::string draw_roofline(const results& r)
     draw_x_axis(d, a);
     const double ridge = roof.gflops / roof.gbps, start = std::max(a.x.low, a.y.low / roof.gbps);
     d.path({a.at(start, start * roof.gbps), a.at(ridge, roof.gflops), a.at(a.x.high, roof.gflops)}, {"#555555", 1.5});
-    d.text({a.right() - 4, a.at(ridge, roof.gflops).y - 7}, "f32 FMA peak, " + number(roof.gflops) + " GFLOP/s", anchor::end,
-           {11, "#555555"});
+    d.text({a.right() - 4, a.at(ridge, roof.gflops).y - 7}, "f32 FMA peak, " + number(roof.gflops) + " GFLOP/s",
+           anchor::end, {11, "#555555"});
     labels beside(a);
-    const point slope = a.at(start, start * roof.gbps);
+    const point slope = a.at(ridge / 1.4, roof.gflops / 1.4);
     const std::string bandwidth = "read bandwidth, " + number(roof.gbps) + " GB/s";
-    d.text({slope.x + 30, slope.y - 4}, bandwidth, anchor::start, {11, "#555555"});
+    d.text({slope.x - 10, slope.y + 4}, bandwidth, anchor::end, {11, "#555555"});
+    beside.avoid({slope.x - 10 - width_of(bandwidth, 11) / 2, slope.y}, width_of(bandwidth, 11) / 2, 9);
+    for (double x = start; x < ridge; x *= 1.1) beside.avoid(a.at(x, x * roof.gbps), 3, 3);
     for (const row* one : rows) beside.avoid(a.at(intensity(one->heed()), one->heed().gflops));
     for (const row* one : rows) {
         const entry& e = one->heed();
@@ -97,6 +107,7 @@ std::string draw_roofline(const results& r)
         d.dot(p, 4, colour_of("heed"), e.phase == "prefill");
         beside.place(d, p, one_line(one->tick));
     }
+    draw_caption(d, 520);
     return d.str();
 }
 

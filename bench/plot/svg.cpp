@@ -13,7 +13,10 @@ std::string px(double x)
     return text;
 }
 
-std::string attribute(const char* name, const std::string& value) { return std::string(" ") + name + "=\"" + value + '"'; }
+std::string attribute(const char* name, const std::string& value)
+{
+    return std::string(" ") + name + "=\"" + value + '"';
+}
 
 std::string escaped(const std::string& text)
 {
@@ -37,8 +40,8 @@ std::string stroked(const stroke& s)
 
 drawing::drawing(double width, double height) : width_(width)
 {
-    body_ = "<svg xmlns=\"http://www.w3.org/2000/svg\"" + attribute("width", px(width)) + attribute("height", px(height)) +
-            attribute("viewBox", "0 0 " + px(width) + " " + px(height)) +
+    body_ = "<svg xmlns=\"http://www.w3.org/2000/svg\"" + attribute("width", px(width)) +
+            attribute("height", px(height)) + attribute("viewBox", "0 0 " + px(width) + " " + px(height)) +
             attribute("font-family", "Helvetica, Arial, 'DejaVu Sans', sans-serif") + ">\n";
     bar({0, 0}, width, height, "#ffffff");
 }
@@ -58,7 +61,7 @@ void drawing::line(point from, point to, const stroke& s)
 void drawing::path(const std::vector<point>& points, const stroke& s)
 {
     std::string list;
-    for (const point& p : points) list += (list.empty() ? "" : " ") + px(p.x) + "," + px(p.y);
+    for (const point& p : points) list.append(list.empty() ? "" : " ").append(px(p.x)).append(",").append(px(p.y));
     body_ += "<polyline" + attribute("points", list) + attribute("fill", "none") + stroked(s) + "/>\n";
 }
 
@@ -77,9 +80,14 @@ void drawing::upright_text(point at, const std::string& text, const font& f)
 
 void drawing::put_text(point at, const std::string& text, anchor where, const font& f, const std::string& turn)
 {
+    // White around the letters keeps them legible where they stand on a line.
+    const std::string halo =
+        attribute("paint-order", "stroke") + stroked({"#ffffff", 2.4}) + attribute("stroke-linejoin", "round");
     body_ += "<text" + attribute("x", px(at.x)) + attribute("y", px(at.y)) + attribute("font-size", px(f.size)) +
-             attribute("fill", f.colour) + (f.bold ? attribute("font-weight", "bold") : "") +
-             attribute("text-anchor", where == anchor::start ? "start" : where == anchor::middle ? "middle" : "end") +
+             attribute("fill", f.colour) + halo + (f.bold ? attribute("font-weight", "bold") : "") +
+             attribute("text-anchor", where == anchor::start    ? "start"
+                                      : where == anchor::middle ? "middle"
+                                                                : "end") +
              turn + ">" + escaped(text) + "</text>\n";
 }
 

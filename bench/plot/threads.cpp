@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The same problem on more threads, beside what as many threads can do at all: prefill on the left, decode on the right.
+// The same problem on more threads, beside what as many threads can do at all: prefill on the left, decode on the
+// right.
 #include "pictures.hpp"
 
 #include <algorithm>
@@ -43,7 +44,12 @@ void draw_panel(drawing& d, const results& r, const family& rows, double left, d
         for (const entry& e : one->entries) most = std::max(most, e.speed());
     }
     const std::string unit = decode ? "GB/s of K and V" : "GFLOP/s";
-    area a{left, 122, width, 236, {counts.front() / 1.3, counts.back() * 1.3, true, "threads", counts}, linear_axis(most, unit)};
+    area a{left,
+           122,
+           width,
+           236,
+           {counts.front() / 1.3, counts.back() * 1.3, true, "threads", counts},
+           linear_axis(most, unit)};
     std::string what = rows.front()->title;
     what.erase(0, what.find_first_not_of(' '));
     d.text({a.left, 108}, (decode ? "Decode: " : "Prefill: ") + what, anchor::start, {12, "#111111", true});
@@ -52,7 +58,8 @@ void draw_panel(drawing& d, const results& r, const family& rows, double left, d
     std::vector<point> roof;
     for (const double n : counts) roof.push_back(a.at(n, limit(static_cast<int>(n))));
     d.path(roof, {"#555555", 1.3, true});
-    d.text({roof.back().x, roof.back().y - 8}, decode ? "read bandwidth" : "f32 FMA peak", anchor::end, {11, "#555555"});
+    d.text({roof.back().x, roof.back().y - 8}, decode ? "read bandwidth" : "f32 FMA peak", anchor::end,
+           {11, "#555555"});
     draw_lines(d, a, rows, [](const entry& e) { return static_cast<double>(e.threads); });
 }
 
@@ -66,11 +73,12 @@ std::string draw_threads(const results& r)
         return draw_nothing(title, "These results hold no problem on two numbers of threads.", r);
     family all = prefill;
     all.insert(all.end(), decode.begin(), decode.end());
-    drawing d(page_width, 416);
+    drawing d(page_width, 424);
     draw_heading(d, title, r);
     draw_legend(d, {64, 74}, contestants_of(all));
     if (!prefill.empty()) draw_panel(d, r, prefill, 64, 340);
     if (!decode.empty()) draw_panel(d, r, decode, 500, 336);
+    draw_caption(d, 416);
     return d.str();
 }
 
