@@ -43,7 +43,7 @@ struct racer {
     contestant who;
     std::size_t wanted;
     measurement measured;
-    std::vector<double> slower;  // than heed in the same round
+    std::vector<double> slower{};  // than heed in the same round
 
     /// Few samples are spread over all rounds: a stall of the machine must not meet all of them.
     bool is_due(std::size_t round) const { return (round + 1) * wanted / heed_samples > round * wanted / heed_samples; }

@@ -40,9 +40,11 @@ void draw_heading(drawing& d, const std::string& title, const results& r)
 
 void draw_caption(drawing& d, double bottom)
 {
-    d.text({page_width - 16, bottom},
-           "median fraction of the ceiling measured beside each sample, times the run's median ceiling", anchor::end,
-           {10, "#888888"});
+    d.text(
+        {page_width - 16, bottom},
+        "heed: median fraction of the ceiling beside each sample, times the run's median ceiling; peers: by the median "
+        "ratio of samples in turn",
+        anchor::end, {10, "#888888"});
 }
 
 void draw_legend(drawing& d, point at, const std::vector<std::string>& impls)

@@ -22,8 +22,10 @@ double amount(const json& object, const char* key)
     return x;
 }
 
-entry read_entry(const json& e, const std::map<int, ceilings>& limits)
+entry read_entry(const json& e, const json& heed, const std::map<int, ceilings>& limits)
 {
+    const double faster = amount(e, "heed_is_faster");
+    if (faster == 0) throw std::runtime_error("\"heed_is_faster\" is 0");
     const int threads = e.at("threads").get<int>();
     const auto limit = limits.find(threads);
     if (limit == limits.end()) throw std::runtime_error("no ceilings of " + std::to_string(threads) + " threads");
@@ -35,8 +37,8 @@ entry read_entry(const json& e, const std::map<int, ceilings>& limits)
             amount(e, "flops"),
             amount(e, "kv_bytes"),
             amount(e, "tensor_bytes"),
-            amount(e, "of_peak") * limit->second.gflops,
-            amount(e, "of_stream") * limit->second.gbps};
+            amount(heed, "of_peak") * limit->second.gflops / faster,
+            amount(heed, "of_stream") * limit->second.gbps / faster};
 }
 
 results read(const json& j)
@@ -53,7 +55,8 @@ results read(const json& j)
         r.limits[c.at("threads").get<int>()] = {amount(c, "gflops"), amount(c, "gbps")};
     for (const json& from : j.at("rows")) {
         row to{from.at("section"), from.at("title"), from.at("tick"), {}};
-        for (const json& e : from.at("entries")) to.entries.push_back(read_entry(e, r.limits));
+        const json& entries = from.at("entries");
+        for (const json& e : entries) to.entries.push_back(read_entry(e, entries.at(0), r.limits));
         if (to.entries.empty() || to.heed().impl != "heed") throw std::runtime_error("a row does not start with heed");
         r.rows.push_back(to);
     }

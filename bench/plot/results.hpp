@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What heed-bench --table wrote, read back. On a shared machine clocks drift from row to row, so a speed is the
-// fraction of the ceiling that was measured beside its samples, times this run's median ceiling.
+// What heed-bench --table wrote, read back. On a shared machine clocks drift from row to row, so heed's speed is the
+// fraction of the ceiling that was measured beside its samples, times this run's median ceiling; and a peer's is
+// heed's over the ratio of samples taken in turn.
 #pragma once
 
 #include <map>
