@@ -15,7 +15,8 @@ axis linear_axis(double most, const std::string& title)
 {
     if (!(most > 0)) most = 1;
     double step = std::pow(10, std::floor(std::log10(most)));
-    if (most / step < 2) step /= 5;
+    if (most / step >= 8) step *= 2;
+    else if (most / step < 2) step /= 5;
     else if (most / step < 5) step /= 2;
     axis a{0, most * 1.12, false, title, {}};
     for (int i = 0; i * step <= a.high; ++i) a.ticks.push_back(i * step);

@@ -103,13 +103,17 @@ void draw_lines(drawing& d, const area& a, const family& rows, double (*x)(const
     }
     for (const row* r : rows) {
         const point p = a.at(x(r->heed()), r->heed().speed());
-        // Above heed's dot, or below it where another one is in the way.
+        const std::string says = number(r->heed().speed());
+        const font f{11, colour_of("heed"), true};
+        // Above heed's dot; where another one is in the way, outside of the first or last, or below.
         const bool in_the_way = std::any_of(r->entries.begin() + 1, r->entries.end(), [&](const entry& e) {
             const double above = p.y - a.at(x(e), e.speed()).y;
             return above > 0 && above < 22;
         });
-        d.text({p.x, in_the_way ? p.y + 17 : p.y - 9}, number(r->heed().speed()), anchor::middle,
-               {11, colour_of("heed"), true});
+        if (!in_the_way) d.text({p.x, p.y - 9}, says, anchor::middle, f);
+        else if (r == rows.front()) d.text({p.x - 8, p.y + 4}, says, anchor::end, f);
+        else if (r == rows.back()) d.text({p.x + 8, p.y + 4}, says, anchor::start, f);
+        else d.text({p.x, p.y + 17}, says, anchor::middle, f);
     }
 }
 
