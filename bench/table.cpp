@@ -23,8 +23,8 @@ public:
     void show(const suite_row& row, const std::string& who) const
     {
         if (shown_)
-            std::fprintf(stderr, "\r\033[K[%zu/%zu, %.0f s] %s: %s, %s", row_, rows_, seconds() - start_,
-                         row.section.c_str(), row.title.c_str(), who.c_str());
+            std::fprintf(stderr, "\r\033[K[%zu/%zu, %.0f s] %.54s: %s", row_, rows_, seconds() - start_,
+                         row.title.c_str(), who.c_str());
     }
     void hide() const
     {
