@@ -141,9 +141,8 @@ table_results run_table(const std::vector<suite_row>& rows)
         }
         results.limits[threads] = {median(peak), median(bandwidth)};
     }
-    std::printf(
-        "\nheed's medians, on one thread where nothing else is said; GB/s are of K and V; peak and read bandwidth are "
-        "measured again between any two samples\n");
+    std::printf("\nmedians of heed, on one thread where nothing else is said; GB/s are of K and V, read once\n"
+                "peak and read bandwidth are measured again between any two samples\n");
     return results;
 }
 
