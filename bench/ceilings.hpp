@@ -100,4 +100,19 @@ private:
     filled data_;
 };
 
+/// The one buffer of this process.
+inline stream& memory()
+{
+    static stream s;
+    return s;
+}
+
+/// What so many threads can do at this moment: GFLOP/s of f32 multiply-adds, GB/s read from memory.
+struct ceilings {
+    double peak, bandwidth;
+};
+
+/// Takes 15 and 20 ms.
+inline ceilings measure_ceilings(int threads) { return {fma_peak(threads, 0.015), memory().bandwidth(threads, 0.02)}; }
+
 }  // namespace bench

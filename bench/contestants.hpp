@@ -1,22 +1,46 @@
 // SPDX-License-Identifier: MIT
-// Those who run a case. A contestant owns its tensors and scratch; run() is what is timed.
+// Those who run a case: heed, and the peers that were found when heed-bench was built. A contestant owns its output and
+// scratch and shares the inputs; run() is what is timed.
 #pragma once
 
 #include "cases.hpp"
 
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace bench {
 
 struct contestant {
     std::function<void()> run;
-    std::string description;  // what ran, in its own words
+    std::function<std::vector<float>()> output;  // [B, Hq, Sq, Dv] of the last run
+    std::string description;                     // what runs, in its own words
 };
+
+struct implementation {
+    std::string name;
+    std::string (*refusal)(const bench_case&);  // why it can not run the case, or empty
+    contestant (*make)(const bench_case&);
+    bool computes_masked;  // masked pairs cost as much as attended ones
+};
+
+/// heed first, then its peers.
+const std::vector<implementation>& implementations();
+
+/// The case's own; null with a sentence in `wrong` where it can not run it or was not built in.
+const implementation* implementation_of(const bench_case&, std::string& wrong);
+
+/// Compares with heed's output of the same case: empty if a contestant computes the same, else how far it is off.
+/// `bound` is of the largest output: what summing in another order and rounding weights to the element may do.
+std::string disagreement(const bench_case&, const std::vector<float>& of_heed, const std::vector<float>& of_peer);
+
+std::string eigen_refusal(const bench_case&);
+std::string openblas_refusal(const bench_case&);
+std::string onednn_refusal(const bench_case&);
 
 contestant make_heed(const bench_case&);
 contestant make_eigen(const bench_case&);
-
-inline contestant make_contestant(const bench_case& c) { return c.impl == "heed" ? make_heed(c) : make_eigen(c); }
+contestant make_openblas(const bench_case&);
+contestant make_onednn(const bench_case&);
 
 }  // namespace bench

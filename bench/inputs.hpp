@@ -1,46 +1,50 @@
 // SPDX-License-Identifier: MIT
-// Random tensors [B, H, S, D] on a cache-line boundary: normal numbers, so that scores at scale 1/sqrt(D) are too.
+// The tensors [B, H, S, D] of a problem on cache-line boundaries, the same for all who run it: normal numbers, so that
+// scores at scale 1/sqrt(D) are too. In a _sparseNN case NN % of the keys, scattered, score below 0 for every query
+// and the others above: queries share a direction u, and keys stand on one side of it or on the other,
+//
+//     q = x + a u     k = y +- a u     x, y normal and at right angles to u     q . k / sqrt(D) = normal +- 6
 #pragma once
 
 #include "cases.hpp"
 
-#include <cmath>
 #include <cstdlib>
 #include <memory>
+#include <string>
 
 namespace bench {
 
 template <class E>
-struct inputs {
+class buffer {
+public:
+    explicit buffer(std::int64_t n)
+        : data_(static_cast<E*>(std::aligned_alloc(64, (static_cast<std::size_t>(n) * sizeof(E) + 63) / 64 * 64))),
+          size_(n)
+    {}
+    E* get() const { return data_.get(); }
+    std::int64_t size() const { return size_; }
+
+private:
     struct release {
         void operator()(E* p) const { std::free(p); }
     };
-    using buffer = std::unique_ptr<E[], release>;
-
-    buffer q, k, v, out;
-
-    explicit inputs(const bench_case& c)
-        : q(random(c.batch * c.query_heads * c.queries * c.dim, 1)),
-          k(random(c.batch * c.kv_heads * c.keys * c.dim, 2)), v(random(c.batch * c.kv_heads * c.keys * c.dim, 3)),
-          out(random(c.batch * c.query_heads * c.queries * c.dim, 4))
-    {}
-
-private:
-    static buffer random(std::int64_t n, std::uint64_t seed)
-    {
-        const auto bytes = (static_cast<std::size_t>(n) * sizeof(E) + 63) / 64 * 64;
-        buffer b(static_cast<E*>(std::aligned_alloc(64, bytes)));
-        std::uint64_t state = seed * 0x9e3779b97f4a7c15u;
-        for (std::int64_t i = 0; i < n; ++i) {
-            // Eight bytes of one multiply sum to nearly a normal number: filling a quarter GB must not take minutes.
-            state = state * 6364136223846793005u + 1442695040888963407u;
-            std::uint64_t bits = state ^ (state >> 29);
-            int sum = 0;
-            for (int j = 0; j < 8; ++j, bits >>= 8) sum += static_cast<int>(bits & 255);
-            b[static_cast<std::size_t>(i)] = static_cast<E>(static_cast<float>(sum - 1020) * (1 / 209.0f));
-        }
-        return b;
-    }
+    std::unique_ptr<E[], release> data_;
+    std::int64_t size_;
 };
+
+template <class E>
+struct inputs {
+    buffer<E> q, k, v;
+    double weightless;  // the share of keys without a positive score, found in these tensors; see planted()
+
+    explicit inputs(const bench_case&);
+};
+
+/// Those of the case's sizes. The last ones are kept: a row of contestants, and often the next row, shares them.
+template <class E>
+std::shared_ptr<const inputs<E>> inputs_of(const bench_case&);
+
+/// What a _sparseNN case turned out to be: "90.1 % of keys without a positive score"; empty for others.
+std::string planted(const bench_case&);
 
 }  // namespace bench

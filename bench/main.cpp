@@ -1,234 +1,152 @@
 // SPDX-License-Identifier: MIT
-// heed-bench: how fast this CPU can attend, as fractions of what it can do at all.
+// heed-bench: how fast this CPU can attend, as fractions of what it can do at all, and beside what others do.
 //
 //     heed-bench                             the suite, as Google Benchmark prints it
 //     heed-bench --card                      six headline cases in a table, about 20 seconds
-//     heed-bench --case=NAME                 any case by name (bench/cases.hpp), repeatable
+//     heed-bench --table [--rows=REGEX] [--json=FILE]
+//                                            the suite against its peers in a table, about 4 minutes
+//     heed-bench --case=NAME                 any case by name (bench/cases.hpp), repeatable; --table adds its peers
 //     heed-bench --benchmark_filter=decode   and every other option of Google Benchmark
-#include "ceilings.hpp"
-#include "contestants.hpp"
+#include "headlines.hpp"
+#include "inputs.hpp"
+#include "machine.hpp"
+#include "measurement.hpp"
+#include "table.hpp"
 
 #include <benchmark/benchmark.h>
 
-#include <fstream>
 #include <iostream>
-#include <map>
 #include <memory>
-#include <sstream>
-#include <thread>
-
-#if defined(__linux__)
-#include <sched.h>
-#endif
+#include <regex>
 
 namespace {
 
 using namespace bench;
 
-stream& memory()
+[[noreturn]] void fail(const std::string& why)
 {
-    static stream s;
-    return s;
+    std::cerr << "heed-bench: " << why << "\n";
+    std::exit(2);
 }
 
-std::string cpu_name()
-{
-    std::ifstream info("/proc/cpuinfo");
-    for (std::string line; std::getline(info, line);)
-        if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
-    return "unknown CPU";
-}
-
-std::string compiler_name()
-{
-#if defined(__clang__)
-    return "clang " __clang_version__;
-#else
-    return "gcc " __VERSION__;
-#endif
-}
-
-std::string fixed(double x, int digits)
-{
-    char text[32];
-    std::snprintf(text, sizeof(text), "%.*f", digits, x);
-    return text;
-}
-
-/// Threads that this process may run on: taskset counts.
-int usable_threads()
-{
-#if defined(__linux__)
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
-#endif
-    return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-}
-
-/// The machine, in key and value.
-std::vector<std::pair<std::string, std::string>> card()
-{
-    std::vector<std::pair<std::string, std::string>> lines{
-        {"cpu",
-         cpu_name() + ", " + std::to_string(usable_threads()) + (usable_threads() == 1 ? " thread" : " threads")},
-        {"compiled for", heed::isa_name()},
-        {"compiler", compiler_name()}};
-    std::vector<int> counts{1};
-    if (usable_threads() > 1) counts.push_back(usable_threads());
-    for (const int n : counts) {
-        lines.push_back(
-            {"ceilings, " + std::to_string(n) + (n == 1 ? " thread" : " threads"),
-             fixed(fma_peak(n, 0.3), 0) + " GFLOP/s f32 FMA, " + fixed(memory().bandwidth(n, 0.3), 1) + " GB/s read"});
-    }
-    return lines;
-}
-
-/// The runs of a case in samples of 30 ms or more, each between two measurements of its ceilings: what a neighbour on a
-/// shared machine takes for a while is missing on both sides of a sample's ratio. Medians over the samples count.
-class measurement {
-public:
-    explicit measurement(const bench_case& c) : case_(c) { calibrate(); }
-
-    void run(const contestant& who)
-    {
-        const double start = seconds();
-        who.run();
-        total_ += seconds() - start;
-        ++runs_;
-    }
-    bool sample_is_full() const { return total_ >= 0.03; }
-    void close()
-    {
-        const double peak = peak_, bandwidth = bandwidth_, t = total_ / runs_;
-        calibrate();
-        time_.push_back(t);
-        of_peak_.push_back(case_.flops() / t * 1e-9 / ((peak + peak_) / 2));
-        of_stream_.push_back(case_.kv_bytes() / t * 1e-9 / ((bandwidth + bandwidth_) / 2));
-        total_ = 0;
-        runs_ = 0;
-    }
-    std::size_t samples() const { return time_.size(); }
-
-    struct result {
-        double time, gflops, of_peak, kv_gbps, of_stream;
-    };
-    result medians()
-    {
-        if (runs_) close();
-        const double t = median(time_);
-        return {t, case_.flops() / t * 1e-9, median(of_peak_), case_.kv_bytes() / t * 1e-9, median(of_stream_)};
-    }
-
-private:
-    void calibrate()
-    {
-        peak_ = fma_peak(case_.threads, 0.015);
-        bandwidth_ = memory().bandwidth(case_.threads, 0.02);
-    }
-    static double median(std::vector<double>& x)
-    {
-        const auto middle = x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2);
-        std::nth_element(x.begin(), middle, x.end());
-        return *middle;
-    }
-
-    bench_case case_;
-    double peak_ = 0, bandwidth_ = 0, total_ = 0;
-    int runs_ = 0;
-    std::vector<double> time_, of_peak_, of_stream_;
+struct arguments {
+    std::vector<std::string> cases;
+    bool card = false, table = false;
+    std::string rows, json;
 };
+
+/// Takes our own arguments out.
+arguments read_arguments(int& argc, char** argv)
+{
+    arguments a;
+    int kept = 1;
+    for (int i = 1; i < argc; ++i) {
+        const std::string text = argv[i];
+        if (text.rfind("--case=", 0) == 0) a.cases.push_back(text.substr(7));
+        else if (text.rfind("--rows=", 0) == 0) a.rows = text.substr(7);
+        else if (text.rfind("--json=", 0) == 0) a.json = text.substr(7);
+        else if (text == "--card") a.card = true;
+        else if (text == "--table") a.table = true;
+        else argv[kept++] = argv[i];
+    }
+    argc = kept;
+    if (!a.table && !(a.rows.empty() && a.json.empty())) fail("--rows and --json belong to --table");
+    return a;
+}
+
+bench_case checked(const std::string& name)
+{
+    bench_case c;
+    std::string wrong = parse(name, c);
+    if (wrong.empty()) implementation_of(c, wrong);
+    if (!wrong.empty()) fail("case " + name + ": " + wrong);
+    return c;
+}
+
+std::string disagreement_with_heed(const bench_case& c, const contestant& who)
+{
+    if (c.impl == "heed") return "";
+    const contestant heed = make_heed(c);
+    heed.run();
+    return disagreement(c, heed.output(), who.output());
+}
+
+bool all_agreed = true;
 
 void run_case(benchmark::State& state, const bench_case& c)
 {
-    const contestant who = make_contestant(c);
+    std::string wrong;
+    const contestant who = implementation_of(c, wrong)->make(c);
     who.run();
+    wrong = disagreement_with_heed(c, who);
+    if (!wrong.empty()) {
+        all_agreed = false;
+        state.SkipWithError(wrong.c_str());
+        return;
+    }
     measurement m(c);
+    ceilings now = measure_ceilings(c.threads);
+    const auto close = [&] {
+        const ceilings before = now;
+        now = measure_ceilings(c.threads);
+        m.close(before, now);
+    };
     for (auto _ : state) {
         m.run(who);
         if (!m.sample_is_full()) continue;
         state.PauseTiming();
-        m.close();
+        close();
         state.ResumeTiming();
     }
-    const measurement::result r = m.medians();
+    if (!m.sample_is_empty()) close();
+    const numbers r = m.medians();
     state.counters["gflops"] = r.gflops;
     state.counters["of_peak"] = r.of_peak;
     state.counters["kv_gbps"] = r.kv_gbps;
     state.counters["of_stream"] = r.of_stream;
-    state.SetLabel(who.description);
+    const std::string found = planted(c);
+    state.SetLabel(who.description + (found.empty() ? "" : "; " + found));
 }
 
-void add(const std::string& name)
+void add(const bench_case& c)
 {
-    bench_case c;
-    const std::string wrong = parse(name, c);
-    if (!wrong.empty()) {
-        std::cerr << "heed-bench: case " << name << ": " << wrong << "\n";
-        std::exit(2);
-    }
-    benchmark::RegisterBenchmark(name.c_str(), run_case, c)->Unit(benchmark::kMillisecond);
+    benchmark::RegisterBenchmark(c.name.c_str(), run_case, c)->Unit(benchmark::kMillisecond);
 }
 
 void add_suite()
 {
-    for (const std::string mask : {"all", "causal"}) {
-        for (const std::string n : {"softmax", "softpick", "softmax1", "softmax_sink", "sigmoid", "relu1", "relu2"})
-            add("heed/prefill/" + n + "/f32/" + mask + "/b1_hq8_hkv8_sq2048_skv2048_d128/t1");
-        add("eigen/prefill/softmax/f32/" + mask + "/b1_hq8_hkv8_sq2048_skv2048_d128/t1");
-        add("heed/prefill/softmax/f32/" + mask + "/b1_hq8_hkv8_sq2048_skv2048_d128/t2");
-        add("heed/prefill/softmax/f32/" + mask + "/b1_hq12_hkv12_sq1024_skv1024_d64/t1");
-        add("eigen/prefill/softmax/f32/" + mask + "/b1_hq12_hkv12_sq1024_skv1024_d64/t1");
-        add("heed/prefill/softmax/f32/" + mask + "/b1_hq8_hkv2_sq4096_skv4096_d128/t1");
-    }
-    for (const std::string type : {"bf16", "f16"}) {
-        add("heed/prefill/softmax/" + type + "/all/b1_hq8_hkv8_sq2048_skv2048_d128/t1");
-        add("heed/decode/softmax/" + type + "/all/b1_hq32_hkv8_sq1_skv32768_d128/t1");
-        add("heed/decode/softmax/" + type + "/all/b1_hq8_hkv8_sq1_skv32768_d128/t1");
-    }
-    add("heed/prefill/softmax/f32/all/b64_hq12_hkv12_sq128_skv128_d64/t1");
-    add("eigen/prefill/softmax/f32/all/b64_hq12_hkv12_sq128_skv128_d64/t1");
-    for (const std::string n : {"softmax", "softpick"})
-        for (const std::string keys : {"4096", "32768"})
-            for (const std::string threads : {"1", "2"})
-                add("heed/decode/" + n + "/f32/all/b1_hq32_hkv8_sq1_skv" + keys + "_d128/t" + threads);
-    add("eigen/decode/softmax/f32/all/b1_hq32_hkv8_sq1_skv32768_d128/t1");
-    for (const std::string dim : {"64", "128"})
-        add("heed/decode/softmax/f32/all/b1_hq8_hkv8_sq1_skv32768_d" + dim + "/t1");
+    for (const suite_row& row : standard_suite(this_machine().threads))
+        for (const implementation& i : implementations())
+            if (i.name == "heed" || takes_part(i, row)) add(parsed(name_for(i.name, row.problem)));
 }
 
-/// The headline cases in one readable table.
-void print_card()
+/// The rows of a table: the named cases, or the suite's of which `rows` is found in heed's name.
+std::vector<suite_row> chosen_rows(const arguments& a)
 {
-    std::printf("\n  %-46s %9s %9s %8s %7s %8s\n", "case (f32, 1 thread)", "time", "GFLOP/s", "of peak", "GB/s",
-                "of read");
-    const std::pair<const char*, const char*> cases[] = {
-        {"prefill 2048 x 2048, 8 heads of 128, softmax",
-         "heed/prefill/softmax/f32/all/b1_hq8_hkv8_sq2048_skv2048_d128/t1"},
-        {"  the same, causal", "heed/prefill/softmax/f32/causal/b1_hq8_hkv8_sq2048_skv2048_d128/t1"},
-        {"  the same, causal, softpick", "heed/prefill/softpick/f32/causal/b1_hq8_hkv8_sq2048_skv2048_d128/t1"},
-        {"  the same, causal, Eigen's GEMM + softmax",
-         "eigen/prefill/softmax/f32/causal/b1_hq8_hkv8_sq2048_skv2048_d128/t1"},
-        {"decode over 32768 keys, 32/8 heads, softmax",
-         "heed/decode/softmax/f32/all/b1_hq32_hkv8_sq1_skv32768_d128/t1"},
-        {"  the same, softpick", "heed/decode/softpick/f32/all/b1_hq32_hkv8_sq1_skv32768_d128/t1"},
-    };
-    for (const auto& [title, name] : cases) {
-        bench_case c;
-        if (!parse(name, c).empty()) std::abort();
-        const contestant who = make_contestant(c);
-        who.run();
-        measurement m(c);
-        while (m.samples() < 9) {
-            m.run(who);
-            if (m.sample_is_full()) m.close();
-        }
-        const measurement::result r = m.medians();
-        std::printf("  %-46s %6.1f ms %9.1f %7.0f%%", title, r.time * 1e3, r.gflops, 100 * r.of_peak);
-        if (c.phase == "decode") std::printf(" %7.1f %7.0f%%\n", r.kv_gbps, 100 * r.of_stream);
-        else std::printf(" %7s %8s\n", "", "");
-        std::fflush(stdout);
+    std::vector<suite_row> rows;
+    for (const std::string& name : a.cases) {
+        const bench_case heed = parsed(name_for("heed", checked(name)));
+        rows.push_back({"cases", heed.name.substr(5), "case " + std::to_string(rows.size() + 1), heed});
     }
-    std::printf("\n  medians; peak and read bandwidth are measured again beside each case\n");
+    if (rows.empty()) rows = standard_suite(this_machine().threads);
+    try {
+        const std::regex wanted(a.rows);
+        std::erase_if(rows, [&](const suite_row& r) { return !std::regex_search(r.problem.name, wanted); });
+    } catch (const std::regex_error& e) {
+        fail("--rows=" + a.rows + " is no regular expression: " + e.what());
+    }
+    if (rows.empty()) fail("--rows=" + a.rows + " matches no row");
+    return rows;
+}
+
+int print_table(const arguments& a, const std::vector<suite_row>& rows, std::FILE* json)
+{
+    const table_results results = run_table(rows);
+    if (!write_json(results, json) || std::fclose(json) != 0) fail("could not write " + a.json);
+    std::cout << "written: " << a.json << "\n";
+    for (const row_results& r : results.rows)
+        if (!r.refused.empty()) return 1;
+    return 0;
 }
 
 /// Google Benchmark's table under our own card, without its remark on how its library was built.
@@ -246,23 +164,21 @@ public:
 
 int main(int argc, char** argv)
 {
-    std::vector<std::string> names;
-    bool headline = false;
-    int kept = 1;
-    for (int i = 1; i < argc; ++i) {
-        const std::string a = argv[i];
-        if (a.rfind("--case=", 0) == 0) names.push_back(a.substr(7));
-        else if (a == "--card") headline = true;
-        else argv[kept++] = argv[i];
+    arguments a = read_arguments(argc, argv);
+    std::vector<suite_row> rows;
+    std::FILE* json_file = nullptr;
+    if (a.table) {
+        rows = chosen_rows(a);
+        if (a.json.empty()) a.json = "heed-bench.json";
+    } else {
+        for (const std::string& n : a.cases) add(checked(n));
+        if (a.cases.empty()) add_suite();
     }
-    argc = kept;
-    for (const std::string& n : names) add(n);
-    if (names.empty()) add_suite();
-
     bool json = false;
     for (int i = 1; i < argc; ++i) json = json || std::string(argv[i]) == "--benchmark_format=json";
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+    if (a.table && !(json_file = std::fopen(a.json.c_str(), "w"))) fail("can not write " + a.json);
 
     std::ostream& where = json ? std::cerr : std::cout;
     where << "heed " HEED_VERSION_STRING "\n";
@@ -271,8 +187,9 @@ int main(int argc, char** argv)
         benchmark::AddCustomContext(key, value);
     }
     where.flush();
-    if (headline) {
-        print_card();
+    if (a.table) return print_table(a, rows, json_file);
+    if (a.card) {
+        print_headlines();
         return 0;
     }
     if (json) {
@@ -281,5 +198,5 @@ int main(int argc, char** argv)
         reporter console;
         benchmark::RunSpecifiedBenchmarks(&console);
     }
-    return 0;
+    return all_agreed ? 0 : 1;
 }

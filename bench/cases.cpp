@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+#include "cases.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <regex>
+
+namespace bench {
+namespace {
+
+constexpr const char* form = "(heed|eigen|openblas|onednn)/(prefill|decode)/NORMALIZER/KV/MASK/"
+                             "bB_hqH_hkvH_sqS_skvS_dD/tT";
+
+std::string read_kv(const std::string& text, bench_case& c)
+{
+    static const std::regex kv("(f32|bf16|f16)(_sparse([0-9]{2}))?");
+    std::smatch m;
+    if (!std::regex_match(text, m, kv))
+        return "kv type " + text + " is none of f32, bf16, f16, with or without _sparseNN (percent, two digits)";
+    c.element = m[1];
+    if (m[3].matched) c.weightless = std::stoi(m[3]);
+    return "";
+}
+
+std::string read_mask(const std::string& text, bench_case& c)
+{
+    static const std::regex mask("(all|causal)|(window|documents)([0-9]{1,9})");
+    std::smatch m;
+    if (!std::regex_match(text, m, mask)) return "mask " + text + " is none of all, causal, windowN, documentsN";
+    if (m[1].matched) {
+        c.mask = m[1] == "all" ? mask_kind::all : mask_kind::causal;
+        return "";
+    }
+    c.mask = m[2] == "window" ? mask_kind::window : mask_kind::documents;
+    c.mask_size = std::stoll(m[3]);
+    if (c.mask_size == 0) return "mask " + text + ": a size is 0";
+    if (c.mask == mask_kind::window) return "";
+    if (c.queries != c.keys)
+        return "mask " + text + " needs as many queries as keys, not sq" + std::to_string(c.queries) + " and skv" +
+               std::to_string(c.keys);
+    if (c.mask_size > c.keys)
+        return "mask " + text + " makes more documents than the " + std::to_string(c.keys) + " keys";
+    return "";
+}
+
+}  // namespace
+
+span bench_case::attended(std::int64_t query) const
+{
+    if (mask == mask_kind::all) return {0, keys};
+    const std::int64_t end = std::clamp<std::int64_t>(query + keys - queries + 1, 0, keys);
+    if (mask == mask_kind::window) return {std::max<std::int64_t>(end - mask_size, 0), end};
+    if (mask == mask_kind::documents) return {document_begin((end * mask_size - 1) / keys), end};
+    return {0, end};
+}
+
+double bench_case::flops() const
+{
+    double pairs = 0;
+    for (std::int64_t i = 0; i < queries; ++i) pairs += static_cast<double>(attended(i).end - attended(i).begin);
+    return 2.0 * static_cast<double>(batch * query_heads * (key_dim + value_dim)) * pairs;
+}
+
+double bench_case::unmasked_flops() const
+{
+    return 2.0 * static_cast<double>(batch * query_heads * (key_dim + value_dim)) * static_cast<double>(queries) *
+           static_cast<double>(keys);
+}
+
+double bench_case::kv_bytes() const
+{
+    // Spans never move back from one row to the next.
+    const std::int64_t read = attended(queries - 1).end - attended(0).begin;
+    return element_bytes() * static_cast<double>(batch * kv_heads * read * (key_dim + value_dim));
+}
+
+double bench_case::tensor_bytes() const
+{
+    return kv_bytes() + element_bytes() * static_cast<double>(batch * query_heads * queries * (key_dim + value_dim));
+}
+
+std::string parse(const std::string& name, bench_case& c)
+{
+    static const std::regex shape("(heed|eigen|openblas|onednn)/(prefill|decode)/([a-z_0-9]+)/([a-z0-9_]+)/([a-z0-9]+)/"
+                                  "b(\\d{1,6})_hq(\\d{1,6})_hkv(\\d{1,6})_sq(\\d{1,9})_skv(\\d{1,9})_"
+                                  "d(\\d{1,6})(x(\\d{1,6}))?/t(\\d{1,3})");
+    std::smatch m;
+    if (!std::regex_match(name, m, shape)) return std::string("does not read ") + form;
+    const auto number = [&](std::size_t i) { return std::int64_t{std::stoll(m[i])}; };
+    c = {};
+    c.name = name;
+    c.impl = m[1];
+    c.phase = m[2];
+    c.normalizer = m[3];
+    c.batch = number(6);
+    c.query_heads = number(7);
+    c.kv_heads = number(8);
+    c.queries = number(9);
+    c.keys = number(10);
+    c.key_dim = number(11);
+    c.value_dim = m[13].matched ? number(13) : c.key_dim;
+    c.threads = std::stoi(m[14]);
+    const std::string known[] = {"softmax", "softmax1", "softmax_sink", "softpick", "sigmoid", "relu1", "relu2"};
+    if (std::find(std::begin(known), std::end(known), c.normalizer) == std::end(known))
+        return "normalizer " + c.normalizer +
+               " is none of softmax, softmax1, softmax_sink, softpick, sigmoid, relu1, relu2";
+    if (c.batch < 1 || c.query_heads < 1 || c.kv_heads < 1 || c.queries < 1 || c.keys < 1 || c.key_dim < 1 ||
+        c.value_dim < 1 || c.threads < 1)
+        return "a size is 0";
+    if (c.query_heads % c.kv_heads) return "hq" + m[7].str() + " is not a multiple of hkv" + m[8].str();
+    const std::string wrong = read_kv(m[4], c);
+    return wrong.empty() ? read_mask(m[5], c) : wrong;
+}
+
+bench_case parsed(const std::string& name)
+{
+    bench_case c;
+    const std::string wrong = parse(name, c);
+    if (wrong.empty()) return c;
+    std::fprintf(stderr, "heed-bench: its own case %s: %s\n", name.c_str(), wrong.c_str());
+    std::abort();
+}
+
+std::string name_for(const std::string& impl, const bench_case& c) { return impl + c.name.substr(c.name.find('/')); }
+
+}  // namespace bench

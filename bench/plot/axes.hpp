@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// A rectangle with two axes: numbers to pixels, ticks, grid lines and titles.
+#pragma once
+
+#include "svg.hpp"
+
+#include <string>
+#include <vector>
+
+namespace plot {
+
+struct axis {
+    double low, high;
+    bool logarithmic;
+    std::string title;
+    std::vector<double> ticks;
+
+    /// 0 at low, 1 at high.
+    double share(double x) const;
+};
+
+/// From 0 to above `most`, ticks at 1, 2 or 5 times a power of ten.
+axis linear_axis(double most, const std::string& title);
+/// From a power of `base` at or below `least` to one at or above `most`, ticks at the powers.
+axis log_axis(double base, double least, double most, const std::string& title);
+
+struct area {
+    double left, top, width, height;
+    axis x, y;
+
+    double bottom() const { return top + height; }
+    double right() const { return left + width; }
+    point at(double vx, double vy) const { return {left + width * x.share(vx), bottom() - height * y.share(vy)}; }
+};
+
+/// 123, 12.3, 1.23: three digits, no zeros behind the point.
+std::string number(double);
+/// 123, 12, 1.2, 0.1: the whole number, or one digit behind the point.
+std::string short_number(double);
+
+void draw_y_axis(drawing&, const area&);
+void draw_x_axis(drawing&, const area&);
+
+/// A dashed line over the area, with its meaning written above its right end.
+void draw_ceiling(drawing&, const area&, double value, const std::string& says);
+
+}  // namespace plot

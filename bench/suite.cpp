@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+#include "suite.hpp"
+
+namespace bench {
+namespace {
+
+class builder {
+public:
+    void section(const std::string& name) { section_ = name; }
+    void row(const std::string& title, const std::string& tick, const std::string& problem, bool with_peers = true)
+    {
+        rows_.push_back({section_, title, tick, parsed("heed/" + problem), with_peers});
+    }
+    std::vector<suite_row> rows() const { return rows_; }
+
+private:
+    std::string section_;
+    std::vector<suite_row> rows_;
+};
+
+constexpr bool heed_alone = false;
+
+void add_prefill(builder& b)
+{
+    b.section("prefill, f32");
+    for (const std::string mask : {"all", "causal"}) {
+        const std::string says = mask == "all" ? "" : ", causal", tick = mask == "all" ? "" : "|causal";
+        b.row("2048 x 2048, 8 heads of 128" + says, "2048, D 128" + tick,
+              "prefill/softmax/f32/" + mask + "/b1_hq8_hkv8_sq2048_skv2048_d128/t1");
+    }
+    for (const std::string mask : {"all", "causal"}) {
+        const std::string says = mask == "all" ? "" : ", causal", tick = mask == "all" ? "" : "|causal";
+        b.row("1024 x 1024, 12 heads of 64" + says, "1024, D 64" + tick,
+              "prefill/softmax/f32/" + mask + "/b1_hq12_hkv12_sq1024_skv1024_d64/t1");
+    }
+    b.row("128 x 128, 64 x 12 heads of 64", "64 x 128|D 64",
+          "prefill/softmax/f32/all/b64_hq12_hkv12_sq128_skv128_d64/t1");
+    b.row("8192 x 8192, 8/2 heads of 128, causal", "8192, GQA|causal",
+          "prefill/softmax/f32/causal/b1_hq8_hkv2_sq8192_skv8192_d128/t1");
+    b.row("  8/8 heads, window of 1024", "8192|window",
+          "prefill/softmax/f32/window1024/b1_hq8_hkv8_sq8192_skv8192_d128/t1");
+    b.row("  8/8 heads, 16 documents", "8192|documents",
+          "prefill/softmax/f32/documents16/b1_hq8_hkv8_sq8192_skv8192_d128/t1");
+}
+
+void add_head_sizes(builder& b)
+{
+    b.section("prefill by head size, f32");
+    for (const std::string d : {"40", "80", "96", "112", "192", "256"})
+        b.row("2048 x 2048, 4 heads of " + d, "D " + d,
+              "prefill/softmax/f32/all/b1_hq4_hkv4_sq2048_skv2048_d" + d + "/t1");
+    b.row("1024 x 1024, 4 heads of 192 / 128", "192 / 128",
+          "prefill/softmax/f32/all/b1_hq4_hkv4_sq1024_skv1024_d192x128/t1");
+    b.row("1024 x 1024, 16/1 heads of 576 / 512", "576 / 512",
+          "prefill/softmax/f32/all/b1_hq16_hkv1_sq1024_skv1024_d576x512/t1");
+}
+
+void add_types_and_normalizers(builder& b)
+{
+    const std::string size = "b1_hq8_hkv8_sq2048_skv2048_d128/t1";
+    b.section("prefill by storage type, 2048 x 2048, 8 heads of 128");
+    b.row("f32", "f32", "prefill/softmax/f32/all/" + size, heed_alone);
+    for (const std::string type : {"bf16", "f16"}) b.row(type, type, "prefill/softmax/" + type + "/all/" + size);
+    b.section("prefill by normalizer, f32, 2048 x 2048, 8 heads of 128");
+    for (const std::string n : {"softmax", "softpick", "softmax1", "softmax_sink", "sigmoid", "relu1", "relu2"})
+        b.row(n, n, "prefill/" + n + "/f32/all/" + size, heed_alone);
+}
+
+void add_decode(builder& b)
+{
+    b.section("decode");
+    for (const std::string type : {"f32", "bf16", "f16"})
+        b.row("32768 keys, 32/8 heads of 128, " + type, "32/8 heads|" + type,
+              "decode/softmax/" + type + "/all/b1_hq32_hkv8_sq1_skv32768_d128/t1");
+    b.row("32768 keys, 8/8 heads of 64, f32", "8/8 heads|D 64",
+          "decode/softmax/f32/all/b1_hq8_hkv8_sq1_skv32768_d64/t1");
+    for (const std::string type : {"f32", "bf16"}) {
+        b.row("32768 keys, 8/8 heads of 128, " + type, "8/8 heads|" + type,
+              "decode/softmax/" + type + "/all/b1_hq8_hkv8_sq1_skv32768_d128/t1");
+        b.row("  4 tokens at a time", "4 tokens|" + type,
+              "decode/softmax/" + type + "/causal/b1_hq8_hkv8_sq4_skv32768_d128/t1");
+    }
+    b.row("16 x 1024 keys, 8/8 heads of 128, f32", "16 x 1024|f32",
+          "decode/softmax/f32/all/b16_hq8_hkv8_sq1_skv1024_d128/t1");
+    b.row("131072 keys, 1 head of 128, f32", "1 head|f32", "decode/softmax/f32/all/b1_hq1_hkv1_sq1_skv131072_d128/t1");
+    b.section("decode with planted scores, f32, 32768 keys, 8/8 heads of 128");
+    for (const std::string sparse : {"00", "90"})
+        for (const std::string n : {"softmax", "softpick"})
+            b.row(n, n + "|" + sparse + " %",
+                  "decode/" + n + "/f32_sparse" + sparse + "/all/b1_hq8_hkv8_sq1_skv32768_d128/t1", heed_alone);
+    b.section("decode by cache length, f32, 8/2 heads of 128");
+    for (const std::string keys : {"1024", "4096", "16384", "65536", "262144"})
+        b.row(keys + " keys", keys + " keys", "decode/softmax/f32/all/b1_hq8_hkv2_sq1_skv" + keys + "_d128/t1");
+}
+
+/// The rows of one thread above, on `n`.
+void add_threads(builder& b, int n)
+{
+    const std::string t = "/t" + std::to_string(n);
+    b.section(std::to_string(n) + " threads");
+    b.row("prefill, 2048 x 2048, 8 heads of 128, f32", "prefill",
+          "prefill/softmax/f32/all/b1_hq8_hkv8_sq2048_skv2048_d128" + t);
+    b.row("  causal", "causal", "prefill/softmax/f32/causal/b1_hq8_hkv8_sq2048_skv2048_d128" + t);
+    for (const std::string type : {"f32", "bf16", "f16"})
+        b.row("decode, 32768 keys, 32/8 heads of 128, " + type, "decode|" + type,
+              "decode/softmax/" + type + "/all/b1_hq32_hkv8_sq1_skv32768_d128" + t);
+    b.row("decode, 131072 keys, 1 head of 128, f32", "1 head",
+          "decode/softmax/f32/all/b1_hq1_hkv1_sq1_skv131072_d128" + t);
+}
+
+}  // namespace
+
+std::vector<suite_row> standard_suite(int threads)
+{
+    builder b;
+    add_prefill(b);
+    add_head_sizes(b);
+    add_types_and_normalizers(b);
+    add_decode(b);
+    for (int n = 2; n <= threads && n <= 512; n *= 2) add_threads(b, n);
+    return b.rows();
+}
+
+bool takes_part(const implementation& who, const suite_row& row)
+{
+    constexpr double most_flops = 50e9;
+    bench_case c = row.problem;
+    c.impl = who.name;
+    if (!row.with_peers || (who.computes_masked && c.unmasked_flops() > most_flops)) return false;
+    return who.refusal(c).empty();
+}
+
+}  // namespace bench

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// The standard suite: problems under headings, each for heed and for every peer that can do it.
+#pragma once
+
+#include "contestants.hpp"
+
+#include <string>
+#include <vector>
+
+namespace bench {
+
+struct suite_row {
+    std::string section, title;
+    std::string tick;    // the title in a few letters, under the bars of a picture; | breaks the line
+    bench_case problem;  // heed's
+    bool with_peers = true;
+
+    /// About what it takes, peers included, where a core does 100 GFLOP/s and reads 20 GB/s.
+    double expected_seconds() const { return 2.3 + 2.5e-10 * problem.flops(); }
+};
+
+/// For a machine of so many threads: rows on 2, 4, ... of them are among it.
+std::vector<suite_row> standard_suite(int threads);
+
+/// Whether a peer is asked to run a row: not where it can not, nor where it would take seconds a run because it
+/// computes masked pairs too.
+bool takes_part(const implementation&, const suite_row&);
+
+}  // namespace bench

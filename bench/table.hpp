@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// heed-bench --table: every row of a suite for heed and its peers, samples taken in turn.
+#pragma once
+
+#include "measurement.hpp"
+#include "suite.hpp"
+
+#include <cstdio>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace bench {
+
+struct entry {
+    bench_case problem;
+    std::string description;
+    std::size_t samples;
+    numbers result;
+    double heed_is_faster;  // the median of time over heed's in the same round; heed itself: 1
+};
+
+struct row_results {
+    suite_row row;
+    std::vector<entry> entries;        // heed first
+    std::vector<std::string> refused;  // a peer's name and why it was not timed
+};
+
+struct table_results {
+    std::vector<row_results> rows;
+    std::map<int, ceilings> limits;  // medians over all that was measured, by number of threads
+};
+
+/// Measures and prints row by row to stdout; a line of progress on stderr where that is a terminal.
+table_results run_table(const std::vector<suite_row>&);
+
+/// Writes everything as JSON. Returns false where the file can not be written.
+bool write_json(const table_results&, std::FILE* to);
+
+}  // namespace bench

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+// What heed-bench's numbers rest on: which pairs a case counts, what is planted, and when a peer is refused.
+#include "inputs.hpp"
+#include "suite.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <cmath>
+#include <limits>
+
+using namespace bench;
+
+namespace {
+
+bench_case of(const std::string& mask, const std::string& sizes, const std::string& kv = "f32")
+{
+    return parsed("heed/prefill/softmax/" + kv + "/" + mask + "/" + sizes + "/t1");
+}
+
+std::string refusal(const std::string& name)
+{
+    bench_case c;
+    return parse(name, c);
+}
+
+}  // namespace
+
+TEST_CASE("a case counts the pairs that its mask attends, and no others")
+{
+    for (const std::string mask : {"all", "causal", "window1", "window7", "window1000", "documents1", "documents5"}) {
+        const bool square = mask.rfind("documents", 0) == 0;
+        const bench_case c = of(mask, square ? "b2_hq6_hkv3_sq23_skv23_d5x3" : "b2_hq6_hkv3_sq9_skv23_d5x3");
+        INFO(mask);
+        double pairs = 0;
+        for (std::int64_t i = 0; i < c.queries; ++i) {
+            const std::int64_t position = i + c.keys - c.queries;
+            std::int64_t own_document = 0;
+            if (square)
+                while (c.document_begin(own_document + 1) <= position) ++own_document;
+            for (std::int64_t j = 0; j < c.keys; ++j) {
+                bool attends = mask == "all" || j <= position;
+                if (c.mask == mask_kind::window) attends = attends && j > position - c.mask_size;
+                if (square) attends = attends && j >= c.document_begin(own_document);
+                pairs += attends;
+                const span s = c.attended(i);
+                REQUIRE(attends == (s.begin <= j && j < s.end));
+            }
+        }
+        REQUIRE(c.flops() == 2 * (5 + 3) * 2 * 6 * pairs);
+    }
+}
+
+TEST_CASE("rows above a bottom-right diagonal attend nothing")
+{
+    const bench_case c = of("causal", "b1_hq1_hkv1_sq5_skv3_d4");
+    REQUIRE(c.attended(0).end == 0);
+    REQUIRE(c.attended(1).end == 0);
+    REQUIRE(c.attended(4).end == 3);
+    REQUIRE(c.flops() == 2 * (4 + 4) * (0 + 0 + 1 + 2 + 3));
+}
+
+TEST_CASE("documents are of nearly equal length and together all keys")
+{
+    const bench_case c = of("documents7", "b1_hq1_hkv1_sq100_skv100_d4");
+    REQUIRE(c.document_begin(0) == 0);
+    REQUIRE(c.document_begin(7) == 100);
+    for (int d = 0; d < 7; ++d) {
+        const std::int64_t length = c.document_begin(d + 1) - c.document_begin(d);
+        REQUIRE((length == 14 || length == 15));
+    }
+}
+
+TEST_CASE("bytes are those of keys that any row attends")
+{
+    REQUIRE(of("all", "b1_hq4_hkv2_sq1_skv100_d8x4").kv_bytes() == 4 * 2 * 100 * 12);
+    REQUIRE(of("window10", "b1_hq4_hkv2_sq1_skv100_d8x4").kv_bytes() == 4 * 2 * 10 * 12);
+    REQUIRE(of("window10", "b1_hq4_hkv2_sq3_skv100_d8x4", "bf16").kv_bytes() == 2 * 2 * 12 * 12);
+}
+
+TEST_CASE("a name says what is wrong with it")
+{
+    const std::string sizes = "/b1_hq2_hkv2_sq4_skv8_d4/t1";
+    REQUIRE_THAT(refusal("heed/prefill/softmax/f32/documents2" + sizes), Catch::Contains("as many queries as keys"));
+    REQUIRE_THAT(refusal("heed/prefill/softmax/f32/documents9/b1_hq2_hkv2_sq8_skv8_d4/t1"),
+                 Catch::Contains("more documents than the 8 keys"));
+    REQUIRE_THAT(refusal("heed/prefill/softmax/f32/window0" + sizes), Catch::Contains("a size is 0"));
+    REQUIRE_THAT(refusal("heed/prefill/softmax/f32/window" + sizes), Catch::Contains("windowN"));
+    REQUIRE_THAT(refusal("heed/prefill/softmax/f32_sparse100/all" + sizes), Catch::Contains("_sparseNN"));
+    REQUIRE_THAT(refusal("heed/prefill/softmax/f32/all/b1_hq2_hkv2_sq4_skv8_d4x0/t1"), Catch::Contains("a size is 0"));
+}
+
+TEST_CASE("as many keys have no positive score as were planted")
+{
+    for (const std::string type : {"f32", "bf16", "f16"})
+        for (const int percent : {0, 50, 90, 99}) {
+            const std::string kv = type + "_sparse" + (percent < 10 ? "0" : "") + std::to_string(percent);
+            const bench_case c = of("all", "b1_hq8_hkv2_sq3_skv2000_d64", kv);
+            const std::string found = planted(c);
+            INFO(kv << ": " << found);
+            REQUIRE(std::abs(std::stod(found) - percent) < 4);
+        }
+    REQUIRE(planted(of("all", "b1_hq8_hkv2_sq3_skv2000_d64")).empty());
+}
+
+TEST_CASE("a peer that computes something else is refused")
+{
+    const bench_case f32 = of("all", "b1_hq1_hkv1_sq1_skv1_d4"), bf16 = of("all", "b1_hq1_hkv1_sq1_skv1_d4", "bf16");
+    const std::vector<float> heed{1, -2, 0.5f, 0};
+    std::vector<float> peer = heed;
+    REQUIRE(disagreement(f32, heed, peer).empty());
+    peer[1] *= 1.00001f;
+    REQUIRE(disagreement(f32, heed, peer).empty());
+    peer[1] = heed[1] * 1.001f;
+    REQUIRE_THAT(disagreement(f32, heed, peer), Catch::Contains("computes something else than heed"));
+    REQUIRE(disagreement(bf16, heed, peer).empty());
+    peer[1] = std::numeric_limits<float>::quiet_NaN();
+    REQUIRE_FALSE(disagreement(bf16, heed, peer).empty());
+    peer.pop_back();
+    REQUIRE_FALSE(disagreement(bf16, heed, peer).empty());
+}
+
+TEST_CASE("the suite is made of cases that parse, on no more threads than there are")
+{
+    const auto most_threads = [](const std::vector<suite_row>& rows) {
+        int most = 0;
+        for (const suite_row& r : rows) most = std::max(most, r.problem.threads);
+        return most;
+    };
+    REQUIRE(most_threads(standard_suite(1)) == 1);
+    REQUIRE(most_threads(standard_suite(2)) == 2);
+    REQUIRE(most_threads(standard_suite(7)) == 4);
+    double expected = 0;
+    for (const suite_row& r : standard_suite(2)) expected += r.expected_seconds();
+    REQUIRE(expected < 300);
+}
