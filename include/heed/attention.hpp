@@ -43,10 +43,10 @@ struct query_offset {
 };
 
 /// What the two products are computed in. float and double need no name. compute<bf16> takes q, k and v of bf16 and
-/// rounds the weights to bf16 (2^-9), for AVX512-BF16's dot products of pairs: twice the multiply-adds. It is an error
+/// rounds the weights to bf16 (2^-8), for AVX512-BF16's dot products of pairs: twice the multiply-adds. It is an error
 /// class of its own: with p_j the weights, u_j the masses over the denominator,
 ///
-///     |o - exact| <= about 2^-9 (sum_j p_j |v_j| + |o| sum_j u_j)
+///     |o - exact| <= about 2^-8 (sum_j p_j |v_j| + |o| sum_j u_j)
 ///
 /// and as the mass is the sum of the rounded terms, errors of one sign cancel: equal keys give their V exactly. Numbers
 /// below 2^-126 count as 0. The bits depend on query and keys alone as ever, but not on other machines' AVX2 kernels.

@@ -36,7 +36,7 @@ double fraction_of_bound(const problem<bf16>& p, const auto& def, const auto& wi
     double largest = 0;
     for (std::size_t i = 0; i < out.data.size(); ++i) {
         const double o = std::fabs(exact.data[i]);
-        const double bound = 0x1p-9 * (magnitude.data[i] + (heed::has_mass_v<normalizer> ? 2 : 1) * o) * 1.02 + 1e-30;
+        const double bound = 0x1p-8 * (magnitude.data[i] + (heed::has_mass_v<normalizer> ? 2 : 1) * o) * 1.02 + 1e-30;
         largest = std::max(largest, std::fabs(float(out.data[i]) - exact.data[i]) / bound);
     }
     return largest;

@@ -44,7 +44,8 @@ struct partial {
 template <class U>
 struct scratch {
     using T = sum_t<U>;
-    U* q;            // [rows][units of Dqk], scaled where units are not pairs
+    U* q;            // [parts][rows][query_step]: units of Dqk, scaled where they are not pairs
+    std::int64_t part_step;
     U* strip;        // [strip_units][key_strip]
     T* s;            // [rows][score_step]: scores, then weights
     U* values;       // [value_run][block_vecs * lanes]

@@ -17,18 +17,18 @@ void score_strip(const Job& job, const row_group* groups, int n_groups, rows<typ
                  int keys, const scratch<U>& mem)
 {
     constexpr int strip = micro::key_strip<sum_t<U>>, each = elements_of<U>;
-    const std::int64_t dim = job.kv.key_dim(), units = ceil_div(dim, each);
-    const std::int64_t parts = ceil_div(units, micro::strip_units<sum_t<U>>);
-    for (std::int64_t part = 0; part < parts; ++part) {
-        const std::int64_t first = units * part / parts, end = units * (part + 1) / parts;
-        const std::int64_t channel = first * each, channels = min_of(end * each, dim) - channel;
+    const std::int64_t dim = job.kv.key_dim();
+    const micro::row_parts<sum_t<U>> parts(ceil_div(dim, each));
+    for (std::int64_t part = 0; part < parts.count; ++part) {
+        const std::int64_t channel = parts.begin(part) * each, channels = min_of(parts.end(part) * each, dim) - channel;
+        const std::int64_t units = ceil_div(channels, each);
         micro::pack_keys(k.data + channel, k.step, keys, channels, mem.strip);
-        const auto* next = k.data + (part + 1 == parts ? strip * k.step : channel + channels);
-        const int requests = static_cast<int>(max_of((end - first) / micro::ahead_every, 1));
+        const auto* next = k.data + (part + 1 == parts.count ? strip * k.step : channel + channels);
+        const int requests = static_cast<int>(max_of(units / micro::ahead_every, 1));
         for (int g = 0; g < n_groups; ++g)
             if (attends(groups[g], j, strip))
-                micro::scores(groups[g].rows, mem.q + groups[g].first * units + first, units, mem.strip, end - first,
-                              part > 0, mem.s + groups[g].first * micro::score_step + j,
+                micro::scores(groups[g].rows, mem.q + part * mem.part_step + groups[g].first * micro::query_step<sum_t<U>>,
+                              mem.strip, units, part > 0, mem.s + groups[g].first * micro::score_step + j,
                               micro::next_ahead(next, k.step, strip, channels, requests, g));
     }
 }
@@ -50,7 +50,7 @@ void score_streamed(const Job& job, const row_block& block, const row_group* gro
                     int count, int lowest, int highest, const scratch<U>& mem, micro::tile_ahead& far)
 {
     constexpr int some = micro::unpacked_keys<sum_t<U>>, strip = micro::key_strip<sum_t<U>>;
-    const std::int64_t dim = job.kv.key_dim(), units = ceil_div(dim, elements_of<U>);
+    const std::int64_t dim = job.kv.key_dim();
     const int begin = lowest / some * some, end = static_cast<int>(min_of(round_up(highest, some), count));
     const int whole = begin + (end - begin) / some * some;
     const auto k = job.kv.keys(block.batch, block.kv_head, token + begin);
@@ -60,8 +60,8 @@ void score_streamed(const Job& job, const row_block& block, const row_group* gro
         const auto here = job.kv.keys(block.batch, block.kv_head, token + j);
         const auto score = [&](const row_group& rows, auto& reader) {
             if (attends(rows, j, some))
-                micro::scores_unpacked(rows.rows, mem.q + rows.first * units, units, here.data, here.step, dim,
-                                       mem.s + rows.first * micro::score_step + j, reader);
+                micro::scores_unpacked(rows.rows, mem.q + rows.first * micro::query_step<sum_t<U>>, mem.part_step,
+                                       here.data, here.step, dim, mem.s + rows.first * micro::score_step + j, reader);
         };
         score(groups[0], ahead);
         for (int g = 1; g < n_groups; ++g) score(groups[g], others);

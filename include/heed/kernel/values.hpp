@@ -91,7 +91,7 @@ void add_packed(const Job& job, const row_block& block, const row_group* groups,
                 const int hi = (end + each - 1) / each;
                 if (lo >= hi) continue;
                 micro::outputs(rows.rows, width, mem.weights(rows.first) + lo,
-                               mem.values + (lo - j / each) * width * lanes, width * lanes, hi - lo,
+                               mem.values + (lo - j / each) * width * lanes, micro::packed{}, hi - lo,
                                o + rows.first * o_step + channel, o_step,
                                micro::next_ahead(next, v.step, keys, width * lanes, requests, g));
             }
@@ -124,16 +124,15 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
     for (int j = begin; j < highest; j += run) {
         const int keys = run < highest - j ? run : highest - j, paired = keys / each * each;
         const auto v = job.kv.values(block.batch, block.kv_head, token + j);
-        /// The keys [j + from, j + to) and registers [panel, panel + vecs) of channels.
-        const auto add = [&](int from, int to, std::int64_t panel, int vecs, const auto* values, std::int64_t step,
-                             int step_keys) {
+        /// The keys [j + from, j + to) and registers [panel, panel + vecs) of channels; values_of(key) is a key's row.
+        const auto add = [&](int from, int to, std::int64_t panel, int vecs, auto values_of, auto step) {
             const auto for_group = [&](const row_group& rows, auto& reader) {
                 const int lo = (rows.lo > j + from ? rows.lo : j + from) / each * each;
                 const int end = rows.hi < j + to ? rows.hi : j + to;
                 if (lo < end)
-                    micro::outputs(rows.rows, vecs, mem.weights(rows.first) + lo / each,
-                                   values + (lo - j - from) / step_keys * step, step, (end - lo + each - 1) / each,
-                                   o + rows.first * o_step + panel * lanes, o_step, reader);
+                    micro::outputs(rows.rows, vecs, mem.weights(rows.first) + lo / each, values_of(lo - j - from), step,
+                                   (end - lo + each - 1) / each, o + rows.first * o_step + panel * lanes, o_step,
+                                   reader);
             };
             for_group(groups[0], ahead);
             for (int g = 1; g < n_groups; ++g) for_group(groups[g], others);
@@ -143,11 +142,12 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
             const int vecs = whole ? static_cast<int>(min_of(direct - panel, micro::block_vecs)) : 1;
             const auto* values = v.data + panel * lanes;
             const std::int64_t channels = min_of(vecs * lanes, dim - panel * lanes);
-            if (whole && paired > 0) add(0, paired, panel, vecs, values, v.step, 1);
-            const int packed = whole ? paired : 0;  // what lacks a channel or the second of a pair
-            if (packed < keys) {
-                micro::pack_values(values + packed * v.step, v.step, keys - packed, channels, vecs, mem.values);
-                add(packed, keys, panel, vecs, mem.values, vecs * lanes, each);
+            const int in_place = whole ? paired : 0;  // all but what lacks a channel or the second of a pair
+            if (in_place > 0) add(0, in_place, panel, vecs, [&](int key) { return values + key * v.step; }, v.step);
+            if (in_place < keys) {
+                micro::pack_values(values + in_place * v.step, v.step, keys - in_place, channels, vecs, mem.values);
+                add(in_place, keys, panel, vecs,
+                    [&](int key) { return mem.values + key / each * vecs * lanes; }, micro::packed{});
             }
             panel += vecs;
         }

@@ -63,7 +63,8 @@ scratch<U> carve_scratch(carver& c, const layout& l)
 {
     using T = sum_t<U>;
     scratch<U> m;
-    m.q = c.take<U>(l.block_rows * l.key_dim);
+    m.part_step = l.block_rows * micro::query_step<T>;
+    m.q = c.take<U>(micro::row_parts<T>(l.key_dim).count * m.part_step);
     m.strip = c.take<U>(min_of(l.key_dim, micro::strip_units<T>) * micro::key_strip<T>);
     m.s = c.take<T>(l.block_rows * micro::score_step);
     m.values = c.take<U>(micro::value_run<T> * micro::block_vecs * vec<T>::lanes);
@@ -158,8 +159,14 @@ private:
         *mem.sparse = false;
         for (int r = 0; r < block.count; ++r) {
             const query_place p = place_of(job_, block, 0, block.first + r);
-            micro::pack_query(job_.q.row(p.batch, p.head, p.row), l_.key_dim, job_.scale,
-                              mem.q + r * ceil_div(l_.key_dim, elements_of<U>));
+            const auto* q = job_.q.row(p.batch, p.head, p.row);
+            const micro::row_parts<T> parts(ceil_div(l_.key_dim, elements_of<U>));
+            for (std::int64_t part = 0; part < parts.count; ++part) {
+                const std::int64_t first = parts.begin(part) * elements_of<U>;
+                const std::int64_t end = min_of(parts.end(part) * elements_of<U>, l_.key_dim);
+                micro::pack_query(q + first, end - first, job_.scale,
+                                  mem.q + part * mem.part_step + r * micro::query_step<T>);
+            }
         }
     }
 

@@ -10,12 +10,16 @@ HEED_BEGIN
 namespace micro {
 
 /// `v` is a packed panel of units, or rows of V that are made into units on the way.
-template <int Rows, int Vecs, class U, class E, class Ahead>
-HEED_NOINLINE inline void outputs_block(const U* p, const E* v, std::int64_t v_step, int units, sum_t<U>* o,
-                                        std::int64_t o_step, Ahead&& reader)
+template <int Rows, int Vecs, class U, class E, class Step, class Ahead>
+HEED_NOINLINE inline void outputs_block(const U* p, const E* v, Step step, int units, sum_t<U>* o, std::int64_t o_step,
+                                        Ahead&& reader)
 {
     using T = sum_t<U>;
     constexpr int lanes = vec<T>::lanes;
+    const std::int64_t v_step = [&] {
+        if constexpr (std::is_same_v<Step, packed>) return Vecs * lanes;
+        else return step;
+    }();
     std::decay_t<Ahead> ahead = reader;
     vec<T> acc[Rows][Vecs];
     HEED_UNROLL
@@ -55,8 +59,8 @@ HEED_NOINLINE inline void outputs_block(const U* p, const E* v, std::int64_t v_s
 }
 
 /// o[r][c] += sum_j p[r][j] v[j][c] for `rows` <= block_rows rows and `vecs` <= block_vecs registers of channels.
-template <class U, class E, class Ahead>
-HEED_INLINE void outputs(int rows, int vecs, const U* p, const E* v, std::int64_t v_step, int units, sum_t<U>* o,
+template <class U, class E, class Step, class Ahead>
+HEED_INLINE void outputs(int rows, int vecs, const U* p, const E* v, Step v_step, int units, sum_t<U>* o,
                          std::int64_t o_step, Ahead&& ahead)
 {
     with_rows(rows, [&](auto r) HEED_INLINE_LAMBDA {

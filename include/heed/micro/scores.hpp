@@ -10,8 +10,8 @@ namespace micro {
 
 /// `more` goes on with the sums of earlier units in s.
 template <int Rows, class U, class Ahead>
-HEED_NOINLINE inline void scores_block(const U* q, std::int64_t q_step, const U* strip, std::int64_t units, bool more,
-                                       sum_t<U>* s, Ahead ahead)
+HEED_NOINLINE inline void scores_block(const U* q, const U* strip, std::int64_t units, bool more, sum_t<U>* s,
+                                       Ahead ahead)
 {
     using T = sum_t<U>;
     constexpr int lanes = vec<T>::lanes, width = block_vecs;
@@ -27,7 +27,7 @@ HEED_NOINLINE inline void scores_block(const U* q, std::int64_t q_step, const U*
         for (int i = 0; i < width; ++i) b[i] = in_register(load(strip + x * key_strip<T> + i * lanes));
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<U> a(q[r * q_step + x]);
+            const vec<U> a(q[r * query_step<T> + x]);
             HEED_UNROLL
             for (int i = 0; i < width; ++i) accumulate(acc[r][i], a, b[i]);
         }
@@ -54,10 +54,9 @@ HEED_NOINLINE inline void scores_block(const U* q, std::int64_t q_step, const U*
 
 /// s[r][j] (+)= q[r] . k[j] over `units` units, for `rows` <= block_rows rows and one strip of keys.
 template <class U, class Ahead>
-HEED_INLINE void scores(int rows, const U* q, std::int64_t q_step, const U* strip, std::int64_t units, bool more,
-                        sum_t<U>* s, Ahead ahead)
+HEED_INLINE void scores(int rows, const U* q, const U* strip, std::int64_t units, bool more, sum_t<U>* s, Ahead ahead)
 {
-    with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA { scores_block<n.value>(q, q_step, strip, units, more, s, ahead); });
+    with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA { scores_block<n.value>(q, strip, units, more, s, ahead); });
 }
 
 /// Keys whose scores are taken at a time where keys are not packed. Two registers of them: the sums of one would wait for
@@ -65,9 +64,10 @@ HEED_INLINE void scores(int rows, const U* q, std::int64_t q_step, const U* stri
 template <class T>
 inline constexpr int unpacked_keys = 2 * vec<T>::lanes;
 
-/// The same over all channels for Vecs registers of keys whose rows start at k, transposed in registers.
+/// The same over all channels for Vecs registers of keys whose rows start at k, transposed in registers. Parts of the
+/// queries are part_step apart.
 template <int Rows, int Vecs, class U, class E, class Ahead>
-HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t q_step, const E* k, std::int64_t k_step,
+HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_step, const E* k, std::int64_t k_step,
                                                 std::int64_t dim, sum_t<U>* s, Ahead& reader)
 {
     using T = sum_t<U>;
@@ -79,27 +79,32 @@ HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t q_step,
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) acc[i][r] = vec<T>(0);
     }
-    std::int64_t c = 0;
-    for (; c + some <= dim; c += some, q += units) {
-        ahead.next(Vecs * lanes * some);
-        HEED_UNROLL
-        for (int i = 0; i < Vecs; ++i) {
-            vec<U> t[units];
-            transpose_units<U>(k + i * lanes * k_step + c, k_step, t);
+    const row_parts<T> parts(ceil_div(dim, elements_of<U>));
+    for (std::int64_t part = 0; part < parts.count; ++part) {
+        const U* a = q + part * part_step;
+        std::int64_t c = parts.begin(part) * elements_of<U>;
+        const std::int64_t end = min_of(parts.end(part) * elements_of<U>, dim);
+        for (; c + some <= end; c += some, a += units) {
+            ahead.next(Vecs * lanes * some);
             HEED_UNROLL
-            for (int u = 0; u < units; ++u) {
+            for (int i = 0; i < Vecs; ++i) {
+                vec<U> t[units];
+                transpose_units<U>(k + i * lanes * k_step + c, k_step, t);
                 HEED_UNROLL
-                for (int r = 0; r < Rows; ++r) accumulate(acc[i][r], vec<U>(q[r * q_step + u]), t[u]);
+                for (int u = 0; u < units; ++u) {
+                    HEED_UNROLL
+                    for (int r = 0; r < Rows; ++r) accumulate(acc[i][r], vec<U>(a[r * query_step<T> + u]), t[u]);
+                }
+                __asm__ volatile("" ::: "memory");  // or gcc keeps all q of one i for the next, and spills the sums
             }
-            __asm__ volatile("" ::: "memory");  // or gcc keeps all q of one i for the next, and spills the sums
         }
-    }
-    for (; c < dim; c += elements_of<U>, ++q) {
-        for (int i = 0; i < Vecs; ++i) {
-            U lane[lanes];
-            for (int j = 0; j < lanes; ++j) lane[j] = unit_of<U>(k + (i * lanes + j) * k_step, c, dim);
-            HEED_UNROLL
-            for (int r = 0; r < Rows; ++r) accumulate(acc[i][r], vec<U>(q[r * q_step]), load(lane));
+        for (; c < end; c += elements_of<U>, ++a) {
+            for (int i = 0; i < Vecs; ++i) {
+                U lane[lanes];
+                for (int j = 0; j < lanes; ++j) lane[j] = unit_of<U>(k + (i * lanes + j) * k_step, c, dim);
+                HEED_UNROLL
+                for (int r = 0; r < Rows; ++r) accumulate(acc[i][r], vec<U>(a[r * query_step<T>]), load(lane));
+            }
         }
     }
     HEED_UNROLL
@@ -112,16 +117,16 @@ HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t q_step,
 
 /// s[r][j] = q[r] . k[j] for unpacked_keys keys: where few query rows share them, packing would cost more than it saves.
 template <class U, class E, class Ahead>
-HEED_INLINE void scores_unpacked(int rows, const U* q, std::int64_t q_step, const E* k, std::int64_t k_step,
+HEED_INLINE void scores_unpacked(int rows, const U* q, std::int64_t part_step, const E* k, std::int64_t k_step,
                                  std::int64_t dim, sum_t<U>* s, Ahead& ahead)
 {
     with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA {
         if constexpr (n.value <= block_vecs * 2) {
-            scores_unpacked_block<n.value, 2>(q, q_step, k, k_step, dim, s, ahead);
+            scores_unpacked_block<n.value, 2>(q, part_step, k, k_step, dim, s, ahead);
         } else {  // too few registers
             constexpr int lanes = vec<U>::lanes;
             for (int i = 0; i < 2; ++i)
-                scores_unpacked_block<n.value, 1>(q, q_step, k + i * lanes * k_step, k_step, dim, s + i * lanes, ahead);
+                scores_unpacked_block<n.value, 1>(q, part_step, k + i * lanes * k_step, k_step, dim, s + i * lanes, ahead);
         }
     });
 }

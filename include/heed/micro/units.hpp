@@ -37,6 +37,9 @@ HEED_INLINE vec<U> load_values(const E* v, std::int64_t step)
     else return load_as<U>(v);
 }
 
+/// The step of a packed panel: its width, whatever that is.
+struct packed {};
+
 /// Rows of what V is made of that a unit takes.
 template <class U, class E>
 inline constexpr int rows_of = std::is_same_v<U, E> ? 1 : elements_of<U>;

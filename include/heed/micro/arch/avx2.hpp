@@ -216,6 +216,14 @@ HEED_INLINE __m256d in_register(__m256d v)
     return v;
 }
 
+/// A pointer that gcc knows nothing about: it would keep one for each of 16 rows, most of them in vector registers.
+template <class E>
+HEED_INLINE const E* opaque(const E* p)
+{
+    __asm__("" : "+r"(p));
+    return p;
+}
+
 /// Transposes 4 x 4 floats in each 128-bit lane.
 HEED_INLINE void transpose_lanes(const __m256 (&r)[4], __m256 (&out)[4])
 {
@@ -232,11 +240,11 @@ HEED_INLINE void transpose_lanes(const __m256 (&r)[4], __m256 (&out)[4])
 /// out[c] lane j = in[j * step + c] for 8 keys j and 4 channels c.
 HEED_INLINE void transpose(const float* in, std::int64_t step, __m256 (&out)[4])
 {
+    const float *a = opaque(in), *b = opaque(a + 4 * step);
     __m256 r[4];
     HEED_UNROLL
     for (int k = 0; k < 4; ++k)
-        r[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(in + k * step)),
-                                    _mm_loadu_ps(in + (k + 4) * step), 1);
+        r[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(a + k * step)), _mm_loadu_ps(b + k * step), 1);
     transpose_lanes(r, out);
 }
 
@@ -257,13 +265,14 @@ HEED_INLINE __m256 upper_halves(__m256i pairs, const f16* p)
 template <class E, class = std::enable_if_t<sizeof(E) == 2>>
 HEED_INLINE void transpose(const E* in, std::int64_t step, __m256 (&out)[8])
 {
+    const E *a = opaque(in), *b = opaque(a + 4 * step);
     __m256 r[4];
     HEED_UNROLL
     for (int k = 0; k < 4; ++k) {
-        const auto half = [&](int h) {
-            return _mm_castsi128_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in + (k + 4 * h) * step)));
+        const auto row = [&](const E* p) {
+            return _mm_castsi128_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + k * step)));
         };
-        r[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(half(0)), half(1), 1);
+        r[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(row(a)), row(b), 1);
     }
     __m256 pairs[4];
     transpose_lanes(r, pairs);
