@@ -44,14 +44,17 @@ public:
             task_ = &ref;
             count_ = n;
             next_.store(0, std::memory_order_relaxed);
-            busy_ = size_ - 1;
             ++round_;
         }
-        wake_.notify_all();
+        if (n >= size_) wake_.notify_all();
+        else
+            for (std::int64_t i = 1; i < n; ++i) wake_.notify_one();
         work(ref, n, 0);
+        // No task is left: those who are at work finish, those who have not woken up yet will find nothing to do. Waiting
+        // for them would cost a small problem the time that the system takes to schedule every thread.
         std::unique_lock<std::mutex> lock(mutex_);
-        done_.wait(lock, [this] { return busy_ == 0; });
         task_ = nullptr;
+        done_.wait(lock, [this] { return busy_ == 0; });
     }
 
 private:
@@ -71,8 +74,10 @@ private:
                 wake_.wait(lock, [&] { return closing_ || round_ != seen; });
                 if (closing_) return;
                 seen = round_;
+                if (!task_) continue;
                 task = task_;
                 n = count_;
+                ++busy_;
             }
             work(*task, n, worker);
             const std::lock_guard<std::mutex> lock(mutex_);
@@ -84,9 +89,9 @@ private:
     std::vector<std::thread> threads_;
     std::mutex mutex_;
     std::condition_variable wake_, done_;
-    const task_ref* task_ = nullptr;  // under mutex_, as are the next four
+    const task_ref* task_ = nullptr;  // of the round that is open; under mutex_, as are the next four
     std::int64_t count_ = 0;
-    int busy_ = 0;
+    int busy_ = 0;  // workers that have joined the round and not left it
     std::uint64_t round_ = 0;
     bool closing_ = false;
     std::atomic<std::int64_t> next_{0};

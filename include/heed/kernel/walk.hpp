@@ -26,7 +26,16 @@ struct layout {
     std::int64_t blocks() const { return batch * kv_heads * blocks_per_head; }
     int stages() const { return split() ? 2 : 1; }
     std::int64_t tasks(int stage) const { return stage == 0 ? blocks() * spans : blocks(); }
+    /// Multiply-adds at most, and reads of K and V.
+    double work() const
+    {
+        return static_cast<double>(batch * kv_heads) * static_cast<double>(tokens) *
+               static_cast<double>(key_dim + value_dim) * static_cast<double>(rows + 4);
+    }
 };
+
+/// Below this much work, some fifty microseconds, waking other threads costs more than they save.
+inline constexpr double worth_threads = 1 << 22;
 
 inline constexpr std::size_t cache_line = 64;
 inline constexpr std::size_t in_lines(std::size_t bytes) { return (bytes + cache_line - 1) / cache_line * cache_line; }
@@ -282,7 +291,8 @@ void run_all(const walk<Job, O>& w, const layout& l, const executor_ref& executo
 {
     for (int stage = 0; stage < l.stages(); ++stage) {
         auto task = [&](std::int64_t t, int worker) { w.run_task(stage, t, worker); };
-        executor(l.tasks(stage), task_ref(task));
+        if (l.work() < worth_threads) serial_executor{}(l.tasks(stage), task);
+        else executor(l.tasks(stage), task_ref(task));
     }
 }
 
