@@ -120,8 +120,8 @@ TEST_CASE("the counter counts")
 TEST_CASE("run and run_task allocate nothing")
 {
     heed::thread_pool pool(2);
-    const problem<float> prefill(1, 4, 2, 130, 700, 40, 33), decode(2, 4, 2, 1, 900, 64, 64),
-        split(1, 4, 1, 1, 3000, 64, 64);
+    const problem<float> prefill(1, 4, 2, 130, 700, 40, 33), decode(2, 4, 4, 1, 900, 64, 64),
+        split(1, 4, 1, 1, 5000, 64, 64);
     const int64 lengths[] = {500, 600};
     for (const problem<float>* p : {&prefill, &decode, &split})
         for (const bool threads : {false, true})

@@ -54,13 +54,13 @@ void for_each_executor(F f)
     f("one's own", own);
 }
 
-/// Calls f(name, problem, stages with two workers) for the three forms of a walk.
+/// Calls f(name, problem, stages with two workers) for the three forms of a walk, each worth more than one thread.
 template <class F>
 void for_each_walk(F f)
 {
     f("prefill", problem<float>(2, 4, 2, 230, 700, 24, 20), 1);
-    f("decode", problem<float>(2, 4, 2, 1, 500, 24, 20), 1);
-    f("split decode", problem<float>(1, 4, 2, 1, 3333, 24, 20), 2);
+    f("decode", problem<float>(4, 8, 4, 1, 700, 40, 36), 1);
+    f("split decode", problem<float>(1, 4, 2, 1, 9000, 24, 20), 2);
 }
 
 /// Runs n tasks, and counts those that broke the contract.
