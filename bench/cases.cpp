@@ -14,11 +14,12 @@ constexpr const char* form = "(heed|eigen|openblas|onednn)/(prefill|decode)/NORM
 
 std::string read_kv(const std::string& text, bench_case& c)
 {
-    static const std::regex kv("(f32|bf16|f16)(_sparse([0-9]{2}))?");
+    static const std::regex kv("(f32|bf16|bf16_native|f16)(_sparse([0-9]{2}))?");
     std::smatch m;
     if (!std::regex_match(text, m, kv))
-        return "kv type " + text + " is none of f32, bf16, f16, with or without _sparseNN (percent, two digits)";
-    c.element = m[1];
+        return "kv type " + text + " is none of f32, bf16, bf16_native, f16, with or without _sparseNN (percent, two digits)";
+    c.native = m[1] == "bf16_native";
+    c.element = c.native ? "bf16" : m[1].str();
     if (m[3].matched) c.weightless = std::stoi(m[3]);
     return "";
 }

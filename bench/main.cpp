@@ -85,10 +85,10 @@ void run_case(benchmark::State& state, const bench_case& c)
         return;
     }
     measurement m(c);
-    ceilings now = measure_ceilings(c.threads);
+    ceilings now = ceilings_of(c);
     const auto close = [&] {
         const ceilings before = now;
-        now = measure_ceilings(c.threads);
+        now = ceilings_of(c);
         m.close(before, now);
     };
     for (auto _ : state) {
@@ -117,7 +117,7 @@ void add_suite()
 {
     for (const suite_row& row : standard_suite(this_machine().threads))
         for (const implementation& i : implementations())
-            if (i.name == "heed" || takes_part(i, row)) add(parsed(name_for(i.name, row.problem)));
+            if (takes_part(i, row)) add(parsed(name_for(i.name, row.problem)));
 }
 
 /// The rows of a table: the named cases, or the suite's of which `rows` is found in heed's name.
