@@ -18,7 +18,7 @@ const std::vector<implementation>& implementations()
 #if defined(HEED_BENCH_ONEDNN)
             {"onednn", onednn_refusal, make_onednn, true, true},
 #endif
-            {"eigen", eigen_refusal, make_eigen, true, true},
+            {"eigen", eigen_refusal, make_eigen, true, true}, {"fused", fused_refusal, make_fused, false, false},
     };
     return all;
 }

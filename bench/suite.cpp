@@ -67,6 +67,16 @@ void add_types_and_normalizers(builder& b)
         b.row(n, n, "prefill/" + n + "/f32/all/" + size, heed_alone);
 }
 
+/// What heed's policies, score objects and exact masks cost beside a loop written for softmax.
+void add_contract(builder& b)
+{
+    b.section("the contract: heed's softmax beside one fused by hand, f32");
+    const std::string d128 = "b1_hq8_hkv8_sq2048_skv2048_d128/t1", d64 = "b1_hq12_hkv12_sq1024_skv1024_d64/t1";
+    b.row("2048 x 2048, 8 heads of 128", "contract|D 128", "prefill/softmax/f32/all/" + d128, rivals::fused);
+    b.row("  causal", "contract|causal", "prefill/softmax/f32/causal/" + d128, rivals::fused);
+    b.row("1024 x 1024, 12 heads of 64", "contract|D 64", "prefill/softmax/f32/all/" + d64, rivals::fused);
+}
+
 void add_native(builder& b)
 {
     b.section("products of bf16 (of peak: of bf16 dot products)");
@@ -128,6 +138,7 @@ std::vector<suite_row> standard_suite(int threads)
     add_prefill(b);
     add_head_sizes(b);
     add_types_and_normalizers(b);
+    add_contract(b);
     add_native(b);
     add_decode(b);
     for (int n = 2; n <= threads && n <= 512; n *= 2) add_threads(b, n);
