@@ -118,7 +118,9 @@ void print_row(const row_results& results, int width)
     const entry* best = nullptr;
     for (std::size_t i = 1; i < results.entries.size(); ++i)
         if (!best || results.entries[i].heed_is_faster < best->heed_is_faster) best = &results.entries[i];
-    if (best) std::printf("%*s%5.2f x %s", decode ? 3 : 20, "", best->heed_is_faster, best->problem.impl.c_str());
+    const int digits = results.row.against == rivals::fused ? 3 : 2;  // about a few percent
+    if (best)
+        std::printf("%*s%5.*f x %s", decode ? 3 : 20, "", digits, best->heed_is_faster, best->problem.impl.c_str());
     std::printf("\n");
     for (const std::string& r : results.refused) std::printf("      refused: %s\n", r.c_str());
     std::fflush(stdout);
