@@ -21,6 +21,7 @@ struct span {
 struct bench_case {
     std::string name, impl, phase, normalizer;
     std::string element;  // of all four tensors: f32, bf16, f16
+    bool native = false;  // their products too are of bf16: heed::compute<bf16>
     int weightless = -1;  // percent of the keys whose scores are all negative; -1: nothing is planted
     mask_kind mask = mask_kind::all;
     std::int64_t mask_size = 0;  // N of windowN, documentsN

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the machine can do at all, measured in this process: f32 multiply-adds a second, and bytes read a second from
+// What the machine can do at all, measured in this process: multiply-adds a second, and bytes read a second from
 // memory. Both for a number of threads at once. On a shared machine they drift, so they are measured beside each case.
 #pragma once
 
@@ -28,9 +28,11 @@ void on_threads(int n, F f)
     for (auto& t : others) t.join();
 }
 
-/// f32 FMA rate of n threads over `duration`, GFLOP/s: twelve independent chains hide the latency of any current core.
-/// The mean and not the best moment: what a neighbour on a shared machine takes away, it takes from the case as well.
-inline double fma_peak(int n, double duration)
+/// Rate of step(acc), so many flops a lane, on n threads over `duration`, GFLOP/s: twelve independent chains hide the
+/// latency of any current core. The mean and not the best moment: what a neighbour on a shared machine takes away, it
+/// takes from the case as well.
+template <class Step>
+double rate_of(int n, double duration, int flops_a_lane, Step shared)
 {
     std::vector<double> rate(static_cast<std::size_t>(n));
     on_threads(n, [&](int thread) {
@@ -38,13 +40,13 @@ inline double fma_peak(int n, double duration)
         constexpr int chains = 12, steps = 4096;
         V acc[chains];
         for (int i = 0; i < chains; ++i) acc[i] = V(static_cast<float>(i));
-        const V a(0.999f), b(0.001f);
+        const Step step = shared;  // its registers, a thread's own
         const double start = seconds();
         double flops = 0, now = start;
-        for (; now < start + duration; now = seconds(), flops += 2.0 * chains * steps * V::lanes)
+        for (; now < start + duration; now = seconds(), flops += 1.0 * flops_a_lane * chains * steps * V::lanes)
             for (int s = 0; s < steps; ++s) {
                 HEED_UNROLL
-                for (int i = 0; i < chains; ++i) acc[i] = heed::fma(acc[i], a, b);
+                for (int i = 0; i < chains; ++i) step(acc[i]);
             }
         volatile float keep = 0;
         for (int i = 0; i < chains; ++i) keep = keep + heed::sum_by_halves(acc[i]);
@@ -53,6 +55,27 @@ inline double fma_peak(int n, double duration)
     double sum = 0;
     for (const double r : rate) sum += r;
     return sum;
+}
+
+/// f32 multiply-adds.
+inline double fma_peak(int n, double duration)
+{
+    using V = heed::vec<float>;
+    const V a(0.999f), b(0.001f);
+    return rate_of(n, duration, 2, [a, b](V& acc) HEED_INLINE_LAMBDA { acc = heed::fma(acc, a, b); });
+}
+
+/// Dot products of bf16 pairs, two products and two sums a lane; 0 where the build has none.
+template <class Pair = heed::bf16_pair>
+double bf16_dot_peak(int n, double duration)
+{
+    if constexpr (heed::has_bf16_dots) {
+        const heed::vec<Pair> a(Pair{heed::bf16(0.5f), heed::bf16(-0.5f)}),
+            b(Pair{heed::bf16(0.5f), heed::bf16(0.25f)});
+        return rate_of(n, duration, 4,
+                       [a, b](heed::vec<float>& acc) HEED_INLINE_LAMBDA { heed::accumulate(acc, a, b); });
+    }
+    return 0;
 }
 
 /// Reads a buffer beyond every cache; keeps it for the life of the process.
@@ -107,12 +130,15 @@ inline stream& memory()
     return s;
 }
 
-/// What so many threads can do at this moment: GFLOP/s of f32 multiply-adds, GB/s read from memory.
+/// What so many threads can do at this moment: GFLOP/s of multiply-adds, GB/s read from memory.
 struct ceilings {
     double peak, bandwidth;
 };
 
-/// Takes 15 and 20 ms.
-inline ceilings measure_ceilings(int threads) { return {fma_peak(threads, 0.015), memory().bandwidth(threads, 0.02)}; }
+/// Takes 15 and 20 ms. The peak is that of f32, or of dot products of bf16.
+inline ceilings measure_ceilings(int threads, bool bf16_dots)
+{
+    return {bf16_dots ? bf16_dot_peak(threads, 0.015) : fma_peak(threads, 0.015), memory().bandwidth(threads, 0.02)};
+}
 
 }  // namespace bench

@@ -11,23 +11,29 @@ const std::vector<implementation>& implementations()
 {
     static const std::vector<implementation> all
     {
-        {"heed", [](const bench_case&) { return std::string(); }, make_heed, false},
+        {"heed", heed_refusal, make_heed, false, false},
 #if defined(HEED_BENCH_OPENBLAS)
-            {"openblas", openblas_refusal, make_openblas, false},
+            {"openblas", openblas_refusal, make_openblas, false, true},
 #endif
 #if defined(HEED_BENCH_ONEDNN)
-            {"onednn", onednn_refusal, make_onednn, true},
+            {"onednn", onednn_refusal, make_onednn, true, true},
 #endif
-            {"eigen", eigen_refusal, make_eigen, true},
+            {"eigen", eigen_refusal, make_eigen, true, true}, {"fused", fused_refusal, make_fused, false, false},
     };
     return all;
+}
+
+std::string refusal(const implementation& who, const bench_case& c)
+{
+    if (c.native && who.name != "heed") return who.name + " has no bf16_native, which is heed::compute<bf16>";
+    return who.refusal(c);
 }
 
 const implementation* implementation_of(const bench_case& c, std::string& wrong)
 {
     for (const implementation& i : implementations())
         if (i.name == c.impl) {
-            wrong = i.refusal(c);
+            wrong = refusal(i, c);
             return wrong.empty() ? &i : nullptr;
         }
     wrong = c.impl + " was not found when heed-bench was built: apt-get install " +

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Those who run a case: heed, and the peers that were found when heed-bench was built. A contestant owns its output and
-// scratch and shares the inputs; run() is what is timed.
+// Those who run a case: heed, the peers that were found when heed-bench was built, and softmax fused by hand. A
+// contestant owns its output and scratch and shares the inputs; run() is what is timed.
 #pragma once
 
 #include "cases.hpp"
@@ -19,13 +19,17 @@ struct contestant {
 
 struct implementation {
     std::string name;
-    std::string (*refusal)(const bench_case&);  // why it can not run the case, or empty
+    std::string (*refusal)(const bench_case&);  // asked by refusal() below
     contestant (*make)(const bench_case&);
     bool computes_masked;  // masked pairs cost as much as attended ones
+    bool is_peer;          // somebody else's code
 };
 
-/// heed first, then its peers.
+/// heed first, then its peers, then fused.
 const std::vector<implementation>& implementations();
+
+/// Why somebody can not run a case, or empty.
+std::string refusal(const implementation&, const bench_case&);
 
 /// The case's own; null with a sentence in `wrong` where it can not run it or was not built in.
 const implementation* implementation_of(const bench_case&, std::string& wrong);
@@ -34,12 +38,15 @@ const implementation* implementation_of(const bench_case&, std::string& wrong);
 /// `bound` is of the largest output: what summing in another order and rounding weights to the element may do.
 std::string disagreement(const bench_case&, const std::vector<float>& of_heed, const std::vector<float>& of_peer);
 
+std::string heed_refusal(const bench_case&);
 std::string eigen_refusal(const bench_case&);
+std::string fused_refusal(const bench_case&);
 std::string openblas_refusal(const bench_case&);
 std::string onednn_refusal(const bench_case&);
 
 contestant make_heed(const bench_case&);
 contestant make_eigen(const bench_case&);
+contestant make_fused(const bench_case&);
 contestant make_openblas(const bench_case&);
 contestant make_onednn(const bench_case&);
 

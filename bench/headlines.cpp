@@ -27,8 +27,8 @@ void print_headlines()
         const contestant who = implementation_of(c, wrong)->make(c);
         who.run();
         measurement m(c);
-        ceilings now = measure_ceilings(c.threads);
-        while (m.times().size() < 9) m.sample(who, c.threads, now);
+        ceilings now = ceilings_of(c);
+        while (m.times().size() < 9) m.sample(who, now);
         const numbers r = m.medians();
         std::printf("  %-46s %6.1f ms %9.1f %7.0f%%", title, r.time * 1e3, r.gflops, 100 * r.of_peak);
         if (c.phase == "decode") std::printf(" %7.1f %7.0f%%\n", r.kv_gbps, 100 * r.of_stream);

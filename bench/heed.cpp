@@ -71,14 +71,36 @@ contestant make(const bench_case& c, const Def& def)
     return make_in<float>(c, def);
 }
 
+/// Only where the build has such products: without them the kernels would be compiled for nothing.
+template <class... Policies>
+contestant make_native(const bench_case& c, const Policies&... policies)
+{
+    if constexpr (heed::has_bf16_dots)
+        return make_in<heed::bf16>(c, heed::attention{policies..., heed::compute<heed::bf16>{}});
+    else return {};
+}
+
 template <class Normalizer>
 contestant with_mask(const bench_case& c, const Normalizer& normalizer)
 {
+    if (c.native)
+        return c.mask == mask_kind::all ? make_native(c, normalizer) : make_native(c, normalizer, case_mask(c));
     if (c.mask == mask_kind::all) return make(c, heed::attention{normalizer});
     return make(c, heed::attention{normalizer, case_mask(c)});
 }
 
 }  // namespace
+
+std::string heed_refusal(const bench_case& c)
+{
+    if (!c.native) return "";
+    const heed::bf16* const nowhere = nullptr;  // a plan looks at sizes alone
+    const heed::plan plan(heed::attention{heed::compute<heed::bf16>{}},
+                          heed::bhsd(nowhere, {c.batch, c.query_heads, c.queries, c.key_dim}),
+                          heed::bhsd(nowhere, {c.batch, c.kv_heads, c.keys, c.key_dim}),
+                          heed::bhsd(nowhere, {c.batch, c.kv_heads, c.keys, c.value_dim}));
+    return plan.status() ? "" : plan.status().message();
+}
 
 contestant make_heed(const bench_case& c)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The results of a table as JSON, which heed-plot draws:
 //
-//     {"format": "heed-bench table 1", "heed": "0.1.0", "machine": {..., "ceilings": [{"threads", "gflops", "gbps"}]},
+//     {"format": "heed-bench table 1", "heed": "0.1.0", "machine": {..., "ceilings": [{"threads", "gflops", "gbps",
+//     ...}]},
 //      "rows": [{"section", "title", "tick", "entries": [{"name", "impl", ..., "time_s", "gflops", ...}]}]}
 #include "machine.hpp"
 #include "table.hpp"
@@ -72,7 +73,7 @@ private:
     bool first_ = true;
 };
 
-void write_machine(writer& w, const std::map<int, ceilings>& limits)
+void write_machine(writer& w, const std::map<int, limits>& by_threads)
 {
     const machine& m = this_machine();
     w.key("machine");
@@ -85,11 +86,12 @@ void write_machine(writer& w, const std::map<int, ceilings>& limits)
     w.field("l3_bytes", m.l3_bytes);
     w.key("ceilings");
     w.open('[');
-    for (const auto& [threads, c] : limits) {
+    for (const auto& [threads, c] : by_threads) {
         w.next_line();
         w.open('{');
         w.field("threads", threads);
         w.field("gflops", c.peak);
+        if (c.bf16_peak > 0) w.field("bf16_gflops", c.bf16_peak);
         w.field("gbps", c.bandwidth);
         w.close('}');
     }
@@ -105,6 +107,7 @@ void write_entry(writer& w, const entry& e)
     w.field("name", c.name);
     w.field("impl", c.impl);
     w.field("phase", c.phase);
+    w.field("products", c.native ? "bf16" : "f32");
     w.field("keys", c.keys);
     w.field("threads", c.threads);
     w.field("flops", c.flops());
@@ -130,7 +133,7 @@ bool write_json(const table_results& results, std::FILE* to)
     w.field("format", "heed-bench table 1");
     w.field("heed", HEED_VERSION_STRING);
     w.next_line();
-    write_machine(w, results.limits);
+    write_machine(w, results.by_threads);
     w.next_line();
     w.key("rows");
     w.open('[');

@@ -85,10 +85,10 @@ void run_case(benchmark::State& state, const bench_case& c)
         return;
     }
     measurement m(c);
-    ceilings now = measure_ceilings(c.threads);
+    ceilings now = ceilings_of(c);
     const auto close = [&] {
         const ceilings before = now;
-        now = measure_ceilings(c.threads);
+        now = ceilings_of(c);
         m.close(before, now);
     };
     for (auto _ : state) {
@@ -117,7 +117,7 @@ void add_suite()
 {
     for (const suite_row& row : standard_suite(this_machine().threads))
         for (const implementation& i : implementations())
-            if (i.name == "heed" || takes_part(i, row)) add(parsed(name_for(i.name, row.problem)));
+            if (takes_part(i, row)) add(parsed(name_for(i.name, row.problem)));
 }
 
 /// The rows of a table: the named cases, or the suite's of which `rows` is found in heed's name.
@@ -125,8 +125,10 @@ std::vector<suite_row> chosen_rows(const arguments& a)
 {
     std::vector<suite_row> rows;
     for (const std::string& name : a.cases) {
-        const bench_case heed = parsed(name_for("heed", checked(name)));
-        rows.push_back({"cases", heed.name.substr(5), "case " + std::to_string(rows.size() + 1), heed});
+        const bench_case named = checked(name), heed = parsed(name_for("heed", named));
+        const bool contract = named.impl == "fused";
+        rows.push_back({contract ? "cases, beside fused" : "cases", heed.name.substr(5),
+                        "case " + std::to_string(rows.size() + 1), heed, contract ? rivals::fused : rivals::peers});
     }
     if (rows.empty()) rows = standard_suite(this_machine().threads);
     try {

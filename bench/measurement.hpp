@@ -26,13 +26,16 @@ inline double timed(const contestant& who)
     return seconds() - start;
 }
 
+/// Those that a case is measured by, at this moment.
+inline ceilings ceilings_of(const bench_case& c) { return measure_ceilings(c.threads, c.native); }
+
 struct numbers {
     double time = 0, gflops = 0, of_peak = 0, kv_gbps = 0, of_stream = 0;  // seconds a run, GFLOP/s, 1, GB/s, 1
 };
 
 class measurement {
 public:
-    explicit measurement(const bench_case& c) : flops_(c.flops()), kv_bytes_(c.kv_bytes()) {}
+    explicit measurement(const bench_case& c) : case_(c), flops_(c.flops()), kv_bytes_(c.kv_bytes()) {}
 
     void run(const contestant& who)
     {
@@ -54,12 +57,12 @@ public:
     }
 
     /// One whole sample. `now` are the ceilings before it, and then those after it.
-    void sample(const contestant& who, int threads, ceilings& now)
+    void sample(const contestant& who, ceilings& now)
     {
         do run(who);
         while (!sample_is_full());
         const ceilings before = now;
-        now = measure_ceilings(threads);
+        now = ceilings_of(case_);
         close(before, now);
     }
 
@@ -73,6 +76,7 @@ public:
     }
 
 private:
+    bench_case case_;
     double flops_, kv_bytes_, total_ = 0;
     int runs_ = 0;
     std::vector<double> time_, of_peak_, of_stream_;

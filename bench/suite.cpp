@@ -7,9 +7,10 @@ namespace {
 class builder {
 public:
     void section(const std::string& name) { section_ = name; }
-    void row(const std::string& title, const std::string& tick, const std::string& problem, bool with_peers = true)
+    void row(const std::string& title, const std::string& tick, const std::string& problem,
+             rivals against = rivals::peers)
     {
-        rows_.push_back({section_, title, tick, parsed("heed/" + problem), with_peers});
+        rows_.push_back({section_, title, tick, parsed("heed/" + problem), against});
     }
     std::vector<suite_row> rows() const { return rows_; }
 
@@ -18,7 +19,7 @@ private:
     std::vector<suite_row> rows_;
 };
 
-constexpr bool heed_alone = false;
+constexpr rivals heed_alone = rivals::none;
 
 void add_prefill(builder& b)
 {
@@ -64,6 +65,27 @@ void add_types_and_normalizers(builder& b)
     b.section("prefill by normalizer, f32, 2048 x 2048, 8 heads of 128");
     for (const std::string n : {"softmax", "softpick", "softmax1", "softmax_sink", "sigmoid", "relu1", "relu2"})
         b.row(n, n, "prefill/" + n + "/f32/all/" + size, heed_alone);
+}
+
+/// What heed's policies, score objects and exact masks cost beside a loop written for softmax.
+void add_contract(builder& b)
+{
+    b.section("the contract: heed's softmax beside one fused by hand, f32");
+    const std::string d128 = "b1_hq8_hkv8_sq2048_skv2048_d128/t1", d64 = "b1_hq12_hkv12_sq1024_skv1024_d64/t1";
+    b.row("2048 x 2048, 8 heads of 128", "contract|D 128", "prefill/softmax/f32/all/" + d128, rivals::fused);
+    b.row("  causal", "contract|causal", "prefill/softmax/f32/causal/" + d128, rivals::fused);
+    b.row("1024 x 1024, 12 heads of 64", "contract|D 64", "prefill/softmax/f32/all/" + d64, rivals::fused);
+}
+
+void add_native(builder& b)
+{
+    b.section("products of bf16 (of peak: of bf16 dot products)");
+    const std::string d128 = "b1_hq8_hkv8_sq2048_skv2048_d128/t1", d64 = "b1_hq12_hkv12_sq1024_skv1024_d64/t1";
+    b.row("2048 x 2048, 8 heads of 128", "native|D 128", "prefill/softmax/bf16_native/all/" + d128, heed_alone);
+    b.row("  causal", "native|causal", "prefill/softmax/bf16_native/causal/" + d128, heed_alone);
+    b.row("1024 x 1024, 12 heads of 64", "native|D 64", "prefill/softmax/bf16_native/all/" + d64, heed_alone);
+    b.row("decode, 32768 keys, 32/8 heads of 128", "native|decode",
+          "decode/softmax/bf16_native/all/b1_hq32_hkv8_sq1_skv32768_d128/t1", heed_alone);
 }
 
 void add_decode(builder& b)
@@ -116,6 +138,8 @@ std::vector<suite_row> standard_suite(int threads)
     add_prefill(b);
     add_head_sizes(b);
     add_types_and_normalizers(b);
+    add_contract(b);
+    add_native(b);
     add_decode(b);
     for (int n = 2; n <= threads && n <= 512; n *= 2) add_threads(b, n);
     return b.rows();
@@ -126,8 +150,10 @@ bool takes_part(const implementation& who, const suite_row& row)
     constexpr double most_flops = 50e9;
     bench_case c = row.problem;
     c.impl = who.name;
-    if (!row.with_peers || (who.computes_masked && c.unmasked_flops() > most_flops)) return false;
-    return who.refusal(c).empty();
+    const bool asked = who.name == "heed" || (row.against == rivals::peers && who.is_peer) ||
+                       (row.against == rivals::fused && who.name == "fused");
+    if (!asked || (who.computes_masked && c.unmasked_flops() > most_flops)) return false;
+    return refusal(who, c).empty();
 }
 
 }  // namespace bench

@@ -9,11 +9,14 @@
 
 namespace bench {
 
+/// Whom a row sets beside heed.
+enum class rivals { none, peers, fused };
+
 struct suite_row {
     std::string section, title;
     std::string tick;    // the title in a few letters, under the bars of a picture; | breaks the line
     bench_case problem;  // heed's
-    bool with_peers = true;
+    rivals against = rivals::peers;
 
     /// About what it takes, peers included, where a core does 100 GFLOP/s and reads 20 GB/s.
     double expected_seconds() const { return 2.3 + 2.5e-10 * problem.flops(); }
@@ -22,8 +25,8 @@ struct suite_row {
 /// For a machine of so many threads: rows on 2, 4, ... of them are among it.
 std::vector<suite_row> standard_suite(int threads);
 
-/// Whether a peer is asked to run a row: not where it can not, nor where it would take seconds a run because it
-/// computes masked pairs too.
+/// Whether somebody is asked to run a row: not where the row is not set against him, where he can not, or where he
+/// would take seconds a run because he computes masked pairs too. heed runs all that it can.
 bool takes_part(const implementation&, const suite_row&);
 
 }  // namespace bench

@@ -49,13 +49,27 @@ struct racer {
     bool is_due(std::size_t round) const { return (round + 1) * wanted / heed_samples > round * wanted / heed_samples; }
 };
 
-/// heed and the peers that agree with it, each having run once.
+/// Ceilings measured on so many threads.
+class measured_ceilings {
+public:
+    void add(const bench_case& c, const ceilings& now)
+    {
+        (c.native ? bf16_peak_ : peak_).push_back(now.peak);
+        bandwidth_.push_back(now.bandwidth);
+    }
+    limits medians() const { return {median(peak_), bf16_peak_.empty() ? 0 : median(bf16_peak_), median(bandwidth_)}; }
+
+private:
+    std::vector<double> peak_, bf16_peak_, bandwidth_;
+};
+
+/// heed and those who agree with it, each having run once.
 std::vector<racer> line_up(const suite_row& row, const progress& p, std::vector<std::string>& refused)
 {
     std::vector<racer> racers;
     std::vector<float> of_heed;
     for (const implementation& i : implementations()) {
-        if (!racers.empty() && !takes_part(i, row)) continue;
+        if (!takes_part(i, row)) continue;
         p.show(row, i.name);
         const bench_case c = parsed(name_for(i.name, row.problem));
         contestant who = i.make(c);
@@ -66,24 +80,23 @@ std::vector<racer> line_up(const suite_row& row, const progress& p, std::vector<
             refused.push_back(i.name + " " + wrong);
             continue;
         }
-        racers.push_back(
-            {c, std::move(who), racers.empty() ? heed_samples : samples_for(once, p.late()), measurement(c)});
+        racers.push_back({c, std::move(who), i.is_peer ? samples_for(once, p.late()) : heed_samples, measurement(c)});
     }
     return racers;
 }
 
-row_results run_row(const suite_row& row, const progress& p, std::map<int, std::vector<ceilings>>& seen)
+row_results run_row(const suite_row& row, const progress& p, measured_ceilings& seen)
 {
     row_results results{row, {}, {}};
     std::vector<racer> racers = line_up(row, p, results.refused);
-    const int threads = row.problem.threads;
-    ceilings now = measure_ceilings(threads);
+    if (row.problem.native) seen.add({}, measure_ceilings(row.problem.threads, false));  // the pictures' roof
+    ceilings now = ceilings_of(row.problem);
     for (std::size_t round = 0; round < heed_samples; ++round)
         for (racer& r : racers) {
             if (!r.is_due(round)) continue;
             p.show(row, r.problem.impl);
-            r.measured.sample(r.who, threads, now);
-            seen[threads].push_back(now);
+            r.measured.sample(r.who, now);
+            seen.add(r.problem, now);
             r.slower.push_back(r.measured.times().back() / racers.front().measured.times().back());
         }
     for (const racer& r : racers)
@@ -105,7 +118,9 @@ void print_row(const row_results& results, int width)
     const entry* best = nullptr;
     for (std::size_t i = 1; i < results.entries.size(); ++i)
         if (!best || results.entries[i].heed_is_faster < best->heed_is_faster) best = &results.entries[i];
-    if (best) std::printf("%*s%5.2f x %s", decode ? 3 : 20, "", best->heed_is_faster, best->problem.impl.c_str());
+    const int digits = results.row.against == rivals::fused ? 3 : 2;  // about a few percent
+    if (best)
+        std::printf("%*s%5.*f x %s", decode ? 3 : 20, "", digits, best->heed_is_faster, best->problem.impl.c_str());
     std::printf("\n");
     for (const std::string& r : results.refused) std::printf("      refused: %s\n", r.c_str());
     std::fflush(stdout);
@@ -116,31 +131,29 @@ void print_row(const row_results& results, int width)
 table_results run_table(const std::vector<suite_row>& rows)
 {
     table_results results;
-    std::map<int, std::vector<ceilings>> seen;
+    std::map<int, measured_ceilings> seen;
     progress p(rows.size());
-    std::string section;
+    std::string section, said;
     std::size_t longest = 60;
     for (const suite_row& row : rows) longest = std::max(longest, row.title.size());
     const int width = static_cast<int>(longest) + 2;
     for (const suite_row& row : rows) {
         p.next(row);
-        results.rows.push_back(run_row(row, p, seen));
+        const std::string wrong = refusal(implementations().front(), row.problem);
+        if (wrong.empty()) results.rows.push_back(run_row(row, p, seen[row.problem.threads]));
         p.hide();
         if (row.section != section) {
             std::printf("\n%-*s %8s %8s %8s %7s %8s   %s\n", width, row.section.c_str(), "ms", "GFLOP/s", "of peak",
-                        "GB/s", "of read", "faster than the best peer");
+                        "GB/s", "of read",
+                        row.against == rivals::fused ? "faster than fused" : "faster than the best peer");
             section = row.section;
+            said.clear();
         }
-        print_row(results.rows.back(), width);
+        if (wrong.empty()) print_row(results.rows.back(), width);
+        else if (wrong != said) std::printf("  left out: %s\n", wrong.c_str());  // once for all rows of the section
+        said = wrong;
     }
-    for (const auto& [threads, measured] : seen) {
-        std::vector<double> peak, bandwidth;
-        for (const ceilings& c : measured) {
-            peak.push_back(c.peak);
-            bandwidth.push_back(c.bandwidth);
-        }
-        results.limits[threads] = {median(peak), median(bandwidth)};
-    }
+    for (const auto& [threads, measured] : seen) results.by_threads[threads] = measured.medians();
     std::printf("\nmedians of heed, on one thread where nothing else is said; GB/s are of K and V, read once\n"
                 "peak and read bandwidth are measured again between any two samples\n");
     return results;

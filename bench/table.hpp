@@ -26,9 +26,14 @@ struct row_results {
     std::vector<std::string> refused;  // a peer's name and why it was not timed
 };
 
+/// Medians over all that was measured on so many threads; bf16_peak is 0 where no case needed it.
+struct limits {
+    double peak, bf16_peak, bandwidth;
+};
+
 struct table_results {
     std::vector<row_results> rows;
-    std::map<int, ceilings> limits;  // medians over all that was measured, by number of threads
+    std::map<int, limits> by_threads;
 };
 
 /// Measures and prints row by row to stdout; a line of progress on stderr where that is a terminal.

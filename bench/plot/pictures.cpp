@@ -14,7 +14,8 @@ struct contestant_style {
 constexpr contestant_style styles[] = {{"heed", "heed", "#c8312b"},
                                        {"openblas", "OpenBLAS, blocked", "#2f6fb5"},
                                        {"onednn", "oneDNN", "#e39a2d"},
-                                       {"eigen", "Eigen, textbook", "#8b96a1"}};
+                                       {"eigen", "Eigen, textbook", "#8b96a1"},
+                                       {"fused", "fused by hand", "#e08d88"}};
 
 }  // namespace
 

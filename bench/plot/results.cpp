@@ -29,6 +29,7 @@ entry read_entry(const json& e, const json& heed, const std::map<int, ceilings>&
     const int threads = e.at("threads").get<int>();
     const auto limit = limits.find(threads);
     if (limit == limits.end()) throw std::runtime_error("no ceilings of " + std::to_string(threads) + " threads");
+    const double peak = e.value("products", "f32") == "bf16" ? limit->second.bf16_gflops : limit->second.gflops;
     return {e.at("name"),
             e.at("impl"),
             e.at("phase"),
@@ -37,7 +38,7 @@ entry read_entry(const json& e, const json& heed, const std::map<int, ceilings>&
             amount(e, "flops"),
             amount(e, "kv_bytes"),
             amount(e, "tensor_bytes"),
-            amount(heed, "of_peak") * limit->second.gflops / faster,
+            amount(heed, "of_peak") * peak / faster,
             amount(heed, "of_stream") * limit->second.gbps / faster};
 }
 
@@ -52,7 +53,8 @@ results read(const json& j)
     r.l2_bytes = amount(m, "l2_bytes");
     r.l3_bytes = amount(m, "l3_bytes");
     for (const json& c : m.at("ceilings"))
-        r.limits[c.at("threads").get<int>()] = {amount(c, "gflops"), amount(c, "gbps")};
+        r.limits[c.at("threads").get<int>()] = {amount(c, "gflops"), amount(c, "gbps"),
+                                                c.contains("bf16_gflops") ? amount(c, "bf16_gflops") : 0};
     for (const json& from : j.at("rows")) {
         row to{from.at("section"), from.at("title"), from.at("tick"), {}};
         const json& entries = from.at("entries");

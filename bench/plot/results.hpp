@@ -29,6 +29,7 @@ struct row {
 
 struct ceilings {
     double gflops, gbps;
+    double bf16_gflops;  // dot products; 0: not measured
 };
 
 struct results {

@@ -83,7 +83,7 @@ std::string draw_roofline(const results& r)
                  page_width - 64 - 24,
                  374,
                  log_axis(2, left / 1.3, right * 1.3, "flops for each byte of Q, K, V and out"),
-                 log_axis(2, low / 1.3, roof.gflops * 1.3, "GFLOP/s")};
+                 log_axis(2, low / 1.3, std::max(roof.gflops, roof.bf16_gflops) * 1.3, "GFLOP/s")};
     d.dot({70, 68}, 4, colour_of("heed"));
     d.text({80, 72}, "heed, prefill");
     d.dot({180, 68}, 4, colour_of("heed"), false);
@@ -94,6 +94,12 @@ std::string draw_roofline(const results& r)
     d.path({a.at(start, start * roof.gbps), a.at(ridge, roof.gflops), a.at(a.x.high, roof.gflops)}, {"#555555", 1.5});
     d.text({a.right() - 4, a.at(ridge, roof.gflops).y - 7}, "f32 FMA peak, " + number(roof.gflops) + " GFLOP/s",
            anchor::end, {11, "#555555"});
+    if (roof.bf16_gflops > roof.gflops) {  // for the points of heed::compute<bf16>
+        const point corner = a.at(roof.bf16_gflops / roof.gbps, roof.bf16_gflops);
+        d.path({a.at(ridge, roof.gflops), corner, {a.right(), corner.y}}, {"#555555", 1.5, true});
+        d.text({a.right() - 4, corner.y - 7}, "bf16 dot products, " + number(roof.bf16_gflops) + " GFLOP/s",
+               anchor::end, {11, "#555555"});
+    }
     labels beside(a);
     const point slope = a.at(ridge / 1.4, roof.gflops / 1.4);
     const std::string bandwidth = "read bandwidth, " + number(roof.gbps) + " GB/s";

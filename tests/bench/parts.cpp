@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What heed-bench's numbers rest on: which pairs a case counts, what is planted, and when a peer is refused.
+#include "ceilings.hpp"
 #include "inputs.hpp"
 #include "suite.hpp"
 
@@ -86,6 +87,7 @@ TEST_CASE("a name says what is wrong with it")
     REQUIRE_THAT(refusal("heed/prefill/softmax/f32/window0" + sizes), Catch::Contains("a size is 0"));
     REQUIRE_THAT(refusal("heed/prefill/softmax/f32/window" + sizes), Catch::Contains("windowN"));
     REQUIRE_THAT(refusal("heed/prefill/softmax/f32_sparse100/all" + sizes), Catch::Contains("_sparseNN"));
+    REQUIRE_THAT(refusal("heed/prefill/softmax/f16_native/all" + sizes), Catch::Contains("bf16_native"));
     REQUIRE_THAT(refusal("heed/prefill/softmax/f32/all/b1_hq2_hkv2_sq4_skv8_d4x0/t1"), Catch::Contains("a size is 0"));
 }
 
@@ -117,6 +119,40 @@ TEST_CASE("a peer that computes something else is refused")
     REQUIRE_FALSE(disagreement(bf16, heed, peer).empty());
     peer.pop_back();
     REQUIRE_FALSE(disagreement(bf16, heed, peer).empty());
+}
+
+TEST_CASE("products of bf16 are a type of their own, in the bytes of bf16, and heed's alone")
+{
+    const std::string sizes = "b1_hq4_hkv2_sq1_skv100_d8x4";
+    const bench_case native = of("all", sizes, "bf16_native"), widened = of("all", sizes, "bf16");
+    REQUIRE((native.native && native.element == "bf16" && !widened.native));
+    REQUIRE(native.kv_bytes() == widened.kv_bytes());
+    REQUIRE(name_for("heed", native) == native.name);
+    for (const implementation& who : implementations()) {
+        const std::string wrong = refusal(who, native);
+        INFO(who.name << ": " << wrong);
+        if (who.name != "heed") REQUIRE_THAT(wrong, Catch::Contains(who.name + " has no bf16_native"));
+        else if (heed::has_bf16_dots) REQUIRE(wrong.empty());
+        else REQUIRE_THAT(wrong, Catch::Contains("has no dot products of bf16"));
+        REQUIRE(takes_part(who, {"", "", "", native}) == (who.name == "heed" && heed::has_bf16_dots));
+    }
+    REQUIRE((bf16_dot_peak(1, 0.001) > 0) == heed::has_bf16_dots);
+}
+
+TEST_CASE("fused stands beside heed in the rows about the contract, and is a peer in no other")
+{
+    int of_contract = 0;
+    for (const suite_row& row : standard_suite(2)) {
+        const bool contract = row.section.rfind("the contract", 0) == 0;
+        of_contract += contract;
+        INFO(row.section << ", " << row.title);
+        for (const implementation& who : implementations()) {
+            if (who.name == "heed") continue;
+            REQUIRE(who.is_peer == (who.name != "fused"));
+            if (who.name == "fused" || contract) REQUIRE(takes_part(who, row) == (who.name == "fused" && contract));
+        }
+    }
+    REQUIRE(of_contract == 3);
 }
 
 TEST_CASE("the suite is made of cases that parse, on no more threads than there are")

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT
+// What the contract costs: softmax attention written by hand on heed's micro kernels, with the same blocks of rows,
+// strips of keys, panels of values and tiles of 512 keys, by somebody who wants softmax alone. Between the two products
+// there are no policies, score objects, bits of masks or partial results: scores come in units of ln 2, a row passes a
+// loop for its maximum and a loop for 2^x and the sum, outputs of all tiles add up in one place, and nobody asks
+// whether V holds a NaN.
+#include "contestants.hpp"
+#include "inputs.hpp"
+
+#include <heed/kernel/job.hpp>
+#include <heed/micro/outputs.hpp>
+#include <heed/micro/scores.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace bench {
+namespace {
+
+namespace micro = heed::micro;
+using heed::ceil_div, heed::round_up, heed::min_of, heed::max_of;
+
+using V = heed::vec<float>;
+constexpr int lanes = V::lanes, strip = micro::key_strip<float>, run_keys = micro::value_run<float>;
+constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
+
+/// 2^x for x <= 0, off by 7.5e-8 of it before rounding; for all x below -125 2^-125, nothing beside the 1 of the
+/// largest score.
+HEED_INLINE V exp2(V x)
+{
+    x = heed::max(x, -125.f);
+    const V r = heed::round(x), f = x - r;
+    V p(0x1.5c08e6p-10f);
+    p = heed::fma(p, f, 0x1.3d0c52p-7f);
+    p = heed::fma(p, f, 0x1.c6b6e4p-5f);
+    p = heed::fma(p, f, 0x1.ebf918p-3f);
+    p = heed::fma(p, f, 0x1.62e428p-1f);
+    p = heed::fma(p, f, 1.f);
+    return p * heed::near_power_of_two(r);
+}
+
+class fused {
+public:
+    explicit fused(const bench_case& of)
+        : c(of), in_(inputs_of<float>(of)), out_(of.batch * of.query_heads * of.queries * of.value_dim),
+          rows_(of.queries * of.group()), o_step_(round_up(of.value_dim, lanes)),
+          block_rows_(min_of(round_up(ceil_div(rows_, ceil_div(rows_, micro::query_block)), micro::block_rows), rows_)),
+          q_(block_rows_ * of.key_dim), strip_(min_of(of.key_dim, micro::strip_units<float>) * strip),
+          s_(block_rows_ * micro::score_step), values_(run_keys * micro::block_vecs * lanes), o_(block_rows_ * o_step_),
+          top_(block_rows_), sum_(block_rows_), ends_(block_rows_)
+    {}
+
+    void run()
+    {
+        for (std::int64_t head = 0; head < c.batch * c.kv_heads; ++head)
+            for (std::int64_t first = (rows_ - 1) / block_rows_ * block_rows_; first >= 0; first -= block_rows_) {
+                count_ = static_cast<int>(min_of(block_rows_, rows_ - first));
+                begin_block(head, first);
+                for (std::int64_t token = 0; token < ends_.get()[count_ - 1]; token += micro::key_tile)
+                    tile(in_->k.get() + (head * c.keys + token) * c.key_dim,
+                         in_->v.get() + (head * c.keys + token) * c.value_dim, token);
+                end_block(head, first);
+            }
+    }
+    std::vector<float> output() const { return {out_.get(), out_.get() + out_.size()}; }
+
+private:
+    /// Rows of a register block, and how many of the tile's keys the last of them attends.
+    struct group {
+        int first, rows, keys;
+    };
+
+    /// Row x of a kv head: query x / group of head x % group.
+    std::int64_t place_of(std::int64_t head, std::int64_t x) const
+    {
+        return (head * c.group() + x % c.group()) * c.queries + x / c.group();
+    }
+
+    void begin_block(std::int64_t head, std::int64_t first)
+    {
+        constexpr double log2_e = 1.44269504088896340736;
+        const auto scale = static_cast<float>(log2_e / std::sqrt(static_cast<double>(c.key_dim)));
+        for (int r = 0; r < count_; ++r) {
+            micro::pack_query(in_->q.get() + place_of(head, first + r) * c.key_dim, c.key_dim, scale,
+                              q_.get() + r * c.key_dim);
+            ends_.get()[r] = c.attended((first + r) / c.group()).end;
+        }
+        std::fill_n(top_.get(), count_, minus_infinity);
+        std::fill_n(sum_.get(), count_, 0.f);
+        std::fill_n(o_.get(), count_ * o_step_, 0.f);
+    }
+
+    void end_block(std::int64_t head, std::int64_t first)
+    {
+        for (int r = 0; r < count_; ++r) {
+            float* const out = out_.get() + place_of(head, first + r) * c.value_dim;
+            const float* const o = o_.get() + r * o_step_;
+            const float factor = sum_.get()[r] > 0 ? 1 / sum_.get()[r] : 0;
+            for (std::int64_t x = 0; x < c.value_dim; ++x) out[x] = o[x] * factor;
+        }
+    }
+
+    int attended(int row, std::int64_t token) const
+    {
+        return static_cast<int>(std::clamp<std::int64_t>(ends_.get()[row] - token, 0, micro::key_tile));
+    }
+
+    void tile(const float* k, const float* v, std::int64_t token)
+    {
+        n_groups_ = heed::kernel::groups_of(count_);
+        for (int g = 0, x = 0; g < n_groups_; x += groups_[g++].rows) {
+            const int rows = heed::kernel::rows_of_group(count_, g);
+            groups_[g] = {x, rows, attended(x + rows - 1, token)};
+        }
+        const int keys = groups_[n_groups_ - 1].keys;  // of the last row, which attends the most
+        for (int j = 0; j < keys; j += strip)
+            score(k + j * c.key_dim, j, static_cast<int>(min_of(strip, c.keys - token - j)));
+        for (int g = 0; g < n_groups_; ++g)
+            for (int r = groups_[g].first; r < groups_[g].first + groups_[g].rows; ++r)
+                weigh(r, attended(r, token), groups_[g].keys);
+        for (int j = 0; j < keys; j += run_keys) add(v + j * c.value_dim, j, std::min(run_keys, keys - j));
+    }
+
+    /// Scores of the `keys` keys from key j of the tile on.
+    void score(const float* k, int j, int keys)
+    {
+        const std::int64_t parts = ceil_div(c.key_dim, micro::strip_units<float>);
+        for (std::int64_t part = 0; part < parts; ++part) {
+            const std::int64_t first = c.key_dim * part / parts, channels = c.key_dim * (part + 1) / parts - first;
+            micro::pack_keys(k + first, c.key_dim, keys, channels, strip_.get());
+            const float* next = k + (part + 1 == parts ? strip * c.key_dim : first + channels);
+            const int requests = static_cast<int>(max_of(channels / micro::ahead_every, 1));
+            for (int g = 0; g < n_groups_; ++g)
+                if (groups_[g].keys > j)
+                    micro::scores(groups_[g].rows, q_.get() + groups_[g].first * c.key_dim + first, c.key_dim,
+                                  strip_.get(), channels, part > 0, s_.get() + groups_[g].first * micro::score_step + j,
+                                  micro::next_ahead(next, c.key_dim, strip, channels, requests, g));
+        }
+    }
+
+    /// Scores of `keys` keys become weights, those behind them up to `end` 0.
+    HEED_INLINE void weigh(int row, int keys, int end)
+    {
+        constexpr int vecs = 4, step = vecs * lanes;
+        static_assert(micro::key_tile % step == 0);
+        float* const s = s_.get() + row * micro::score_step;
+        std::fill(s + keys, s + round_up(keys, step), minus_infinity);
+        float& top = top_.get()[row];
+        V high[vecs];
+        for (V& h : high) h = V(top);
+        for (int j = 0; j < keys; j += step) {
+            HEED_UNROLL
+            for (int i = 0; i < vecs; ++i) high[i] = heed::max(high[i], heed::load(s + j + i * lanes));
+        }
+        const float highest = heed::largest(heed::max(heed::max(high[0], high[1]), heed::max(high[2], high[3])));
+        if (highest > top) {  // what was summed so far counts for less
+            const float factor = std::exp2(top - highest);
+            float* const o = o_.get() + row * o_step_;
+            for (std::int64_t x = 0; x < o_step_; x += lanes) heed::store(o + x, heed::load(o + x) * V(factor));
+            sum_.get()[row] *= factor;
+            top = highest;
+        }
+        V sums[vecs] = {V(0), V(0), V(0), V(0)};
+        for (int j = 0; j < keys; j += step) {
+            HEED_UNROLL
+            for (int i = 0; i < vecs; ++i) {
+                const V e = exp2(heed::load(s + j + i * lanes) - V(highest));
+                heed::store(s + j + i * lanes, e);
+                sums[i] = sums[i] + e;
+            }
+        }
+        sum_.get()[row] += heed::sum_by_halves((sums[0] + sums[1]) + (sums[2] + sums[3]));
+        if (keys < end) std::fill(s + keys, s + end, 0.f);
+    }
+
+    /// Adds P V over the `keys` keys from key j of the tile on.
+    void add(const float* v, int j, int keys)
+    {
+        const std::int64_t vecs = ceil_div(c.value_dim, lanes), panels = ceil_div(vecs, micro::block_vecs);
+        const int requests = static_cast<int>(max_of(keys / micro::ahead_every, 1));
+        for (std::int64_t panel = 0; panel < panels; ++panel) {
+            const std::int64_t channel = vecs * panel / panels * lanes;
+            const int width = static_cast<int>(vecs * (panel + 1) / panels - vecs * panel / panels);
+            const std::int64_t channels = min_of(width * lanes, c.value_dim - channel);
+            micro::pack_values(v + channel, c.value_dim, keys, channels, width, values_.get());
+            const float* next = v + (panel + 1 == panels ? run_keys * c.value_dim : channel + channels);
+            for (int g = 0; g < n_groups_; ++g)
+                if (const int own = std::min(groups_[g].keys - j, keys); own > 0)
+                    micro::outputs(groups_[g].rows, width, s_.get() + groups_[g].first * micro::score_step + j,
+                                   values_.get(), width * lanes, own, o_.get() + groups_[g].first * o_step_ + channel,
+                                   o_step_, micro::next_ahead(next, c.value_dim, keys, width * lanes, requests, g));
+        }
+    }
+
+    const bench_case c;
+    std::shared_ptr<const inputs<float>> in_;
+    buffer<float> out_;
+    const std::int64_t rows_, o_step_, block_rows_;
+    buffer<float> q_, strip_, s_, values_, o_, top_, sum_;
+    buffer<std::int64_t> ends_;  // of the keys that a row attends
+    int count_ = 0, n_groups_ = 0;
+    group groups_[heed::kernel::max_groups];
+};
+
+}  // namespace
+
+std::string fused_refusal(const bench_case& c)
+{
+    if (c.normalizer != "softmax") return "fused has softmax only";
+    if (c.phase != "prefill") return "fused has prefill only";
+    if (c.element != "f32") return "fused has f32 only";
+    if (c.mask != mask_kind::all && c.mask != mask_kind::causal) return "fused has the masks all and causal only";
+    return c.threads == 1 ? "" : "fused runs on one thread";
+}
+
+contestant make_fused(const bench_case& c)
+{
+    const auto f = std::make_shared<fused>(c);
+    return {[=] { f->run(); }, [=] { return f->output(); }, "softmax fused by hand on heed's micro kernels"};
+}
+
+}  // namespace bench
