@@ -240,48 +240,6 @@ HEED_INLINE void transpose(const E* in, std::int64_t step, vec<T> (&out)[transpo
     for (int c = 0; c < transposed_channels<E>; ++c) out[c] = native_vec<T, native_arch>(r[c]);
 }
 
-#if defined(HEED_WITH_AVX512) && defined(__AVX512BF16__)
-inline constexpr bool has_bf16_dots = true;
-
-/// A register of pairs, and what the kernels do with one.
-template <class A>
-struct vec<bf16_pair, A> {
-    static constexpr int lanes = vec<float, A>::lanes;
-    using register_type = decltype(arch::broadcast(bf16_pair{}));
-
-    register_type native;
-
-    vec() = default;
-    HEED_INLINE explicit vec(register_type pairs) : native(pairs) {}
-    HEED_INLINE explicit vec(bf16_pair pair) : native(arch::broadcast(pair)) {}
-};
-HEED_INLINE vec<bf16_pair> load(const bf16_pair* p) { return vec<bf16_pair>(arch::load(p)); }
-HEED_INLINE void store(bf16_pair* p, vec<bf16_pair> v) { arch::store(p, v.native); }
-HEED_INLINE vec<bf16_pair> in_register(vec<bf16_pair> v) { return vec<bf16_pair>(arch::in_register(v.native)); }
-/// acc += a.first * b.first + a.second * b.second in each lane.
-HEED_INLINE void accumulate(vec<float>& acc, vec<bf16_pair> a, vec<bf16_pair> b)
-{
-    auto sum = raw(acc);
-    arch::dot(sum, a.native, b.native);
-    acc = native_vec<float, native_arch>(sum);
-}
-/// Pairs of the channels of two rows.
-HEED_INLINE vec<bf16_pair> pair_rows(const bf16* a, const bf16* b) { return vec<bf16_pair>(arch::pair_rows(a, b)); }
-HEED_INLINE vec<float> rounded_to_bf16(vec<float> v)
-{
-    return native_vec<float, native_arch>(arch::rounded_to_bf16(raw(v)));
-}
-HEED_INLINE void transpose_pairs(const bf16* in, std::int64_t step, vec<bf16_pair> (&out)[4])
-{
-    vec<bf16_pair>::register_type r[4];
-    arch::transpose_pairs(in, step, r);
-    HEED_UNROLL
-    for (int u = 0; u < 4; ++u) out[u] = vec<bf16_pair>(r[u]);
-}
-#else
-inline constexpr bool has_bf16_dots = false;
-#endif
-
 /// The largest lane, of a vector without NaN.
 template <class T, class A>
 HEED_INLINE T largest(vec<T, A> v)
@@ -296,8 +254,6 @@ HEED_INLINE T sum_by_halves(vec<T, A> v)
 }
 
 #else  // any other machine: xsimd, and plain loops over lanes where it has no operation
-
-inline constexpr bool has_bf16_dots = false;
 
 template <class T, class A, class F>
 HEED_INLINE vec<T, A> lane_by_lane(vec<T, A> a, F f)
@@ -436,25 +392,5 @@ HEED_INLINE void store_n(T* p, vec<T, A> v, int n)
 {
     store_as_n(p, v, n);
 }
-
-template <class T, class A>
-struct lanes_of<vec<T, A>> {
-    using element = T;
-    static constexpr int count = vec<T, A>::lanes;
-    HEED_INLINE static vec<T, A> iota(std::int64_t first)
-    {
-        T lane[count];
-        for (int i = 0; i < count; ++i) lane[i] = static_cast<T>(first + i);
-        return heed::load(lane);
-    }
-    template <class E>
-    HEED_INLINE static vec<T, A> load(const E* p, std::int64_t valid)
-    {
-        static_assert(std::is_same_v<compute_t<E>, T>,
-                      "heed: a table of numbers for each key has an element type that is computed in the tensors'");
-        if (valid >= count) return load_as<T>(p);
-        return load_as_n<T>(p, static_cast<int>(valid < 0 ? 0 : valid));
-    }
-};
 
 HEED_END

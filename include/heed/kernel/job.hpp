@@ -4,7 +4,7 @@
 
 #include "../attention.hpp"
 #include "../kv.hpp"
-#include "../micro/tuning.hpp"
+#include "../micro/units.hpp"
 
 HEED_BEGIN
 namespace kernel {

@@ -4,7 +4,8 @@
 
 #include "../attention.hpp"
 #include "../micro/exp.hpp"
-#include "../micro/tuning.hpp"
+#include "../micro/lanes.hpp"
+#include "../micro/units.hpp"
 
 HEED_BEGIN
 namespace kernel {

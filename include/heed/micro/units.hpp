@@ -3,6 +3,7 @@
 // as many lanes; products of units are summed in sum_t<U>. The kernels below are written once, for both.
 #pragma once
 
+#include "pairs.hpp"
 #include "tuning.hpp"
 
 HEED_BEGIN
