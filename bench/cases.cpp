@@ -17,7 +17,8 @@ std::string read_kv(const std::string& text, bench_case& c)
     static const std::regex kv("(f32|bf16|bf16_native|f16)(_sparse([0-9]{2}))?");
     std::smatch m;
     if (!std::regex_match(text, m, kv))
-        return "kv type " + text + " is none of f32, bf16, bf16_native, f16, with or without _sparseNN (percent, two digits)";
+        return "kv type " + text +
+               " is none of f32, bf16, bf16_native, f16, with or without _sparseNN (percent, two digits)";
     c.native = m[1] == "bf16_native";
     c.element = c.native ? "bf16" : m[1].str();
     if (m[3].matched) c.weightless = std::stoi(m[3]);
@@ -83,9 +84,10 @@ double bench_case::tensor_bytes() const
 
 std::string parse(const std::string& name, bench_case& c)
 {
-    static const std::regex shape("(heed|eigen|openblas|onednn|fused)/(prefill|decode)/([a-z_0-9]+)/([a-z0-9_]+)/([a-z0-9]+)/"
-                                  "b(\\d{1,6})_hq(\\d{1,6})_hkv(\\d{1,6})_sq(\\d{1,9})_skv(\\d{1,9})_"
-                                  "d(\\d{1,6})(x(\\d{1,6}))?/t(\\d{1,3})");
+    static const std::regex shape(
+        "(heed|eigen|openblas|onednn|fused)/(prefill|decode)/([a-z_0-9]+)/([a-z0-9_]+)/([a-z0-9]+)/"
+        "b(\\d{1,6})_hq(\\d{1,6})_hkv(\\d{1,6})_sq(\\d{1,9})_skv(\\d{1,9})_"
+        "d(\\d{1,6})(x(\\d{1,6}))?/t(\\d{1,3})");
     std::smatch m;
     if (!std::regex_match(name, m, shape)) return std::string("does not read ") + form;
     const auto number = [&](std::size_t i) { return std::int64_t{std::stoll(m[i])}; };

@@ -68,10 +68,12 @@ inline constexpr bool is_query_offset_v = std::is_same_v<P, query_offset>;
 template <class P>
 constexpr bool require_policy()
 {
-    static_assert(is_normalizer_v<P> || is_score_map_v<P> || is_mask_v<P> || is_scale_v<P> || is_query_offset_v<P> || is_compute_v<P>,
-                  "heed: a policy of attention{...} is a normalizer, a score map, a mask, heed::scale, "
-                  "heed::query_offset or heed::compute; wrap a callable as heed::map_score or heed::attend_where, and spell "
-                  "causal as heed::causal{}");
+    static_assert(
+        is_normalizer_v<P> || is_score_map_v<P> || is_mask_v<P> || is_scale_v<P> || is_query_offset_v<P> ||
+            is_compute_v<P>,
+        "heed: a policy of attention{...} is a normalizer, a score map, a mask, heed::scale, "
+        "heed::query_offset or heed::compute; wrap a callable as heed::map_score or heed::attend_where, and spell "
+        "causal as heed::causal{}");
     if constexpr (is_normalizer_v<P>) return require_normalizer<P>();
     return true;
 }

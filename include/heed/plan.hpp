@@ -65,10 +65,13 @@ public:
                       "%s, %s, %s: blocks of %lld rows x key tiles of %d, registers %d x %d vectors of %d, "
                       "%lld tasks%s for %d worker%s, workspace %zu bytes",
                       layout_.block_rows <= micro::streaming_rows ? "decode" : "prefill",
-                      Def::computes_in_bf16 ? "bf16" : sizeof(T) == 4 ? "f32" : "f64", isa_name(), static_cast<long long>(layout_.block_rows),
-                      micro::key_tile, micro::block_rows, micro::block_vecs, vec<T>::lanes,
-                      static_cast<long long>(layout_.tasks(0)), layout_.split() ? " (keys split, then folded)" : "",
-                      layout_.workers, layout_.workers == 1 ? "" : "s", layout_.total_bytes);
+                      Def::computes_in_bf16 ? "bf16"
+                      : sizeof(T) == 4      ? "f32"
+                                            : "f64",
+                      isa_name(), static_cast<long long>(layout_.block_rows), micro::key_tile, micro::block_rows,
+                      micro::block_vecs, vec<T>::lanes, static_cast<long long>(layout_.tasks(0)),
+                      layout_.split() ? " (keys split, then folded)" : "", layout_.workers,
+                      layout_.workers == 1 ? "" : "s", layout_.total_bytes);
         return d;
     }
 
@@ -136,7 +139,8 @@ private:
                           computes_in_T<typename Kv::value_element>,
                       "heed: q, k, v and out are made of float, bf16 and f16 in any mix, or all of double");
         if constexpr (Def::computes_in_bf16) {
-            static_assert(std::is_same_v<std::remove_const_t<Q>, bf16> && std::is_same_v<typename Kv::key_element, bf16> &&
+            static_assert(std::is_same_v<std::remove_const_t<Q>, bf16> &&
+                              std::is_same_v<typename Kv::key_element, bf16> &&
                               std::is_same_v<typename Kv::value_element, bf16>,
                           "heed: compute<bf16> takes q, k and v of bf16");
             if (!has_bf16_dots)

@@ -85,12 +85,11 @@ TEST_CASE("compute<bf16> keeps the bound that its comment states")
             for (const int64 queries : {1, 5, 30})
                 for (const int64 dim : {64, 33, 8}) {
                     const problem<bf16> p(1, 4, 2, queries, 601, dim, dim + 3, 7, spread);
-                    largest = std::max(largest,
-                                       fraction_of_bound(p, heed::attention{normalizer, heed::causal{}},
-                                                         heed::attention{normalizer, heed::causal{}, native}));
-                    largest = std::max(largest,
-                                       fraction_of_bound(p, heed::attention{normalizer, heed::softcap{5}},
-                                                         heed::attention{normalizer, native, heed::softcap{5}}));
+                    largest = std::max(largest, fraction_of_bound(p, heed::attention{normalizer, heed::causal{}},
+                                                                  heed::attention{normalizer, heed::causal{}, native}));
+                    largest =
+                        std::max(largest, fraction_of_bound(p, heed::attention{normalizer, heed::softcap{5}},
+                                                            heed::attention{normalizer, native, heed::softcap{5}}));
                 }
         std::cout << "compute<bf16>, " << name << ": largest error " << largest << " of the bound\n";
         INFO(name);
@@ -102,8 +101,7 @@ TEST_CASE("with equal keys and a V of one sign compute<bf16> errs by the output'
 {
     NEEDS_DOTS
     problem<bf16> p(1, 1, 1, 20, 300, 16, 24);
-    for (int64 j = 1; j < 300; ++j)
-        std::copy_n(p.k.data.begin(), 16, p.k.data.begin() + j * 16);
+    for (int64 j = 1; j < 300; ++j) std::copy_n(p.k.data.begin(), 16, p.k.data.begin() + j * 16);
     std::fill(p.v.data.begin(), p.v.data.end(), bf16(1.3f));
     const tensor<bf16> out = p.attend(heed::attention{heed::softmax{}, native});
     for (const bf16 x : out.data) REQUIRE(float(x) == float(bf16(1.3f)));

@@ -50,8 +50,8 @@ public:
         else
             for (std::int64_t i = 1; i < n; ++i) wake_.notify_one();
         work(ref, n, 0);
-        // No task is left: those who are at work finish, those who have not woken up yet will find nothing to do. Waiting
-        // for them would cost a small problem the time that the system takes to schedule every thread.
+        // No task is left: those who are at work finish, those who have not woken up yet will find nothing to do.
+        // Waiting for them would cost a small problem the time that the system takes to schedule every thread.
         std::unique_lock<std::mutex> lock(mutex_);
         task_ = nullptr;
         done_.wait(lock, [this] { return busy_ == 0; });

@@ -44,7 +44,7 @@ struct partial {
 template <class U>
 struct scratch {
     using T = sum_t<U>;
-    U* q;            // [parts][rows][query_step]: units of Dqk, scaled where they are not pairs
+    U* q;  // [parts][rows][query_step]: units of Dqk, scaled where they are not pairs
     std::int64_t part_step;
     U* strip;        // [strip_units][key_strip]
     T* s;            // [rows][score_step]: scores, then weights
@@ -67,7 +67,8 @@ HEED_INLINE query_place place_of(const Job& job, const row_block& block, std::in
 }
 
 /// Rows of a block are cut into register blocks of nearly equal size.
-inline constexpr int max_groups = static_cast<int>((micro::query_block + micro::block_rows - 1) / micro::block_rows) + 1;
+inline constexpr int max_groups =
+    static_cast<int>((micro::query_block + micro::block_rows - 1) / micro::block_rows) + 1;
 inline int groups_of(int count) { return (count + micro::block_rows - 1) / micro::block_rows; }
 inline int rows_of_group(int count, int g)
 {

@@ -27,8 +27,9 @@ void score_strip(const Job& job, const row_group* groups, int n_groups, rows<typ
         const int requests = static_cast<int>(max_of(units / micro::ahead_every, 1));
         for (int g = 0; g < n_groups; ++g)
             if (attends(groups[g], j, strip))
-                micro::scores(groups[g].rows, mem.q + part * mem.part_step + groups[g].first * micro::query_step<sum_t<U>>,
-                              mem.strip, units, part > 0, mem.s + groups[g].first * micro::score_step + j,
+                micro::scores(groups[g].rows,
+                              mem.q + part * mem.part_step + groups[g].first * micro::query_step<sum_t<U>>, mem.strip,
+                              units, part > 0, mem.s + groups[g].first * micro::score_step + j,
                               micro::next_ahead(next, k.step, strip, channels, requests, g));
     }
 }
@@ -67,7 +68,8 @@ void score_streamed(const Job& job, const row_block& block, const row_group* gro
         for (int g = 1; g < n_groups; ++g) score(groups[g], others);
     }
     far = ahead.far();
-    // Keys that do not fill a register: packed strips, which start at multiples of their width as rows of scores end there.
+    // Keys that do not fill a register: packed strips, which start at multiples of their width as rows of scores end
+    // there.
     for (int j = whole / strip * strip; whole < highest && j < highest; j += strip)
         score_strip(job, groups, n_groups, job.kv.keys(block.batch, block.kv_head, token + j), j,
                     strip < count - j ? strip : count - j, mem);

@@ -95,8 +95,11 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
             place.key = key_0;
             T* s = mem.s + r * micro::score_step;
             if (masked)
-                weigh_row<true, U>(job.def, job.scale, place, s, begin, end, count, mem.bits[r], result.shift[r], result.mass[r]);
-            else weigh_row<false, U>(job.def, job.scale, place, s, begin, end, count, mem.bits[r], result.shift[r], result.mass[r]);
+                weigh_row<true, U>(job.def, job.scale, place, s, begin, end, count, mem.bits[r], result.shift[r],
+                                   result.mass[r]);
+            else
+                weigh_row<false, U>(job.def, job.scale, place, s, begin, end, count, mem.bits[r], result.shift[r],
+                                    result.mass[r]);
         }
     }
 

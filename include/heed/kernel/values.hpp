@@ -143,11 +143,14 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
             const auto* values = v.data + panel * lanes;
             const std::int64_t channels = min_of(vecs * lanes, dim - panel * lanes);
             const int in_place = whole ? paired : 0;  // all but what lacks a channel or the second of a pair
-            if (in_place > 0) add(0, in_place, panel, vecs, [&](int key) { return values + key * v.step; }, v.step);
+            if (in_place > 0)
+                add(
+                    0, in_place, panel, vecs, [&](int key) { return values + key * v.step; }, v.step);
             if (in_place < keys) {
                 micro::pack_values(values + in_place * v.step, v.step, keys - in_place, channels, vecs, mem.values);
-                add(in_place, keys, panel, vecs,
-                    [&](int key) { return mem.values + key / each * vecs * lanes; }, micro::packed{});
+                add(
+                    in_place, keys, panel, vecs, [&](int key) { return mem.values + key / each * vecs * lanes; },
+                    micro::packed{});
             }
             panel += vecs;
         }

@@ -272,8 +272,8 @@ private:
                 for (std::int64_t c = 0; c < l_.value_dim; ++c) to_.state_out[i * l_.value_dim + c] = o[c];
                 continue;
             }
-            finish_row(job_.def.normalizer(), p.head, run.shift[r], run.mass[r], o,
-                       to_.out.row(p.batch, p.head, p.row), l_.value_dim, to_.stats.lse ? to_.stats.lse + i : nullptr);
+            finish_row(job_.def.normalizer(), p.head, run.shift[r], run.mass[r], o, to_.out.row(p.batch, p.head, p.row),
+                       l_.value_dim, to_.stats.lse ? to_.stats.lse + i : nullptr);
             if (to_.stats.shift) to_.stats.shift[i] = run.shift[r];
             if (to_.stats.mass) to_.stats.mass[i] = run.mass[r];
         }

@@ -42,8 +42,8 @@ HEED_INLINE T sum_of_lanes(vec<T> (&acc)[micro::mass_lanes / vec<T>::lanes])
     return sum_by_halves(acc[0]);
 }
 
-/// Turns scores s[begin, end) into weights and returns l; with Drop, scores of -inf are not attended. With Pairs both terms
-/// are rounded to bf16: what the weights lose is missing in the mass as well, so that errors of one sign cancel.
+/// Turns scores s[begin, end) into weights and returns l; with Drop, scores of -inf are not attended. With Pairs both
+/// terms are rounded to bf16: what the weights lose is missing in the mass as well, so that errors of one sign cancel.
 template <range Range, bool Drop, bool Pairs, class Normalizer, class T>
 HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, vec<T> shift)
 {
@@ -76,8 +76,8 @@ HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, vec<
 /// position of s[0], `count` the number of keys that exist; with Masked, keys without a bit are selected out.
 /// Scores of pairs are scaled here, and their weights narrowed to bf16 where they lie.
 template <bool Masked, class U, class Def, class T>
-HEED_NOINLINE inline void weigh_row(const Def& def, [[maybe_unused]] T scale, score_place<vec<T>> place, T* s, int begin,
-                                    int end, int count, const key_bits& bits, T& shift, T& mass)
+HEED_NOINLINE inline void weigh_row(const Def& def, [[maybe_unused]] T scale, score_place<vec<T>> place, T* s,
+                                    int begin, int end, int count, const key_bits& bits, T& shift, T& mass)
 {
     using V = vec<T>;
     using normalizer = typename Def::normalizer_type;
@@ -102,9 +102,8 @@ HEED_NOINLINE inline void weigh_row(const Def& def, [[maybe_unused]] T scale, sc
     }
     const T top = largest(highest), bottom = -largest(V(0) - lowest);
     shift = shift_for<normalizer::shift>(top);
-    mass = is_near(bottom, top, shift)
-               ? weigh<range::near, may_drop, pairs>(def.normalizer(), s, begin, end, V(shift))
-               : weigh<range::any, true, pairs>(def.normalizer(), s, begin, end, V(shift));
+    mass = is_near(bottom, top, shift) ? weigh<range::near, may_drop, pairs>(def.normalizer(), s, begin, end, V(shift))
+                                       : weigh<range::any, true, pairs>(def.normalizer(), s, begin, end, V(shift));
     if constexpr (pairs)
         for (int j = begin; j < end; j += lanes) store_as(reinterpret_cast<bf16*>(s) + j, load(s + j));
 }

@@ -63,7 +63,8 @@ struct exp_split {
 
     /// Any s: |r| <= largest.
     HEED_INLINE exp_split(vec<T, A> s, T largest)
-        : r(round(max(min(fma(s, C::log2_e, -C::lean), largest), -C::largest))), g(power(max(min(rest(s), T(0.55)), T(-0.55))))
+        : r(round(max(min(fma(s, C::log2_e, -C::lean), largest), -C::largest))),
+          g(power(max(min(rest(s), T(0.55)), T(-0.55))))
     {}
     /// The same bits for s that needs no clamp.
     HEED_INLINE explicit exp_split(vec<T, A> s) : r(round(fma(s, C::log2_e, -C::lean))), g(power(rest(s))) {}

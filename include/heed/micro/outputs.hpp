@@ -118,7 +118,8 @@ HEED_INLINE void outputs_listed(int rows, int vecs, const T* p, const E* v, std:
 /// o[c] += p v[c] for one row and the `keys` keys of one unit, of which a weight of 0 leaves a key out, whatever its V
 /// holds.
 template <class U, class E>
-HEED_NOINLINE inline void outputs_selected(U p, const E* v, std::int64_t v_step, int keys, std::int64_t dim, sum_t<U>* o)
+HEED_NOINLINE inline void outputs_selected(U p, const E* v, std::int64_t v_step, int keys, std::int64_t dim,
+                                           sum_t<U>* o)
 {
     using T = sum_t<U>;
     constexpr int lanes = vec<T>::lanes;

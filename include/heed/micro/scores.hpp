@@ -59,8 +59,8 @@ HEED_INLINE void scores(int rows, const U* q, const U* strip, std::int64_t units
     with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA { scores_block<n.value>(q, strip, units, more, s, ahead); });
 }
 
-/// Keys whose scores are taken at a time where keys are not packed. Two registers of them: the sums of one would wait for
-/// each other, channel after channel.
+/// Keys whose scores are taken at a time where keys are not packed. Two registers of them: the sums of one would wait
+/// for each other, channel after channel.
 template <class T>
 inline constexpr int unpacked_keys = 2 * vec<T>::lanes;
 
@@ -115,7 +115,8 @@ HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_st
     reader = ahead;
 }
 
-/// s[r][j] = q[r] . k[j] for unpacked_keys keys: where few query rows share them, packing would cost more than it saves.
+/// s[r][j] = q[r] . k[j] for unpacked_keys keys: where few query rows share them, packing would cost more than it
+/// saves.
 template <class U, class E, class Ahead>
 HEED_INLINE void scores_unpacked(int rows, const U* q, std::int64_t part_step, const E* k, std::int64_t k_step,
                                  std::int64_t dim, sum_t<U>* s, Ahead& ahead)
@@ -126,7 +127,8 @@ HEED_INLINE void scores_unpacked(int rows, const U* q, std::int64_t part_step, c
         } else {  // too few registers
             constexpr int lanes = vec<U>::lanes;
             for (int i = 0; i < 2; ++i)
-                scores_unpacked_block<n.value, 1>(q, part_step, k + i * lanes * k_step, k_step, dim, s + i * lanes, ahead);
+                scores_unpacked_block<n.value, 1>(q, part_step, k + i * lanes * k_step, k_step, dim, s + i * lanes,
+                                                  ahead);
         }
     });
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the two products are made of. A unit U is an element T, or a bf16_pair of two neighbours, of which a register has
-// as many lanes; products of units are summed in sum_t<U>. The kernels below are written once, for both.
+// What the two products are made of. A unit U is an element T, or a bf16_pair of two neighbours, of which a register
+// has as many lanes; products of units are summed in sum_t<U>. The kernels below are written once, for both.
 #pragma once
 
 #include "pairs.hpp"

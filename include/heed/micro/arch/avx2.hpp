@@ -201,8 +201,14 @@ HEED_INLINE std::uint32_t nonzero_bits(__m256d v)
 
 /// acc += a * b, rounded once, in the register of acc: gcc 12 multiplies into the register of a and moves the sums from
 /// register to register, which took 0.91 instead of 0.98 of the FMA peak on Zen 3.
-HEED_INLINE void accumulate(__m256& acc, __m256 a, __m256 b) { __asm__("vfmadd231ps %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b)); }
-HEED_INLINE void accumulate(__m256d& acc, __m256d a, __m256d b) { __asm__("vfmadd231pd %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b)); }
+HEED_INLINE void accumulate(__m256& acc, __m256 a, __m256 b)
+{
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b));
+}
+HEED_INLINE void accumulate(__m256d& acc, __m256d a, __m256d b)
+{
+    __asm__("vfmadd231pd %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b));
+}
 
 /// Keeps a loaded vector in its register: gcc 12 would load it again for every use.
 HEED_INLINE __m256 in_register(__m256 v)

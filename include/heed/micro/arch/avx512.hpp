@@ -123,8 +123,14 @@ HEED_INLINE std::uint32_t nonzero_bits(__m512d v) { return _mm512_cmp_pd_mask(v,
 
 /// acc += a * b, rounded once, in the register of acc: gcc 12 multiplies into the register of a and moves the sums from
 /// register to register, which took 0.91 instead of 0.98 of the FMA peak on Zen 3.
-HEED_INLINE void accumulate(__m512& acc, __m512 a, __m512 b) { __asm__("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b)); }
-HEED_INLINE void accumulate(__m512d& acc, __m512d a, __m512d b) { __asm__("vfmadd231pd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b)); }
+HEED_INLINE void accumulate(__m512& acc, __m512 a, __m512 b)
+{
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+}
+HEED_INLINE void accumulate(__m512d& acc, __m512d a, __m512d b)
+{
+    __asm__("vfmadd231pd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+}
 
 /// Keeps a loaded vector in its register: gcc 12 would load it again for every use, and a 512-bit load takes as long
 /// as the multiply-add that it feeds (P V with 4 rows: 0.37 cycles an element became 0.28).
@@ -242,7 +248,10 @@ HEED_INLINE void transpose(const double* in, std::int64_t step, __m512d (&out)[2
 HEED_INLINE void dot(__m512& acc, __m512i a, __m512i b) { acc = _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b); }
 
 /// Sixteen floats rounded to bf16, ties to even; subnormal ones become 0.
-HEED_INLINE __m512 rounded_to_bf16(__m512 v) { return widen((__m256i)_mm512_cvtneps_pbh(v), static_cast<bf16*>(nullptr)); }
+HEED_INLINE __m512 rounded_to_bf16(__m512 v)
+{
+    return widen((__m256i)_mm512_cvtneps_pbh(v), static_cast<bf16*>(nullptr));
+}
 
 HEED_INLINE __m512i broadcast(bf16_pair pair)
 {
