@@ -46,9 +46,11 @@ public:
         : c(of), in_(inputs_of<float>(of)), out_(of.batch * of.query_heads * of.queries * of.value_dim),
           rows_(of.queries * of.group()), o_step_(round_up(of.value_dim, lanes)),
           block_rows_(min_of(round_up(ceil_div(rows_, ceil_div(rows_, micro::query_block)), micro::block_rows), rows_)),
-          q_(block_rows_ * of.key_dim), strip_(min_of(of.key_dim, micro::strip_units<float>) * strip),
-          s_(block_rows_ * micro::score_step), values_(run_keys * micro::block_vecs * lanes), o_(block_rows_ * o_step_),
-          top_(block_rows_), sum_(block_rows_), ends_(block_rows_)
+          part_step_(block_rows_ * micro::query_step<float>),
+          q_(micro::row_parts<float>(of.key_dim).count * part_step_),
+          strip_(min_of(of.key_dim, micro::strip_units<float>) * strip), s_(block_rows_ * micro::score_step),
+          values_(run_keys * micro::block_vecs * lanes), o_(block_rows_ * o_step_), top_(block_rows_),
+          sum_(block_rows_), ends_(block_rows_)
     {}
 
     void run()
@@ -83,7 +85,7 @@ private:
         const auto scale = static_cast<float>(log2_e / std::sqrt(static_cast<double>(c.key_dim)));
         for (int r = 0; r < count_; ++r) {
             micro::pack_query(in_->q.get() + place_of(head, first + r) * c.key_dim, c.key_dim, scale,
-                              q_.get() + r * c.key_dim);
+                              q_.get() + r * micro::query_step<float>, part_step_);
             ends_.get()[r] = c.attended((first + r) / c.group()).end;
         }
         std::fill_n(top_.get(), count_, minus_infinity);
@@ -125,15 +127,16 @@ private:
     /// Scores of the `keys` keys from key j of the tile on.
     void score(const float* k, int j, int keys)
     {
-        const std::int64_t parts = ceil_div(c.key_dim, micro::strip_units<float>);
-        for (std::int64_t part = 0; part < parts; ++part) {
-            const std::int64_t first = c.key_dim * part / parts, channels = c.key_dim * (part + 1) / parts - first;
+        const micro::row_parts<float> parts(c.key_dim);
+        for (std::int64_t part = 0; part < parts.count; ++part) {
+            const std::int64_t first = parts.begin(part), channels = parts.end(part) - first;
             micro::pack_keys(k + first, c.key_dim, keys, channels, strip_.get());
-            const float* next = k + (part + 1 == parts ? strip * c.key_dim : first + channels);
+            const float* next = k + (part + 1 == parts.count ? strip * c.key_dim : first + channels);
             const int requests = static_cast<int>(max_of(channels / micro::ahead_every, 1));
             for (int g = 0; g < n_groups_; ++g)
                 if (groups_[g].keys > j)
-                    micro::scores(groups_[g].rows, q_.get() + groups_[g].first * c.key_dim + first, c.key_dim,
+                    micro::scores(groups_[g].rows,
+                                  q_.get() + part * part_step_ + groups_[g].first * micro::query_step<float>,
                                   strip_.get(), channels, part > 0, s_.get() + groups_[g].first * micro::score_step + j,
                                   micro::next_ahead(next, c.key_dim, strip, channels, requests, g));
         }
@@ -188,7 +191,7 @@ private:
             for (int g = 0; g < n_groups_; ++g)
                 if (const int own = std::min(groups_[g].keys - j, keys); own > 0)
                     micro::outputs(groups_[g].rows, width, s_.get() + groups_[g].first * micro::score_step + j,
-                                   values_.get(), width * lanes, own, o_.get() + groups_[g].first * o_step_ + channel,
+                                   values_.get(), micro::packed{}, own, o_.get() + groups_[g].first * o_step_ + channel,
                                    o_step_, micro::next_ahead(next, c.value_dim, keys, width * lanes, requests, g));
         }
     }
@@ -196,7 +199,7 @@ private:
     const bench_case c;
     std::shared_ptr<const inputs<float>> in_;
     buffer<float> out_;
-    const std::int64_t rows_, o_step_, block_rows_;
+    const std::int64_t rows_, o_step_, block_rows_, part_step_;
     buffer<float> q_, strip_, s_, values_, o_, top_, sum_;
     buffer<std::int64_t> ends_;  // of the keys that a row attends
     int count_ = 0, n_groups_ = 0;

@@ -168,14 +168,8 @@ private:
         *mem.sparse = false;
         for (int r = 0; r < block.count; ++r) {
             const query_place p = place_of(job_, block, 0, block.first + r);
-            const auto* q = job_.q.row(p.batch, p.head, p.row);
-            const micro::row_parts<T> parts(ceil_div(l_.key_dim, elements_of<U>));
-            for (std::int64_t part = 0; part < parts.count; ++part) {
-                const std::int64_t first = parts.begin(part) * elements_of<U>;
-                const std::int64_t end = min_of(parts.end(part) * elements_of<U>, l_.key_dim);
-                micro::pack_query(q + first, end - first, job_.scale,
-                                  mem.q + part * mem.part_step + r * micro::query_step<T>);
-            }
+            micro::pack_query(job_.q.row(p.batch, p.head, p.row), l_.key_dim, job_.scale,
+                              mem.q + r * micro::query_step<T>, mem.part_step);
         }
     }
 

@@ -37,17 +37,22 @@ HEED_NOINLINE inline void pack_keys(const E* k, std::int64_t step, int keys, std
             strip[c / each * width + j] = j < keys ? unit_of<U>(k + j * step, c, dim) : U{};
 }
 
-/// out[c] = scale * q[c]; pairs are kept as they are.
+/// One row of queries, in parts that are part_step apart: scale * q[c], or pairs as they are.
 template <class U, class E, class T>
-HEED_INLINE void pack_query(const E* q, std::int64_t dim, T scale, U* out)
+HEED_INLINE void pack_query(const E* q, std::int64_t dim, T scale, U* out, std::int64_t part_step)
 {
-    constexpr int lanes = vec<T>::lanes;
-    std::int64_t c = 0;
-    if constexpr (elements_of<U> == 2) {
-        for (; c < dim; c += 2) out[c / 2] = unit_of<U>(q, c, dim);
-    } else {
-        for (; c + lanes <= dim; c += lanes) store(out + c, load_as<T>(q + c) * vec<T>(scale));
-        for (; c < dim; ++c) out[c] = static_cast<T>(q[c]) * scale;
+    constexpr int lanes = vec<T>::lanes, each = elements_of<U>;
+    const row_parts<T> parts(ceil_div(dim, each));
+    for (std::int64_t part = 0; part < parts.count; ++part, out += part_step) {
+        std::int64_t c = parts.begin(part) * each;
+        const std::int64_t end = min_of(parts.end(part) * each, dim);
+        U* to = out;
+        if constexpr (each == 2) {
+            for (; c < end; c += 2) *to++ = unit_of<U>(q, c, dim);
+        } else {
+            for (; c + lanes <= end; c += lanes, to += lanes) store(to, load_as<T>(q + c) * vec<T>(scale));
+            for (; c < end; ++c) *to++ = static_cast<T>(q[c]) * scale;
+        }
     }
 }
 
