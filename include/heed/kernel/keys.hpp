@@ -56,7 +56,7 @@ void score_streamed(const Job& job, const row_block& block, const row_group* gro
     const int whole = begin + (end - begin) / some * some;
     const auto k = job.kv.keys(block.batch, block.kv_head, token + begin);
     micro::stream_ahead ahead(k.data, k.step, dim, far);
-    micro::none_ahead others;
+    micro::stream_ahead others(k.data);
     for (int j = begin; j < whole; j += some) {
         const auto here = job.kv.keys(block.batch, block.kv_head, token + j);
         const auto score = [&](const row_group& rows, auto& reader) {

@@ -120,22 +120,17 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
     const int begin = lowest / each * each;
     const auto first = job.kv.values(block.batch, block.kv_head, token + begin);
     micro::stream_ahead ahead(first.data, first.step, dim, far);
-    micro::none_ahead others;
+    micro::stream_ahead others(first.data);
     for (int j = begin; j < highest; j += run) {
         const int keys = run < highest - j ? run : highest - j, paired = keys / each * each;
         const auto v = job.kv.values(block.batch, block.kv_head, token + j);
-        /// The keys [j + from, j + to) and registers [panel, panel + vecs) of channels; values_of(key) is a key's row.
-        const auto add = [&](int from, int to, std::int64_t panel, int vecs, auto values_of, auto step) {
-            const auto for_group = [&](const row_group& rows, auto& reader) {
-                const int lo = (rows.lo > j + from ? rows.lo : j + from) / each * each;
-                const int end = rows.hi < j + to ? rows.hi : j + to;
-                if (lo < end)
-                    micro::outputs(rows.rows, vecs, mem.weights(rows.first) + lo / each, values_of(lo - j - from), step,
-                                   (end - lo + each - 1) / each, o + rows.first * o_step + panel * lanes, o_step,
-                                   reader);
-            };
-            for_group(groups[0], ahead);
-            for (int g = 1; g < n_groups; ++g) for_group(groups[g], others);
+        /// f(group, its first key and its number of units) for those that attend the keys [j + from, j + to).
+        const auto for_groups = [&](int from, int to, auto f) {
+            for (int g = 0; g < n_groups; ++g) {
+                const int lo = (groups[g].lo > j + from ? groups[g].lo : j + from) / each * each;
+                const int end = groups[g].hi < j + to ? groups[g].hi : j + to;
+                if (lo < end) f(g, lo, (end - lo + each - 1) / each);
+            }
         };
         for (std::int64_t panel = 0; panel < ceil_div(dim, lanes);) {
             const bool whole = panel < direct;
@@ -143,15 +138,18 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
             const auto* values = v.data + panel * lanes;
             const std::int64_t channels = min_of(vecs * lanes, dim - panel * lanes);
             const int in_place = whole ? paired : 0;  // all but what lacks a channel or the second of a pair
-            if (in_place > 0)
-                add(
-                    0, in_place, panel, vecs, [&](int key) { return values + key * v.step; }, v.step);
-            if (in_place < keys) {
+            for_groups(0, in_place, [&](int g, int lo, int units) {
+                micro::outputs(groups[g].rows, vecs, mem.weights(groups[g].first) + lo / each,
+                               values + (lo - j) * v.step, v.step, units, o + groups[g].first * o_step + panel * lanes,
+                               o_step, g == 0 ? ahead : others);
+            });
+            if (in_place < keys)
                 micro::pack_values(values + in_place * v.step, v.step, keys - in_place, channels, vecs, mem.values);
-                add(
-                    in_place, keys, panel, vecs, [&](int key) { return mem.values + key / each * vecs * lanes; },
-                    micro::packed{});
-            }
+            for_groups(in_place, keys, [&](int g, int lo, int units) {
+                micro::outputs(groups[g].rows, vecs, mem.weights(groups[g].first) + lo / each,
+                               mem.values + (lo - j - in_place) / each * vecs * lanes, micro::packed{}, units,
+                               o + groups[g].first * o_step + panel * lanes, o_step, micro::next_ahead(values));
+            });
             panel += vecs;
         }
     }

@@ -76,6 +76,11 @@ public:
     HEED_INLINE stream_ahead(const T* row, std::int64_t step, std::int64_t dim, const tile_ahead& far)
         : near_(row + near_rows * step, step, dim), far_(far)
     {}
+    /// For rows that another register block asks for: one line again and again, so that the kernels need not be
+    /// compiled a second time.
+    HEED_INLINE explicit stream_ahead(const T* row)
+        : near_(row, 0, line_of<T>), far_(row, 0, line_of<T>, row, 0, line_of<T>)
+    {}
     /// For every n elements that are used, two lines or a multiple.
     HEED_INLINE void next(int n)
     {
@@ -93,11 +98,6 @@ private:
     tile_ahead far_;
 };
 
-/// Rows that another register block has asked for.
-struct none_ahead {
-    HEED_INLINE void next(int) {}
-};
-
 /// Prefill: while all rows of a block pass a packed strip of K or panel of V, what will be packed next comes into the
 /// L2 cache. Register block g asks for one line of each row of its part; it carries a pointer and nothing to decide: a
 /// loop over lines in the middle of the multiply-adds took 0.90 instead of 0.98 of the FMA peak.
@@ -112,6 +112,9 @@ public:
         if (column < n) at_ += column + g % parts * requests * step;
         else step_ = 0;
     }
+    /// Nothing comes next: one line again and again.
+    HEED_INLINE explicit next_ahead(const T* line) : at_(line), step_(0) {}
+
     HEED_INLINE void next(int = 0)
     {
         __builtin_prefetch(at_, 0, 2);
