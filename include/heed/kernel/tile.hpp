@@ -6,6 +6,7 @@
 // operation. Prefill, decode and split decode are walks over this one step.
 #pragma once
 
+#include "cover.hpp"
 #include "keys.hpp"
 #include "values.hpp"
 #include "weigh.hpp"
@@ -40,45 +41,11 @@ template <class Job, class U = typename Job::unit, class T = typename Job::T>
 bool tile_step(const Job& job, const row_block& block, std::int64_t token, int count, const scratch<U>& mem,
                const partial<T>& result, std::int64_t o_step)
 {
-    using Def = std::decay_t<decltype(job.def)>;
     const std::int64_t position_0 = job.def.position_of_row_0(block.batch, job.q.size.tokens, job.total_keys);
-    const std::int64_t key_0 = job.first_key + token;
-
-    coverage cover = coverage::full;
-    if constexpr (Def::has_mask) {
-        const std::int64_t row_begin = block.first / job.group;
-        cover = job.def.classify({block.batch, block.kv_head * job.group, (block.kv_head + 1) * job.group, row_begin,
-                                  (block.first + block.count - 1) / job.group + 1, position_0 + row_begin, key_0,
-                                  key_0 + count});
-        if (cover == coverage::none) return false;
-    }
-    const bool masked = cover == coverage::partial || count % micro::mass_lanes != 0;
-
-    row_group groups[max_groups];
-    const int n_groups = groups_of(block.count);
-    int lowest = count, highest = 0;
-    for (int g = 0, x = 0; g < n_groups; ++g) {
-        const int rows = rows_of_group(block.count, g);
-        row_group& mine = groups[g] = {x, rows, 0, count};
-        if (cover == coverage::partial) {
-            mine.lo = count;
-            mine.hi = 0;
-            for (int r = x; r < x + rows; ++r) {
-                job.def.mark(place_of(job, block, position_0, block.first + r), key_0, count, mem.bits[r]);
-                const int first = mem.bits[r].first(), end = mem.bits[r].end();
-                mine.lo = first < mine.lo ? first : mine.lo;
-                mine.hi = end > mine.hi ? end : mine.hi;
-            }
-        } else if (masked) {
-            for (int r = x; r < x + rows; ++r) {
-                mem.bits[r].clear();
-                mem.bits[r].set_range(0, count);
-            }
-        }
-        lowest = mine.lo < lowest ? mine.lo : lowest;
-        highest = mine.hi > highest ? mine.hi : highest;
-        x += rows;
-    }
+    const tile_cover cover = cover_tile(job, block, position_0, token, count, mem.bits);
+    if (cover.kind == coverage::none) return false;
+    const row_group* groups = cover.groups;
+    const int n_groups = cover.n_groups, lowest = cover.lowest, highest = cover.highest;
 
     const bool streaming = block.count <= micro::streaming_rows;
     auto far = far_ahead(job, block, token, *mem.sparse);
@@ -92,9 +59,9 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
         for (int r = groups[g].first; r < groups[g].first + groups[g].rows; ++r) {
             score_place<vec<T>> place;
             static_cast<query_place&>(place) = place_of(job, block, position_0, block.first + r);
-            place.key = key_0;
+            place.key = job.first_key + token;
             T* s = mem.s + r * micro::score_step;
-            if (masked)
+            if (cover.masked)
                 weigh_row<true, U>(job.def, job.scale, place, s, begin, end, count, mem.bits[r], result.shift[r],
                                    result.mass[r]);
             else

@@ -19,6 +19,17 @@ struct alibi {
         using T = typename lanes_of<V>::element;
         return fma(V(static_cast<T>(slopes[at.head])), at.distances(), s);
     }
+    template <class V>
+    V slope(V, const score_place<V>&) const
+    {
+        return V(1);
+    }
+    static constexpr auto parameter = heed::parameter::per_head;
+    template <class V>
+    V parameter_slope(V, const score_place<V>& at) const
+    {
+        return at.distances();
+    }
     status check(const problem& p) const
     {
         if (count == p.query_heads && (count == 0 || slopes)) return {};

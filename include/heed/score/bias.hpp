@@ -19,6 +19,17 @@ struct bias {
     {
         return s + at.load(values.row(at.batch, at.head, at.row));
     }
+    template <class V>
+    V slope(V, const score_place<V>&) const
+    {
+        return V(1);
+    }
+    static constexpr auto parameter = heed::parameter::per_score;
+    template <class V>
+    V parameter_slope(V, const score_place<V>&) const
+    {
+        return V(1);
+    }
     status check(const problem& p) const
     {
         const extents& e = values.size;

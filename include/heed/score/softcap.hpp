@@ -16,6 +16,14 @@ struct softcap {
         const V c(static_cast<T>(cap));
         return c * tanh(s / c);
     }
+    /// 1 - tanh^2(s / cap) = 4 z / (1 + z)^2 for z = e^-2|s / cap|, which does not cancel near the cap.
+    template <class V>
+    V slope(V s, const score_place<V>&) const
+    {
+        using T = typename lanes_of<V>::element;
+        const V z = exp(abs(s / V(static_cast<T>(cap))) * V(-2)), half = V(1) + z;
+        return V(4) * z / (half * half);
+    }
     status check(const problem&) const
     {
         if (cap >= 1e-30 && cap <= 1e30) return {};  // a float holds it and its reciprocal

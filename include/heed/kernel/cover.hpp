@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// What the mask leaves of a block of rows and a key tile: which keys each register block of rows attends.
+#pragma once
+
+#include "job.hpp"
+
+HEED_BEGIN
+namespace kernel {
+
+/// The register blocks of a block, and the keys [lowest, highest) that any of them attends.
+struct tile_cover {
+    coverage kind = coverage::full;
+    bool masked = false;  // whether bits say which keys a row attends; otherwise all of them
+    int n_groups = 0, lowest = 0, highest = 0;
+    row_group groups[max_groups];
+};
+
+/// Covers rows of `block` and the keys [token, token + count); fills bits[row] where they are masked. Of a tile that no
+/// row attends only `kind` is set.
+template <class Job>
+tile_cover cover_tile(const Job& job, const row_block& block, std::int64_t position_0, std::int64_t token, int count,
+                      key_bits* bits)
+{
+    using Def = std::decay_t<decltype(job.def)>;
+    const std::int64_t key_0 = job.first_key + token;
+    tile_cover c;
+    if constexpr (Def::has_mask) {
+        const std::int64_t row_begin = block.first / job.group;
+        c.kind = job.def.classify({block.batch, block.kv_head * job.group, (block.kv_head + 1) * job.group, row_begin,
+                                   (block.first + block.count - 1) / job.group + 1, position_0 + row_begin, key_0,
+                                   key_0 + count});
+        if (c.kind == coverage::none) return c;
+    }
+    c.masked = c.kind == coverage::partial || count % micro::mass_lanes != 0;
+    c.n_groups = groups_of(block.count);
+    c.lowest = count;
+    for (int g = 0, x = 0; g < c.n_groups; ++g) {
+        const int rows = rows_of_group(block.count, g);
+        row_group& mine = c.groups[g] = {x, rows, 0, count};
+        if (c.kind == coverage::partial) {
+            mine.lo = count;
+            mine.hi = 0;
+            for (int r = x; r < x + rows; ++r) {
+                job.def.mark(place_of(job, block, position_0, block.first + r), key_0, count, bits[r]);
+                const int first = bits[r].first(), end = bits[r].end();
+                mine.lo = first < mine.lo ? first : mine.lo;
+                mine.hi = end > mine.hi ? end : mine.hi;
+            }
+        } else if (c.masked) {
+            for (int r = x; r < x + rows; ++r) {
+                bits[r].clear();
+                bits[r].set_range(0, count);
+            }
+        }
+        c.lowest = mine.lo < c.lowest ? mine.lo : c.lowest;
+        c.highest = mine.hi > c.highest ? mine.hi : c.highest;
+        x += rows;
+    }
+    return c;
+}
+
+}  // namespace kernel
+HEED_END
