@@ -5,10 +5,10 @@ cmake_minimum_required(VERSION 3.25)
 set(vocabulary    "version config status element view math place")
 set(contracts     "normalizer score mask kv executor")             # vocabulary, not each other
 set(policies      "normalizer/ score/ mask/ kv/ executor/")        # their own contract, vocabulary
-set(definition    "attention options")                             # contracts; attention knows the default normalizer
+set(definition    "attention options gradients")                   # contracts; attention knows the default normalizer
 set(machine       "simd micro/")                                   # vocabulary, machine; xsimd, intrinsics
 set(kernels       "kernel/")                                       # contracts, definition, machine
-set(verbs         "attend plan state backward observe reference validate heed")  # everything below
+set(verbs         "attend plan state backward observe reference reference_backward validate heed")   # everything below
 set(adapters      "adapt/")                                        # verbs and one foreign header
 
 set(layers vocabulary contracts policies definition machine kernels verbs adapters)
