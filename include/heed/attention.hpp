@@ -116,7 +116,7 @@ public:
     static constexpr bool has_score_maps = (is_score_map_v<Policies> || ...);
 
     /// True where every score map has its derivative.
-    static constexpr bool has_map_slopes = ((!is_score_map_v<Policies> || has_map_slope_v<Policies>) && ...);
+    static constexpr bool has_map_slopes = ((!is_score_map_v<Policies> || has_map_slope_v<Policies>)&&...);
 
     /// How many score maps have a parameter of that kind.
     template <parameter Kind>

@@ -4,6 +4,7 @@
 
 #include "attend.hpp"
 #include "attention.hpp"
+#include "backward.hpp"
 #include "mask/causal.hpp"
 #include "mask/dense.hpp"
 #include "mask/document.hpp"

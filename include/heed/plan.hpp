@@ -116,7 +116,7 @@ public:
         if (s) s = detail::check_extents("run", "out", out.size, {q_.batch, q_.heads, q_.tokens, value_dim_});
         if (s) s = detail::check_sizes("run", "out", out);
         if (s) s = detail::check_memory("run", "out", out);
-        if (s) s = detail::check_output("run", out);
+        if (s) s = detail::check_output("run", "out", out);
         if (s && detail::may_overlap(out, q) && !detail::same_place(out, q))
             s = status_type::error(errc::invalid_argument, "run: out overlaps q without being the same view");
         if constexpr (is_dense_kv_v<Kv>)

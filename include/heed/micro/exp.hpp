@@ -123,6 +123,16 @@ HEED_INLINE bool is_near(T lowest, T highest, T shift)
            highest * C::log2_e < shift + (C::top - 3);
 }
 
+/// The same for the lanes of a vector.
+template <class T, class A>
+HEED_INLINE bool are_near(vec<T, A> s, vec<T, A> shift)
+{
+    using C = detail::exp_constants<T>;
+    using V = vec<T, A>;
+    const V scaled = s * V(C::log2_e), reach(C::top - 3);
+    return all((abs(scaled - shift) < reach) & (abs(s) < V(T(1e6))));
+}
+
 /// A score, seen from a row's shift M: what a normalizer's terms() receives in the kernels.
 template <class T, class A = native_arch, range Range = range::any>
 class shifted_score {
