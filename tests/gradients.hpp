@@ -48,18 +48,52 @@ struct owned_gradients {
     }
 };
 
-/// q, k, v and dout of a problem, whose elements are E, and what the reference makes of them.
+/// What attend leaves for the backward pass, which computes in T.
+template <class T>
+struct forward_pass {
+    tensor<T> out;
+    std::vector<T> shift, mass;
+
+    heed::row_statistics<T> stats() const
+    {
+        return {const_cast<T*>(shift.data()), const_cast<T*>(mass.data()), nullptr};  // only read
+    }
+};
+
+/// q, k, v and dout of a problem, whose elements are E, and what attend, backward and the reference make of them.
 template <class E>
 struct gradient_problem : problem<E> {
+    using T = heed::compute_t<E>;
     tensor<E> dout;
 
     explicit gradient_problem(problem<E> p, std::uint64_t seed = 1)
         : problem<E>(std::move(p)), dout(normal<E>(this->out_size(), seed + 1000))
     {}
-    template <class T, class Def>
-    owned_gradients<T> room_for(const Def& def, T value = T(-7)) const
+    template <class Real, class Def>
+    owned_gradients<Real> room_for(const Def& def, Real value = Real(-7)) const
     {
         return {def, this->q.size, this->k.size, this->v.size, value};
+    }
+    template <class Def>
+    forward_pass<T> forward(const Def& def) const
+    {
+        const auto rows = static_cast<std::size_t>(this->q.size.batch * this->q.size.heads * this->q.size.tokens);
+        forward_pass<T> f{tensor<T>(this->out_size()), std::vector<T>(rows), std::vector<T>(rows)};
+        heed::or_throw(heed::attend(def, this->q.in(), this->k.in(), this->v.in(), f.out.view(), {.stats = f.stats()}));
+        return f;
+    }
+    template <class Def>
+    owned_gradients<T> backward(const Def& def, const forward_pass<T>& f, const heed::options<T>& how = {}) const
+    {
+        auto g = room_for<T>(def);
+        heed::or_throw(heed::backward(def, this->q.in(), this->k.in(), this->v.in(), f.out.in(), f.stats(), dout.in(),
+                                      g.all(), how));
+        return g;
+    }
+    template <class Def>
+    owned_gradients<T> backward(const Def& def) const
+    {
+        return backward(def, forward(def));
     }
     template <class Real, class Def>
     owned_gradients<Real> reference(const Def& def) const

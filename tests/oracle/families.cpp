@@ -17,8 +17,7 @@ void judge_families(scoreboard& board)
         for_each_family<T>(100 * seed, [&](const std::string& family, const sample<T>& x) {
             test::for_each_normalizer(x.p.q.size.heads, [&](const char* name, const auto& normalizer) {
                 if (is_power(normalizer) && !x.powers) return;
-                const double scale = x.scale != 0 ? x.scale : heed::attention{}.scale_for(x.p.q.size.dim);
-                const heed::attention def{normalizer, heed::scale{scale}};
+                const heed::attention def{normalizer, heed::scale{x.scale}};
                 board.note(std::string(name) + " " + name_of<T>(), family, oracle::judged(def, x.p));
             });
         });
@@ -39,7 +38,7 @@ void judge_grid(scoreboard& board)
     for (const auto& [mask_name, mask] : of.masks())
         for (const auto& [map_name, maps] : of.maps()) {
             const std::string where = mask_name + " x " + map_name;
-            judge_all(where, maps, mask, heed::query_offset{of.keys - of.queries});
+            judge_all(where, maps, mask, of.offset());
             if (map_name == "no map" || map_name == "alibi")
                 judge_all(where + ", offsets", maps, mask, heed::query_offset{of.offsets.data(), of.batch});
         }

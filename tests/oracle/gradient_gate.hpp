@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // When is a gradient right? Per component, against the reference on the same inputs:
 //
-//     |g - ref| <= K * u * A + u |ref|                                                            K <= 4
+//     |g - ref| <= K * u * A + u |ref|                                                            K <= 2
 //
 // A is the sum of what one rounding of each kind is worth, carried through the formulas to first order. With r_j the
 // error of a score (score_error.hpp), and all errors d in units of u:
@@ -33,7 +33,7 @@ namespace oracle {
 
 /// The largest K of a set of gradients, and where it stands.
 struct gradient_verdict {
-    static constexpr double passing = 4;
+    static constexpr double passing = 2;
     double k = 0, got = 0, expected = 0;
     std::string of = "nothing";
     std::size_t index = 0;

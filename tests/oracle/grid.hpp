@@ -29,6 +29,7 @@ struct tables {
         for (std::size_t i = 0; i < added.data.size(); ++i)
             if (random() % 5 == 0) added.data[i] = -std::numeric_limits<T>::infinity();
     }
+    static heed::query_offset offset() { return heed::query_offset{keys - queries}; }
     std::vector<std::pair<std::string, some_mask>> masks() const
     {
         using namespace heed;
@@ -65,9 +66,9 @@ struct tables {
 /// One type of definition for the whole grid of a normalizer.
 template <class Normalizer, class T>
 auto of_grid(const Normalizer& normalizer, const some_maps<T>& maps, const some_mask& mask,
-             const heed::query_offset& offset)
+             const heed::query_offset& offset, double scale = 0.3)
 {
-    return heed::attention{normalizer, maps.bent, maps.tilted, maps.shifted, mask, heed::scale{0.3}, offset};
+    return heed::attention{normalizer, maps.bent, maps.tilted, maps.shifted, mask, heed::scale{scale}, offset};
 }
 
 }  // namespace oracle

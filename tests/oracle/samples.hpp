@@ -12,12 +12,16 @@ namespace oracle {
 
 using test::int64;
 
-/// A problem, its scale (0: the default) and the largest power of relu that stays in range.
+/// A problem, its scale, and whether its scores may be squared.
 template <class T>
 struct sample {
     test::problem<T> p;
-    double scale = 0;
-    bool powers = true;  // may scores be squared?
+    double scale;
+    bool powers = true;
+
+    explicit sample(test::problem<T> drawn)
+        : p(std::move(drawn)), scale(1 / std::sqrt(static_cast<double>(p.q.size.dim)))
+    {}
 };
 
 struct shape {
@@ -115,6 +119,7 @@ void for_each_family(std::uint64_t seed, F f)
                                            .key_dim = 1 + keys % 71,
                                            .value_dim = 1 + keys % 45},
                                           seed, 3)});
+    f("wide heads", sample<T>{drawn<T>({.queries = 7, .keys = 40, .key_dim = 300, .value_dim = 530}, seed)});
     f("grouped heads",
       sample<T>{drawn<T>({.query_heads = 8, .kv_heads = 2, .queries = 3, .keys = 400, .key_dim = 40}, seed, 2)});
     f("one head of keys", sample<T>{drawn<T>({.query_heads = 6, .kv_heads = 1, .queries = 1, .keys = 1000}, seed, 2)});
