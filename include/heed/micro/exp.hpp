@@ -123,14 +123,17 @@ HEED_INLINE bool is_near(T lowest, T highest, T shift)
            highest * C::log2_e < shift + (C::top - 3);
 }
 
-/// The same for the lanes of a vector.
+/// How far scores are from a shift, so that all_near() holds of those that are near it in the sense of is_near().
 template <class T, class A>
-HEED_INLINE bool are_near(vec<T, A> s, vec<T, A> shift)
+HEED_INLINE vec<T, A> distance(vec<T, A> s, vec<T, A> shift)
 {
     using C = detail::exp_constants<T>;
-    using V = vec<T, A>;
-    const V scaled = s * V(C::log2_e), reach(C::top - 3);
-    return all((abs(scaled - shift) < reach) & (abs(s) < V(T(1e6))));
+    return max(abs(s * vec<T, A>(C::log2_e) - shift), abs(s) * vec<T, A>((C::top - 3) / T(1e6)));
+}
+template <class T, class A>
+HEED_INLINE bool all_near(vec<T, A> distances)
+{
+    return all(distances < vec<T, A>(detail::exp_constants<T>::top - 3));
 }
 
 /// A score, seen from a row's shift M: what a normalizer's terms() receives in the kernels.
