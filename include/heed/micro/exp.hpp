@@ -85,13 +85,15 @@ private:
 
 }  // namespace detail
 
-/// e^s, at most 1 ulp; infinite above the range, gradual underflow below.
+/// e^s, at most 1 ulp; infinite above the range, gradual underflow below. 2^r in two factors that need no clamps.
 template <class T, class A>
 HEED_INLINE vec<T, A> exp(vec<T, A> s)
 {
-    const detail::exp_split<T, A> e(s, detail::exp_constants<T>::overflow);
-    const vec<T, A> r = min(e.r, detail::exp_constants<T>::top), p = power_of_two(r);
-    return fma(e.g, p, p) * power_of_two(e.r - r);
+    using C = detail::exp_constants<T>;
+    const detail::exp_split<T, A> e(s, C::overflow);
+    const vec<T, A> r = max(e.r, T(-2) * C::top), half = round(r * vec<T, A>(T(0.5)));
+    const vec<T, A> p = near_power_of_two(half);
+    return fma(e.g, p, p) * near_power_of_two(r - half);
 }
 
 /// e^s - 1, relative accuracy for small s too.
