@@ -120,7 +120,7 @@ private:
         Real d = 0;
         for (std::size_t c = 0; c < o_.size(); ++c)
             d += selected_product(o_[c], [&] { return static_cast<Real>(dout_row()[c]); });
-        if (to_.dlog_offset) to_.dlog_offset[at_.head] -= selected_product(extra_ / den_, [&] { return d; });
+        if (to_.dlog_offset) to_.dlog_offset[at_.head] -= selected_product(extra_, [&] { return d / den_; });
 
         for (std::int64_t j = 0; j < keys(); ++j) {
             if (s_[index(j)] == -infinity) continue;

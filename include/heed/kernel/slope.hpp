@@ -30,7 +30,8 @@ HEED_NOINLINE inline bool all_finite(const E* row, std::int64_t dim)
     return all(sum == vec<T>(0));
 }
 
-/// sum_c a[c] b[c] by 16 virtual lanes, channel c to lane c mod 16, then the fixed tree.
+/// sum_c a[c] b[c] by 16 virtual lanes, channel c to lane c mod 16, then the fixed tree. An a[c] of 0 takes nothing
+/// from b[c]: a row without a weight, whose output is 0, has D = 0 whatever dO holds.
 template <class T, class A, class B>
 HEED_NOINLINE inline T dot(const A* a, const B* b, std::int64_t dim)
 {
@@ -44,7 +45,7 @@ HEED_NOINLINE inline T dot(const A* a, const B* b, std::int64_t dim)
             const std::int64_t at = n == 0 ? 0 : c + i * lanes;
             const vec<T> x = n == lanes ? load_as<T>(a + at) : load_as_n<T>(a + at, n);
             const vec<T> y = n == lanes ? load_as<T>(b + at) : load_as_n<T>(b + at, n);
-            sums[i] = fma(x, y, sums[i]);
+            sums[i] = fma(x, select(x == vec<T>(0), vec<T>(0), y), sums[i]);
         }
     }
     return sum_of_lanes(sums);
