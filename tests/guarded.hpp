@@ -37,6 +37,7 @@ public:
     T* place(std::int64_t n, int offset)
     {
         const std::size_t size = static_cast<std::size_t>(n) * sizeof(T);
+        REQUIRE(size <= bytes_);
         const std::size_t from = offset < 0 ? bytes_ - size : static_cast<std::size_t>(offset) * sizeof(T);
         REQUIRE(from + size <= bytes_);
         poisoned_from_ = from > reach ? from - reach : 0;
