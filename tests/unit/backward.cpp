@@ -286,3 +286,69 @@ TEST_CASE("strides of inputs, negative and 0 too, and of gradients change no bit
     REQUIRE(untouched_between(g.dk, memory[6]));
     REQUIRE(untouched_between(g.dv, memory[7]));
 }
+
+TEST_CASE("tensors of bf16 and f16 in any mix have the gradients of the same numbers in float")
+{
+    const problem<heed::bf16> b(2, 4, 2, 30, 210, 19, 21);
+    const problem<heed::f16> h(2, 4, 2, 30, 210, 19, 21);
+    const auto dout = normal<heed::f16>(b.out_size(), 8);
+    const auto widened = [](const auto& t) {
+        tensor<float> wide(t.size);
+        for (std::size_t i = 0; i < t.data.size(); ++i) wide.data[i] = static_cast<float>(t.data[i]);
+        return wide;
+    };
+    gradient_problem<float> p(problem<float>(2, 4, 2, 30, 210, 19, 21));
+    p.q = widened(h.q), p.k = widened(b.k), p.v = widened(h.v), p.dout = widened(dout);
+    const auto def = definition(heed::softmax1{}, causal());
+    auto f = p.forward(def);
+    tensor<heed::bf16> out(p.out_size());  // rounded: what D is made of
+    for (std::size_t i = 0; i < out.data.size(); ++i) out.data[i] = heed::bf16(f.out.data[i]);
+    f.out = widened(out);
+    auto g = p.room_for<float>(def);
+    heed::or_throw(heed::backward(def, h.q.in(), b.k.in(), h.v.in(), out.in(), f.stats(), dout.in(), g.all()));
+    REQUIRE(g == p.backward(def, f));
+}
+
+namespace {
+
+/// The concurrency of an executor, for plans that are not run.
+struct workers {
+    int n;
+    int concurrency() const { return n; }
+    void operator()(int64, heed::task_ref) const { FAIL("planned only"); }
+};
+
+template <class Def>
+std::size_t workspace_of(const Def& def, int64 queries, int64 keys, int64 group, int n)
+{
+    const heed::view<const float> q = heed::bhsd<const float>(nullptr, {1, 2 * group, queries, 128});
+    const heed::view<const float> kv = heed::bhsd<const float>(nullptr, {1, 2, keys, 128});
+    const workers executor{n};
+    const heed::backward_plan plan(def, q, kv, kv, {.executor = executor});
+    heed::or_throw(plan.status());
+    return plan.workspace_bytes();
+}
+
+}  // namespace
+
+TEST_CASE("backward needs a constant a worker, and a number a row where a score map has a parameter a head")
+{
+    const heed::attention plain{heed::softmax{}, heed::causal{}};
+    const float slopes[32] = {};
+    for (const int64 group : {1, 4, 16}) {
+        const heed::attention learning{heed::softmax{}, heed::causal{}, heed::alibi{slopes, 2 * group}};
+        for (const int n : {1, 4, 64}) {
+            CAPTURE(group, n);
+            const std::size_t one = workspace_of(plain, 1000, 1000, group, 1) - 64;  // 64 bytes to align what follows
+            REQUIRE(one <= std::size_t{2} << 20);
+            REQUIRE(workspace_of(plain, 1000, 1000, group, n) == 64 + static_cast<std::size_t>(n) * one);
+            REQUIRE(workspace_of(plain, 1000, int64{1} << 30, group, n) == 64 + static_cast<std::size_t>(n) * one);
+            REQUIRE(workspace_of(plain, int64{1} << 30, 1000, group, n) <=
+                    64 + static_cast<std::size_t>(n) * (one + (one >> 4)));
+            const std::size_t few = workspace_of(learning, 1 << 10, 1000, group, n);
+            const std::size_t many = workspace_of(learning, 1 << 20, 1000, group, n);
+            const auto a_row = static_cast<std::size_t>(2 * group) * sizeof(float);
+            REQUIRE(many - few <= a_row * ((1 << 20) - (1 << 10)) + static_cast<std::size_t>(n) * (one >> 4));
+        }
+    }
+}
