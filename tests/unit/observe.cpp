@@ -106,6 +106,56 @@ problem<T> exact_scores(int64 queries, int64 keys)
     return p;
 }
 
+template <class T>
+using wider = std::conditional_t<std::is_same_v<T, float>, double, long double>;
+
+/// Compares a row's map with the reference's weights, whose scores are -inf where they are not attended, and what was
+/// observed of the row with its map.
+template <class E, class T = heed::compute_t<E>>
+void check_row(const observed<E>& o, std::size_t row, int64 position, const std::vector<T>& map,
+               const std::vector<wider<T>>& scores, const std::vector<wider<T>>& weights,
+               const std::vector<wider<T>>& allowed, T score_error)
+{
+    using real = wider<T>;
+    const std::size_t keys = map.size(), top = o.top_keys.size() / o.rows;
+    real highest = -infinity<real>, total = 0, entropy = 0, information = 0, distance = 0, way = 0;
+    int64 attended = 0, zeros = 0, small = 0;
+    std::vector<std::size_t> order;
+    for (std::size_t j = 0; j < keys; ++j) {
+        const bool attends = scores[j] != -infinity<real>;
+        if (!(std::fabs(map[j] - weights[j]) <= allowed[j]) || (!attends && (map[j] != 0 || std::signbit(map[j]))))
+            FAIL("key " << j << " weighs " << map[j] << ", not " << weights[j] << " +- " << allowed[j]);
+        const real p = map[j], d = static_cast<real>(position - static_cast<int64>(j));
+        highest = std::max(highest, scores[j]);
+        attended += attends;
+        zeros += attends && map[j] == 0;
+        small += attends && map[j] <= T(1e-5);
+        total += p;
+        distance += p * d;
+        way += std::fabs(p * d);
+        if (p != 0) entropy -= p * std::log(p), information += std::fabs(p * std::log(p));
+        if (p > 0) order.push_back(j);
+    }
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return map[a] > map[b]; });
+
+    constexpr real sums = 24 * unit<T>;  // 32 terms a lane, a tree of 4, three tiles, and the errors of terms
+    if (attended == 0) CHECK(o.max_score[row] == -infinity<T>);
+    else CHECK(std::fabs(o.max_score[row] - highest) <= score_error);
+    CHECK(std::memcmp(&o.own_lse[row], &o.lse[row], sizeof(T)) == 0);
+    CHECK(std::fabs(o.total[row] - total) <= sums * total);
+    CHECK(std::fabs(o.entropy[row] - entropy) <= sums * information);
+    if (total == 0) CHECK(std::isnan(o.distance[row]));
+    else CHECK(std::fabs(o.distance[row] - distance / total) <= 2 * sums * way / total);
+    CHECK(o.first[row] == map[0]);
+    CHECK(o.attended[row] == attended);
+    CHECK(o.zeros[row] == zeros);
+    CHECK(o.small[row] == small);
+    for (std::size_t i = 0; i < top; ++i) {
+        CHECK(o.top_keys[row * top + i] == (i < order.size() ? static_cast<int64>(order[i]) : -1));
+        CHECK(o.top_weights[row * top + i] == (i < order.size() ? map[order[i]] : 0));
+    }
+}
+
 /// dp/ds of one score, where the denominator stays.
 template <class Normalizer, class Real>
 Real slope_of(const Normalizer& normalizer, Real s, Real lse)
@@ -115,88 +165,44 @@ Real slope_of(const Normalizer& normalizer, Real s, Real lse)
     else return Normalizer::shift == heed::shift::none ? d.weight / std::exp(lse) : d.weight;
 }
 
-/// Compares the map of every head with the reference, and what was observed of every row with its map. `score_error`
-/// bounds the error of mapped scores.
+/// Checks the maps of all heads and what is observed of all rows. `score_error` bounds the error of mapped scores.
 template <class E, class Def>
 void check(const Def& def, const problem<E>& p, heed::compute_t<E> score_error)
 {
     using T = heed::compute_t<E>;
-    using real = std::conditional_t<std::is_same_v<T, float>, double, long double>;
-    constexpr int64 top = 5;
+    using real = wider<T>;
     constexpr bool sums_scores = std::is_same_v<typename Def::normalizer_type, heed::sigmoid>;
     const int64 heads = p.q.size.heads, queries = p.q.size.tokens, keys = p.k.size.tokens;
+    observed<E> o(def, p.q.in(), p.k.in(), 5);
     const auto n = static_cast<std::size_t>(keys);
-    observed<E> o(def, p.q.in(), p.k.in(), top);
     std::vector<real> scores(o.rows * n), weights(o.rows * n), lse(o.rows);
-    {
-        tensor<real> out(p.out_size());
-        heed::reference_dump<real> dump;
-        dump.masked = scores.data();
-        dump.weights = weights.data();
-        dump.lse = lse.data();
-        heed::reference<real>(def, p.q.in(), p.k.in(), p.v.in(), out.view(), &dump);
-    }
-    std::vector<T> map(static_cast<std::size_t>(queries) * n);
+    tensor<real> out(p.out_size());
+    heed::reference_dump<real> dump;
+    dump.masked = scores.data();
+    dump.weights = weights.data();
+    dump.lse = lse.data();
+    heed::reference<real>(def, p.q.in(), p.k.in(), p.v.in(), out.view(), &dump);
     for (std::size_t row = 0; row < o.rows; ++row) {
-        const auto in_head = static_cast<int64>(row) % queries;
-        const int64 head = static_cast<int64>(row) / queries % heads, batch = static_cast<int64>(row) / queries / heads;
-        if (in_head == 0) {
-            std::fill(map.begin(), map.end(), T(-7));
-            heed::or_throw(
-                heed::attention_map(def, p.q.in(), p.k.in(), o.stats(), {batch, head, 0, queries}, map.data()));
-        }
-        INFO("batch " << batch << ", head " << head << ", row " << in_head);
-        const real* const s = &scores[row * n];
-        const real* const exact = &weights[row * n];
-        const T* const w = &map[static_cast<std::size_t>(in_head) * n];
-        const real position = static_cast<real>(def.position_of_row_0(batch, queries, keys) + in_head);
-
-        real highest = -infinity<real>, total = 0, entropy = 0, information = 0, distance = 0, way = 0, worst = 0;
-        int64 attended = 0, zeros = 0, small = 0;
-        std::vector<int64> order;
+        const auto x = static_cast<int64>(row), batch = x / queries / heads, head = x / queries % heads,
+                   i = x % queries;
+        INFO("batch " << batch << ", head " << head << ", row " << i);
+        std::vector<T> map(n, T(-7));
+        heed::or_throw(heed::attention_map(def, p.q.in(), p.k.in(), o.stats(), {batch, head, i, 1}, map.data()));
+        const auto line = [&](const std::vector<real>& m) {
+            const auto begin = m.begin() + x * keys;
+            return std::vector<real>(begin, begin + keys);
+        };
+        const std::vector<real> s = line(scores), exact = line(weights);
+        std::vector<real> allowed(n);
         for (std::size_t j = 0; j < n; ++j) {
-            const bool attends = s[j] != -infinity<real>;
-            if (attends) highest = std::max(highest, s[j]);
             // Terms err by an ulp or two, the denominator by its sums, both by the error of scores; sigmoid rounds s +
             // b.
             const real own = sums_scores ? std::fabs(s[j]) * unit<T> : 0;
-            const real slope = attends && exact[j] > 0 ? slope_of(def.normalizer(), s[j], lse[row]) : 0;
-            const real allowed = (24 * unit<T> + score_error) * exact[j] + (score_error + own) * slope +
-                                 8 * std::numeric_limits<T>::denorm_min();
-            worst = std::max(worst, std::fabs(w[j] - exact[j]) / allowed);
-            if (!attends && (w[j] != 0 || std::signbit(w[j])))
-                FAIL("key " << j << " is not attended and weighs " << w[j]);
-            const real x = w[j], d = position - static_cast<real>(j);
-            attended += attends;
-            zeros += attends && w[j] == 0;
-            small += attends && w[j] <= T(1e-5);
-            total += x;
-            distance += x * d;
-            way += std::fabs(x * d);
-            if (x != 0) entropy -= x * std::log(x), information += std::fabs(x * std::log(x));
-            if (w[j] > 0) order.push_back(static_cast<int64>(j));
+            const real slope = exact[j] > 0 ? slope_of(def.normalizer(), s[j], lse[row]) : 0;
+            allowed[j] = (24 * unit<T> + score_error) * exact[j] + (slope > 0 ? (score_error + own) * slope : 0) +
+                         8 * std::numeric_limits<T>::denorm_min();
         }
-        CHECK(worst <= 1);
-        std::stable_sort(order.begin(), order.end(), [&](int64 a, int64 b) { return w[a] > w[b]; });
-        order.resize(static_cast<std::size_t>(top), -1);
-
-        const real sums = 24 * unit<T>;  // 512 / 16 terms a lane, a tree and three tiles; the errors of terms
-        if (attended == 0) CHECK(o.max_score[row] == -infinity<T>);
-        else CHECK(std::fabs(o.max_score[row] - highest) <= score_error);
-        CHECK(std::memcmp(&o.own_lse[row], &o.lse[row], sizeof(T)) == 0);
-        CHECK(std::fabs(o.total[row] - total) <= sums * total);
-        CHECK(std::fabs(o.entropy[row] - entropy) <= sums * information);
-        if (total == 0) CHECK(std::isnan(o.distance[row]));
-        else CHECK(std::fabs(o.distance[row] - distance / total) <= 2 * sums * way / total);
-        CHECK(o.first[row] == w[0]);
-        CHECK(o.attended[row] == attended);
-        CHECK(o.zeros[row] == zeros);
-        CHECK(o.small[row] == small);
-        for (std::size_t i = 0; i < static_cast<std::size_t>(top); ++i) {
-            const std::size_t at = row * static_cast<std::size_t>(top) + i;
-            CHECK(o.top_keys[at] == order[i]);
-            CHECK(o.top_weights[at] == (order[i] < 0 ? 0 : w[order[i]]));
-        }
+        check_row(o, row, def.position_of_row_0(batch, queries, keys) + i, map, s, exact, allowed, score_error);
     }
 }
 

@@ -172,18 +172,21 @@ template <class T>
 HEED_NOINLINE inline void list_largest(const row_weights<T>& w, std::int64_t k, std::int64_t* keys, T* weights)
 {
     using V = vec<T>;
+    T least = weights[k - 1];  // must be exceeded
     for (int j = w.begin; j < w.end; j += V::lanes) {
-        const auto larger = load(w.p + j) > V(weights[k - 1]);
-        for (std::uint32_t any = nonzero_bits(select(larger, V(1), V(0))); any; any &= any - 1) {
-            const int x = j + __builtin_ctz(any);
-            if (!(w.p[x] > weights[k - 1])) continue;  // no longer
+        std::uint32_t larger = nonzero_bits(select(load(w.p + j) > V(least), V(1), V(0)));
+        for (; larger; larger &= larger - 1) {
+            const int x = j + __builtin_ctz(larger);
+            const T p = w.p[x];
+            if (!(p > least)) continue;  // any more
             std::int64_t at = k - 1;
-            for (; at > 0 && w.p[x] > weights[at - 1]; --at) {
+            for (; at > 0 && p > weights[at - 1]; --at) {
                 keys[at] = keys[at - 1];
                 weights[at] = weights[at - 1];
             }
             keys[at] = w.key + x;
-            weights[at] = w.p[x];
+            weights[at] = p;
+            least = weights[k - 1];
         }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What activations are like: moments and kurtosis of all numbers pooled, and massive activations. They take plain arrays
-// of float, double, bf16 or f16 and allocate nothing.
+// What activations are like: moments and kurtosis of all numbers pooled, and massive activations. They take plain
+// arrays of float, double, bf16 or f16 and allocate nothing.
 #pragma once
 
 #include "../element.hpp"
@@ -62,8 +62,9 @@ private:
         moments m;
         m.count_ = n;
         double sum = 0;
-        for (std::int64_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]);
-        m.mean_ = sum / static_cast<double>(n);
+        const auto near = static_cast<double>(x[0]);  // sums of differences from it round by the spread of the numbers
+        for (std::int64_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]) - near;
+        m.mean_ = near + sum / static_cast<double>(n);
         for (std::int64_t i = 0; i < n; ++i) {
             const double v = static_cast<double>(x[i]), d = v - m.mean_, d2 = d * d;
             m.second_ += d2;
