@@ -58,11 +58,11 @@ void add_head_sizes(builder& b)
 
 void add_types_and_normalizers(builder& b)
 {
-    const std::string size = "b1_hq8_hkv8_sq2048_skv2048_d128/t1";
-    b.section("prefill by storage type, 2048 x 2048, 8 heads of 128");
+    const std::string size = "b1_hq4_hkv4_sq2048_skv2048_d128/t1";
+    b.section("prefill by storage type, 2048 x 2048, 4 heads of 128");
     b.row("f32", "f32", "prefill/softmax/f32/all/" + size, heed_alone);
     for (const std::string type : {"bf16", "f16"}) b.row(type, type, "prefill/softmax/" + type + "/all/" + size);
-    b.section("prefill by normalizer, f32, 2048 x 2048, 8 heads of 128");
+    b.section("prefill by normalizer, f32, 2048 x 2048, 4 heads of 128");
     for (const std::string n : {"softmax", "softpick", "softmax1", "softmax_sink", "sigmoid", "relu1", "relu2"})
         b.row(n, n, "prefill/" + n + "/f32/all/" + size, heed_alone);
 }
