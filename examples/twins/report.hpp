@@ -67,6 +67,9 @@ inline constexpr std::size_t most_twins = 7;
 /// Throws std::invalid_argument with a line that says what is missing or does not fit together.
 void check(const report&);
 
+/// What to call each twin: its normalizer, and its checkpoint's name where two have the same.
+std::vector<std::string> names_of(const report&);
+
 /// The twins side by side, in at most 100 columns. Throws as check().
 std::string table(const report&);
 
