@@ -40,17 +40,21 @@ axis linear_axis_between(double low, double high, int intervals, const std::stri
     for (const int digit : {5, 2, 1})
         if (digit * power_of_ten >= wished) step = digit * power_of_ten;
     axis a{low, high, false, title, {}};
-    for (double i = std::ceil(low / step - 1e-6); i * step <= high + 1e-6 * step; ++i) a.ticks.push_back(i * step);
+    for (double i = std::ceil(low / step - 1e-6) + 0.0; i * step <= high + 1e-6 * step; ++i)  // + 0.0: no -0
+        a.ticks.push_back(i * step);
     return a;
 }
 
 axis log_axis_between(double low, double high, const std::string& title)
 {
+    const double decades = std::log10(high / low);
     axis a{low, high, true, title, {}};
     for (double decade = std::pow(10, std::floor(std::log10(low))); decade <= high; decade *= 10)
-        for (const double digit : {1, 2, 5})
-            if (digit * decade >= low * (1 - 1e-6) && digit * decade <= high * (1 + 1e-6))
-                a.ticks.push_back(digit * decade);
+        for (int digit = 1; digit < 10; ++digit) {
+            const bool wanted = digit == 1 || decades < 1 || (decades < 2.5 && (digit == 2 || digit == 5));
+            const double tick = digit * decade;
+            if (wanted && tick >= low * (1 - 1e-6) && tick <= high * (1 + 1e-6)) a.ticks.push_back(tick);
+        }
     return a;
 }
 

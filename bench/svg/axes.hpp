@@ -33,7 +33,7 @@ axis linear_axis(double most, const std::string& title);
 axis log_axis(double base, double least, double most, const std::string& title);
 /// From low to high; at most `intervals` steps of 1, 2 or 5 times a power of ten between its ticks.
 axis linear_axis_between(double low, double high, int intervals, const std::string& title);
-/// From low to high, both positive; ticks at 1, 2 and 5 times the powers of ten.
+/// From low to high, both positive; ticks at the powers of ten and, within few decades, at multiples of them.
 axis log_axis_between(double low, double high, const std::string& title);
 
 struct area {

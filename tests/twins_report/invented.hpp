@@ -75,7 +75,7 @@ inline twins::twin_report twin(std::size_t which)
                                   sinks && l > 0 ? 33511.2 / (3 - l) : 3.1 + l,
                                   largest,
                                   {},
-                                  activations(0.4 + 0.3 * l, largest, sinks && l > 0 ? 4e-5 : 0)};
+                                  activations((sinks ? 0.4 : 0.7) + 0.3 * l, largest, sinks && l > 0 ? 4e-5 : 0)};
         for (int h = 0; h < heads; ++h)
             layer.first_token_weight.push_back(sinks              ? (l == 0 ? 0.05 : 0.25 + 0.7 * chance(random))
                                                : sparse && h == 2 ? 0
