@@ -65,8 +65,8 @@ TEST_CASE("JSON has no NaN, no infinity and no bytes that are no text")
 {
     twins::report r = invented::report(1);
     r.task = std::string("quotes \" and \\ and\nlines\t\x01");
-    r.labels[1] = "\xC3";  // the first byte of an umlaut, as byte-level tokens are
-    r.labels[2] = "\xC3\xA4";
+    r.labels[1] = std::string("\xC3");  // the first byte of an umlaut, as byte-level tokens are
+    r.labels[2] = std::string("\xC3\xA4");
     r.twins[0].training_loss = std::numeric_limits<double>::quiet_NaN();
     r.twins[0].validation_loss = -std::numeric_limits<double>::infinity();
     r.twins[0].sink_rate_02 = 0.1 + 0.2;

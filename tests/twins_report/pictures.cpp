@@ -71,7 +71,7 @@ std::string refusal(const twins::report& r, const fs::path& directory)
 
 TEST_CASE("the pictures are XML that fits 800 pixels, in letters of 12 pixels at least")
 {
-    for (const std::size_t n : {1, 2, 3, 4, 7}) {
+    for (const std::size_t n : {1u, 2u, 3u, 4u, 7u}) {
         const auto all = drawn(invented::report(n));
         REQUIRE(all.size() == 5);
         for (const auto& [name, p] : all) {
@@ -98,7 +98,7 @@ TEST_CASE("the pictures are XML that fits 800 pixels, in letters of 12 pixels at
 
 TEST_CASE("every twin is named once, and once a map")
 {
-    for (const std::size_t n : {2, 3, 7}) {
+    for (const std::size_t n : {2u, 3u, 7u}) {
         const twins::report r = invented::report(n);
         auto all = drawn(r);
         for (const twins::twin_report& t : r.twins) {

@@ -46,7 +46,8 @@ private:
     {
         const std::size_t end = rest_.find_first_not_of("abcdefghijklmnopqrstuvwxyzBTXY-0123456789", at_);
         require(end != std::string::npos && end > at_, "no name");
-        return rest_.substr(std::exchange(at_, end), end - at_);
+        const std::size_t begin = std::exchange(at_, end);
+        return rest_.substr(begin, end - begin);
     }
 
     /// Until one of `ends`, its references resolved.
