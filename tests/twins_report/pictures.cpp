@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 
 namespace {
 
@@ -176,6 +177,25 @@ TEST_CASE("losses that are not there leave no mark, and what explodes stays on t
                 REQUIRE(value.find("inf") == std::string::npos);
             }
     REQUIRE(times_begun(all["loss.svg"], "softpick") == 0);
+}
+
+TEST_CASE("the stairs of a coarse histogram end with their axes")
+{
+    twins::report r = invented::report(1);
+    r.twins[0].layers.resize(1);
+    r.twins[0].layers[0].activations = {-4, 4, {1, 1, 10, 500, 2000, 0, 0, 0}};
+    r.twins[0].layers[0].largest = 9;
+    const picture p = drawn(r)["activations.svg"];
+    double axis_end = 0;
+    for (const xml::element& e : p)
+        if (e.name == "line") axis_end = std::max(axis_end, std::stod(e.attributes.at("x2")));
+    for (const xml::element& e : p) {
+        if (e.name != "polyline") continue;
+        std::istringstream points(e.attributes.at("points"));
+        double x, y;
+        for (char comma; points >> x >> comma >> y;) REQUIRE(x <= axis_end);
+    }
+    REQUIRE(axis_end < 800);
 }
 
 TEST_CASE("a picture without data is not drawn")
