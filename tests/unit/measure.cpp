@@ -130,8 +130,8 @@ TEMPLATE_TEST_CASE("the n-th magnitude is that of sorted magnitudes", "", float,
     std::vector<T> sorted;
     for (const TestType v : x) sorted.push_back(std::fabs(static_cast<T>(v)));
     std::sort(sorted.begin(), sorted.end());
-    for (const std::size_t rank : {0, 1, 250, 500, 999, 1000})
-        REQUIRE(static_cast<T>(heed::nth_magnitude(x.data(), 1001, static_cast<int64>(rank))) == sorted[rank]);
+    for (const int64 rank : {0, 1, 250, 500, 999, 1000})
+        REQUIRE(static_cast<T>(heed::nth_magnitude(x.data(), 1001, rank)) == sorted[static_cast<std::size_t>(rank)]);
 }
 
 TEST_CASE("massive activations are above 100 and a thousand times the median magnitude")

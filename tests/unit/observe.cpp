@@ -337,6 +337,31 @@ TEST_CASE("a NaN in a key makes all but the counts NaN, of exactly the rows that
     }
 }
 
+TEST_CASE("of compute<bf16> the rounded weights are observed, those that V is multiplied with")
+{
+    if constexpr (heed::has_bf16_dots) {
+        constexpr int64 queries = 9, keys = 700;
+        const problem<heed::bf16> p(1, 2, 1, queries, keys, 24, 24);
+        const heed::attention def{heed::softpick{}, heed::causal{}, heed::compute<heed::bf16>{}};
+        observed<heed::bf16> o(def, p.q.in(), p.k.in(), 1);
+        tensor<float> out(p.out_size());
+        heed::or_throw(heed::attend(def, p.q.in(), p.k.in(), p.v.in(), out.view()));
+        std::vector<float> map(queries * keys);
+        heed::or_throw(heed::attention_map(def, p.q.in(), p.k.in(), o.stats(), {0, 1, 0, queries}, map.data()));
+        for (int64 i = 0; i < queries; ++i)
+            for (int64 c = 0; c < 24; ++c) {
+                double sum = 0, size = 0;
+                for (int64 j = 0; j < keys; ++j) {
+                    const double x = static_cast<double>(map[static_cast<std::size_t>(i * keys + j)]) *
+                                     static_cast<double>(float{p.v.in().row(0, 0, j)[c]});
+                    sum += x;
+                    size += std::fabs(x);
+                }
+                REQUIRE(std::fabs(sum - static_cast<double>(out.in().row(0, 1, i)[c])) <= 32 * unit<float> * size);
+            }
+    }
+}
+
 TEST_CASE("no bit depends on threads, workspace, chunks of queries, batch, groups or what else is wanted")
 {
     constexpr int64 queries = 210, keys = 1200;
