@@ -20,7 +20,7 @@ struct sidecar {
     std::string normalizer = "softmax";
     bool bf16 = false;
     double bias = 0;
-    std::vector<std::vector<float>> sinks;                    // [layers][heads]
+    std::vector<std::vector<float>> sinks;                   // [layers][heads]
     std::vector<std::pair<std::string, std::string>> facts;  // everything else, in order
 
     /// The value of a fact, or an empty string.

@@ -17,6 +17,9 @@ const std::vector<std::string>& normalizer_names();
 /// True where each head has a logit of its own to learn.
 inline bool learns_sinks(const std::string& normalizer) { return normalizer == "sink"; }
 
+/// Sigmoid attention's bias for sequences of so many tokens, -ln T (Ramapuram et al. 2024).
+inline double sigmoid_bias(int64 context) { return -std::log(static_cast<double>(context)); }
+
 /// What attention reads and writes: [1, heads, tokens, channels]; statistics [heads, tokens].
 template <class T>
 struct attention_tensors {

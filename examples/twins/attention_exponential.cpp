@@ -14,7 +14,7 @@ std::unique_ptr<attention<float>> make_exponential_attention(const std::string& 
     if (normalizer == "softmax1") return with_sink(logit::zero);
     if (normalizer == "sink") return with_sink(logit::learned);
     if (normalizer == "sigmoid") {
-        const make_fixed<heed::sigmoid> make{{-std::log(static_cast<double>(context))}};
+        const make_fixed<heed::sigmoid> make{{sigmoid_bias(context)}};
         return std::make_unique<attention_of<float, make_fixed<heed::sigmoid>>>(make);
     }
     return nullptr;
