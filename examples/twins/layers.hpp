@@ -37,8 +37,8 @@ public:
     {
         for (int64 i = 0; i < context; ++i)
             for (int64 c = 0; c < head_dim / 2; ++c) {
-                const double angle = static_cast<double>(i) *
-                                     std::pow(1e4, -2 * static_cast<double>(c) / static_cast<double>(head_dim));
+                const double angle =
+                    static_cast<double>(i) * std::pow(1e4, -2 * static_cast<double>(c) / static_cast<double>(head_dim));
                 cos_(i, c) = static_cast<T>(std::cos(angle));
                 sin_(i, c) = static_cast<T>(std::sin(angle));
             }

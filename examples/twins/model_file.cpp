@@ -98,8 +98,8 @@ void write_model(const trained_model& m, const std::string& path)
 {
     const config& c = m.shape;
     std::vector<char> bytes;
-    for (const int64 n : {c.dim, c.hidden, c.layers, c.heads, c.kv_heads, c.shared_classifier ? c.vocabulary : -c.vocabulary,
-                          c.context}) {
+    for (const int64 n : {c.dim, c.hidden, c.layers, c.heads, c.kv_heads,
+                          c.shared_classifier ? c.vocabulary : -c.vocabulary, c.context}) {
         const auto field = static_cast<std::int32_t>(n);
         bytes.insert(bytes.end(), reinterpret_cast<const char*>(&field), reinterpret_cast<const char*>(&field + 1));
     }

@@ -85,7 +85,10 @@ public:
         return map(data_ + p.offset + layer * p.rows * p.columns, p.rows, p.columns);
     }
     /// The classifier, which may be the embedding.
-    map classifier() const { return (*this)(at_->of(tensor::classifier).layers ? tensor::classifier : tensor::embedding); }
+    map classifier() const
+    {
+        return (*this)(at_->of(tensor::classifier).layers ? tensor::classifier : tensor::embedding);
+    }
 
     const layout& at() const { return *at_; }
 

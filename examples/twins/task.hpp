@@ -26,7 +26,8 @@ public:
 
 /// Next byte of a text. Every 16th block of 64 KiB is held out to validate on; a text that is not for training is all
 /// held out. Throws input_error where either part is shorter than a window of `context` tokens.
-std::unique_ptr<task> make_text_task(const std::string& text, bool for_training, int64 context, const std::string& name);
+std::unique_ptr<task> make_text_task(const std::string& text, bool for_training, int64 context,
+                                     const std::string& name);
 
 /// The held-out part of a text.
 std::string held_out(const std::string& text);
@@ -35,10 +36,7 @@ std::string held_out(const std::string& text);
 /// now and then comes a trigger, one of the digits 1 to 4, and after a trigger comes the letter before it again.
 std::unique_ptr<task> make_bigram_backcopy();
 
-/// The mean loss of whoever knows the chain, from position `context` on average: nothing can be below it.
-double bigram_backcopy_bound();
-
-/// A token as a label: the character, or a name where it has no shape.
+/// A token as a label: its byte, or its name.
 std::string label_of(int token);
 
 /// llama2.c's tokenizer file for these tokens.

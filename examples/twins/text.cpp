@@ -15,6 +15,15 @@ std::string part(const std::string& text, bool held)
     return result;
 }
 
+/// A token as llama2.c spells it.
+std::string piece_of(int token)
+{
+    if (token < 3) return std::array{"<unk>", "<s>", "</s>"}[static_cast<std::size_t>(token)];
+    char text[8];
+    std::snprintf(text, sizeof(text), "<0x%02X>", static_cast<unsigned>(token - 3));
+    return text;
+}
+
 class text_task final : public task {
 public:
     text_task(std::string training, std::string validation)
@@ -50,11 +59,12 @@ std::string held_out(const std::string& text) { return part(text, true); }
 
 std::unique_ptr<task> make_text_task(const std::string& text, bool for_training, int64 context, const std::string& name)
 {
-    const std::string training = for_training ? part(text, false) : "", validation = for_training ? part(text, true) : text;
+    const std::string training = for_training ? part(text, false) : "",
+                      validation = for_training ? part(text, true) : text;
     const auto window = static_cast<std::size_t>(context);
     if (for_training && validation.size() < window)
-        throw input_error(name + ": " + std::to_string(text.size()) + " bytes are too few to learn from: " +
-                          std::to_string(block * (held_out_every - 1) + window) +
+        throw input_error(name + ": " + std::to_string(text.size()) +
+                          " bytes are too few to learn from: " + std::to_string(block * (held_out_every - 1) + window) +
                           " are needed, as every 16th block of 64 KiB is held out");
     if (validation.size() < window)
         throw input_error(name + ": " + std::to_string(text.size()) + " bytes are less than a window of " +
@@ -62,17 +72,7 @@ std::unique_ptr<task> make_text_task(const std::string& text, bool for_training,
     return std::make_unique<text_task>(training, validation);
 }
 
-std::string label_of(int token)
-{
-    if (token == bos) return "<s>";
-    const int byte = token - 3;
-    if (byte == ' ') return "\xe2\x90\xa3";   // open box
-    if (byte == '\n') return "\xe2\x86\xb5";  // carriage return arrow
-    if (byte > ' ' && byte < 127) return std::string(1, static_cast<char>(byte));
-    char text[8];
-    std::snprintf(text, sizeof(text), "%02X", static_cast<unsigned>(byte) & 0xffu);
-    return text;
-}
+std::string label_of(int token) { return token < 3 ? piece_of(token) : std::string(1, static_cast<char>(token - 3)); }
 
 std::string byte_tokenizer()
 {
@@ -81,12 +81,9 @@ std::string byte_tokenizer()
     const std::int32_t longest = 6;
     put(longest);
     for (int token = 0; token < byte_vocabulary; ++token) {
-        const char* const names[] = {"<unk>", "<s>", "</s>"};
-        char piece[8];
-        if (token < 3) std::snprintf(piece, sizeof(piece), "%s", names[token]);
-        else std::snprintf(piece, sizeof(piece), "<0x%02X>", static_cast<unsigned>(token - 3));
+        const std::string piece = piece_of(token);
         put(0.0f);
-        put(static_cast<std::int32_t>(std::strlen(piece)));
+        put(static_cast<std::int32_t>(piece.size()));
         file += piece;
     }
     return file;

@@ -12,8 +12,8 @@ namespace {
 // A batch is cut into this many shards (fewer for a smaller batch), each with a gradient of its own. A constant: the
 // order of the sum depends on it.
 constexpr int64 most_shards = 8;
-constexpr int64 gradient_block = 16384;   // parameters of one task of the update
-constexpr int64 curve_windows = 16;       // validation windows of a point of the curve
+constexpr int64 gradient_block = 16384;  // parameters of one task of the update
+constexpr int64 curve_windows = 16;      // validation windows of a point of the curve
 constexpr std::uint64_t batch_stream = 0xba7c, probe_stream = 0x9b0b;
 
 }  // namespace
@@ -25,8 +25,8 @@ trainer::trainer(const settings& s, const task& t, heed::thread_pool& pool)
                  std::vector<float>(static_cast<std::size_t>(at_.size())))
 {
     for (int i = 0; i < pool.concurrency(); ++i)
-        workers_.push_back({transformer<float>(s.shape, *attend_),
-                            std::vector<int>(static_cast<std::size_t>(s.shape.context + 1))});
+        workers_.push_back(
+            {transformer<float>(s.shape, *attend_), std::vector<int>(static_cast<std::size_t>(s.shape.context + 1))});
 }
 
 double trainer::step()
@@ -127,8 +127,9 @@ double trainer::validation_loss(int64 windows)
 double trainer::training_loss(int64 windows)
 {
     return mean_loss(windows, [&](int64 i, int* tokens, int64 count) {
-        task_.draw(random_stream{static_cast<std::uint64_t>(settings_.seed), probe_stream, static_cast<std::uint64_t>(i)},
-                   tokens, count);
+        task_.draw(
+            random_stream{static_cast<std::uint64_t>(settings_.seed), probe_stream, static_cast<std::uint64_t>(i)},
+            tokens, count);
     });
 }
 

@@ -49,8 +49,9 @@ public:
     {
         std::uint64_t count;
         numbers(&count, 1);
-        if (count > limit) throw input_error(name_ + ": holds " + std::to_string(count) + " numbers where at most " +
-                                             std::to_string(limit) + " can be");
+        if (count > limit)
+            throw input_error(name_ + ": holds " + std::to_string(count) + " numbers where at most " +
+                              std::to_string(limit) + " can be");
         std::vector<T> v(static_cast<std::size_t>(count));
         numbers(v.data(), v.size());
         return v;

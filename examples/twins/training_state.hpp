@@ -8,9 +8,9 @@
 namespace twins {
 
 struct training_state {
-    int64 step = 0;                                    // done so far; also the key of the next batch
-    std::vector<float> parameters, moment1, moment2;   // AdamW's
-    double recent_loss = 0;                            // summed over the steps since the last point of the curve
+    int64 step = 0;                                   // done so far; also the key of the next batch
+    std::vector<float> parameters, moment1, moment2;  // AdamW's
+    double recent_loss = 0;                           // summed over the steps since the last point of the curve
     loss_curve curve;
 
     training_state() = default;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A decoder-only transformer on one sequence, forward and backward: RMSNorm, rotary positions, attention, SwiGLU
-// (Llama 2's architecture; weights as in llama2.c). It runs on the calling thread; its activations stay to be looked at.
+// (Llama 2's architecture; weights as in llama2.c). It runs on the calling thread; its activations stay to be looked
+// at.
 #pragma once
 
 #include "attention.hpp"
@@ -66,8 +67,10 @@ public:
         block_activations<T>& b = blocks_[static_cast<std::size_t>(layer)];
         const int64 n = b.q.rows();
         const heed::extents rows{1, c_.heads, n, c_.head_dim()}, keys{1, c_.kv_heads, n, c_.head_dim()};
-        return {heed::bshd<const T>(b.q.data(), rows), heed::bshd<const T>(b.k.data(), keys),
-                heed::bshd<const T>(b.v.data(), keys), heed::bshd(b.attended.data(), rows),
+        return {heed::bshd<const T>(b.q.data(), rows),
+                heed::bshd<const T>(b.k.data(), keys),
+                heed::bshd<const T>(b.v.data(), keys),
+                heed::bshd(b.attended.data(), rows),
                 {b.shift.data(), b.mass.data(), nullptr}};
     }
 
