@@ -48,6 +48,28 @@ public:
         draw(random_stream{0xda7a, static_cast<std::uint64_t>(n)}, tokens, count);
     }
 
+    /// Mean loss of whoever knows the chain: the entropy of a step of the chain over the tokens that it takes.
+    double bound(int64 context) const
+    {
+        std::array<double, letters.size()> often;  // the stationary distribution of letters
+        often.fill(1 / static_cast<double>(letters.size()));
+        for (int n = 0; n < 500; ++n) {
+            std::array<double, letters.size()> then{};
+            for (std::size_t a = 0; a < letters.size(); ++a)
+                for (std::size_t b = 0; b < letters.size(); ++b) then[b] += often[a] * follows_[a][b];
+            often = then;
+        }
+        const auto surprise = [](double p) { return p > 0 ? -p * std::log(p) : 0; };
+        double of_letters = 0;
+        for (std::size_t a = 0; a < letters.size(); ++a)
+            for (const double p : follows_[a]) of_letters += often[a] * surprise(p);
+        const double step = surprise(trigger_share) + surprise(1 - trigger_share) +
+                            trigger_share * std::log(static_cast<double>(triggers.size())) +
+                            (1 - trigger_share) * of_letters;
+        const double first = std::log(static_cast<double>(letters.size())), n = static_cast<double>(context);
+        return (first + (n - 1) * step / (1 + trigger_share)) / n;
+    }
+
 private:
     std::size_t next(std::size_t letter, double u) const
     {
@@ -62,5 +84,7 @@ private:
 }  // namespace
 
 std::unique_ptr<task> make_bigram_backcopy() { return std::make_unique<bigram_backcopy>(); }
+
+double bigram_backcopy_bound(int64 context) { return bigram_backcopy().bound(context); }
 
 }  // namespace twins

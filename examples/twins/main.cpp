@@ -99,6 +99,16 @@ std::string this_machine(int threads)
     return name + ", " + heed::isa_name() + ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads");
 }
 
+/// The task of a model, and what there is to know about it.
+std::string describe(const trained_model& m)
+{
+    const std::string name = m.beside.fact("task");
+    if (name != "bigram-backcopy") return name;
+    char text[64];
+    std::snprintf(text, sizeof(text), "%s (at best %.4f nats)", name.c_str(), bigram_backcopy_bound(m.shape.context));
+    return text;
+}
+
 void print_report(const std::vector<std::string>& paths, const task& t, const command& c, const std::string& line,
                   heed::thread_pool& pool)
 {
@@ -108,7 +118,7 @@ void print_report(const std::vector<std::string>& paths, const task& t, const co
     r.labels = map_labels(t);
     for (const std::string& path : paths) {
         const trained_model m = read_model(path);
-        r.task = m.beside.fact("task");
+        r.task = describe(m);
         r.parameters = m.at.of(tensor::sinks).offset;
         r.context = m.shape.context;
         r.training_tokens = std::atoll(m.beside.fact("tokens").c_str());

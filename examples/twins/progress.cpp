@@ -26,7 +26,7 @@ void progress::show(double loss)
 {
     const training_state& s = run_.state();
     const int64 steps = run_.run().steps, since = s.step - first_step_;
-    smooth_ = since == 1 ? loss : 0.95 * smooth_ + 0.05 * loss;
+    smooth_ += std::max(0.05, 1 / static_cast<double>(since)) * (loss - smooth_);
     const bool point = s.curve.step.size() > points_;
     points_ = s.curve.step.size();
     const clock::time_point now = clock::now();

@@ -36,6 +36,9 @@ std::string held_out(const std::string& text);
 /// now and then comes a trigger, one of the digits 1 to 4, and after a trigger comes the letter before it again.
 std::unique_ptr<task> make_bigram_backcopy();
 
+/// The mean loss on it of whoever knows the chain: nothing can be lower.
+double bigram_backcopy_bound(int64 context);
+
 /// A token as a label: its byte, or its name.
 std::string label_of(int token);
 
