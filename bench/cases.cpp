@@ -9,7 +9,7 @@
 namespace bench {
 namespace {
 
-constexpr const char* form = "(heed|eigen|openblas|onednn|fused)/(prefill|decode)/NORMALIZER/KV/MASK/"
+constexpr const char* form = "(heed|eigen|openblas|onednn|fused|observe)/(prefill|decode)/NORMALIZER/KV/MASK/"
                              "bB_hqH_hkvH_sqS_skvS_dD/tT";
 
 std::string read_kv(const std::string& text, bench_case& c)
@@ -85,7 +85,7 @@ double bench_case::tensor_bytes() const
 std::string parse(const std::string& name, bench_case& c)
 {
     static const std::regex shape(
-        "(heed|eigen|openblas|onednn|fused)/(prefill|decode)/([a-z_0-9]+)/([a-z0-9_]+)/([a-z0-9]+)/"
+        "(heed|eigen|openblas|onednn|fused|observe)/(prefill|decode)/([a-z_0-9]+)/([a-z0-9_]+)/([a-z0-9]+)/"
         "b(\\d{1,6})_hq(\\d{1,6})_hkv(\\d{1,6})_sq(\\d{1,9})_skv(\\d{1,9})_"
         "d(\\d{1,6})(x(\\d{1,6}))?/t(\\d{1,3})");
     std::smatch m;

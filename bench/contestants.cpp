@@ -19,6 +19,7 @@ const std::vector<implementation>& implementations()
             {"onednn", onednn_refusal, make_onednn, true, true},
 #endif
             {"eigen", eigen_refusal, make_eigen, true, true}, {"fused", fused_refusal, make_fused, false, false},
+            {"observe", observe_refusal, make_observe, false, false},
     };
     return all;
 }

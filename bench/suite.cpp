@@ -77,6 +77,17 @@ void add_contract(builder& b)
     b.row("1024 x 1024, 12 heads of 64", "contract|D 64", "prefill/softmax/f32/all/" + d64, rivals::fused);
 }
 
+/// What it costs to observe besides.
+void add_observing(builder& b)
+{
+    b.section("observing: attend() and observe() beside attend() alone, f32");
+    const std::string d128 = "b1_hq8_hkv8_sq2048_skv2048_d128/t1", d64 = "b1_hq12_hkv12_sq1024_skv1024_d64/t1";
+    b.row("2048 x 2048, 8 heads of 128", "observe|D 128", "prefill/softmax/f32/all/" + d128, rivals::observe);
+    b.row("  causal", "observe|causal", "prefill/softmax/f32/causal/" + d128, rivals::observe);
+    b.row("  causal, softpick", "observe|softpick", "prefill/softpick/f32/causal/" + d128, rivals::observe);
+    b.row("1024 x 1024, 12 heads of 64, causal", "observe|D 64", "prefill/softmax/f32/causal/" + d64, rivals::observe);
+}
+
 void add_native(builder& b)
 {
     b.section("products of bf16 (of peak: of bf16 dot products)");
@@ -139,6 +150,7 @@ std::vector<suite_row> standard_suite(int threads)
     add_head_sizes(b);
     add_types_and_normalizers(b);
     add_contract(b);
+    add_observing(b);
     add_native(b);
     add_decode(b);
     for (int n = 2; n <= threads && n <= 512; n *= 2) add_threads(b, n);
@@ -151,7 +163,8 @@ bool takes_part(const implementation& who, const suite_row& row)
     bench_case c = row.problem;
     c.impl = who.name;
     const bool asked = who.name == "heed" || (row.against == rivals::peers && who.is_peer) ||
-                       (row.against == rivals::fused && who.name == "fused");
+                       (row.against == rivals::fused && who.name == "fused") ||
+                       (row.against == rivals::observe && who.name == "observe");
     if (!asked || (who.computes_masked && c.unmasked_flops() > most_flops)) return false;
     return refusal(who, c).empty();
 }

@@ -51,9 +51,11 @@ scratch_of<Job> carve_backward(carver& c, const backward_layout& l)
     m.part_step = l.block_rows * micro::query_step<T>;
     m.q = c.take<T>(micro::row_parts<T>(l.key_dim).count * m.part_step);
     m.dout = c.take<T>(micro::row_parts<T>(l.value_dim).count * m.part_step);
-    m.strip = c.take<T>(min_of(max_of(l.key_dim, l.value_dim), micro::strip_units<T>) * micro::key_strip<T>);
+    m.k_strips = c.take<T>(micro::gradient_tile * l.key_dim);
+    m.v_strips = c.take<T>(micro::gradient_tile * l.value_dim);
+    m.k_panels = c.take<T>(micro::gradient_tile * q_step);
     m.s = c.take<T>(l.block_rows * micro::score_step);
-    m.ds = m.s + micro::score_step / 2;
+    m.ds = c.take<T>(l.block_rows * micro::score_step);
     m.a = c.take<T>(l.block_rows * micro::key_strip<T>);
     m.b = c.take<T>(l.block_rows * micro::key_strip<T>);
     m.raw = c.take<T>(Job::has_score_maps ? l.block_rows * micro::key_strip<T> : 0);
@@ -67,6 +69,7 @@ scratch_of<Job> carve_backward(carver& c, const backward_layout& l)
     m.dout_row = c.take<std::remove_pointer_t<decltype(m.dout_row)>>(l.block_rows);
     m.bits = c.take<key_bits>(l.block_rows);
     m.parts = c.take<unsigned char>(strips_of_tile<T> * max_groups);
+    m.finite_keys = c.take<bool>(1);
     return m;
 }
 
@@ -86,7 +89,7 @@ backward_layout make_backward_layout(std::int64_t batch, std::int64_t query_head
     l.tokens = tokens;
     l.workers = workers < 1 ? 1 : workers;
     l.tiles = max_of(ceil_div(tokens, micro::gradient_tile), 1);  // one that is empty writes zeros
-    l.blocks = ceil_div(l.rows, micro::query_block);
+    l.blocks = ceil_div(l.rows, micro::gradient_block);
     if (l.blocks > 0) l.block_rows = min_of(round_up(ceil_div(l.rows, l.blocks), micro::block_rows), l.rows);
     l.diagonal = l.workers > 1 && l.heads() < 2 * l.workers && l.blocks * l.tiles > 1;
     carver c(nullptr);
@@ -102,6 +105,7 @@ template <class Job>
 class backward_walk {
     using T = typename Job::T;
     using memory = scratch_of<Job>;
+    static constexpr int lanes = vec<T>::lanes;
 
 public:
     /// `workspace` holds total_bytes.
@@ -144,23 +148,30 @@ private:
                 static_cast<int>(min_of(l_.block_rows, l_.rows - first))};
     }
 
-    /// rows[x] of a gradient into whole registers at `to`, zeros where nothing was summed yet, or from there.
+    /// row(x) of a gradient into whole registers at `to`, zeros where nothing was summed yet, or from there.
     template <class Row>
     static void load_rows(int n, std::int64_t dim, bool empty, Row row, T* to)
     {
-        const std::int64_t step = round_up(dim, vec<T>::lanes);
+        const std::int64_t step = round_up(dim, lanes);
         for (int x = 0; x < n; ++x, to += step) {
-            const T* from = row(x);
-            for (std::int64_t c = 0; c < step; ++c) to[c] = empty || c >= dim ? T(0) : from[c];
+            std::int64_t c = 0;
+            if (!empty) {
+                const T* from = row(x);
+                for (; c + lanes <= dim; c += lanes) store(to + c, load(from + c));
+                if (c < dim) store(to + c, load_n(from + c, static_cast<int>(dim - c))), c += lanes;
+            }
+            for (; c < step; c += lanes) store(to + c, vec<T>(0));
         }
     }
     template <class Row>
     static void store_rows(int n, std::int64_t dim, Row row, const T* from)
     {
-        const std::int64_t step = round_up(dim, vec<T>::lanes);
+        const std::int64_t step = round_up(dim, lanes);
         for (int x = 0; x < n; ++x, from += step) {
             T* to = row(x);
-            for (std::int64_t c = 0; c < dim; ++c) to[c] = from[c];
+            std::int64_t c = 0;
+            for (; c + lanes <= dim; c += lanes) store(to + c, load(from + c));
+            if (c < dim) store_n(to + c, load(from + c), static_cast<int>(dim - c));
         }
     }
 
@@ -171,6 +182,7 @@ private:
                 return v.row(head / l_.kv_heads, head % l_.kv_heads, tile * micro::gradient_tile + x);
             };
         };
+        begin_tile(job_, head / l_.kv_heads, head % l_.kv_heads, tile * micro::gradient_tile, count_of(tile), mem);
         if (job_.to.dk.data) load_rows(count_of(tile), l_.key_dim, empty, row(job_.to.dk), mem.dk);
         if (job_.to.dv.data) load_rows(count_of(tile), l_.value_dim, empty, row(job_.to.dv), mem.dv);
     }

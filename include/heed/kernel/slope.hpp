@@ -30,7 +30,8 @@ HEED_NOINLINE inline bool all_finite(const E* row, std::int64_t dim)
     return all(sum == vec<T>(0));
 }
 
-/// sum_c a[c] b[c] by 16 virtual lanes, channel c to lane c mod 16, then the fixed tree.
+/// sum_c a[c] b[c] by 16 virtual lanes, channel c to lane c mod 16, then the fixed tree. An a[c] of 0 takes nothing
+/// from b[c]: a row without a weight, whose output is 0, has D = 0 whatever dO holds.
 template <class T, class A, class B>
 HEED_NOINLINE inline T dot(const A* a, const B* b, std::int64_t dim)
 {
@@ -44,7 +45,7 @@ HEED_NOINLINE inline T dot(const A* a, const B* b, std::int64_t dim)
             const std::int64_t at = n == 0 ? 0 : c + i * lanes;
             const vec<T> x = n == lanes ? load_as<T>(a + at) : load_as_n<T>(a + at, n);
             const vec<T> y = n == lanes ? load_as<T>(b + at) : load_as_n<T>(b + at, n);
-            sums[i] = fma(x, y, sums[i]);
+            sums[i] = fma(x, select(x == vec<T>(0), vec<T>(0), y), sums[i]);
         }
     }
     return sum_of_lanes(sums);
@@ -79,73 +80,81 @@ row_slopes<T> slopes_of_row(const Normalizer& normalizer, std::int64_t head, T s
     return {shift, T(1) / den, d, extra};
 }
 
-/// Of one row and up to a strip of keys: weights, and the two parts of their gradient.
+/// What a strip of keys has of a row, or of a register block of rows.
+enum step_part : unsigned { no_part = 0, has_weights = 1, has_slopes = 2, needs_values = 4 };
+
+/// Of one row and a strip of keys: weights, and the two parts of their gradient.
 template <class T>
 struct slope_row {
-    T *p, *a, *b;                                            // p holds scores before
-    bool weighted = false, sloped = false, massive = false;  // whether any p, any a, any b is not 0
+    T *p, *a, *b;  // p holds scores before
 };
 
-/// Fills a slope_row for `n` keys, a multiple of a register's lanes, of which `place.valid` exist; `keys` has a bit for
-/// each that is attended, and is looked at with Masked. Other keys have p = a = b = 0.
+/// Fills a slope_row for a strip and says what is in it; with Masked, keys without a bit have p = a = b = 0.
 template <bool Masked, class Def, class T>
-HEED_INLINE void slope_keys(const Def& def, score_place<vec<T>> place, const row_slopes<T>& row, std::uint64_t keys,
-                            int n, slope_row<T>& to)
+HEED_INLINE unsigned slope_keys(const Def& def, score_place<vec<T>> place, const row_slopes<T>& row, std::uint64_t bits,
+                                const slope_row<T>& to)
 {
     using V = vec<T>;
     using normalizer = typename Def::normalizer_type;
-    constexpr int lanes = V::lanes;
+    constexpr int lanes = V::lanes, vecs = micro::block_vecs;
     constexpr bool may_drop = Masked || Def::has_score_maps;
     const V minus_infinity(-std::numeric_limits<T>::infinity());
     const V shift(row.shift), one = power_of_two(V(0) - shift), inverse(row.inverse), d(row.d), zero(0);
-    std::uint32_t weighted = 0, sloped = 0, massive = 0;
-    for (int j = 0; j < n; j += lanes) {
-        V s = load(to.p + j);
-        if constexpr (Def::has_score_maps) s = def.map_score(s, place);
+    V s[vecs], farthest(0);
+    HEED_UNROLL
+    for (int i = 0; i < vecs; ++i) {
+        s[i] = load(to.p + i * lanes);
+        if constexpr (Def::has_score_maps) s[i] = def.map_score(s[i], place);
         if constexpr (Masked)
-            s = select_bits(static_cast<std::uint32_t>(keys >> j) & ((2u << (lanes - 1)) - 1), s, minus_infinity);
-        const auto dropped = [&](V x) HEED_INLINE_LAMBDA {
-            if constexpr (may_drop) return select(s == minus_infinity, zero, x);
-            else return x;
-        };
-        const auto slope = [&](auto score) HEED_INLINE_LAMBDA {
-            const auto t = def.normalizer().terms(score);
-            const auto u = def.normalizer().slopes(score);
-            V p, a, b = zero;
-            if constexpr (has_mass_v<normalizer>) {
-                p = t.weight * inverse;
-                a = V(u.weight) * inverse;
-                const V mass(u.mass);
-                b = dropped(select(mass == zero, zero, mass * d));
-            } else {
-                p = t.value * inverse;
-                a = V(u.value) * inverse;
-            }
-            p = dropped(p);
-            a = dropped(a);
-            store(to.p + j, p);
-            store(to.a + j, a);
-            store(to.b + j, b);
-            weighted |= nonzero_bits(p);
-            sloped |= nonzero_bits(a);
-            if constexpr (has_mass_v<normalizer>) massive |= nonzero_bits(b);
-        };
-        if (are_near(s, shift)) slope(shifted_score<T, native_arch, range::near>(s, shift, one));
-        else slope(shifted_score<T, native_arch, range::any>(s, shift, one));
+            s[i] = select_bits(static_cast<std::uint32_t>(bits >> (i * lanes)) & ((2u << (lanes - 1)) - 1), s[i],
+                               minus_infinity);
+        const V far = distance(s[i], shift);
+        farthest = max(may_drop ? select(s[i] == minus_infinity, zero, far) : far, farthest);
         place.key += lanes;
         place.valid -= lanes;
     }
-    to.weighted = weighted != 0;
-    to.sloped = sloped != 0;
-    to.massive = massive != 0;
+    auto no_weight = zero == zero, no_slope = no_weight, no_mass = no_weight;
+    const auto slope = [&](int i, auto score) HEED_INLINE_LAMBDA {
+        const auto dropped = [&](V x) HEED_INLINE_LAMBDA {
+            if constexpr (may_drop) return select(s[i] == minus_infinity, zero, x);
+            else return x;
+        };
+        const auto t = def.normalizer().terms(score);
+        const auto u = def.normalizer().slopes(score);
+        V p, a, b = zero;
+        if constexpr (has_mass_v<normalizer>) {
+            const V mass(u.mass);
+            p = dropped(t.weight * inverse);
+            a = dropped(V(u.weight) * inverse);
+            b = dropped(select(mass == zero, zero, mass * d));
+        } else {
+            p = dropped(t.value * inverse);
+            a = dropped(V(u.value) * inverse);
+        }
+        store(to.p + i * lanes, p);
+        store(to.a + i * lanes, a);
+        store(to.b + i * lanes, b);
+        no_weight = no_weight & (p == zero);
+        no_slope = no_slope & (a == zero);
+        no_mass = no_mass & (b == zero);
+    };
+    if (all_near(farthest)) {
+        HEED_UNROLL
+        for (int i = 0; i < vecs; ++i) slope(i, shifted_score<T, native_arch, range::near>(s[i], shift, one));
+    } else {
+        for (int i = 0; i < vecs; ++i) slope(i, shifted_score<T, native_arch, range::any>(s[i], shift, one));
+    }
+    return (all(no_weight) ? no_part : has_weights) | (all(no_slope) ? no_part : has_slopes | needs_values) |
+           (all(no_mass) ? no_part : has_slopes);
 }
 
-/// ds[j] = a[j] dp[j] - b[j] for `n` keys, in place of dp[j]; dp is not read where `sloped` is false.
+/// ds[j] = a[j] dp[j] - b[j] for a strip, in place of dp[j]; dp is not read where `sloped` is false.
 template <class T>
-HEED_INLINE void combine_slopes(const T* a, const T* b, T* dp, int n, bool sloped)
+HEED_INLINE void combine_slopes(const T* a, const T* b, T* dp, bool sloped)
 {
     using V = vec<T>;
-    for (int j = 0; j < n; j += V::lanes) {
+    HEED_UNROLL
+    for (int j = 0; j < micro::key_strip<T>; j += V::lanes) {
         V ds = V(0) - load(b + j);
         if (sloped) {
             const V x = load(a + j);
