@@ -5,7 +5,7 @@
 #include "parameters.hpp"
 
 #include <heed/backward.hpp>
-#include <heed/reference.hpp>
+#include <heed/observe.hpp>
 
 #include <memory>
 
@@ -40,8 +40,11 @@ public:
     virtual void backward(const attention_tensors<T>&, const T* sinks, const heed::view<const T>& dout,
                           const heed::gradients<T>&) const = 0;
 
-    /// Weights p [heads, tokens, tokens], masked places 0; for looking at.
-    virtual void weights(const attention_tensors<T>&, const T* sinks, double* p) const = 0;
+    /// What is wanted of the rows of all heads, after forward().
+    virtual void observe(const attention_tensors<T>&, const T* sinks, const heed::observations<T>&) const = 0;
+
+    /// The weights of one head, [tokens, tokens], after forward().
+    virtual void map(const attention_tensors<T>&, const T* sinks, int64 head, T* weights) const = 0;
 };
 
 /// Attention with the named normalizer, for sequences of up to `context` tokens. Throws input_error for other names.

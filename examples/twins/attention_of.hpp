@@ -27,14 +27,17 @@ public:
         heed::or_throw(heed::backward(definition(logits), t.q, t.k, t.v, t.out, t.stats, dout, grads));
     }
 
-    void weights(const attention_tensors<T>& t, const T* sinks, double* p) const override
+    void observe(const attention_tensors<T>& t, const T* sinks, const heed::observations<T>& wanted) const override
     {
         const std::vector<float> logits = logits_of(t, sinks);
-        std::vector<double> out(static_cast<std::size_t>(t.q.size.heads * t.q.size.tokens * t.v.size.dim));
-        const heed::extents size{1, t.q.size.heads, t.q.size.tokens, t.v.size.dim};
-        heed::reference_dump<double> dump;
-        dump.weights = p;
-        heed::reference(definition(logits), t.q, t.k, t.v, heed::bhsd(out.data(), size), &dump);
+        heed::or_throw(heed::observe(definition(logits), t.q, t.k, t.stats, wanted));
+    }
+
+    void map(const attention_tensors<T>& t, const T* sinks, int64 head, T* weights) const override
+    {
+        const std::vector<float> logits = logits_of(t, sinks);
+        const heed::map_part all_rows{0, head, 0, t.q.size.tokens};
+        heed::or_throw(heed::attention_map(definition(logits), t.q, t.k, t.stats, all_rows, weights));
     }
 
 private:
