@@ -11,6 +11,8 @@ namespace twins {
 const char usage[] =
     "usage: twins train NORMALIZER... [options]    trains models that are alike but for their normalizer, and reports\n"
     "       twins report MODEL.bin... [options]    measures models side by side: table, JSON, pictures\n"
+    "       twins tell MODEL.bin... [options]      lets models of text continue a prompt\n"
+    "       twins box [options]                    tells with and reports on the models that came with heed\n"
     "  NORMALIZER          softmax, softpick, softmax1, sink, sigmoid, relu-softmax, rectified-only\n"
     "  --out DIR           for models, checkpoints, report (twins-out)\n"
     "  --threads N         (2)        --windows N    to validate on (64)\n"
@@ -22,6 +24,8 @@ const char usage[] =
     "  --rate R            (0.003)    --decay D      of AdamW (0.1)\n"
     "  --dim N (128) --hidden N (344) --layers N (3) --heads N (4) --kv-heads N (heads) --context N (256) --untied\n"
     "  --bf16              rounds the finished models to bf16\n"
+    "tell, box:\n"
+    "  --prompt TEXT --tokens N (200) --temperature T (0.7) --seed N (1)\n"
     "report, of models of text:\n"
     "  --file FILE         the text they learnt from, if it has moved\n"
     "  --held-out FILE     another text, all of it to validate on\n";
@@ -58,10 +62,15 @@ command parse_command(int argc, char** argv)
 {
     command c;
     const std::string verb = argc > 1 ? argv[1] : "";
-    if (verb == "report") c.what = command::verb::report;
-    else if (verb != "train")
-        throw input_error(verb.empty() ? "what shall it do?" : verb + ": is neither train nor report");
-    const bool train = c.what == command::verb::train;
+    using verbs = command::verb;
+    const std::array known{std::pair{"train", verbs::train}, std::pair{"report", verbs::report},
+                           std::pair{"tell", verbs::tell}, std::pair{"box", verbs::box}};
+    const auto found = std::find_if(known.begin(), known.end(), [&](const auto& k) { return verb == k.first; });
+    if (found == known.end())
+        throw input_error(verb.empty() ? "what shall it do?" : verb + ": is none of train, report, tell, box");
+    c.what = found->second;
+    const bool train = c.what == verbs::train, tell = c.what == verbs::tell || c.what == verbs::box,
+               reports = c.what != verbs::tell;
     bool kv_heads_given = false, steps_given = false;
     settings& s = c.run;
     for (int i = 2; i < argc; ++i) {
@@ -71,17 +80,20 @@ command parse_command(int argc, char** argv)
             return std::string(argv[i]);
         };
         const auto size = [&](int64& n, int64 high) { n = whole_number(a, value(), 1, high); };
-        if (a == "--out") c.out = value();
-        else if (a == "--threads") c.threads = static_cast<int>(whole_number(a, value(), 1, 256));
-        else if (a == "--windows") size(c.windows, 1 << 20);
-        else if (a == "--file") s.file = value();
-        else if (!train && a == "--held-out") c.held_out = value();
+        if (reports && a == "--out") c.out = value();
+        else if (reports && a == "--threads") c.threads = static_cast<int>(whole_number(a, value(), 1, 256));
+        else if (reports && a == "--windows") size(c.windows, 1 << 20);
+        else if ((train || tell) && a == "--seed") s.seed = whole_number(a, value(), 0, int64{1} << 62);
+        else if (tell && a == "--prompt") c.prompt = value();
+        else if (tell && a == "--tokens") c.tokens = whole_number(a, value(), 0, 1 << 20);
+        else if (tell && a == "--temperature") c.temperature = number(a, value(), 100);
+        else if ((train || c.what == verbs::report) && a == "--file") s.file = value();
+        else if (c.what == verbs::report && a == "--held-out") c.held_out = value();
         else if (a.rfind("--", 0) != 0) c.names.push_back(a);
-        else if (!train) throw input_error(a + ": is no option of report");
+        else if (!train) throw input_error(a + ": is no option of " + verb);
         else if (a == "--task") s.task = value();
         else if (a == "--steps") size(s.steps, int64{1} << 40), steps_given = true;
-        else if (a == "--seconds") c.seconds = number(a, value(), 1e7);
-        else if (a == "--seed") s.seed = whole_number(a, value(), 0, int64{1} << 62);
+        else if (a == "--seconds") c.seconds = static_cast<double>(whole_number(a, value(), 1, 10'000'000));
         else if (a == "--batch") size(s.batch, 1 << 16);
         else if (a == "--rate") s.rate = number(a, value(), 1);
         else if (a == "--decay") s.decay = number(a, value(), 1);
@@ -96,7 +108,8 @@ command parse_command(int argc, char** argv)
         else if (a == "--resume") c.resume = true;
         else throw input_error(a + ": unknown option");
     }
-    if (c.names.empty()) throw input_error(train ? "which normalizers?" : "which models?");
+    if (c.what == verbs::box && !c.names.empty()) throw input_error(c.names[0] + ": box knows its models");
+    if (c.what != verbs::box && c.names.empty()) throw input_error(train ? "which normalizers?" : "which models?");
     if (c.names.size() > 7) throw input_error(std::to_string(c.names.size()) + " names; at most 7 fit side by side");
     if (c.seconds > 0 && (steps_given || c.resume))
         throw input_error(std::string("--seconds: does not go with ") + (steps_given ? "--steps" : "--resume") +

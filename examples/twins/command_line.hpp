@@ -7,8 +7,8 @@
 namespace twins {
 
 struct command {
-    enum class verb { train, report } what = verb::train;
-    std::vector<std::string> names;  // normalizers to train, or models to report on
+    enum class verb { train, report, tell, box } what = verb::train;
+    std::vector<std::string> names;  // normalizers to train, or models to report on or to listen to
     settings run;                    // of train; each twin is this with its own normalizer
     double seconds = 0;              // a twin may take; 0: run.steps says it
     std::string out = "twins-out";   // folder
@@ -16,6 +16,9 @@ struct command {
     int threads = 2;
     int64 windows = 64;  // to validate on
     bool resume = false, bf16 = false;
+    std::string prompt = "And it came to pass";  // of tell and box
+    int64 tokens = 200;
+    double temperature = 0.7;
 };
 
 extern const char usage[];

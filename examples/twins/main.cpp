@@ -2,6 +2,7 @@
 // twins: the softpick paper's experiment on a laptop. Trains small language models that are alike to the seed but for
 // their normalizer, and measures them side by side.
 #include "command_line.hpp"
+#include "continuation.hpp"
 #include "files.hpp"
 #include "measure.hpp"
 #include "pictures.hpp"
@@ -72,7 +73,11 @@ bool train_one(const command& c, const settings& s, const task& t, heed::thread_
     };
     if (!run.done()) save();  // says at once whether the folder can be written
     while (!run.done()) {
-        line.show(run.step());
+        const double loss = run.step();
+        if (!std::isfinite(loss))
+            throw input_error(s.normalizer + ": the loss of step " + std::to_string(run.state().step) +
+                              " is no number; a lower --rate may help");
+        line.show(loss);
         if (interrupted || run.done() || std::chrono::steady_clock::now() - saved > std::chrono::seconds(60)) save();
         if (interrupted) {
             line.finish();
@@ -118,6 +123,10 @@ void print_report(const std::vector<std::string>& paths, const task& t, const co
     r.labels = map_labels(t);
     for (const std::string& path : paths) {
         const trained_model m = read_model(path);
+        if (!r.twins.empty() && (describe(m) != r.task || m.shape.context != r.context))
+            throw input_error(path + ": has learnt " + describe(m) + " in windows of " +
+                              std::to_string(m.shape.context) + ", " + paths[0] + " " + r.task + " in windows of " +
+                              std::to_string(r.context));
         r.task = describe(m);
         r.parameters = m.at.of(tensor::sinks).offset;
         r.context = m.shape.context;
@@ -190,6 +199,28 @@ int report_on(const command& c)
     return 0;
 }
 
+int tell(const command& c)
+{
+    std::printf("%s, and what comes next at temperature %g:\n", c.prompt.c_str(), c.temperature);
+    for (const std::string& path : c.names) {
+        const trained_model m = read_model(path);
+        const std::string text =
+            continuation(m, c.prompt, c.tokens, c.temperature, static_cast<std::uint64_t>(c.run.seed));
+        std::printf("\n%s\n  %s\n", m.beside.normalizer.c_str(), text.c_str());
+    }
+    return 0;
+}
+
+/// The models that came with heed: what they say, and what the paper's table says of them.
+int box(command c)
+{
+    const std::string folder = HEED_TWINS_BOX;
+    c.names = {folder + "/softmax.bin", folder + "/softpick.bin"};
+    c.held_out = folder + "/held_out.txt";
+    tell(c);
+    return report_on(c);
+}
+
 }  // namespace
 }  // namespace twins
 
@@ -197,7 +228,12 @@ int main(int argc, char** argv)
 {
     try {
         const twins::command c = twins::parse_command(argc, argv);
-        return c.what == twins::command::verb::train ? twins::train(c) : twins::report_on(c);
+        switch (c.what) {
+        case twins::command::verb::train: return twins::train(c);
+        case twins::command::verb::report: return twins::report_on(c);
+        case twins::command::verb::tell: return twins::tell(c);
+        case twins::command::verb::box: return twins::box(c);
+        }
     } catch (const std::bad_alloc&) {
         std::fprintf(stderr, "twins: too large for this machine's memory\n");
     } catch (const std::exception& e) {

@@ -95,5 +95,8 @@ TEST_CASE("twins refuses what it does not understand in one line")
     refuses("train softmax --what", "--what: unknown option");
     refuses("report /nowhere.bin", "/nowhere.bin: cannot be opened");
     refuses("report x.bin --steps 3", "--steps: is no option of report");
-    refuses("dance softmax", "dance: is neither");
+    refuses("report x.bin --prompt In", "--prompt: is no option of report");
+    refuses("tell x.bin --prompt In", "x.bin: cannot be opened");
+    refuses("tell", "which models?");
+    refuses("dance softmax", "dance: is none of train, report, tell, box");
 }
