@@ -39,6 +39,7 @@ const implementation* implementation_of(const bench_case&, std::string& wrong);
 std::string disagreement(const bench_case&, const std::vector<float>& of_heed, const std::vector<float>& of_peer);
 
 std::string heed_refusal(const bench_case&);
+std::string backward_refusal(const bench_case&);  // of heed in that phase
 std::string eigen_refusal(const bench_case&);
 std::string fused_refusal(const bench_case&);
 std::string observe_refusal(const bench_case&);
@@ -46,6 +47,7 @@ std::string openblas_refusal(const bench_case&);
 std::string onednn_refusal(const bench_case&);
 
 contestant make_heed(const bench_case&);
+contestant make_backward(const bench_case&);
 contestant make_eigen(const bench_case&);
 contestant make_fused(const bench_case&);
 contestant make_observe(const bench_case&);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "case_mask.hpp"
 #include "contestants.hpp"
 #include "inputs.hpp"
 
@@ -10,29 +11,6 @@
 
 namespace bench {
 namespace {
-
-/// The masks of all cases but `all`, from heed's own. One type for the three: a type each would compile every kernel
-/// three times.
-class case_mask : public heed::span_mask<case_mask> {
-public:
-    explicit case_mask(const bench_case& c)
-    {
-        if (c.mask == mask_kind::window) window_.left = c.mask_size - 1;
-        if (c.mask != mask_kind::documents) return;
-        for (std::int64_t d = 0; d <= c.mask_size; ++d) bounds_->push_back(c.document_begin(d));
-    }
-    heed::key_span span(const heed::query_place& at) const
-    {
-        const heed::key_span below = heed::causal{}.span(at);
-        if (bounds_->empty()) return {heed::max_of(window_.span(at).begin, 0), below.end};
-        const heed::document own(bounds_->data(), static_cast<std::int64_t>(bounds_->size()));
-        return {own.span(at).begin, below.end};
-    }
-
-private:
-    heed::window window_;
-    std::shared_ptr<std::vector<std::int64_t>> bounds_ = std::make_shared<std::vector<std::int64_t>>();
-};
 
 /// What observe() needs and gives: all that is one number a row.
 class row_numbers {
@@ -141,6 +119,7 @@ contestant with_mask(const bench_case& c, const Normalizer& normalizer)
 
 std::string heed_refusal(const bench_case& c)
 {
+    if (c.phase == "backward") return backward_refusal(c);
     if (!c.native) return "";
     const heed::bf16* const nowhere = nullptr;  // a plan looks at sizes alone
     const heed::plan plan(heed::attention{heed::compute<heed::bf16>{}},
@@ -156,6 +135,7 @@ contestant make_observe(const bench_case& c) { return make_heed(c); }
 
 contestant make_heed(const bench_case& c)
 {
+    if (c.phase == "backward") return make_backward(c);
     static const std::vector<float> logits(1000000, 0.5f);
     if (c.normalizer == "softmax") return with_mask(c, heed::softmax{});
     if (c.normalizer == "softmax1") return with_mask(c, heed::softmax1{});

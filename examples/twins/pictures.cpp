@@ -24,7 +24,7 @@ void write(const std::vector<picture>& all)
 {
     for (const picture& p : all) {
         std::ofstream out(p.draft(), std::ios::binary);
-        if (out << p.svg && out.flush()) continue;
+        if (!fs::is_directory(p.file) && out << p.svg && out.flush()) continue;
         out.close();
         std::error_code ignored;
         for (const picture& q : all) fs::remove(q.draft(), ignored);

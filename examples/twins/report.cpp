@@ -66,7 +66,8 @@ std::vector<std::string> names_of(const report& r)
         const bool alone = std::count_if(r.twins.begin(), r.twins.end(), [&](const twin_report& other) {
                                return other.normalizer == t.normalizer;
                            }) == 1;
-        names.push_back(t.normalizer + (alone ? "" : " " + std::filesystem::path(t.checkpoint).stem().string()));
+        names.push_back(t.normalizer);
+        if (!alone) names.back().append(" ").append(std::filesystem::path(t.checkpoint).stem().string());
     }
     return names;
 }

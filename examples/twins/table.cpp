@@ -28,7 +28,7 @@ std::string printed(const char* format, T... x)
 std::string grouped(std::string number)
 {
     const std::size_t first = number[0] == '-' ? 1 : 0;
-    for (std::size_t at = std::min(number.find('.'), number.size()); at > first + 3;) number.insert(at -= 3, ",");
+    for (std::size_t at = std::min(number.find('.'), number.size()); at > first + 3;) number.insert(at -= 3, 1, ',');
     return number;
 }
 
@@ -42,7 +42,7 @@ std::string decimal(double x, int digits)
 std::string loss(double x) { return decimal(x, 4); }
 std::string percent(double share) { return decimal(100 * share, 1) + " %"; }
 std::string fine_percent(double share) { return decimal(100 * share, 2) + " %"; }
-std::string increase(double share) { return (share >= 0 ? "+" : "") + fine_percent(share); }
+std::string increase(double share) { return std::string(share >= 0 ? "+" : "") + fine_percent(share); }
 
 /// Lines of at most `width`, broken behind one of `gaps` where there is one.
 std::vector<std::string> wrapped(std::string text, std::size_t width, const char* gaps)

@@ -51,6 +51,20 @@ TEST_CASE("a case counts the pairs that its mask attends, and no others")
     }
 }
 
+TEST_CASE("backward counts five products a pair, and only heed has it")
+{
+    const std::string name = "backward/softmax/f32/causal/b1_hq4_hkv2_sq3_skv3_d8x4/t1";
+    REQUIRE(parsed("heed/" + name).flops() == 2 * (3 * 8 + 2 * 4) * 4 * (1 + 2 + 3));
+    std::string wrong;
+    REQUIRE(implementation_of(parsed("heed/" + name), wrong));
+    for (const std::string who : {"eigen", "fused", "observe"}) {
+        REQUIRE_FALSE(implementation_of(parsed(who + "/" + name), wrong));
+        REQUIRE_THAT(wrong, Catch::Contains(who + " has no backward"));
+    }
+    REQUIRE_FALSE(implementation_of(parsed("heed/backward/relu2/f32/all/b1_hq1_hkv1_sq2_skv2_d4/t1"), wrong));
+    REQUIRE_THAT(wrong, Catch::Contains("softmax, softpick, sigmoid and relu1"));
+}
+
 TEST_CASE("rows above a bottom-right diagonal attend nothing")
 {
     const bench_case c = of("causal", "b1_hq1_hkv1_sq5_skv3_d4");

@@ -49,9 +49,10 @@ std::vector<plot::point> stairs(const plot::area& a, const histogram& h)
     for (std::size_t i = 0; i < h.count.size(); ++i) {
         const double from = h.low + static_cast<double>(i) * width, share = std::max(h.count[i] / all, a.y.low);
         if (from + width < a.x.low + 1e-9 || from > a.x.high - 1e-9) continue;
-        if (points.empty()) points.push_back(a.at(from, a.y.low));
-        points.push_back(a.at(from, share));
-        points.push_back(a.at(from + width, share));
+        const double left = std::max(from, a.x.low), right = std::min(from + width, a.x.high);
+        if (points.empty()) points.push_back(a.at(left, a.y.low));
+        points.push_back(a.at(left, share));
+        points.push_back(a.at(right, share));
     }
     points.push_back({points.back().x, a.bottom()});
     return points;

@@ -54,7 +54,7 @@ double cell_within(double width, std::size_t tokens, const std::vector<std::stri
 void draw_map(plot::drawing& d, plot::point corner, double cell, const attention_picture& map,
               const std::vector<std::string>& labels)
 {
-    const std::size_t n = tokens_of(map), every = static_cast<std::size_t>(std::ceil(12 / cell));
+    const std::size_t n = tokens_of(map);
     const auto place = [&](std::size_t i, std::size_t j) {
         return plot::point{corner.x + static_cast<double>(j) * cell, corner.y + static_cast<double>(i) * cell};
     };
@@ -64,9 +64,12 @@ void draw_map(plot::drawing& d, plot::point corner, double cell, const attention
             if (const float w = map.weights[i * n + j]; w > 0 || std::isnan(w))
                 d.bar(place(i, j), cell, cell, cell_colour(w));
     }
-    for (std::size_t i = 0; i < n; i += every) {
-        const plot::point end = place(i, i + 1);
-        d.text({end.x + 4, end.y + cell / 2 + 4}, shown(labels[i]));
+    plot::point last{0, 0};  // where the last label ends, and its line: the next one stands right of it or below
+    for (std::size_t i = 0; i < n; ++i) {
+        const plot::point at{place(i, i + 1).x + 4, place(i, i + 1).y + cell / 2 + 4};
+        if (at.x < last.x && at.y < last.y + 12) continue;
+        d.text(at, shown(labels[i]));
+        last = {at.x + plot::width_of(shown(labels[i]), 12), at.y};
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What rounding the weights to fewer bits does to the validation loss: the loss itself, and how much it grew. Both
-// axes are logarithmic, for two bits may multiply what eight bits leave alone.
+// What rounding the weights to fewer bits does to the validation loss: the loss itself, and how much it grew,
+// on logarithmic axes, for two bits may multiply what eight bits leave alone.
 #include "page.hpp"
 
 #include <algorithm>
@@ -26,12 +26,15 @@ double growth_at(const twin_report& t, int bits)
     return std::max(loss_at(t, bits) / loss_at(t, 32) - 1, least_growth);
 }
 
-std::string percent(double growth) { return "+" + plot::number(100 * growth) + " %"; }
+std::string written(double growth)
+{
+    return growth < 100 ? plot::number(100 * growth) + " %" : plot::number(growth + 1) + " x";
+}
 
 struct series {
     std::vector<int> bits;  // from the left
     double (*value)(const twin_report&, int);
-    std::string (*written)(double);
+    std::string (*end)(double);  // how the last value is written
 };
 
 void draw_panel(plot::drawing& d, plot::area a, const series& s, const report& r)
@@ -55,7 +58,7 @@ void draw_panel(plot::drawing& d, plot::area a, const series& s, const report& r
         d.path(points, {colour_of(i), 2});
         for (const plot::point& p : points) d.dot(p, 3.2, colour_of(i));
         if (const double last = s.value(r.twins[i], s.bits.back()); std::isfinite(last) && last > 0)
-            ends.push_back({points.back().y, s.written(last), colour_of(i)});
+            ends.push_back({points.back().y, s.end(last), colour_of(i)});
     }
     draw_end_labels(d, a.right() + 2, a.top, a.bottom() - 8, ends);
 }
@@ -75,15 +78,17 @@ std::string draw_bits(const report& r)
             most_growth = std::max(most_growth, growth_at(t, q.bits));
         }
     if (rounded.empty()) return "";
-    series loss{{32}, loss_at, plot::number}, growth{{}, growth_at, percent};
+    series loss{{32}, loss_at, plot::number}, growth{{}, growth_at, written};
     loss.bits.insert(loss.bits.end(), rounded.begin(), rounded.end());
     growth.bits.assign(rounded.begin(), rounded.end());
     plot::drawing d = new_page(414, "Weights of fewer bits", r,
                                "validation loss with weights rounded to nearest, row by row; 32 bits: as trained");
     draw_names(d, {margin + 40, 90}, r);
-    plot::axis losses = plot::log_axis_between(low / 1.08, high * 1.08, "loss, nats a token");
+    const std::string says = "loss, nats a token";
+    const plot::axis losses = high < 2 * low ? plot::linear_axis_between(low - 0.1 * (high - low), 1.05 * high, 6, says)
+                                             : plot::log_axis_between(low / 1.08, 1.08 * high, says);
     plot::axis growths = plot::log_axis_between(least_growth, most_growth * 1.5, "growth over the loss as trained");
-    growths.written = [](double t) { return plot::power(100 * t) + " %"; };
+    growths.written = [](double t) { return (t > least_growth * 1.01 ? "" : "\u2264 ") + plot::power(100 * t) + " %"; };
     draw_panel(d, {margin + 40, 128, 288, 234, {}, losses}, loss, r);
     draw_panel(d, {464, 128, 260, 234, {}, growths}, growth, r);
     return d.str();
