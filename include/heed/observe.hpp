@@ -235,7 +235,7 @@ status planned(const Def& def, const view<Q>& q, const Kv& kv, const options<com
     const observe_plan<Def, compute_t<Q>> p(def, q, kv, how);
     if (!p.status()) return p.status();
     const borrowed_workspace memory(how.workspace, p.workspace_bytes());
-    const status s = memory.check(p.workspace_bytes());
+    const status s = memory.check("observe", p.workspace_bytes());
     if (!s) return s;
     options<compute_t<Q>> with = how;
     with.workspace = memory.get();
