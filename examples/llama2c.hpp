@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A Llama-style model in the checkpoint format of llama2.c ("legacy"), with heed's attention and Eigen's matrix
-// products. Loading trusts nothing: every size is checked against the length of the file before it is used.
+// products. Loading trusts nothing: every size is checked against the length of the file before it is used. The
+// tensors may be bf16 instead, which a file does not say of itself: see sidecar.hpp.
 #pragma once
 
 #include <heed/heed.hpp>
@@ -46,7 +47,7 @@ struct config {
 /// Weights of a checkpoint, all in one allocation.
 class checkpoint {
 public:
-    explicit checkpoint(const std::vector<char>& bytes, const std::string& name)
+    explicit checkpoint(const std::vector<char>& bytes, const std::string& name, bool bf16 = false)
     {
         constexpr std::size_t header = 7 * sizeof(std::int32_t);
         if (bytes.size() < header)
@@ -74,12 +75,19 @@ public:
         const int64 matrices = c.dim * (2 + 2 * c.dim + 2 * c.kv_dim() + 3 * c.hidden);  // of a layer, norms included
         const int64 floats = c.vocabulary * c.dim * (c.shared_classifier ? 1 : 2) + c.layers * matrices + c.dim +
                              c.context * c.head_dim();
-        const int64 expected = static_cast<int64>(header) + 4 * floats, actual = static_cast<int64>(bytes.size());
+        const int64 expected = static_cast<int64>(header) + (bf16 ? 2 : 4) * floats,
+                    actual = static_cast<int64>(bytes.size());
         if (actual != expected)
             throw input_error(name + ": " + std::to_string(actual) + " bytes, but a checkpoint of these sizes has " +
-                              std::to_string(expected));
+                              std::to_string(expected) + (bf16 ? " in bf16" : ""));
         data_.resize(static_cast<std::size_t>(floats));
-        std::memcpy(data_.data(), bytes.data() + header, data_.size() * sizeof(float));
+        if (bf16) {
+            std::vector<heed::bf16> stored(data_.size());
+            std::memcpy(stored.data(), bytes.data() + header, stored.size() * sizeof(heed::bf16));
+            std::copy(stored.begin(), stored.end(), data_.begin());
+        } else {
+            std::memcpy(data_.data(), bytes.data() + header, data_.size() * sizeof(float));
+        }
 
         const float* p = data_.data();
         const auto take = [&p](int64 n) {
@@ -203,14 +211,22 @@ private:
     std::vector<std::string> pieces_;
 };
 
-/// A model, its KV cache [layer][token][kv head][channel], and how far it is filled. Def is the attention it runs.
+/// A model, its KV cache [layer][token][kv head][channel], and how far it is filled. Def is the attention it runs: one
+/// for all layers, or one for each.
 template <class Def>
 class transformer {
 public:
     transformer(const checkpoint& model, const Def& def, heed::executor_ref executor)
-        : m_(model), c_(model.c), def_(def), executor_(executor),
-          keys_(static_cast<std::size_t>(c_.layers * c_.context * c_.kv_dim())), values_(keys_.size())
+        : transformer(model, std::vector<Def>(static_cast<std::size_t>(model.c.layers), def), executor)
     {}
+    transformer(const checkpoint& model, const std::vector<Def>& of_layers, heed::executor_ref executor)
+        : m_(model), c_(model.c), defs_(of_layers), executor_(executor),
+          keys_(static_cast<std::size_t>(c_.layers * c_.context * c_.kv_dim())), values_(keys_.size())
+    {
+        if (static_cast<int64>(defs_.size()) != c_.layers)
+            throw input_error(std::to_string(defs_.size()) + " definitions of attention for " +
+                              std::to_string(c_.layers) + " layers");
+    }
 
     int64 position() const { return filled_; }
 
@@ -242,7 +258,8 @@ public:
 
             const heed::extents rows{1, c_.heads, n, head_dim}, cache{1, c_.kv_heads, filled_ + n, head_dim};
             const auto out = heed::bshd(q.data(), rows);  // in place: attention may overwrite its queries
-            heed::or_throw(heed::attend(def_, heed::view<const float>(out), heed::bshd<const float>(k, cache),
+            const Def& def = defs_[static_cast<std::size_t>(layer)];
+            heed::or_throw(heed::attend(def, heed::view<const float>(out), heed::bshd<const float>(k, cache),
                                         heed::bshd<const float>(v, cache), out, {.executor = executor_}));
             x.noalias() += q * of(m_.wo, c_.dim, c_.dim).transpose();
 
@@ -286,7 +303,7 @@ private:
 
     const checkpoint& m_;
     const config c_;
-    const Def def_;
+    const std::vector<Def> defs_;
     heed::executor_ref executor_;
     std::vector<float> keys_, values_;
     int64 filled_ = 0;

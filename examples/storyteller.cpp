@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Runs a llama2.c checkpoint with heed's attention: the prompt in one prefill call, then token by token against a
-// growing KV cache.
-#include "llama2c.hpp"
+// growing KV cache. A sidecar beside the checkpoint says with which normalizer the model was trained.
+#include "ablations.hpp"
+#include "arguments.hpp"
+#include "sidecar.hpp"
 
 #include <heed/executor/threads.hpp>
 
@@ -18,26 +20,11 @@ const char usage[] = "usage: storyteller CHECKPOINT TOKENIZER [--prompt TEXT] [-
                      "                   [--threads N] [--temperature T] [--seed N] [--ids]\n";
 
 struct settings {
-    std::string model, vocabulary, prompt, normalizer = "softmax";
+    std::string model, vocabulary, prompt, normalizer;  // empty: the model's own
     int64 tokens = 256, threads = 1, seed = 1;
     double temperature = 0;
     bool ids = false;
 };
-
-int64 whole_number(const std::string& option, const std::string& text, int64 low, int64 high)
-{
-    std::size_t used = 0;
-    int64 value = 0;
-    try {
-        value = std::stoll(text, &used);
-    } catch (const std::exception&) {
-        used = 0;
-    }
-    if (used == 0 || used != text.size() || value < low || value > high)
-        throw input_error(option + " " + text + ": a whole number from " + std::to_string(low) + " to " +
-                          std::to_string(high));
-    return value;
-}
 
 settings parse(int argc, char** argv)
 {
@@ -55,13 +42,8 @@ settings parse(int argc, char** argv)
         else if (a == "--threads") s.threads = whole_number(a, value(), 1, 1024);
         else if (a == "--seed") s.seed = whole_number(a, value(), 0, int64{1} << 62);
         else if (a == "--ids") s.ids = true;
-        else if (a == "--temperature") {
-            const std::string text = value();
-            char* end = nullptr;
-            s.temperature = std::strtod(text.c_str(), &end);
-            if (end == text.c_str() || *end || !(s.temperature >= 0 && s.temperature <= 100))
-                throw input_error(a + " " + text + ": a number from 0 to 100");
-        } else if (a.rfind("--", 0) == 0) throw input_error(a + ": unknown option");
+        else if (a == "--temperature") s.temperature = number(a, value(), 100);
+        else if (a.rfind("--", 0) == 0) throw input_error(a + ": unknown option");
         else files.push_back(a);
     }
     if (files.size() != 2)
@@ -84,11 +66,16 @@ int next_token(const Row& logits, double temperature, std::mt19937_64& random)
     return std::discrete_distribution<int>(p.begin(), p.end())(random);
 }
 
+/// `normalizers`: one for all layers, or one for each.
 template <class Normalizer>
-void tell(const settings& s, const checkpoint& model, const tokenizer& words, const Normalizer& normalizer)
+void tell(const settings& s, const checkpoint& model, const tokenizer& words,
+          const std::vector<Normalizer>& normalizers)
 {
     heed::thread_pool pool(static_cast<int>(s.threads));
-    transformer story(model, heed::attention{normalizer, heed::causal{}}, pool);
+    std::vector<decltype(heed::attention{normalizers[0], heed::causal{}})> definitions;
+    for (std::size_t layer = 0; layer < static_cast<std::size_t>(model.c.layers); ++layer)
+        definitions.emplace_back(normalizers[normalizers.size() == 1 ? 0 : layer], heed::causal{});
+    transformer story(model, definitions, pool);
     const std::vector<int> prompt = words.encode(s.prompt);
     if (static_cast<int64>(prompt.size()) > model.c.context)
         throw input_error("--prompt: " + std::to_string(prompt.size()) + " tokens, the model's context has " +
@@ -125,18 +112,32 @@ void tell(const settings& s, const checkpoint& model, const tokenizer& words, co
 
 void run(const settings& s)
 {
-    const checkpoint model(read_file(s.model), s.model);
+    const sidecar beside = read_sidecar(s.model);
+    const checkpoint model(read_file(s.model), s.model, beside.bf16);
     const tokenizer words(read_file(s.vocabulary), model.c.vocabulary, s.vocabulary);
-    const std::vector<float> logits(static_cast<std::size_t>(model.c.heads), 0.0f);
-    if (s.normalizer == "softmax") return tell(s, model, words, heed::softmax{});
-    if (s.normalizer == "softmax1") return tell(s, model, words, heed::softmax1{});
-    if (s.normalizer == "softmax_sink") return tell(s, model, words, heed::softmax_sink{logits.data(), model.c.heads});
-    if (s.normalizer == "softpick") return tell(s, model, words, heed::softpick{});
-    if (s.normalizer == "sigmoid") return tell(s, model, words, heed::sigmoid{});
-    if (s.normalizer == "relu1") return tell(s, model, words, heed::relu<1>{});
-    if (s.normalizer == "relu2") return tell(s, model, words, heed::relu<2>{});
-    throw input_error("--normalizer " + s.normalizer +
-                      ": is none of softmax, softmax1, softmax_sink, softpick, sigmoid, relu1, relu2");
+    const std::string& name = s.normalizer.empty() ? beside.normalizer : s.normalizer;
+    const auto with = [&](const auto& normalizer) { tell(s, model, words, std::vector{normalizer}); };
+    if (name == "softmax") return with(heed::softmax{});
+    if (name == "softmax1") return with(heed::softmax1{});
+    if (name == "softmax_sink") {
+        const std::vector<float> zeros(static_cast<std::size_t>(model.c.heads), 0.0f);
+        return with(heed::softmax_sink{zeros.data(), model.c.heads});
+    }
+    if (name == "sink") {
+        check_sinks(beside, model.c, s.model);
+        std::vector<heed::softmax_sink> of_layers;
+        for (const auto& logits : beside.sinks) of_layers.emplace_back(logits.data(), model.c.heads);
+        return tell(s, model, words, of_layers);
+    }
+    if (name == "softpick") return with(heed::softpick{});
+    if (name == "sigmoid") return with(heed::sigmoid{beside.bias});
+    if (name == "relu1") return with(heed::relu<1>{});
+    if (name == "relu2") return with(heed::relu<2>{});
+    if (name == "relu-softmax") return with(ablation::relu_softmax{});
+    if (name == "rectified-only") return with(ablation::rectified_only{});
+    throw input_error((s.normalizer.empty() ? sidecar_path(s.model) + ": normalizer " : "--normalizer ") + name +
+                      ": is none of softmax, softmax1, softmax_sink, sink, softpick, sigmoid, relu1, relu2, "
+                      "relu-softmax, rectified-only");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "gradients.hpp"
 
 #include <heed/executor/threads.hpp>
+#include <heed/observe.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -201,4 +202,28 @@ TEST_CASE("backward allocates its workspace, and nothing where it is given one")
         REQUIRE(s);
 #endif
     }
+}
+
+TEST_CASE("observing allocates nothing")
+{
+    heed::thread_pool pool(2);
+    const problem<float> p(1, 4, 2, 130, 700, 40, 40);
+    const heed::attention def{heed::softpick{}, heed::causal{}};
+    const auto q = p.q.in(), k = p.k.in();
+    std::vector<float> shift(4 * 130), mass(4 * 130), entropy(4 * 130), map(130 * 700);
+    const heed::row_statistics<float> stats{shift.data(), mass.data(), nullptr};
+    (void)p.attend(def, {.stats = stats});
+    heed::observations<float> wanted;
+    wanted.entropy = entropy.data();
+    heed::options<float> how{.executor = pool};
+    const heed::observe_plan plan(def, q, k, how);
+    std::vector<unsigned char> scratch(plan.workspace_bytes());
+    how.workspace = {scratch.data(), scratch.size()};
+    heed::status s;
+    REQUIRE(allocations_of([&] { s = plan.run(q, k, stats, wanted, how); }) == 0);
+    REQUIRE(s);
+    REQUIRE(allocations_of([&] { s = plan.map(q, k, stats, {0, 3, 0, 130}, map.data(), how); }) == 0);
+    REQUIRE(s);
+    REQUIRE(allocations_of([&] { s = heed::observe(def, q, k, stats, wanted, how); }) == 0);
+    REQUIRE(s);
 }

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+// Numbers from a command line, checked.
+#pragma once
+
+#include "llama2c.hpp"
+
+namespace llama2c {
+
+inline int64 whole_number(const std::string& option, const std::string& text, int64 low, int64 high)
+{
+    std::size_t used = 0;
+    int64 value = 0;
+    try {
+        value = std::stoll(text, &used);
+    } catch (const std::exception&) {
+        used = 0;
+    }
+    if (used == 0 || used != text.size() || value < low || value > high)
+        throw input_error(option + " " + text + ": a whole number from " + std::to_string(low) + " to " +
+                          std::to_string(high));
+    return value;
+}
+
+/// A number from 0 to `high`.
+inline double number(const std::string& option, const std::string& text, double high)
+{
+    char* end = nullptr;
+    const double value = std::strtod(text.c_str(), &end);
+    if (end == text.c_str() || *end || !(value >= 0 && value <= high)) {
+        char limit[32];
+        std::snprintf(limit, sizeof(limit), "%g", high);
+        throw input_error(option + " " + text + ": a number from 0 to " + limit);
+    }
+    return value;
+}
+
+}  // namespace llama2c

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+#include "command_line.hpp"
+
+#include "../arguments.hpp"
+#include "attention.hpp"
+
+#include <algorithm>
+
+namespace twins {
+
+const char usage[] =
+    "usage: twins train NORMALIZER... [options]    trains models that are alike but for their normalizer, and reports\n"
+    "       twins report MODEL.bin... [options]    measures models side by side: table, JSON, pictures\n"
+    "       twins tell MODEL.bin... [options]      lets models of text continue a prompt\n"
+    "       twins box [options]                    tells with and reports on the models that came with heed\n"
+    "  NORMALIZER          softmax, softpick, softmax1, sink, sigmoid, relu-softmax, rectified-only\n"
+    "  --out DIR           for models, checkpoints, report (twins-out)\n"
+    "  --threads N         (2)        --windows N    to validate on (64)\n"
+    "train:\n"
+    "  --task NAME         bigram-backcopy (default), or text with --file FILE: its next byte\n"
+    "  --steps N           (2000), or --seconds S for each model\n"
+    "  --resume            goes on with what lies in --out\n"
+    "  --seed N            (1)        --batch N      sequences a step (8)\n"
+    "  --rate R            (0.003)    --decay D      of AdamW (0.1)\n"
+    "  --dim N (128) --hidden N (344) --layers N (3) --heads N (4) --kv-heads N (heads) --context N (256) --untied\n"
+    "  --bf16              rounds the finished models to bf16\n"
+    "tell, box:\n"
+    "  --prompt TEXT --tokens N (200) --temperature T (0.7) --seed N (1)\n"
+    "report, of models of text:\n"
+    "  --file FILE         the text they learnt from, if it has moved\n"
+    "  --held-out FILE     another text, all of it to validate on\n";
+
+namespace {
+
+using llama2c::number;
+using llama2c::whole_number;
+
+void check_settings(command& c, bool kv_heads_given)
+{
+    settings& s = c.run;
+    if (!kv_heads_given) s.shape.kv_heads = s.shape.heads;
+    if (s.task != "bigram-backcopy" && s.task != "text")
+        throw input_error("--task " + s.task + ": is neither bigram-backcopy nor text");
+    if (s.task == "text" && s.file.empty()) throw input_error("--task text: needs --file FILE");
+    if (s.task != "text" && !s.file.empty()) throw input_error("--file: belongs to --task text");
+    const config& m = s.shape;
+    if (m.dim % m.heads || m.head_dim() % 2)
+        throw input_error("--dim " + std::to_string(m.dim) + ": does not give " + std::to_string(m.heads) +
+                          " heads of an even number of channels");
+    if (m.heads % m.kv_heads)
+        throw input_error("--kv-heads " + std::to_string(m.kv_heads) + ": does not divide " + std::to_string(m.heads) +
+                          " heads");
+    for (auto name = c.names.begin(); name != c.names.end(); ++name) {
+        make_attention(*name, m.context);  // refuses what it does not know
+        if (std::count(c.names.begin(), c.names.end(), *name) > 1) throw input_error(*name + ": is named twice");
+    }
+}
+
+}  // namespace
+
+command parse_command(int argc, char** argv)
+{
+    command c;
+    const std::string verb = argc > 1 ? argv[1] : "";
+    using verbs = command::verb;
+    const std::array known{std::pair{"train", verbs::train}, std::pair{"report", verbs::report},
+                           std::pair{"tell", verbs::tell}, std::pair{"box", verbs::box}};
+    const auto found = std::find_if(known.begin(), known.end(), [&](const auto& k) { return verb == k.first; });
+    if (found == known.end())
+        throw input_error(verb.empty() ? "what shall it do?" : verb + ": is none of train, report, tell, box");
+    c.what = found->second;
+    const bool train = c.what == verbs::train, tell = c.what == verbs::tell || c.what == verbs::box,
+               reports = c.what != verbs::tell;
+    bool kv_heads_given = false, steps_given = false;
+    settings& s = c.run;
+    for (int i = 2; i < argc; ++i) {
+        const std::string a = argv[i];
+        const auto value = [&] {
+            if (++i >= argc) throw input_error(a + ": needs a value");
+            return std::string(argv[i]);
+        };
+        const auto size = [&](int64& n, int64 high) { n = whole_number(a, value(), 1, high); };
+        if (reports && a == "--out") c.out = value();
+        else if (reports && a == "--threads") c.threads = static_cast<int>(whole_number(a, value(), 1, 256));
+        else if (reports && a == "--windows") size(c.windows, 1 << 20);
+        else if ((train || tell) && a == "--seed") s.seed = whole_number(a, value(), 0, int64{1} << 62);
+        else if (tell && a == "--prompt") c.prompt = value();
+        else if (tell && a == "--tokens") c.tokens = whole_number(a, value(), 0, 1 << 20);
+        else if (tell && a == "--temperature") c.temperature = number(a, value(), 100);
+        else if ((train || c.what == verbs::report) && a == "--file") s.file = value();
+        else if (c.what == verbs::report && a == "--held-out") c.held_out = value();
+        else if (a.rfind("--", 0) != 0) c.names.push_back(a);
+        else if (!train) throw input_error(a + ": is no option of " + verb);
+        else if (a == "--task") s.task = value();
+        else if (a == "--steps") size(s.steps, int64{1} << 40), steps_given = true;
+        else if (a == "--seconds") c.seconds = static_cast<double>(whole_number(a, value(), 1, 10'000'000));
+        else if (a == "--batch") size(s.batch, 1 << 16);
+        else if (a == "--rate") s.rate = number(a, value(), 1);
+        else if (a == "--decay") s.decay = number(a, value(), 1);
+        else if (a == "--dim") size(s.shape.dim, 1 << 14);
+        else if (a == "--hidden") size(s.shape.hidden, 1 << 16);
+        else if (a == "--layers") size(s.shape.layers, 256);
+        else if (a == "--heads") size(s.shape.heads, 1024);
+        else if (a == "--kv-heads") size(s.shape.kv_heads, 1024), kv_heads_given = true;
+        else if (a == "--context") size(s.shape.context, 1 << 20);
+        else if (a == "--untied") s.shape.shared_classifier = false;
+        else if (a == "--bf16") c.bf16 = true;
+        else if (a == "--resume") c.resume = true;
+        else throw input_error(a + ": unknown option");
+    }
+    if (c.what == verbs::box && !c.names.empty()) throw input_error(c.names[0] + ": box knows its models");
+    if (c.what != verbs::box && c.names.empty()) throw input_error(train ? "which normalizers?" : "which models?");
+    if (c.names.size() > 7) throw input_error(std::to_string(c.names.size()) + " names; at most 7 fit side by side");
+    if (c.seconds > 0 && (steps_given || c.resume))
+        throw input_error(std::string("--seconds: does not go with ") + (steps_given ? "--steps" : "--resume") +
+                          (c.resume ? "; the steps of the run are in the line that said how to go on" : ""));
+    if (train) check_settings(c, kv_heads_given);
+    return c;
+}
+
+std::string resume_line(const command& c)
+{
+    std::string line = "twins train";
+    for (const std::string& name : c.names) line += " " + name;
+    line += " " + c.run.options() + " --out " + c.out + " --threads " + std::to_string(c.threads);
+    if (c.bf16) line += " --bf16";
+    return line + " --resume";
+}
+
+}  // namespace twins

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT
+// twins: the softpick paper's experiment on a laptop. Trains small language models that are alike to the seed but for
+// their normalizer, and measures them side by side.
+#include "command_line.hpp"
+#include "continuation.hpp"
+#include "files.hpp"
+#include "measure.hpp"
+#include "pictures.hpp"
+#include "progress.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <thread>
+
+namespace twins {
+namespace {
+
+volatile std::sig_atomic_t interrupted = 0;
+
+/// The first Ctrl-C ends the run after its step; the second one ends the program.
+void listen_to_interrupts()
+{
+    struct sigaction action = {};
+    action.sa_handler = [](int) { interrupted = 1; };
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
+}
+
+std::string text_of(const std::string& path)
+{
+    const std::vector<char> bytes = llama2c::read_file(path);
+    return {bytes.begin(), bytes.end()};
+}
+
+std::string state_path(const command& c, const std::string& normalizer) { return c.out + "/" + normalizer + ".train"; }
+std::string model_path(const command& c, const std::string& normalizer) { return c.out + "/" + normalizer + ".bin"; }
+
+/// How many steps take so many seconds, points of the curve included; measured for two seconds.
+int64 steps_within(double seconds, settings s, const task& t, heed::thread_pool& pool)
+{
+    using clock = std::chrono::steady_clock;
+    const auto since = [](clock::time_point start) {
+        return std::chrono::duration<double>(clock::now() - start).count();
+    };
+    s.steps = int64{1} << 40;  // no point of the curve comes near
+    trainer probe(s, t, pool);
+    probe.step();
+    auto start = clock::now();
+    probe.validation_loss(16);
+    const double point = since(start);
+    start = clock::now();
+    while (since(start) < 2) probe.step();
+    const double step = since(start) / static_cast<double>(probe.state().step - 1);
+    return std::max<int64>(1, static_cast<int64>((seconds - 40 * point) / step));
+}
+
+/// False where it was interrupted.
+bool train_one(const command& c, const settings& s, const task& t, heed::thread_pool& pool)
+{
+    const std::string path = state_path(c, s.normalizer);
+    trainer run(s, t, pool);
+    if (std::filesystem::exists(path)) {
+        if (!c.resume)
+            throw input_error(path + ": is there already; --resume goes on with it, another --out leaves it alone");
+        run.go_on_from(read_training_state(s, run.places(), path));
+    }
+    progress line(run);
+    auto saved = std::chrono::steady_clock::now();
+    const auto save = [&] {
+        write_training_state(run.state(), s, path);
+        saved = std::chrono::steady_clock::now();
+    };
+    if (!run.done()) save();  // says at once whether the folder can be written
+    while (!run.done()) {
+        const double loss = run.step();
+        if (!std::isfinite(loss))
+            throw input_error(s.normalizer + ": the loss of step " + std::to_string(run.state().step) +
+                              " is no number; a lower --rate may help");
+        line.show(loss);
+        if (interrupted || run.done() || std::chrono::steady_clock::now() - saved > std::chrono::seconds(60)) save();
+        if (interrupted) {
+            line.finish();
+            std::printf("stopped after step %lld of %lld. To go on:\n  %s\n", static_cast<long long>(run.state().step),
+                        static_cast<long long>(s.steps), resume_line(c).c_str());
+            return false;
+        }
+    }
+    line.finish();
+    write_model(finished(s, run.places(), run.state(), run.training_loss(c.windows), c.bf16),
+                model_path(c, s.normalizer));
+    return true;
+}
+
+std::string this_machine(int threads)
+{
+    std::string name = "unknown CPU";
+    std::ifstream info("/proc/cpuinfo");
+    for (std::string line; std::getline(info, line);)
+        if (line.rfind("model name", 0) == 0) {
+            name = line.substr(line.find(':') + 2);
+            break;
+        }
+    return name + ", " + heed::isa_name() + ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads");
+}
+
+/// The task of a model, and what there is to know about it.
+std::string describe(const trained_model& m)
+{
+    const std::string name = m.beside.fact("task");
+    if (name != "bigram-backcopy") return name;
+    char text[64];
+    std::snprintf(text, sizeof(text), "%s (at best %.4f nats)", name.c_str(), bigram_backcopy_bound(m.shape.context));
+    return text;
+}
+
+void print_report(const std::vector<std::string>& paths, const task& t, const command& c, const std::string& line,
+                  heed::thread_pool& pool)
+{
+    report r;
+    r.command = line;
+    r.machine = this_machine(c.threads);
+    r.labels = map_labels(t);
+    for (const std::string& path : paths) {
+        const trained_model m = read_model(path);
+        if (!r.twins.empty() && (describe(m) != r.task || m.shape.context != r.context))
+            throw input_error(path + ": has learnt " + describe(m) + " in windows of " +
+                              std::to_string(m.shape.context) + ", " + paths[0] + " " + r.task + " in windows of " +
+                              std::to_string(r.context));
+        r.task = describe(m);
+        r.parameters = m.at.of(tensor::sinks).offset;
+        r.context = m.shape.context;
+        r.training_tokens = std::atoll(m.beside.fact("tokens").c_str());
+        r.twins.push_back(measure(m, t, c.windows, pool));
+        r.twins.back().checkpoint = path;
+    }
+    std::printf("\n%s\n", table(r).c_str());
+    const std::string json = to_json(r), json_path = c.out + "/report.json";
+    write_whole(json_path, json);
+    std::printf("written: %s", json_path.c_str());
+    for (const std::string& picture : write_pictures(r, c.out)) std::printf(", %s", picture.c_str());
+    std::printf("\n");
+}
+
+int train(command c)
+{
+    std::filesystem::create_directories(c.out);
+    heed::thread_pool pool(c.threads);
+    std::unique_ptr<task> t;
+    if (c.run.task == "text") {
+        const std::string text = text_of(c.run.file);
+        c.run.file_hash = hash_of(text.data(), text.size());
+        t = make_text_task(text, true, c.run.shape.context, c.run.file);
+    } else {
+        t = make_bigram_backcopy();
+    }
+    if (c.seconds > 0) {
+        settings first = c.run;
+        first.normalizer = c.names[0];
+        c.run.steps = steps_within(c.seconds, first, *t, pool);
+        std::printf("%g seconds are about --steps %lld here\n", c.seconds, static_cast<long long>(c.run.steps));
+    }
+    listen_to_interrupts();
+    const std::string words = byte_tokenizer();
+    write_whole(c.out + "/tokenizer.bin", words);
+    std::vector<std::string> models;
+    for (const std::string& name : c.names) {
+        settings s = c.run;
+        s.normalizer = name;
+        if (!train_one(c, s, *t, pool)) return 130;
+        models.push_back(model_path(c, name));
+    }
+    std::string line = resume_line(c);
+    line.resize(line.size() - std::string(" --resume").size());
+    print_report(models, *t, c, line, pool);
+    return 0;
+}
+
+int report_on(const command& c)
+{
+    const trained_model first = read_model(c.names[0]);
+    std::unique_ptr<task> t;
+    std::string line = "twins report";
+    for (const std::string& path : c.names) line += " " + path;
+    if (first.beside.fact("task") == "bigram-backcopy") {
+        t = make_bigram_backcopy();
+    } else if (!c.held_out.empty()) {
+        t = make_text_task(text_of(c.held_out), false, first.shape.context, c.held_out);
+        line += " --held-out " + c.held_out;
+    } else if (!c.run.file.empty()) {
+        t = make_text_task(text_of(c.run.file), true, first.shape.context, c.run.file);
+        line += " --file " + c.run.file;
+    } else {
+        throw input_error(c.names[0] + ": has learnt from a text: --file or --held-out is needed to validate on");
+    }
+    std::filesystem::create_directories(c.out);
+    heed::thread_pool pool(c.threads);
+    print_report(c.names, *t, c, line, pool);
+    return 0;
+}
+
+int tell(const command& c)
+{
+    std::printf("%s, and what comes next at temperature %g:\n", c.prompt.c_str(), c.temperature);
+    for (const std::string& path : c.names) {
+        const trained_model m = read_model(path);
+        const std::string text =
+            continuation(m, c.prompt, c.tokens, c.temperature, static_cast<std::uint64_t>(c.run.seed));
+        std::printf("\n%s\n  %s\n", m.beside.normalizer.c_str(), text.c_str());
+    }
+    return 0;
+}
+
+/// The models that came with heed: what they say, and what the paper's table says of them.
+int box(command c)
+{
+    const std::string folder = HEED_TWINS_BOX;
+    c.names = {folder + "/softmax.bin", folder + "/softpick.bin"};
+    c.held_out = folder + "/held_out.txt";
+    tell(c);
+    return report_on(c);
+}
+
+}  // namespace
+}  // namespace twins
+
+int main(int argc, char** argv)
+{
+    try {
+        const twins::command c = twins::parse_command(argc, argv);
+        switch (c.what) {
+        case twins::command::verb::train: return twins::train(c);
+        case twins::command::verb::report: return twins::report_on(c);
+        case twins::command::verb::tell: return twins::tell(c);
+        case twins::command::verb::box: return twins::box(c);
+        }
+    } catch (const std::bad_alloc&) {
+        std::fprintf(stderr, "twins: too large for this machine's memory\n");
+    } catch (const std::exception& e) {
+        std::fprintf(stderr, "twins: %s\n", e.what());
+        if (argc < 3) std::fputs(twins::usage, stderr);
+    }
+    return 2;
+}

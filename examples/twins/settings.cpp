@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#include "settings.hpp"
+
+#include <cstdio>
+
+namespace twins {
+namespace {
+
+std::string shortest(double x)
+{
+    char text[40];
+    std::snprintf(text, sizeof(text), "%.12g", x);
+    return text;
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> settings::entries() const
+{
+    char hash[20];
+    std::snprintf(hash, sizeof(hash), "%016llx", static_cast<unsigned long long>(file_hash));
+    const auto whole = [](int64 n) { return std::to_string(n); };
+    return {{"normalizer", normalizer},
+            {"task", task},
+            {"text", task == "text" ? hash : "none"},
+            {"dim", whole(shape.dim)},
+            {"hidden", whole(shape.hidden)},
+            {"layers", whole(shape.layers)},
+            {"heads", whole(shape.heads)},
+            {"kv-heads", whole(shape.kv_heads)},
+            {"context", whole(shape.context)},
+            {"classifier", shape.shared_classifier ? "tied" : "untied"},
+            {"batch", whole(batch)},
+            {"steps", whole(steps)},
+            {"rate", shortest(rate)},
+            {"decay", shortest(decay)},
+            {"seed", whole(seed)}};
+}
+
+std::string settings::options() const
+{
+    std::string text = "--task " + task;
+    if (task == "text") text += " --file " + file;
+    for (const auto& [name, value] : entries()) {
+        if (name == "normalizer" || name == "task" || name == "text" || name == "classifier") continue;
+        text += " --" + name + " " + value;
+    }
+    return shape.shared_classifier ? text : text + " --untied";
+}
+
+}  // namespace twins

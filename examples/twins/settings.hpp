@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+// What a run is: everything that its numbers depend on, and nothing else.
+#pragma once
+
+#include "parameters.hpp"
+
+namespace twins {
+
+struct settings {
+    std::string normalizer = "softmax", task = "bigram-backcopy", file;  // file: of task text
+    std::uint64_t file_hash = 0;
+    config shape{128, 344, 3, 4, 4, 259, 256, true};
+    int64 batch = 8, steps = 2000;
+    double rate = 3e-3, decay = 0.1;
+    std::int64_t seed = 1;
+
+    int64 warm_up() const { return std::max<int64>(1, std::min<int64>(200, steps / 10)); }
+    /// Steps between two points of the loss curves.
+    int64 interval() const { return std::max<int64>(1, steps / 40); }
+
+    /// As lines of a checkpoint: name and value.
+    std::vector<std::pair<std::string, std::string>> entries() const;
+
+    /// As options of `twins train`, without the normalizer.
+    std::string options() const;
+};
+
+/// A hash of bytes (64-bit FNV-1a), to tell files apart.
+inline std::uint64_t hash_of(const char* bytes, std::size_t count, std::uint64_t seed = 0xcbf29ce484222325u)
+{
+    for (std::size_t i = 0; i < count; ++i) seed = (seed ^ static_cast<unsigned char>(bytes[i])) * 0x100000001b3u;
+    return seed;
+}
+
+}  // namespace twins
