@@ -96,7 +96,8 @@ TEST_CASE("twins refuses what it does not understand in one line")
     refuses("report /nowhere.bin", "/nowhere.bin: cannot be opened");
     refuses("report x.bin --steps 3", "--steps: is no option of report");
     refuses("report x.bin --prompt In", "--prompt: is no option of report");
-    refuses("tell x.bin --prompt In", "x.bin: cannot be opened");
-    refuses("tell", "which models?");
+    refuses("report", "which models?");
+    refuses("tell x.bin", "--out: is no option of tell");
+    CHECK(run("tell x.bin --prompt In").first == "twins: x.bin: cannot be opened\n");
     refuses("dance softmax", "dance: is none of train, report, tell, box");
 }
