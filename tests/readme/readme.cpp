@@ -2,6 +2,7 @@
 // What the README shows is what the example does.
 #include <catch2/catch.hpp>
 
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <memory>
@@ -83,3 +84,61 @@ TEST_CASE("the README's softpick is the library's")
     };
     CHECK(formula(blocks[2]) == formula(header));
 }
+
+#if defined(HEED_TWINS)
+namespace {
+
+/// The numbers of a table's line behind its label, or none where it has another label.
+std::vector<double> numbers_behind(const std::string& line, const std::string& label)
+{
+    std::vector<double> numbers;
+    const std::size_t first = line.find_first_not_of(' ');
+    if (first == std::string::npos || line.compare(first, label.size(), label) != 0) return numbers;
+    std::stringstream rest(line.substr(first + label.size()));
+    for (std::string word; rest >> word;)
+        if (word != "%") numbers.push_back(std::stod(word));
+    return numbers;
+}
+
+}  // namespace
+
+TEST_CASE("the README's table of the twins is what their box prints")
+{
+    // Another machine's products round otherwise, so numbers agree but for their last digits.
+    const std::string output = output_of(HEED_TWINS " box --out " HEED_SCRATCH "/box");
+    std::string table;
+    for (const std::string& block : blocks_of(text_of(HEED_ROOT "/README.md")))
+        if (block.find("And it came to pass") != std::string::npos) table = block;
+    REQUIRE(table.size() > 500);
+    const char* const labels[] = {"training   ", "validation   ", "sinks at 0.2", "dead",  "all layers",
+                                  "layer 2   ",  "4 bits",        "3 bits",       "2 bits"};
+    int compared = 0;
+    for (const char* label : labels) {
+        CAPTURE(label);
+        std::vector<std::vector<double>> shown, printed;
+        const auto collect = [&](const std::string& text, std::vector<std::vector<double>>& to) {
+            std::stringstream lines(text);
+            for (std::string line; std::getline(lines, line);)
+                if (const auto n = numbers_behind(line, label); n.size() == 2) to.push_back(n);
+        };
+        collect(table, shown);
+        collect(output, printed);
+        REQUIRE_FALSE(shown.empty());
+        for (const auto& line : shown) {
+            bool found = false;
+            for (const auto& other : printed) {
+                bool same = true;
+                for (int i = 0; i < 2; ++i) {
+                    const double a = line[static_cast<std::size_t>(i)], b = other[static_cast<std::size_t>(i)];
+                    same = same && std::abs(a - b) <= 0.02 * std::abs(a) + 0.02;
+                }
+                found = found || same;
+            }
+            CAPTURE(line[0], line[1]);
+            CHECK(found);
+            ++compared;
+        }
+    }
+    CHECK(compared == 14);
+}
+#endif
