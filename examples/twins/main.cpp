@@ -201,9 +201,10 @@ int report_on(const command& c)
 
 int tell(const command& c)
 {
+    std::vector<trained_model> models;
+    for (const std::string& path : c.names) models.push_back(read_model(path));
     std::printf("%s, and what comes next at temperature %g:\n", c.prompt.c_str(), c.temperature);
-    for (const std::string& path : c.names) {
-        const trained_model m = read_model(path);
+    for (const trained_model& m : models) {
         const std::string text =
             continuation(m, c.prompt, c.tokens, c.temperature, static_cast<std::uint64_t>(c.run.seed));
         std::printf("\n%s\n  %s\n", m.beside.normalizer.c_str(), text.c_str());
