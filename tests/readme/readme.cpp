@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <sstream>
@@ -95,8 +96,12 @@ std::vector<double> numbers_behind(const std::string& line, const std::string& l
     const std::size_t first = line.find_first_not_of(' ');
     if (first == std::string::npos || line.compare(first, label.size(), label) != 0) return numbers;
     std::stringstream rest(line.substr(first + label.size()));
-    for (std::string word; rest >> word;)
-        if (word != "%") numbers.push_back(std::stod(word));
+    for (std::string word; rest >> word;) {
+        char* end;
+        const double number = std::strtod(word.c_str(), &end);
+        if (end != word.c_str()) numbers.push_back(number);
+        else if (word != "%") return {};  // the label goes on
+    }
     return numbers;
 }
 
@@ -139,6 +144,6 @@ TEST_CASE("the README's table of the twins is what their box prints")
             ++compared;
         }
     }
-    CHECK(compared == 14);
+    CHECK(compared == 13);
 }
 #endif
