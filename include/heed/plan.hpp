@@ -41,8 +41,8 @@ public:
         if (!status_) return;
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
         value_dim_ = kv.value_dim();
-        layout_ = kernel::make_layout<T>(q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens, kv_.dim, value_dim_,
-                                         how.executor.concurrency());
+        layout_ = kernel::make_layout<T>(q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens, most_tiles(kv), kv_.dim,
+                                         value_dim_, !Kv::one_run, how.executor.concurrency());
     }
 
     const status_type& status() const { return status_; }
@@ -119,9 +119,10 @@ public:
         if (s) s = detail::check_output("run", out);
         if (s && detail::may_overlap(out, q) && !detail::same_place(out, q))
             s = status_type::error(errc::invalid_argument, "run: out overlaps q without being the same view");
-        if constexpr (is_dense_kv_v<Kv>)
-            if (s && (detail::may_overlap(out, kv.k) || detail::may_overlap(out, kv.v)))
+        kv.views([&](const char*, const auto& rows) {
+            if (s && detail::may_overlap(out, rows))
                 s = status_type::error(errc::invalid_argument, "run: out overlaps k or v");
+        });
         return s;
     }
 
@@ -148,10 +149,9 @@ private:
                                           "compute<bf16>: this build, for %s, has no dot products of bf16", isa_name());
         }
         status_type s = detail::check_sizes("plan", "q", q);
-        if constexpr (is_dense_kv_v<Kv>) {
-            if (s) s = detail::check_sizes("plan", "k", kv.k);
-            if (s) s = detail::check_sizes("plan", "v", kv.v);
-        }
+        kv.views([&](const char* name, const auto& rows) {
+            if (s) s = detail::check_sizes("plan", name, rows);
+        });
         if (s) s = kv.check();
         if (s) s = detail::check_shapes("plan", q.size, kv.batch(), kv.heads(), kv.key_dim());
         if (s && !std::isfinite(static_cast<T>(def_.scale_for(kv.key_dim()))))
@@ -171,10 +171,10 @@ private:
             s = status_type::error(errc::invalid_argument, "run: v.dim %lld, planned for %lld",
                                    static_cast<long long>(kv.value_dim()), static_cast<long long>(value_dim_));
         if (s) s = detail::check_memory("run", "q", q);
-        if constexpr (is_dense_kv_v<Kv>) {
-            if (s) s = detail::check_memory("run", "k", kv.k);
-            if (s) s = detail::check_memory("run", "v", kv.v);
-        }
+        kv.views([&](const char* name, const auto& rows) {
+            if (s) s = detail::check_memory("run", name, rows);
+        });
+        if (s) s = kv.check_rows();
         if (s) s = def_.check({q_.batch, q_.heads, kv_.heads, q_.tokens, total_keys});
         if (s && how.executor.concurrency() > layout_.workers)
             s = status_type::error(errc::invalid_argument, "run: the executor has %d workers, planned for %d",
@@ -185,14 +185,22 @@ private:
         return s;
     }
 
+    template <class Kv>
+    static std::int64_t most_tiles(const Kv& kv)
+    {
+        std::int64_t most = 0;
+        for (std::int64_t b = 0; b < kv.batch(); ++b) most = max_of(most, kernel::tiles_of(kv.held(b)));
+        return most;
+    }
+
     template <class Q, class Kv, class O>
     auto make_walk(const view<Q>& q, const Kv& kv, const kernel::target<T, O>& to, void* memory, std::int64_t first_key,
                    std::int64_t total_keys = -1) const
     {
         using job = kernel::job<Def, Kv, std::remove_const_t<Q>>;
-        return kernel::walk<job, O>({def_, kv, q, static_cast<T>(def_.scale_for(kv_.dim)), layout_.group, first_key,
-                                     total_keys < 0 ? kv_.tokens : total_keys},
-                                    layout_, to, memory);
+        return kernel::walk<job, O>(
+            {def_, kv, q, static_cast<T>(def_.scale_for(kv_.dim)), layout_.group, first_key, total_keys}, layout_, to,
+            memory);
     }
 
     Def def_;

@@ -92,7 +92,7 @@ public:
         if (ok) ok = detail::check_state("attend_partial", "state", s);
         if (!ok) return ok;
         kernel::run_all(p.make_walk(q, kv, kernel::target<T, T>{{}, {}, s.shift, s.mass, s.out}, with.workspace.data,
-                                    part.first_key, total),
+                                    part.first_key, part.total_keys),
                         p.layout_, how.executor);
         return {};
     }

@@ -16,7 +16,8 @@ namespace kernel {
 /// The cut of a problem into tasks, and the workspace it needs. A pure function of the sizes.
 struct layout {
     std::int64_t batch = 0, kv_heads = 0, group = 1, rows = 0;  // rows: Sq * group of one kv head
-    std::int64_t key_dim = 0, value_dim = 0, tokens = 0;
+    std::int64_t key_dim = 0, value_dim = 0, tokens = 0;        // tokens: of the longest sequence
+    bool copies = false;                                        // whether rows of K and V may lie in several runs
     std::int64_t block_rows = 0, blocks_per_head = 0, tiles = 0, spans = 1;
     std::int64_t o_step = 0;
     int workers = 1;
@@ -78,16 +79,25 @@ scratch<U> carve_scratch(carver& c, const layout& l)
     m.s = c.take<T>(l.block_rows * micro::score_step);
     m.values = c.take<U>(micro::value_run<T> * micro::block_vecs * vec<T>::lanes);
     m.bits = c.take<key_bits>(l.block_rows);
-    m.listed = c.take<int>(micro::key_tile + micro::listed_ahead);
+    m.listed = c.take<int>(micro::key_tile);
     m.sparse = c.take<bool>(1);
     m.tile = carve_partial<T>(c, l);
     m.run = carve_partial<T>(c, l);
+    m.listed_rows = c.take<const void*>(micro::key_tile + micro::listed_ahead);
+    m.copy = l.copies ? c.take<T>(copied_rows * max_of(l.key_dim, l.value_dim)) : nullptr;
     return m;
+}
+
+/// Key tiles that hold tokens of a sequence.
+inline std::int64_t tiles_of(const token_span& held)
+{
+    return held.end > held.first ? ceil_div(held.end, micro::key_tile) - held.first / micro::key_tile : 0;
 }
 
 template <class T>
 layout make_layout(std::int64_t batch, std::int64_t query_heads, std::int64_t kv_heads, std::int64_t queries,
-                   std::int64_t tokens, std::int64_t key_dim, std::int64_t value_dim, int workers)
+                   std::int64_t tokens, std::int64_t tiles, std::int64_t key_dim, std::int64_t value_dim, bool copies,
+                   int workers)
 {
     layout l;
     l.batch = batch;
@@ -98,7 +108,8 @@ layout make_layout(std::int64_t batch, std::int64_t query_heads, std::int64_t kv
     l.value_dim = value_dim;
     l.tokens = tokens;
     l.workers = workers < 1 ? 1 : workers;
-    l.tiles = ceil_div(tokens, micro::key_tile);
+    l.tiles = tiles;
+    l.copies = copies;
     l.o_step = round_up(value_dim, vec<T>::lanes);
     l.blocks_per_head = ceil_div(l.rows, micro::query_block);
     if (l.blocks_per_head > 0)
@@ -173,9 +184,14 @@ private:
         }
     }
 
-    int tile_count(std::int64_t tile) const
+    /// One step, of the tile-th tile that holds tokens of the block's sequence; false where there is none.
+    bool step(const row_block& block, std::int64_t tile, const scratch<U>& mem, const partial<T>& result) const
     {
-        return static_cast<int>(min_of(micro::key_tile, l_.tokens - tile * micro::key_tile));
+        const token_span held = job_.kv.held(block.batch);
+        const std::int64_t token = (held.first / micro::key_tile + tile) * micro::key_tile;
+        if (token >= held.end) return false;
+        return tile_step(job_, block, token, static_cast<int>(min_of(micro::key_tile, held.end - token)), mem, result,
+                         l_.o_step);
     }
 
     void walk_block(const row_block& block, const scratch<U>& mem) const
@@ -185,7 +201,7 @@ private:
         if (!empty) begin_rows(block, mem.run);
         for (std::int64_t tile = 0; tile < l_.tiles; ++tile) {
             const partial<T>& result = empty ? mem.run : mem.tile;
-            if (!tile_step(job_, block, tile * micro::key_tile, tile_count(tile), mem, result, l_.o_step)) continue;
+            if (!step(block, tile, mem, result)) continue;
             if (!empty) fold(block, mem.run, mem.tile);
             empty = false;
         }
@@ -212,8 +228,7 @@ private:
         begin_block(block, mem);
         for (std::int64_t tile = first_tile; tile < end_tile; ++tile) {
             const std::int64_t slot = index * l_.tiles + tile;
-            attended(slot) =
-                tile_step(job_, block, tile * micro::key_tile, tile_count(tile), mem, stored(slot), l_.o_step);
+            attended(slot) = step(block, tile, mem, stored(slot));
         }
     }
 
