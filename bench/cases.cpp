@@ -9,7 +9,7 @@
 namespace bench {
 namespace {
 
-constexpr const char* form = "(heed|eigen|openblas|onednn|fused)/(prefill|decode)/NORMALIZER/KV/MASK/"
+constexpr const char* form = "(heed|eigen|openblas|onednn|fused|observe)/(prefill|decode|backward)/NORMALIZER/KV/MASK/"
                              "bB_hqH_hkvH_sqS_skvS_dD/tT";
 
 std::string read_kv(const std::string& text, bench_case& c)
@@ -57,17 +57,23 @@ span bench_case::attended(std::int64_t query) const
     return {0, end};
 }
 
+double bench_case::flops_a_pair() const
+{
+    // S, dQ and dK take products over Dqk, dP and dV over Dv.
+    const std::int64_t products = phase == "backward" ? 3 * key_dim + 2 * value_dim : key_dim + value_dim;
+    return 2.0 * static_cast<double>(batch * query_heads * products);
+}
+
 double bench_case::flops() const
 {
     double pairs = 0;
     for (std::int64_t i = 0; i < queries; ++i) pairs += static_cast<double>(attended(i).end - attended(i).begin);
-    return 2.0 * static_cast<double>(batch * query_heads * (key_dim + value_dim)) * pairs;
+    return flops_a_pair() * pairs;
 }
 
 double bench_case::unmasked_flops() const
 {
-    return 2.0 * static_cast<double>(batch * query_heads * (key_dim + value_dim)) * static_cast<double>(queries) *
-           static_cast<double>(keys);
+    return flops_a_pair() * static_cast<double>(queries) * static_cast<double>(keys);
 }
 
 double bench_case::kv_bytes() const
@@ -85,7 +91,7 @@ double bench_case::tensor_bytes() const
 std::string parse(const std::string& name, bench_case& c)
 {
     static const std::regex shape(
-        "(heed|eigen|openblas|onednn|fused)/(prefill|decode)/([a-z_0-9]+)/([a-z0-9_]+)/([a-z0-9]+)/"
+        "(heed|eigen|openblas|onednn|fused|observe)/(prefill|decode|backward)/([a-z_0-9]+)/([a-z0-9_]+)/([a-z0-9]+)/"
         "b(\\d{1,6})_hq(\\d{1,6})_hkv(\\d{1,6})_sq(\\d{1,9})_skv(\\d{1,9})_"
         "d(\\d{1,6})(x(\\d{1,6}))?/t(\\d{1,3})");
     std::smatch m;

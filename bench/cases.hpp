@@ -36,7 +36,7 @@ struct bench_case {
     /// The first position of document d; that of document mask_size is the number of keys.
     std::int64_t document_begin(std::int64_t d) const { return d * keys / mask_size; }
 
-    /// 2 (Dqk + Dv) for each attended (query, key), a product and a sum being two.
+    /// 2 (Dqk + Dv) for each attended (query, key), a product and a sum being two; backward: 2 (3 Dqk + 2 Dv).
     double flops() const;
     /// The same with the masked pairs: the work of an implementation that knows no mask.
     double unmasked_flops() const;
@@ -44,6 +44,9 @@ struct bench_case {
     double kv_bytes() const;
     /// Q, K, V and the output, each once: what no implementation can avoid.
     double tensor_bytes() const;
+
+private:
+    double flops_a_pair() const;
 };
 
 /// Returns what is wrong with the name, or an empty string.

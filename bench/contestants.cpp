@@ -19,6 +19,7 @@ const std::vector<implementation>& implementations()
             {"onednn", onednn_refusal, make_onednn, true, true},
 #endif
             {"eigen", eigen_refusal, make_eigen, true, true}, {"fused", fused_refusal, make_fused, false, false},
+            {"observe", observe_refusal, make_observe, false, false},
     };
     return all;
 }
@@ -26,6 +27,7 @@ const std::vector<implementation>& implementations()
 std::string refusal(const implementation& who, const bench_case& c)
 {
     if (c.native && who.name != "heed") return who.name + " has no bf16_native, which is heed::compute<bf16>";
+    if (c.phase == "backward" && who.name != "heed") return who.name + " has no backward";
     return who.refusal(c);
 }
 

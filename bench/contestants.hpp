@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Those who run a case: heed, the peers that were found when heed-bench was built, and softmax fused by hand. A
-// contestant owns its output and scratch and shares the inputs; run() is what is timed.
+// Those who run a case: heed, the peers that were found when heed-bench was built, softmax fused by hand, and heed with
+// observe() behind it. A contestant owns its output and scratch and shares the inputs; run() is what is timed.
 #pragma once
 
 #include "cases.hpp"
@@ -25,7 +25,7 @@ struct implementation {
     bool is_peer;          // somebody else's code
 };
 
-/// heed first, then its peers, then fused.
+/// heed first, then its peers, then fused and observe.
 const std::vector<implementation>& implementations();
 
 /// Why somebody can not run a case, or empty.
@@ -39,14 +39,18 @@ const implementation* implementation_of(const bench_case&, std::string& wrong);
 std::string disagreement(const bench_case&, const std::vector<float>& of_heed, const std::vector<float>& of_peer);
 
 std::string heed_refusal(const bench_case&);
+std::string backward_refusal(const bench_case&);  // of heed in that phase
 std::string eigen_refusal(const bench_case&);
 std::string fused_refusal(const bench_case&);
+std::string observe_refusal(const bench_case&);
 std::string openblas_refusal(const bench_case&);
 std::string onednn_refusal(const bench_case&);
 
 contestant make_heed(const bench_case&);
+contestant make_backward(const bench_case&);
 contestant make_eigen(const bench_case&);
 contestant make_fused(const bench_case&);
+contestant make_observe(const bench_case&);
 contestant make_openblas(const bench_case&);
 contestant make_onednn(const bench_case&);
 

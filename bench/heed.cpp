@@ -1,37 +1,57 @@
 // SPDX-License-Identifier: MIT
+#include "case_mask.hpp"
 #include "contestants.hpp"
 #include "inputs.hpp"
 
 #include <heed/executor/threads.hpp>
 #include <heed/heed.hpp>
+#include <heed/observe.hpp>
 
 #include <cmath>
 
 namespace bench {
 namespace {
 
-/// The masks of all cases but `all`, from heed's own. One type for the three: a type each would compile every kernel
-/// three times.
-class case_mask : public heed::span_mask<case_mask> {
+/// What observe() needs and gives: all that is one number a row.
+class row_numbers {
 public:
-    explicit case_mask(const bench_case& c)
+    explicit row_numbers(std::int64_t rows)
+        : rows_(static_cast<std::size_t>(rows)), numbers_(8 * rows_), counts_(3 * rows_)
+    {}
+    heed::row_statistics<float> stats() { return {at(0), at(1), nullptr}; }
+    heed::observations<float> wanted()
     {
-        if (c.mask == mask_kind::window) window_.left = c.mask_size - 1;
-        if (c.mask != mask_kind::documents) return;
-        for (std::int64_t d = 0; d <= c.mask_size; ++d) bounds_->push_back(c.document_begin(d));
-    }
-    heed::key_span span(const heed::query_place& at) const
-    {
-        const heed::key_span below = heed::causal{}.span(at);
-        if (bounds_->empty()) return {heed::max_of(window_.span(at).begin, 0), below.end};
-        const heed::document own(bounds_->data(), static_cast<std::int64_t>(bounds_->size()));
-        return {own.span(at).begin, below.end};
+        heed::observations<float> o;
+        o.max_score = at(2), o.lse = at(3), o.entropy = at(4), o.total = at(5), o.first_token = at(6);
+        o.mean_distance = at(7);
+        o.attended = counts_.data(), o.zeros = o.attended + rows_, o.small = o.zeros + rows_;
+        return o;
     }
 
 private:
-    heed::window window_;
-    std::shared_ptr<std::vector<std::int64_t>> bounds_ = std::make_shared<std::vector<std::int64_t>>();
+    float* at(std::size_t i) { return numbers_.data() + i * rows_; }
+    std::size_t rows_;
+    std::vector<float> numbers_;
+    std::vector<std::int64_t> counts_;
 };
+
+/// `attending`, and then observe() of the same.
+template <class Def>
+contestant observed(const contestant& attending, const Def& def, const heed::view<const float>& q,
+                    const heed::view<const float>& k, heed::options<float> how,
+                    const std::shared_ptr<row_numbers>& rows)
+{
+    const heed::observe_plan plan(def, q, k, how);
+    heed::or_throw(plan.status());
+    const auto scratch = std::make_shared<std::vector<std::byte>>(plan.workspace_bytes());
+    how.workspace = {scratch->data(), scratch->size()};
+    return {[=] {
+                attending.run();
+                heed::or_throw(plan.run(q, k, rows->stats(), rows->wanted(), how));
+                (void)scratch;
+            },
+            attending.output, attending.description + ", then observe"};
+}
 
 template <class E, class Def>
 contestant make_in(const bench_case& c, const Def& def)
@@ -56,11 +76,17 @@ contestant make_in(const bench_case& c, const Def& def)
     heed::or_throw(plan.status());
     h->scratch.resize(plan.workspace_bytes());
     how.workspace = {h->scratch.data(), h->scratch.size()};
-    return {[=] {
-                heed::or_throw(plan.run(q, k, v, out, how));
-                (void)h;
-            },
-            [=] { return std::vector<float>(h->out.get(), h->out.get() + h->out.size()); }, plan.describe().text};
+    const auto rows = std::make_shared<row_numbers>(c.impl == "observe" ? c.batch * c.query_heads * c.queries : 0);
+    if (c.impl == "observe") how.stats = rows->stats();
+    const contestant attending{[=] {
+                                   heed::or_throw(plan.run(q, k, v, out, how));
+                                   (void)h;
+                               },
+                               [=] { return std::vector<float>(h->out.get(), h->out.get() + h->out.size()); },
+                               plan.describe().text};
+    if constexpr (std::is_same_v<E, float>)
+        if (c.impl == "observe") return observed(attending, def, q, k, how, rows);
+    return attending;
 }
 
 template <class Def>
@@ -93,6 +119,7 @@ contestant with_mask(const bench_case& c, const Normalizer& normalizer)
 
 std::string heed_refusal(const bench_case& c)
 {
+    if (c.phase == "backward") return backward_refusal(c);
     if (!c.native) return "";
     const heed::bf16* const nowhere = nullptr;  // a plan looks at sizes alone
     const heed::plan plan(heed::attention{heed::compute<heed::bf16>{}},
@@ -102,8 +129,13 @@ std::string heed_refusal(const bench_case& c)
     return plan.status() ? "" : plan.status().message();
 }
 
+std::string observe_refusal(const bench_case& c) { return c.element == "f32" ? "" : "observe is measured in f32 only"; }
+
+contestant make_observe(const bench_case& c) { return make_heed(c); }
+
 contestant make_heed(const bench_case& c)
 {
+    if (c.phase == "backward") return make_backward(c);
     static const std::vector<float> logits(1000000, 0.5f);
     if (c.normalizer == "softmax") return with_mask(c, heed::softmax{});
     if (c.normalizer == "softmax1") return with_mask(c, heed::softmax1{});

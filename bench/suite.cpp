@@ -58,11 +58,11 @@ void add_head_sizes(builder& b)
 
 void add_types_and_normalizers(builder& b)
 {
-    const std::string size = "b1_hq8_hkv8_sq2048_skv2048_d128/t1";
-    b.section("prefill by storage type, 2048 x 2048, 8 heads of 128");
+    const std::string size = "b1_hq4_hkv4_sq2048_skv2048_d128/t1";
+    b.section("prefill by storage type, 2048 x 2048, 4 heads of 128");
     b.row("f32", "f32", "prefill/softmax/f32/all/" + size, heed_alone);
     for (const std::string type : {"bf16", "f16"}) b.row(type, type, "prefill/softmax/" + type + "/all/" + size);
-    b.section("prefill by normalizer, f32, 2048 x 2048, 8 heads of 128");
+    b.section("prefill by normalizer, f32, 2048 x 2048, 4 heads of 128");
     for (const std::string n : {"softmax", "softpick", "softmax1", "softmax_sink", "sigmoid", "relu1", "relu2"})
         b.row(n, n, "prefill/" + n + "/f32/all/" + size, heed_alone);
 }
@@ -75,6 +75,29 @@ void add_contract(builder& b)
     b.row("2048 x 2048, 8 heads of 128", "contract|D 128", "prefill/softmax/f32/all/" + d128, rivals::fused);
     b.row("  causal", "contract|causal", "prefill/softmax/f32/causal/" + d128, rivals::fused);
     b.row("1024 x 1024, 12 heads of 64", "contract|D 64", "prefill/softmax/f32/all/" + d64, rivals::fused);
+}
+
+void add_backward(builder& b)
+{
+    b.section("backward, f32, 10 flops a pair and channel");
+    const std::string d128 = "b1_hq2_hkv2_sq2048_skv2048_d128/t1", d64 = "b1_hq4_hkv4_sq1024_skv1024_d64/t1";
+    for (const std::string n : {"softmax", "softpick", "sigmoid", "relu1"})
+        b.row(n + ", 2048 x 2048, 2 heads of 128", "backward|" + n, "backward/" + n + "/f32/all/" + d128, heed_alone);
+    for (const std::string n : {"softmax", "softpick"})
+        b.row(n + ", causal", "backward|" + n + ", causal", "backward/" + n + "/f32/causal/" + d128, heed_alone);
+    b.row("softmax, causal, 1024 x 1024, 4 heads of 64", "backward|D 64", "backward/softmax/f32/causal/" + d64,
+          heed_alone);
+}
+
+/// What it costs to observe besides.
+void add_observing(builder& b)
+{
+    b.section("observing: attend() and observe() beside attend() alone, f32");
+    const std::string d128 = "b1_hq4_hkv4_sq2048_skv2048_d128/t1", d64 = "b1_hq4_hkv4_sq1024_skv1024_d64/t1";
+    b.row("2048 x 2048, 4 heads of 128", "observe|D 128", "prefill/softmax/f32/all/" + d128, rivals::observe);
+    b.row("  causal", "observe|causal", "prefill/softmax/f32/causal/" + d128, rivals::observe);
+    b.row("  causal, softpick", "observe|softpick", "prefill/softpick/f32/causal/" + d128, rivals::observe);
+    b.row("1024 x 1024, 4 heads of 64, causal", "observe|D 64", "prefill/softmax/f32/causal/" + d64, rivals::observe);
 }
 
 void add_native(builder& b)
@@ -139,6 +162,8 @@ std::vector<suite_row> standard_suite(int threads)
     add_head_sizes(b);
     add_types_and_normalizers(b);
     add_contract(b);
+    add_backward(b);
+    add_observing(b);
     add_native(b);
     add_decode(b);
     for (int n = 2; n <= threads && n <= 512; n *= 2) add_threads(b, n);
@@ -151,7 +176,8 @@ bool takes_part(const implementation& who, const suite_row& row)
     bench_case c = row.problem;
     c.impl = who.name;
     const bool asked = who.name == "heed" || (row.against == rivals::peers && who.is_peer) ||
-                       (row.against == rivals::fused && who.name == "fused");
+                       (row.against == rivals::fused && who.name == "fused") ||
+                       (row.against == rivals::observe && who.name == "observe");
     if (!asked || (who.computes_masked && c.unmasked_flops() > most_flops)) return false;
     return refusal(who, c).empty();
 }

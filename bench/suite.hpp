@@ -10,7 +10,7 @@
 namespace bench {
 
 /// Whom a row sets beside heed.
-enum class rivals { none, peers, fused };
+enum class rivals { none, peers, fused, observe };
 
 struct suite_row {
     std::string section, title;

@@ -119,8 +119,10 @@ void print_row(const row_results& results, int width)
     for (std::size_t i = 1; i < results.entries.size(); ++i)
         if (!best || results.entries[i].heed_is_faster < best->heed_is_faster) best = &results.entries[i];
     const int digits = results.row.against == rivals::fused ? 3 : 2;  // about a few percent
+    const bool observed = results.row.against == rivals::observe;
     if (best)
-        std::printf("%*s%5.*f x %s", decode ? 3 : 20, "", digits, best->heed_is_faster, best->problem.impl.c_str());
+        std::printf("%*s%5.*f x %s", decode ? 3 : 20, "", digits, best->heed_is_faster,
+                    observed ? "attend" : best->problem.impl.c_str());
     std::printf("\n");
     for (const std::string& r : results.refused) std::printf("      refused: %s\n", r.c_str());
     std::fflush(stdout);
@@ -145,7 +147,9 @@ table_results run_table(const std::vector<suite_row>& rows)
         if (row.section != section) {
             std::printf("\n%-*s %8s %8s %8s %7s %8s   %s\n", width, row.section.c_str(), "ms", "GFLOP/s", "of peak",
                         "GB/s", "of read",
-                        row.against == rivals::fused ? "faster than fused" : "faster than the best peer");
+                        row.against == rivals::fused     ? "faster than fused"
+                        : row.against == rivals::observe ? "with observe"
+                                                         : "faster than the best peer");
             section = row.section;
             said.clear();
         }

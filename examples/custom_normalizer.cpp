@@ -4,9 +4,10 @@
 //
 //     p_ij = e^s_ij [s_ij >= 0] / sum_j e^s_ij [s_ij >= 0].
 //
-// Prefill, decode, splitting and merging follow from it, with the same bits.
+// Prefill, decode, splitting and merging follow from it, with the same bits, and from its derivatives the gradient.
 #include <heed/heed.hpp>
 
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <random>
@@ -44,9 +45,29 @@ int main()
     const auto Q = heed::bhsd(q.data(), all), K = heed::bhsd(k.data(), all), V = heed::bhsd(v.data(), all);
     const heed::attention def{rectified{}, heed::causal{}};
 
-    // Prefill: all tokens in one call.
-    std::vector<float> prefill(q.size());
-    heed::or_throw(heed::attend(def, Q, K, V, heed::bhsd(prefill.data(), all)));
+    // Prefill: all tokens in one call, which also leaves the rows' {M, l} for the gradient.
+    std::vector<float> prefill(q.size()), row_shift(heads * tokens), row_mass(row_shift.size());
+    const auto O = heed::bhsd(prefill.data(), all);
+    heed::options<float> how;
+    how.stats = {row_shift.data(), row_mass.data(), nullptr};
+    heed::or_throw(heed::attend(def, Q, K, V, O, how));
+
+    // Gradient of sum(out * dout).
+    std::vector<float> dq(q.size()), dk(k.size()), dv(v.size());
+    const std::vector<float> dout = fill(heads * tokens * dim);
+    const auto dO = heed::bhsd(dout.data(), all);
+    heed::gradients<float> gradients;
+    gradients.dq = heed::bhsd(dq.data(), all);
+    gradients.dk = heed::bhsd(dk.data(), all);
+    gradients.dv = heed::bhsd(dv.data(), all);
+    heed::or_throw(heed::backward(def, Q, K, V, O, how.stats, dO, gradients));
+
+    // Its check: out is linear in v, so the loss is sum(v * dv).
+    double loss = 0, by_gradient = 0;
+    for (std::size_t i = 0; i < v.size(); ++i) {
+        loss += static_cast<double>(prefill[i]) * static_cast<double>(dout[i]);
+        by_gradient += static_cast<double>(v[i]) * static_cast<double>(dv[i]);
+    }
 
     // Decode: the last token alone.
     std::vector<float> decode(heads * dim);
@@ -77,5 +98,6 @@ int main()
     std::printf("rectified softmax, last token, head 0: %.6f %.6f %.6f ...\n", decode[0], decode[1], decode[2]);
     std::printf("decode has the bits of prefill: %s\n", same ? "yes" : "NO");
     std::printf("two merged parts have the bits of the whole: %s\n", merged_same ? "yes" : "NO");
-    return same && merged_same ? 0 : 1;
+    std::printf("sum(out * dout) = %.3f, sum(v * dv) = %.3f\n", loss, by_gradient);
+    return same && merged_same && std::fabs(loss - by_gradient) < 1e-4 * std::fabs(loss) ? 0 : 1;
 }

@@ -58,7 +58,9 @@ results read(const json& j)
     for (const json& from : j.at("rows")) {
         row to{from.at("section"), from.at("title"), from.at("tick"), {}};
         const json& entries = from.at("entries");
-        for (const json& e : entries) to.entries.push_back(read_entry(e, entries.at(0), r.limits));
+        for (const json& e : entries)
+            if (e.at("impl") != "observe")  // no contestant: heed, and more
+                to.entries.push_back(read_entry(e, entries.at(0), r.limits));
         if (to.entries.empty() || to.heed().impl != "heed") throw std::runtime_error("a row does not start with heed");
         r.rows.push_back(to);
     }

@@ -23,10 +23,10 @@ public:
     borrowed_workspace& operator=(const borrowed_workspace&) = delete;
 
     const workspace& get() const { return use_; }
-    status check(std::size_t needed) const
+    status check(const char* verb, std::size_t needed) const
     {
         if (use_.data) return {};
-        return status::error(errc::out_of_memory, "attend: no memory for a workspace of %zu bytes", needed);
+        return status::error(errc::out_of_memory, "%s: no memory for a workspace of %zu bytes", verb, needed);
     }
 
 private:
@@ -49,7 +49,7 @@ status attend(const Def& def, const view<Q>& q, const Kv& kv, const view<O>& out
     const plan<Def, T> p(def, q, kv, how);
     if (!p.status()) return p.status();
     const detail::borrowed_workspace memory(how.workspace, p.workspace_bytes());
-    const status s = memory.check(p.workspace_bytes());
+    const status s = memory.check("attend", p.workspace_bytes());
     if (!s) return s;
     options<T> with = how;
     with.workspace = memory.get();

@@ -115,6 +115,13 @@ public:
 
     static constexpr bool has_score_maps = (is_score_map_v<Policies> || ...);
 
+    /// True where every score map has its derivative.
+    static constexpr bool has_map_slopes = ((!is_score_map_v<Policies> || has_map_slope_v<Policies>)&&...);
+
+    /// How many score maps have a parameter of that kind.
+    template <parameter Kind>
+    static constexpr int parameters = (int{parameter_of_v<Policies> == Kind} + ... + 0);
+
     /// True unless every key of every row is attended by definition.
     static constexpr bool has_mask = (is_mask_v<Policies> || ...);
 
@@ -146,6 +153,28 @@ public:
             if constexpr (is_score_map_v<std::decay_t<decltype(p)>>) s = p.map(s, at);
         });
         return s;
+    }
+
+    /// The gradient in s of all score maps' result, given that in the result. `learn(kind, g)` receives the gradient in
+    /// each map's own parameter, with its kind as a constant. Where the result has gradient 0, so has everything.
+    template <class V, class Learn, std::size_t I = 0>
+    HEED_INLINE V map_score_back(V s, const score_place<V>& at, V dresult, const Learn& learn) const
+    {
+        if constexpr (I == sizeof...(Policies)) {
+            return dresult;
+        } else {
+            const auto& p = std::get<I>(policies_);
+            using map = std::decay_t<decltype(p)>;
+            if constexpr (is_score_map_v<map>) {
+                const V g = map_score_back<V, Learn, I + 1>(p.map(s, at), at, dresult, learn);
+                const auto through = [&](V slope) HEED_INLINE_LAMBDA { return select(g == V(0), V(0), g * slope); };
+                if constexpr (parameter_of_v<map> != parameter::none)
+                    learn(std::integral_constant<parameter, parameter_of_v<map>>{}, through(p.parameter_slope(s, at)));
+                return through(p.slope(s, at));
+            } else {
+                return map_score_back<V, Learn, I + 1>(s, at, dresult, learn);
+            }
+        }
     }
 
     bool attends(const query_place& at, std::int64_t key) const

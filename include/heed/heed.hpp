@@ -4,6 +4,7 @@
 
 #include "attend.hpp"
 #include "attention.hpp"
+#include "backward.hpp"
 #include "kv/paged.hpp"
 #include "kv/ring.hpp"
 #include "mask/causal.hpp"

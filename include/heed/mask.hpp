@@ -76,6 +76,8 @@ public:
             if (word_[w]) return w * 64 + 64 - __builtin_clzll(word_[w]);
         return 0;
     }
+    /// The bits from `bit` to the end of its word of 64.
+    std::uint64_t word_from(int bit) const { return word_[bit / 64] >> (bit % 64); }
     /// Bits [bit, bit + 16); bit is a multiple of 16.
     std::uint32_t sixteen(int bit) const { return (word_[bit / 64] >> (bit % 64)) & 0xffffu; }
 

@@ -41,8 +41,8 @@ public:
         if (!status_) return;
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
         value_dim_ = kv.value_dim();
-        layout_ = kernel::make_layout<T>(q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens, most_tiles(kv), kv_.dim,
-                                         value_dim_, !Kv::one_run, how.executor.concurrency());
+        layout_ = kernel::make_layout<T>(q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens, kv_.dim, value_dim_,
+                                         how.executor.concurrency(), !Kv::one_run, most_tiles(kv));
     }
 
     const status_type& status() const { return status_; }
@@ -116,7 +116,7 @@ public:
         if (s) s = detail::check_extents("run", "out", out.size, {q_.batch, q_.heads, q_.tokens, value_dim_});
         if (s) s = detail::check_sizes("run", "out", out);
         if (s) s = detail::check_memory("run", "out", out);
-        if (s) s = detail::check_output("run", out);
+        if (s) s = detail::check_output("run", "out", out);
         if (s && detail::may_overlap(out, q) && !detail::same_place(out, q))
             s = status_type::error(errc::invalid_argument, "run: out overlaps q without being the same view");
         kv.views([&](const char*, const auto& rows) {

@@ -82,7 +82,7 @@ public:
                                  static_cast<long long>(part.first_key), static_cast<long long>(end),
                                  static_cast<long long>(total));
         const detail::borrowed_workspace memory(how.workspace, p.workspace_bytes());
-        status ok = memory.check(p.workspace_bytes());
+        status ok = memory.check("attend_partial", p.workspace_bytes());
         options<T> with = how;
         with.workspace = memory.get();
         if (ok) ok = p.check_inputs(q, kv, with, total);
@@ -121,7 +121,7 @@ status finish(const Def& def, const state<T>& s, const view<O>& out, T* lse = nu
     status ok = detail::check_extents("finish", "out", out.size, s.size);
     if (ok) ok = detail::check_sizes("finish", "out", out);
     if (ok) ok = detail::check_memory("finish", "out", out);
-    if (ok) ok = detail::check_output("finish", out);
+    if (ok) ok = detail::check_output("finish", "out", out);
     if (ok) ok = detail::check_state("finish", "state", s);
     if (!ok) return ok;
     std::int64_t i = 0;

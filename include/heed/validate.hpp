@@ -70,7 +70,7 @@ status check_memory(const char* verb, const char* name, const view<T>& v)
 
 /// No two rows of an output may share an element.
 template <class T>
-status check_output(const char* verb, const view<T>& out)
+status check_output(const char* verb, const char* name, const view<T>& out)
 {
     if (is_empty(out.size)) return {};
     // Sorted by stride, each step must clear all that the smaller ones span.
@@ -90,8 +90,8 @@ status check_output(const char* verb, const view<T>& out)
         if (count[i] <= 1) continue;
         if (step[i] < span)
             return status::error(errc::invalid_argument,
-                                 "%s: out: strides %lld, %lld, %lld let rows of %lld channels overlap", verb,
-                                 static_cast<long long>(given[0]), static_cast<long long>(given[1]),
+                                 "%s: %s: strides %lld, %lld, %lld let rows of %lld channels overlap", verb,
+                                 name, static_cast<long long>(given[0]), static_cast<long long>(given[1]),
                                  static_cast<long long>(given[2]), static_cast<long long>(out.size.dim));
         span += (count[i] - 1) * step[i];
     }

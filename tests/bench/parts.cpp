@@ -51,6 +51,20 @@ TEST_CASE("a case counts the pairs that its mask attends, and no others")
     }
 }
 
+TEST_CASE("backward counts five products a pair, and only heed has it")
+{
+    const std::string name = "backward/softmax/f32/causal/b1_hq4_hkv2_sq3_skv3_d8x4/t1";
+    REQUIRE(parsed("heed/" + name).flops() == 2 * (3 * 8 + 2 * 4) * 4 * (1 + 2 + 3));
+    std::string wrong;
+    REQUIRE(implementation_of(parsed("heed/" + name), wrong));
+    for (const std::string who : {"eigen", "fused", "observe"}) {
+        REQUIRE_FALSE(implementation_of(parsed(who + "/" + name), wrong));
+        REQUIRE_THAT(wrong, Catch::Contains(who + " has no backward"));
+    }
+    REQUIRE_FALSE(implementation_of(parsed("heed/backward/relu2/f32/all/b1_hq1_hkv1_sq2_skv2_d4/t1"), wrong));
+    REQUIRE_THAT(wrong, Catch::Contains("softmax, softpick, sigmoid and relu1"));
+}
+
 TEST_CASE("rows above a bottom-right diagonal attend nothing")
 {
     const bench_case c = of("causal", "b1_hq1_hkv1_sq5_skv3_d4");
@@ -139,20 +153,25 @@ TEST_CASE("products of bf16 are a type of their own, in the bytes of bf16, and h
     REQUIRE((bf16_dot_peak(1, 0.001) > 0) == heed::has_bf16_dots);
 }
 
-TEST_CASE("fused stands beside heed in the rows about the contract, and is a peer in no other")
+TEST_CASE("fused stands beside heed in the rows about the contract, observe in those about observing, and no peer does")
 {
-    int of_contract = 0;
+    int of_contract = 0, of_observing = 0;
     for (const suite_row& row : standard_suite(2)) {
         const bool contract = row.section.rfind("the contract", 0) == 0;
+        const bool observing = row.section.rfind("observing", 0) == 0;
         of_contract += contract;
+        of_observing += observing;
         INFO(row.section << ", " << row.title);
         for (const implementation& who : implementations()) {
             if (who.name == "heed") continue;
-            REQUIRE(who.is_peer == (who.name != "fused"));
-            if (who.name == "fused" || contract) REQUIRE(takes_part(who, row) == (who.name == "fused" && contract));
+            const bool fused = who.name == "fused", observe = who.name == "observe";
+            REQUIRE(who.is_peer == !(fused || observe));
+            if (fused || observe || contract || observing)
+                REQUIRE(takes_part(who, row) == ((fused && contract) || (observe && observing)));
         }
     }
     REQUIRE(of_contract == 3);
+    REQUIRE(of_observing == 4);
 }
 
 TEST_CASE("the suite is made of cases that parse, on no more threads than there are")

@@ -4,6 +4,7 @@
 #include "pages.hpp"
 
 #include <heed/executor/threads.hpp>
+#include <heed/observe.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -159,4 +160,36 @@ TEST_CASE("parts of a sequence may lie in a dense prefix and in pages")
     heed::or_throw(heed::attend_partial(def, p.q.in(), pages.source(pages.csr()), s.state(), {1024, -1}));
     heed::or_throw(heed::finish(def, s.state(), out.view()));
     REQUIRE(same_bits(out.data, p.attend(def).data));
+}
+
+TEST_CASE("what observe says of weights over pages and rings is what it says over dense keys")
+{
+    const problem<float> p(2, 4, 2, 9, 1203, 24, 16);
+    const heed::attention def{heed::softpick{}, heed::causal{} & heed::window{500}};
+    const std::vector<int64> lengths{1203, 700};
+    const auto seen = [&](const auto& kv) {
+        std::vector<float> shift(72), mass(72), numbers(3 * 72);
+        std::vector<int64> zeros(72);
+        const heed::row_statistics<float> stats{shift.data(), mass.data()};
+        tensor<float> out(p.out_size());
+        heed::or_throw(heed::attend(def, p.q.in(), kv, out.view(), {.stats = stats}));
+        heed::observations<float> wanted;
+        wanted.entropy = numbers.data();
+        wanted.total = numbers.data() + 72;
+        wanted.mean_distance = numbers.data() + 144;
+        wanted.zeros = zeros.data();
+        heed::or_throw(heed::observe(def, p.q.in(), kv, stats, wanted));
+        return std::pair(numbers, zeros);
+    };
+    const auto expected = seen(heed::dense_kv{p.k.in(), p.v.in(), heed::index_view(lengths.data(), 2)});
+    const paged<float> pages(p.k, p.v, lengths, 5, layout::page_slot_head);
+    REQUIRE(seen(pages.source(pages.csr())) == expected);
+    tensor<float> k({2, 2, 600, 24}), v({2, 2, 600, 16});
+    for (int64 b = 0; b < 2; ++b)
+        for (int64 h = 0; h < 2; ++h)
+            for (int64 t = 0; t < lengths[static_cast<std::size_t>(b)]; ++t) {
+                std::copy_n(p.k.in().row(b, h, t), 24, k.view().row(b, h, t % 600));
+                std::copy_n(p.v.in().row(b, h, t), 16, v.view().row(b, h, t % 600));
+            }
+    REQUIRE(seen(heed::ring_kv{k.in(), v.in(), heed::index_view(lengths.data(), 2)}) == expected);
 }

@@ -5,13 +5,14 @@ cmake_minimum_required(VERSION 3.25)
 set(vocabulary    "version config status element view math place")
 set(contracts     "normalizer score mask kv executor")             # vocabulary, not each other
 set(policies      "normalizer/ score/ mask/ kv/ executor/")        # their own contract, vocabulary
-set(definition    "attention options")                             # contracts; attention knows the default normalizer
+set(definition    "attention options gradients observations")      # contracts; attention knows the default normalizer
 set(machine       "simd micro/")                                   # vocabulary, machine; xsimd, intrinsics
 set(kernels       "kernel/")                                       # contracts, definition, machine
-set(verbs         "attend plan state backward observe reference validate heed")  # everything below
+set(verbs         "attend plan state backward observe reference reference_backward validate heed")  # all below
+set(measures      "measure/")                                      # vocabulary: what follows from a verb's results
 set(adapters      "adapt/")                                        # verbs and one foreign header
 
-set(layers vocabulary contracts policies definition machine kernels verbs adapters)
+set(layers vocabulary contracts policies definition machine kernels verbs measures adapters)
 set(vocabulary_may vocabulary)
 set(contracts_may vocabulary)
 set(policies_may vocabulary own_contract)
@@ -19,6 +20,7 @@ set(definition_may vocabulary contracts)
 set(machine_may vocabulary machine)
 set(kernels_may vocabulary contracts definition machine kernels)
 set(verbs_may vocabulary contracts policies definition machine kernels verbs)
+set(measures_may vocabulary)
 set(adapters_may vocabulary contracts policies definition verbs)
 
 function(layer_of file result)

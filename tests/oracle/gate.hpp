@@ -12,36 +12,19 @@
 // The reference runs in double for float tensors, and in long double for double.
 #pragma once
 
-#include "../tensors.hpp"
+#include "score_error.hpp"
 
 #include <heed/reference.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <limits>
 #include <sstream>
 #include <string>
 
 namespace oracle {
 
-using test::int64;
-
-/// What judges tensors of T.
-template <class T>
-struct wider;
-template <>
-struct wider<float> {
-    using type = double;
-};
-template <>
-struct wider<double> {
-    using type = long double;
-};
-template <class T>
-using wider_t = typename wider<T>::type;
-
 /// The largest K of a result, and where it stands.
 struct verdict {
+    static constexpr double passing = 4;
     double k = 0;
     double got = 0, expected = 0;
     int64 batch = 0, head = 0, row = 0, channel = 0;
@@ -66,8 +49,7 @@ class gate {
     static constexpr real unit = std::numeric_limits<T>::epsilon() / 2;
     static constexpr real infinity = std::numeric_limits<real>::infinity();
     static constexpr real exp_error = 1;  // e_exp: beyond the 1 of the formula
-    static constexpr real map_error = 2;  // of a score map, in units of its result
-    static constexpr real passing = 4;    // K
+    static constexpr real passing = verdict::passing;
 
 public:
     gate(const Def& def, heed::view<const T> q, heed::view<const T> k, heed::view<const T> v)
@@ -81,8 +63,7 @@ public:
         dump.masked = masked_.data();
         dump.weights = weights_.data();
         heed::reference<real>(def, q, k, v, ref_.view(), &dump);
-        const auto dim = static_cast<real>(q.size.dim), n_keys = static_cast<real>(keys_);
-        g1_ = std::sqrt(dim);
+        const auto n_keys = static_cast<real>(keys_);
         g2_ = std::sqrt(std::min<real>(n_keys, 512) + n_keys / 512);
     }
 
@@ -103,44 +84,25 @@ private:
         real w[3], u[3];
     };
 
-    /// sigma_j and the slope-weighted errors of the score maps, in units of u.
-    real score_roundings(int64 b, int64 h, int64 i, int64 j, real mapped) const
-    {
-        const T* q = q_.row(b, h, i);
-        const T* k = k_.row(b, h / (q_.size.heads / k_.size.heads), j);
-        const real scale = static_cast<T>(def_.scale_for(q_.size.dim));
-        real dot = 0, sum = 0;
-        for (int64 c = 0; c < q_.size.dim; ++c) {
-            const real x = static_cast<real>(q[c]) * static_cast<real>(k[c]);
-            dot += x;
-            sum += std::fabs(x);
-        }
-        real sigma = std::fabs(scale) * sum;
-        if constexpr (Def::has_score_maps) {
-            heed::score_place<real> at;
-            static_cast<heed::query_place&>(at) = {b, h, i, def_.position_of_row_0(b, q_.size.tokens, keys_) + i};
-            at.key = j;
-            const real s = scale * dot, step = std::max<real>(std::fabs(s), 1) / 10000,
-                       added = def_.map_score(real(0), at);
-            const real slope = std::fabs(def_.map_score(s + step, at) - def_.map_score(s - step, at)) / (2 * step);
-            return g1_ * slope * sigma + map_error * std::fabs(mapped - added) + std::fabs(added);
-        }
-        return g1_ * sigma;
-    }
-
     void judge_row(int64 b, int64 h, int64 i, const T* out, verdict& worst) const
     {
         const int64 line = (b * q_.size.heads + h) * q_.size.tokens + i;
         const std::vector<real> s(masked_.begin() + line * keys_, masked_.begin() + (line + 1) * keys_);
         const real m = heed::reference_shift(def_.normalizer(), h, s);
         std::vector<sensitivity> row;
+        heed::score_place<real> at;
+        static_cast<heed::query_place&>(at) = {b, h, i, def_.position_of_row_0(b, q_.size.tokens, keys_) + i};
         real den = 0, extra = 0, attended = 0;
         for (int64 j = 0; j < keys_; ++j) {
             const real x = s[static_cast<std::size_t>(j)];
             if (x == -infinity) continue;
             ++attended;
-            sensitivity e{
-                j, weights_[static_cast<std::size_t>(line * keys_ + j)], score_roundings(b, h, i, j, x), {}, {}};
+            at.key = j;
+            sensitivity e{j,
+                          weights_[static_cast<std::size_t>(line * keys_ + j)],
+                          judge_score(def_, q_, k_, at).mapped_error,
+                          {},
+                          {}};
             const real error = std::min<real>(passing * unit * (1 + e.roundings), real(0.5));
             for (int end = 0; end < 3; ++end) {
                 const auto slope =
@@ -197,7 +159,7 @@ private:
     int64 keys_;
     test::tensor<real> ref_;
     std::vector<real> masked_, weights_;
-    real g1_ = 1, g2_ = 1;
+    real g2_ = 1;
 };
 
 /// The largest K of what attend makes of a problem.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// run() and run_task() allocate nothing, whatever they compute and whoever runs the tasks.
-#include "tensors.hpp"
+// run() and run_task() of a plan allocate nothing, whatever they compute and whoever runs the tasks.
+#include "gradients.hpp"
 
 #include <heed/executor/threads.hpp>
+#include <heed/observe.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -157,4 +158,72 @@ TEST_CASE("run and run_task allocate nothing")
                 REQUIRE(allocations_of([&] { s = heed::attend(def, q, k, v, to, how); }) == 0);
                 REQUIRE(s);
             });
+}
+
+TEST_CASE("backward allocates its workspace, and nothing where it is given one")
+{
+    heed::thread_pool pool(2);
+    const gradient_problem<float> p(problem<float>(1, 4, 2, 130, 430, 40, 33));
+    const std::vector<float> slopes(4, 0.25f);
+    const tensor<float> added = normal<float>({1, 1, 1, 430}, 4);
+    const heed::attention def{heed::softpick{1e-3}, heed::alibi{slopes.data(), 4}, heed::bias{added.in()},
+                              heed::causal{}};
+    const auto f = p.forward(def);
+    const auto expected = p.backward(def, f);
+    const auto q = p.q.in(), k = p.k.in(), v = p.v.in(), out = f.out.in(), dout = p.dout.in();
+    const auto stats = f.stats();
+    for (const bool threads : {false, true}) {
+        CAPTURE(threads);
+        heed::options<float> how;
+        if (threads) how.executor = pool;
+        const heed::backward_plan plan(def, q, k, v, how);
+        heed::or_throw(plan.status());
+        std::vector<unsigned char> scratch(plan.workspace_bytes());
+        how.workspace = {scratch.data(), scratch.size()};
+        auto g = p.room_for<float>(def);
+        const auto to = g.all();
+        static_assert(noexcept(plan.run(q, k, v, out, stats, dout, to, how)));
+        static_assert(noexcept(plan.run_task(0, 0, 0, q, k, v, out, stats, dout, to, how)));
+        heed::status s;
+        REQUIRE(allocations_of([&] { s = plan.run(q, k, v, out, stats, dout, to, how); }) == 0);
+        REQUIRE(s);
+        REQUIRE(g == expected);
+        REQUIRE(allocations_of([&] {
+                    for (int stage = 0; stage < plan.stages(); ++stage)
+                        for (int64 task = 0; task < plan.tasks(stage); ++task)
+                            plan.run_task(stage, task, 0, q, k, v, out, stats, dout, to, how);
+                }) == 0);
+        REQUIRE(allocations_of([&] { s = heed::backward(def, q, k, v, out, stats, dout, to, how); }) == 0);
+        REQUIRE(s);
+        REQUIRE(g == expected);
+        how.workspace = {};
+#if HEED_COUNTS_MALLOC
+        REQUIRE(allocations_of([&] { s = heed::backward(def, q, k, v, out, stats, dout, to, how); }) == 1);
+        REQUIRE(s);
+#endif
+    }
+}
+
+TEST_CASE("observing allocates nothing")
+{
+    heed::thread_pool pool(2);
+    const problem<float> p(1, 4, 2, 130, 700, 40, 40);
+    const heed::attention def{heed::softpick{}, heed::causal{}};
+    const auto q = p.q.in(), k = p.k.in();
+    std::vector<float> shift(4 * 130), mass(4 * 130), entropy(4 * 130), map(130 * 700);
+    const heed::row_statistics<float> stats{shift.data(), mass.data(), nullptr};
+    (void)p.attend(def, {.stats = stats});
+    heed::observations<float> wanted;
+    wanted.entropy = entropy.data();
+    heed::options<float> how{.executor = pool};
+    const heed::observe_plan plan(def, q, k, how);
+    std::vector<unsigned char> scratch(plan.workspace_bytes());
+    how.workspace = {scratch.data(), scratch.size()};
+    heed::status s;
+    REQUIRE(allocations_of([&] { s = plan.run(q, k, stats, wanted, how); }) == 0);
+    REQUIRE(s);
+    REQUIRE(allocations_of([&] { s = plan.map(q, k, stats, {0, 3, 0, 130}, map.data(), how); }) == 0);
+    REQUIRE(s);
+    REQUIRE(allocations_of([&] { s = heed::observe(def, q, k, stats, wanted, how); }) == 0);
+    REQUIRE(s);
 }

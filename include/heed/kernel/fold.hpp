@@ -60,6 +60,15 @@ inline T denominator(const Normalizer& normalizer, std::int64_t head, T& shift, 
     }
 }
 
+/// The natural log of a denominator in units of 2^M; -inf where it is 0.
+template <class T>
+inline T log_of_denominator(T den, T shift)
+{
+    constexpr double ln2 = 0.693147180559945309417;
+    if (den == T(0)) return -std::numeric_limits<T>::infinity();
+    return static_cast<T>(std::log(static_cast<double>(den)) + static_cast<double>(shift) * ln2);
+}
+
 /// out = o / denominator for one row; exactly 0 where the denominator is 0. `lse`, where asked for, is the natural log
 /// of the denominator.
 template <class Normalizer, class T, class O>
@@ -77,10 +86,7 @@ HEED_NOINLINE inline void finish_row(const Normalizer& normalizer, std::int64_t 
         const int n = static_cast<int>(dim - c);
         store_as_n(out + c, empty ? zero : load_n(o + c, n) * a / d + zero, n);
     }
-    if (!lse) return;
-    constexpr double ln2 = 0.693147180559945309417;
-    *lse = empty ? -std::numeric_limits<T>::infinity()
-                 : static_cast<T>(std::log(static_cast<double>(den)) + static_cast<double>(shift) * ln2);
+    if (lse) *lse = log_of_denominator(den, shift);
 }
 
 }  // namespace kernel

@@ -94,10 +94,12 @@ inline std::int64_t tiles_of(const token_span& held)
     return held.end > held.first ? ceil_div(held.end, micro::key_tile) - held.first / micro::key_tile : 0;
 }
 
+/// `tokens` is the end of the longest sequence and `tiles` the most that any takes, -1 where all start at token 0;
+/// `copies` where rows of K and V may lie in several runs.
 template <class T>
 layout make_layout(std::int64_t batch, std::int64_t query_heads, std::int64_t kv_heads, std::int64_t queries,
-                   std::int64_t tokens, std::int64_t tiles, std::int64_t key_dim, std::int64_t value_dim, bool copies,
-                   int workers)
+                   std::int64_t tokens, std::int64_t key_dim, std::int64_t value_dim, int workers, bool copies = false,
+                   std::int64_t tiles = -1)
 {
     layout l;
     l.batch = batch;
@@ -108,7 +110,7 @@ layout make_layout(std::int64_t batch, std::int64_t query_heads, std::int64_t kv
     l.value_dim = value_dim;
     l.tokens = tokens;
     l.workers = workers < 1 ? 1 : workers;
-    l.tiles = tiles;
+    l.tiles = tiles < 0 ? ceil_div(tokens, micro::key_tile) : tiles;
     l.copies = copies;
     l.o_step = round_up(value_dim, vec<T>::lanes);
     l.blocks_per_head = ceil_div(l.rows, micro::query_block);

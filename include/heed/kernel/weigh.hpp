@@ -72,15 +72,20 @@ HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, vec<
     return has_mass_v<Normalizer> ? sum_of_lanes(sums) : T(0);
 }
 
-/// Turns scores s[begin, end) into weights and returns {M, l}. begin and end are multiples of 16, `place.key` is the
-/// position of s[0], `count` the number of keys that exist; with Masked, keys without a bit are selected out.
-/// Scores of pairs are scaled here, and their weights narrowed to bf16 where they lie.
+/// The lowest and the highest score of each lane, of those that are attended; a NaN is none.
+template <class T>
+struct score_range {
+    vec<T> lowest, highest;
+};
+
+/// Applies score maps and mask to s[begin, end). begin and end are multiples of 16, `place.key` is the position of
+/// s[0], `count` the number of keys that exist; with Masked, keys without a bit become -inf. Scores of pairs are scaled
+/// here.
 template <bool Masked, class U, class Def, class T>
-HEED_NOINLINE inline void weigh_row(const Def& def, [[maybe_unused]] T scale, score_place<vec<T>> place, T* s,
-                                    int begin, int end, int count, const key_bits& bits, T& shift, T& mass)
+HEED_INLINE score_range<T> map_row(const Def& def, [[maybe_unused]] T scale, score_place<vec<T>> place, T* s, int begin,
+                                   int end, int count, const key_bits& bits)
 {
     using V = vec<T>;
-    using normalizer = typename Def::normalizer_type;
     constexpr int lanes = V::lanes;
     constexpr bool may_drop = Masked || Def::has_score_maps, pairs = elements_of<U> == 2;
     const V minus_infinity(-std::numeric_limits<T>::infinity());
@@ -100,10 +105,25 @@ HEED_NOINLINE inline void weigh_row(const Def& def, [[maybe_unused]] T scale, sc
         highest = max(highest, v);
         lowest = may_drop ? select(v == minus_infinity, lowest, min(lowest, v)) : min(lowest, v);
     }
-    const T top = largest(highest), bottom = -largest(V(0) - lowest);
+    return {lowest, highest};
+}
+
+/// Turns scores s[begin, end) into weights and returns {M, l}; see map_row. Weights of pairs are narrowed to bf16 where
+/// they lie.
+template <bool Masked, class U, class Def, class T>
+HEED_NOINLINE inline void weigh_row(const Def& def, T scale, score_place<vec<T>> place, T* s, int begin, int end,
+                                    int count, const key_bits& bits, T& shift, T& mass)
+{
+    using normalizer = typename Def::normalizer_type;
+    constexpr int lanes = vec<T>::lanes;
+    constexpr bool may_drop = Masked || Def::has_score_maps, pairs = elements_of<U> == 2;
+
+    const auto [lowest, highest] = map_row<Masked, U>(def, scale, place, s, begin, end, count, bits);
+    const T top = largest(highest), bottom = -largest(vec<T>(0) - lowest);
     shift = shift_for<normalizer::shift>(top);
-    mass = is_near(bottom, top, shift) ? weigh<range::near, may_drop, pairs>(def.normalizer(), s, begin, end, V(shift))
-                                       : weigh<range::any, true, pairs>(def.normalizer(), s, begin, end, V(shift));
+    mass = is_near(bottom, top, shift)
+               ? weigh<range::near, may_drop, pairs>(def.normalizer(), s, begin, end, vec<T>(shift))
+               : weigh<range::any, true, pairs>(def.normalizer(), s, begin, end, vec<T>(shift));
     if constexpr (pairs)
         for (int j = begin; j < end; j += lanes) store_as(reinterpret_cast<bf16*>(s) + j, load(s + j));
 }

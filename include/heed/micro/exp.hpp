@@ -85,13 +85,15 @@ private:
 
 }  // namespace detail
 
-/// e^s, at most 1 ulp; infinite above the range, gradual underflow below.
+/// e^s, at most 1 ulp; infinite above the range, gradual underflow below. 2^r in two factors that need no clamps.
 template <class T, class A>
 HEED_INLINE vec<T, A> exp(vec<T, A> s)
 {
-    const detail::exp_split<T, A> e(s, detail::exp_constants<T>::overflow);
-    const vec<T, A> r = min(e.r, detail::exp_constants<T>::top), p = power_of_two(r);
-    return fma(e.g, p, p) * power_of_two(e.r - r);
+    using C = detail::exp_constants<T>;
+    const detail::exp_split<T, A> e(s, C::overflow);
+    const vec<T, A> r = max(e.r, T(-2) * C::top), half = round(r * vec<T, A>(T(0.5)));
+    const vec<T, A> p = near_power_of_two(half);
+    return fma(e.g, p, p) * near_power_of_two(r - half);
 }
 
 /// e^s - 1, relative accuracy for small s too.
@@ -121,6 +123,19 @@ HEED_INLINE bool is_near(T lowest, T highest, T shift)
     using C = detail::exp_constants<T>;
     return lowest > T(-1e6) && highest < T(1e6) && lowest * C::log2_e > shift - (C::top - 3) &&
            highest * C::log2_e < shift + (C::top - 3);
+}
+
+/// How far scores are from a shift, so that all_near() holds of those that are near it in the sense of is_near().
+template <class T, class A>
+HEED_INLINE vec<T, A> distance(vec<T, A> s, vec<T, A> shift)
+{
+    using C = detail::exp_constants<T>;
+    return max(abs(s * vec<T, A>(C::log2_e) - shift), abs(s) * vec<T, A>((C::top - 3) / T(1e6)));
+}
+template <class T, class A>
+HEED_INLINE bool all_near(vec<T, A> distances)
+{
+    return all(distances < vec<T, A>(detail::exp_constants<T>::top - 3));
 }
 
 /// A score, seen from a row's shift M: what a normalizer's terms() receives in the kernels.

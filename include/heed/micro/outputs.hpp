@@ -70,6 +70,57 @@ HEED_INLINE void outputs(int rows, int vecs, const U* p, Panel panel, int units,
     });
 }
 
+template <int Rows, int Vecs, class T>
+HEED_NOINLINE inline void outputs_transposed_block(const T* p, const T* v, int units, T* o, std::int64_t o_step)
+{
+    constexpr int lanes = vec<T>::lanes;
+    vec<T> acc[Rows][Vecs];
+    HEED_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+        HEED_UNROLL
+        for (int i = 0; i < Vecs; ++i) acc[r][i] = load(o + r * o_step + i * lanes);
+    }
+    const auto unit = [&](int x) HEED_INLINE_LAMBDA {
+        vec<T> b[Vecs];
+        HEED_UNROLL
+        for (int i = 0; i < Vecs; ++i) b[i] = in_register(load(v + (x * Vecs + i) * lanes));
+        HEED_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+            const vec<T> a(p[x * score_step + r]);
+            HEED_UNROLL
+            for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
+        }
+    };
+    int u = 0;
+    for (; u + ahead_every <= units; u += ahead_every) {
+        HEED_UNROLL
+        for (int x = 0; x < ahead_every; ++x) unit(x);
+        p += ahead_every * score_step;
+        v += ahead_every * Vecs * lanes;
+    }
+    for (; u < units; ++u) {
+        unit(0);
+        p += score_step;
+        v += Vecs * lanes;
+    }
+    HEED_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+        HEED_UNROLL
+        for (int i = 0; i < Vecs; ++i) store(o + r * o_step + i * lanes, acc[r][i]);
+    }
+}
+
+/// o[j][c] += sum_i p[i][j] v[i][c] for `rows` <= block_rows keys j: fma over query rows i in ascending order. v is a
+/// packed panel.
+template <class T>
+HEED_INLINE void outputs_transposed(int rows, int vecs, const T* p, const T* v, int units, T* o, std::int64_t o_step)
+{
+    with_rows(rows, [&](auto r) HEED_INLINE_LAMBDA {
+        with_vecs(vecs, [&](auto n)
+                            HEED_INLINE_LAMBDA { outputs_transposed_block<r.value, n.value>(p, v, units, o, o_step); });
+    });
+}
+
 template <int Rows, int Vecs, class T, class E>
 HEED_NOINLINE inline void outputs_listed_block(const T* p, const int* list, const E* const* v, std::int64_t channel,
                                                int n, T* o, std::int64_t o_step)

@@ -56,6 +56,13 @@ inline constexpr int value_run = strip_units<T>;
 /// Query rows of a block: enough to spread the cost of packing K, few enough for the scores to stay in the L2 cache.
 inline constexpr std::int64_t query_block = 192;
 
+/// Query rows and keys of a step of the backward pass: at D 128 its operands take 1.7 MB, of which each product has the
+/// L2 cache for the half that it needs. 192 x 192 to 96 x 480 are within 4 % of each other (Zen 3). Keys are
+/// taken by spans of three strips, whole numbers of register blocks, of which a tile is a multiple. A learned
+/// parameter's gradient is summed by such tiles, so their size is part of the arithmetic.
+inline constexpr std::int64_t gradient_block = 96;
+inline constexpr int gradient_tile = 384;
+
 /// With no more rows than this, two register blocks, K and V are streamed from memory: keys are transposed in registers
 /// for each register block instead of being packed once, and V is read in short runs, so that it is still in the L1
 /// cache for the second half of its channels.

@@ -18,12 +18,14 @@ struct relu {
     {
         return ratio{power<Power>(max(s.value(), 0)), s.one()};
     }
+    /// 0 at the kink of n = 1; NaN stays NaN.
     template <class Score>
     auto slopes(Score s) const
     {
         const auto v = s.value();
         using V = std::decay_t<decltype(v)>;
-        return ratio{select(v > 0, V(Power) * power<Power - 1>(max(v, 0)), 0), V(0)};
+        if constexpr (Power == 1) return ratio{select(v > 0, V(1), select(v == v, V(0), v)), V(0)};
+        else return ratio{V(Power) * power<Power - 1>(max(v, 0)), V(0)};
     }
 
 private:

@@ -18,11 +18,14 @@ struct sigmoid {
     {
         return weight{logistic(s.value())};
     }
+    /// p (1 - p) = z / (1 + z)^2 for z = e^-|s + b|, which does not cancel where p is nearly 1.
     template <class Score>
     auto slopes(Score s) const
     {
-        const auto p = logistic(s.value());
-        return weight{p * (1 - p)};
+        const auto z = falling(biased(s.value()));
+        using V = std::decay_t<decltype(z)>;
+        const V p = V(1) / (V(1) + z);
+        return weight{z * p * p};
     }
     status check(const problem&) const
     {
@@ -32,11 +35,20 @@ struct sigmoid {
 
 private:
     template <class V>
+    V biased(V s) const
+    {
+        return s + V(static_cast<typename lanes_of<V>::element>(bias));
+    }
+    template <class V>
+    static V falling(V x)
+    {
+        return exp(-abs(x));  // at most 1: small weights do not overflow to 0
+    }
+    template <class V>
     V logistic(V s) const
     {
-        using T = typename lanes_of<V>::element;
-        const V x = s + V(static_cast<T>(bias)), e = exp(-abs(x));  // at most 1: small weights do not overflow to 0
-        return select(x < V(0), e, V(1)) / (V(1) + e);
+        const V x = biased(s), z = falling(x);
+        return select(x < V(0), z, V(1)) / (V(1) + z);
     }
 };
 

@@ -57,6 +57,31 @@ HEED_INLINE __m256d near_power_of_two(__m256d n)
     return _mm256_castsi256_pd(_mm256_slli_epi64(k, 52));
 }
 
+/// x = fraction * 2^exponent with the fraction in [sqrt 1/2, sqrt 2), for positive finite x, subnormal ones too. Bits
+/// that are moved up by what sqrt 1/2 lacks of 1 carry into the exponent where the fraction would be too large.
+HEED_INLINE __m256 split_exponent(__m256 x, __m256& exponent)
+{
+    const __m256 tiny = _mm256_cmp_ps(x, _mm256_set1_ps(0x1p-126f), _CMP_LT_OQ);
+    const __m256i b = _mm256_castps_si256(_mm256_blendv_ps(x, _mm256_mul_ps(x, _mm256_set1_ps(0x1p25f)), tiny));
+    const __m256i up = _mm256_add_epi32(b, _mm256_set1_epi32(0x3f800000 - 0x3f3504f3));
+    const __m256i k = _mm256_sub_epi32(_mm256_srli_epi32(up, 23), _mm256_set1_epi32(127));
+    exponent = _mm256_sub_ps(_mm256_cvtepi32_ps(k), _mm256_and_ps(tiny, _mm256_set1_ps(25)));
+    return _mm256_castsi256_ps(_mm256_sub_epi32(b, _mm256_slli_epi32(k, 23)));
+}
+HEED_INLINE __m256d split_exponent(__m256d x, __m256d& exponent)
+{
+    const __m256d tiny = _mm256_cmp_pd(x, _mm256_set1_pd(0x1p-1022), _CMP_LT_OQ);
+    const __m256i b = _mm256_castpd_si256(_mm256_blendv_pd(x, _mm256_mul_pd(x, _mm256_set1_pd(0x1p54)), tiny));
+    const __m256i up = _mm256_add_epi64(b, _mm256_set1_epi64x(0x3ff0000000000000 - 0x3fe6a09e667f3bcc));
+    const __m256i biased = _mm256_srli_epi64(up, 52);
+    // A small whole number in the last bits of 2^52.
+    const __m256d number = _mm256_castsi256_pd(_mm256_or_si256(biased, _mm256_castpd_si256(_mm256_set1_pd(0x1p52))));
+    exponent =
+        _mm256_sub_pd(_mm256_sub_pd(number, _mm256_set1_pd(0x1p52 + 1023)), _mm256_and_pd(tiny, _mm256_set1_pd(54)));
+    const __m256i k = _mm256_sub_epi64(biased, _mm256_set1_epi64x(1023));
+    return _mm256_castsi256_pd(_mm256_sub_epi64(b, _mm256_slli_epi64(k, 52)));
+}
+
 HEED_INLINE __m256i lanes_below(int n, const __m256*)
 {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

@@ -31,6 +31,22 @@ HEED_INLINE __m512d power_of_two(__m512d n) { return _mm512_scalef_pd(_mm512_set
 HEED_INLINE __m512 near_power_of_two(__m512 n) { return power_of_two(n); }
 HEED_INLINE __m512d near_power_of_two(__m512d n) { return power_of_two(n); }
 
+/// x = fraction * 2^exponent with the fraction in [sqrt 1/2, sqrt 2), for positive finite x, subnormal ones too.
+HEED_INLINE __m512 split_exponent(__m512 x, __m512& exponent)
+{
+    const __m512 one_to_two = _mm512_getmant_ps(x, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src), e = _mm512_getexp_ps(x);
+    const __mmask16 large = _mm512_cmp_ps_mask(one_to_two, _mm512_set1_ps(0x1.6a09e6p+0f), _CMP_GE_OQ);
+    exponent = _mm512_mask_add_ps(e, large, e, _mm512_set1_ps(1));
+    return _mm512_mask_mul_ps(one_to_two, large, one_to_two, _mm512_set1_ps(0.5f));
+}
+HEED_INLINE __m512d split_exponent(__m512d x, __m512d& exponent)
+{
+    const __m512d one_to_two = _mm512_getmant_pd(x, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src), e = _mm512_getexp_pd(x);
+    const __mmask8 large = _mm512_cmp_pd_mask(one_to_two, _mm512_set1_pd(0x1.6a09e667f3bccp+0), _CMP_GE_OQ);
+    exponent = _mm512_mask_add_pd(e, large, e, _mm512_set1_pd(1));
+    return _mm512_mask_mul_pd(one_to_two, large, one_to_two, _mm512_set1_pd(0.5));
+}
+
 HEED_INLINE __m512 load_n(const float* p, int n)
 {
     return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "svg.hpp"
 
+#include "utf8.hpp"
+
 #include <cstdio>
 
 namespace plot {
@@ -21,10 +23,11 @@ std::string attribute(const char* name, const std::string& value)
 std::string escaped(const std::string& text)
 {
     std::string out;
-    for (const char c : text) {
+    for (const char c : valid_utf8(text)) {
         if (c == '&') out += "&amp;";
         else if (c == '<') out += "&lt;";
         else if (c == '>') out += "&gt;";
+        else if (static_cast<unsigned char>(c) < ' ') out += ' ';  // XML has no control characters
         else out += c;
     }
     return out;
@@ -80,9 +83,9 @@ void drawing::upright_text(point at, const std::string& text, const font& f)
 
 void drawing::put_text(point at, const std::string& text, anchor where, const font& f, const std::string& turn)
 {
-    // White around the letters keeps them legible where they stand on a line.
     const std::string halo =
-        attribute("paint-order", "stroke") + stroked({"#ffffff", 2.4}) + attribute("stroke-linejoin", "round");
+        f.halo ? attribute("paint-order", "stroke") + stroked({"#ffffff", 2.4}) + attribute("stroke-linejoin", "round")
+               : "";
     body_ += "<text" + attribute("x", px(at.x)) + attribute("y", px(at.y)) + attribute("font-size", px(f.size)) +
              attribute("fill", f.colour) + halo + (f.bold ? attribute("font-weight", "bold") : "") +
              attribute("text-anchor", where == anchor::start    ? "start"
@@ -91,6 +94,6 @@ void drawing::put_text(point at, const std::string& text, anchor where, const fo
              turn + ">" + escaped(text) + "</text>\n";
 }
 
-double width_of(const std::string& text, double size) { return 0.58 * size * static_cast<double>(text.size()); }
+double width_of(const std::string& text, double size) { return 0.58 * size * static_cast<double>(characters_in(text)); }
 
 }  // namespace plot

@@ -23,6 +23,7 @@ struct font {
     double size = 12;
     std::string colour = "#333333";
     bool bold = false;
+    bool halo = true;  // white around the letters, which keeps them legible on a line
 };
 
 class drawing {

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// Cases of phase `backward`: dq, dk and dv of what heed attended to once before, dO being Q's numbers in another order.
+#include "case_mask.hpp"
+#include "contestants.hpp"
+#include "inputs.hpp"
+
+#include <heed/executor/threads.hpp>
+
+#include <cmath>
+
+namespace bench {
+namespace {
+
+template <class Def>
+contestant make(const bench_case& c, const Def& def)
+{
+    const heed::extents rows{c.batch, c.query_heads, c.queries, c.key_dim},
+        out_rows{c.batch, c.query_heads, c.queries, c.value_dim};
+    const heed::extents keys{c.batch, c.kv_heads, c.keys, c.key_dim}, values{c.batch, c.kv_heads, c.keys, c.value_dim};
+    const auto count = [](const heed::extents& e) { return e.batch * e.heads * e.tokens * e.dim; };
+    struct held {
+        std::shared_ptr<const inputs<float>> in;
+        std::vector<float> out, dout, shift, mass, gradients;
+        heed::thread_pool pool;
+        std::vector<std::byte> scratch;
+        explicit held(const bench_case& of) : in(inputs_of<float>(of)), pool(of.threads) {}
+    };
+    const auto h = std::make_shared<held>(c);
+    const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
+    h->out.resize(size(count(out_rows)));
+    h->shift.resize(size(c.batch * c.query_heads * c.queries));
+    h->mass.resize(h->shift.size());
+    h->gradients.resize(size(count(rows) + count(keys) + count(values)));
+    for (std::size_t i = 0; i < h->out.size(); ++i)
+        h->dout.push_back(h->in->q.get()[(i * 7919 + 13) % size(count(rows))]);
+
+    const auto q = heed::bhsd<const float>(h->in->q.get(), rows), k = heed::bhsd<const float>(h->in->k.get(), keys),
+               v = heed::bhsd<const float>(h->in->v.get(), values),
+               dout = heed::bhsd<const float>(h->dout.data(), out_rows);
+    const auto out = heed::bhsd(h->out.data(), out_rows);
+    heed::options<float> how;
+    if (c.threads > 1) how.executor = h->pool;
+    how.stats = {h->shift.data(), h->mass.data(), nullptr};
+    heed::or_throw(heed::attend(def, q, k, v, out, how));
+
+    const heed::backward_plan plan(def, q, k, v, how);
+    heed::or_throw(plan.status());
+    h->scratch.resize(plan.workspace_bytes());
+    how.workspace = {h->scratch.data(), h->scratch.size()};
+    heed::gradients<float> to;
+    to.dq = heed::bhsd(h->gradients.data(), rows);
+    to.dk = heed::bhsd(h->gradients.data() + count(rows), keys);
+    to.dv = heed::bhsd(h->gradients.data() + count(rows) + count(keys), values);
+    return {[=] { heed::or_throw(plan.run(q, k, v, out, how.stats, dout, to, how)); }, [=] { return h->gradients; },
+            plan.describe().text};
+}
+
+}  // namespace
+
+std::string backward_refusal(const bench_case& c)
+{
+    if (c.element != "f32") return "backward is measured in f32 only";
+    const bool known =
+        c.normalizer == "softmax" || c.normalizer == "softpick" || c.normalizer == "sigmoid" || c.normalizer == "relu1";
+    return known ? "" : "backward is measured for softmax, softpick, sigmoid and relu1";
+}
+
+contestant make_backward(const bench_case& c)
+{
+    if (c.normalizer == "softmax") return make(c, heed::attention{heed::softmax{}, case_mask(c)});
+    if (c.normalizer == "softpick") return make(c, heed::attention{heed::softpick{}, case_mask(c)});
+    if (c.normalizer == "relu1") return make(c, heed::attention{heed::relu<1>{}, case_mask(c)});
+    return make(c, heed::attention{heed::sigmoid{-std::log(static_cast<double>(c.keys))}, case_mask(c)});
+}
+
+}  // namespace bench

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+#include "pictures.hpp"
+
+#include "pictures/page.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+
+namespace twins {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct picture {
+    fs::path file;
+    std::string svg;
+
+    /// Where it is written first: all or none get their names.
+    fs::path draft() const { return file.string() + ".part"; }
+};
+
+void write(const std::vector<picture>& all)
+{
+    for (const picture& p : all) {
+        std::ofstream out(p.draft(), std::ios::binary);
+        if (!fs::is_directory(p.file) && out << p.svg && out.flush()) continue;
+        out.close();
+        std::error_code ignored;
+        for (const picture& q : all) fs::remove(q.draft(), ignored);
+        throw std::runtime_error("pictures: can not write " + p.file.string());
+    }
+    for (const picture& p : all) {
+        std::error_code wrong;
+        fs::rename(p.draft(), p.file, wrong);
+        if (wrong) throw std::runtime_error("pictures: can not write " + p.file.string() + ": " + wrong.message());
+    }
+}
+
+}  // namespace
+
+std::vector<std::string> write_pictures(const report& r, const std::string& directory)
+{
+    check(r);
+    std::error_code wrong;
+    fs::create_directories(directory, wrong);
+    if (!fs::is_directory(directory))
+        throw std::runtime_error("pictures: can not make the directory " + directory +
+                                 (wrong ? ": " + wrong.message() : ""));
+    std::vector<picture> all;
+    const auto add = [&](const char* name, std::string svg) {
+        if (!svg.empty()) all.push_back({fs::path(directory) / name, std::move(svg)});
+    };
+    add("attention.svg", draw_attention(r));
+    add("first_token.svg", draw_first_token(r));
+    add("loss.svg", draw_loss(r));
+    add("activations.svg", draw_activations(r));
+    add("bits.svg", draw_bits(r));
+    write(all);
+    std::vector<std::string> files;
+    for (const picture& p : all) files.push_back(p.file.string());
+    return files;
+}
+
+}  // namespace twins

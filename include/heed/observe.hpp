@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT
+// observe: what may be known of attention weights without ever holding them, from q, k and the row statistics that
+// attend() leaves.
+//
+//     heed::attend(def, q, k, v, out, {.stats = {shift, mass}});
+//     heed::observe(def, q, k, {shift, mass}, {.entropy = entropy, .first_token = first});    // [B, Hq, Sq] each
+//     heed::attention_map(def, q, k, {shift, mass}, {batch, head, first_row, rows}, out);     // [rows, Skv]
+//
+// It costs the product q k^T once more, and no V. Every normalizer, score map, mask, element type and kv source is
+// observed as it is attended; of compute<bf16> the rounded weights are. What a head is like follows from rows:
+// measure/heads.hpp.
+#pragma once
+
+#include "attend.hpp"
+#include "kernel/observe.hpp"
+
+HEED_BEGIN
+
+/// A definition and a shape, checked once, then observed as often as wanted on tensors of that shape.
+template <class Def, class T>
+class observe_plan {
+public:
+    using status_type = heed::status;
+
+    /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes are looked at.
+    template <class Q, class K>
+    observe_plan(const Def& def, const view<Q>& q, const view<K>& k, const options<T>& how = {})
+        : observe_plan(def, q, dense_kv{k, k}, how)
+    {}
+    template <class Q, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
+    observe_plan(const Def& def, const view<Q>& q, const Kv& kv, const options<T>& how = {})
+        : def_(def), q_(q.size), status_(heed::plan<Def, T>(def, q, kv, how).status())
+    {
+        if (!status_) return;
+        kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
+        const int workers = static_cast<int>(max_of(how.executor.concurrency(), 1));
+        l_ = kernel::make_layout<T>(q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens, kv_.dim, 1, workers,
+                                    !Kv::one_run);
+        const std::int64_t heads = l_.batch * l_.kv_heads, wanted = 4 * workers;
+        if (workers > 1 && l_.blocks() > 0 && l_.blocks() < wanted) {  // fewer rows a block keep all workers busy
+            const std::int64_t rows = round_up(ceil_div(l_.rows, ceil_div(wanted, heads)), micro::block_rows);
+            l_.block_rows = min_of(max_of(rows, micro::streaming_rows), l_.block_rows);
+            l_.blocks_per_head = ceil_div(l_.rows, l_.block_rows);
+        }
+        worker_bytes_ = carve<T>(nullptr).bytes;
+    }
+
+    const status_type& status() const { return status_; }
+
+    /// Scratch that run() and map() need: a constant a worker.
+    std::size_t workspace_bytes() const
+    {
+        return status_ ? kernel::cache_line + static_cast<std::size_t>(l_.workers) * worker_bytes_ : 0;
+    }
+
+    /// Fills what is wanted. stats.shift and stats.mass are those that attend() filled for the same q, k and
+    /// definition. Fails, with nothing written, where the tensors are not those that were planned for.
+    template <class Q, class K>
+    status_type run(const view<Q>& q, const view<K>& k, const row_statistics<T>& stats, const observations<T>& wanted,
+                    const options<T>& how) const noexcept
+    {
+        return run(q, dense_kv{k, k}, stats, wanted, how);
+    }
+    template <class Q, class Kv>
+    status_type run(const view<Q>& q, const Kv& kv, const row_statistics<T>& stats, const observations<T>& wanted,
+                    const options<T>& how) const noexcept
+    {
+        status_type s = check("observe", q, kv, stats, how);
+        if (s) s = check_wanted(wanted);
+        if (!s) return s;
+        const auto weights = walk_over(q, kv, stats, l_.group, 1);
+        auto task = [&](std::int64_t index, int worker) {
+            const auto mem = carve<unit>(memory_of(how, worker));
+            const kernel::row_block block = block_of(index);
+            const auto row = [&](int r) { return weights.index_of(weights.place(block, r)); };
+            for (int r = 0; r < block.count; ++r) kernel::begin_observation(wanted, row(r), mem.sums[r]);
+            weights(block, mem.tile, mem.norms, [&](int r, const kernel::row_weights<T>& w) {
+                kernel::add_columns(wanted, row(r), w, mem.sums[r]);
+            });
+            for (int r = 0; r < block.count; ++r) kernel::end_observation(wanted, row(r), mem.sums[r], mem.norms[r]);
+        };
+        run_all(l_.blocks(), task, how);
+        return {};
+    }
+
+    /// out[row][key] = p of the rows of a part, dense [rows, Skv]; 0 where a key is not attended.
+    template <class Q, class K>
+    status_type map(const view<Q>& q, const view<K>& k, const row_statistics<T>& stats, const map_part& part, T* out,
+                    const options<T>& how) const noexcept
+    {
+        return map(q, dense_kv{k, k}, stats, part, out, how);
+    }
+    template <class Q, class Kv>
+    status_type map(const view<Q>& q, const Kv& kv, const row_statistics<T>& stats, const map_part& part, T* out,
+                    const options<T>& how) const noexcept
+    {
+        status_type s = check("attention_map", q, kv, stats, how);
+        if (s) s = check_part(part, out);
+        if (!s || part.rows == 0 || l_.tokens == 0) return s;
+        const auto weights = walk_over(q, kv, stats, 1, l_.group);
+        auto task = [&](std::int64_t index, int worker) {
+            const auto mem = carve<unit>(memory_of(how, worker));
+            const std::int64_t first = index * l_.block_rows;
+            T* to = out + first * l_.tokens;
+            const int count = static_cast<int>(min_of(l_.block_rows, part.rows - first));
+            for (std::int64_t j = 0; j < count * l_.tokens; ++j) to[j] = T(0);
+            weights({part.batch, part.head, part.first_row + first, count}, mem.tile, mem.norms,
+                    [&](int r, const kernel::row_weights<T>& w) {
+                        const int end = static_cast<int>(min_of(w.end, l_.tokens - w.key));
+                        for (int j = w.begin; j < end; ++j) to[r * l_.tokens + w.key + j] = w.p[j];
+                    });
+        };
+        run_all(ceil_div(part.rows, l_.block_rows), task, how);
+        return {};
+    }
+
+private:
+    using unit = std::conditional_t<Def::computes_in_bf16 && has_bf16_dots, bf16_pair, T>;
+
+    template <class U>
+    struct worker_memory {
+        kernel::scratch<U> tile;
+        kernel::row_norm<T>* norms;
+        kernel::row_sums<T>* sums;
+        std::size_t bytes;
+    };
+    template <class U>
+    worker_memory<U> carve(void* base) const
+    {
+        kernel::carver c(base);
+        worker_memory<U> m{kernel::carve_scratch<U>(c, l_), nullptr, nullptr, 0};
+        m.norms = c.take<kernel::row_norm<T>>(l_.block_rows);
+        m.sums = c.take<kernel::row_sums<T>>(l_.block_rows);
+        m.bytes = c.used();
+        return m;
+    }
+    char* memory_of(const options<T>& how, int worker) const
+    {
+        const auto address = reinterpret_cast<std::uintptr_t>(how.workspace.data);
+        return static_cast<char*>(how.workspace.data) + (kernel::in_lines(address) - address) +
+               static_cast<std::size_t>(worker) * worker_bytes_;
+    }
+
+    /// Late rows first: under a causal mask their blocks are the long ones.
+    kernel::row_block block_of(std::int64_t index) const
+    {
+        const std::int64_t head = index / l_.blocks_per_head;
+        const std::int64_t first = (l_.blocks_per_head - 1 - index % l_.blocks_per_head) * l_.block_rows;
+        return {head / l_.kv_heads, head % l_.kv_heads, first,
+                static_cast<int>(min_of(l_.block_rows, l_.rows - first))};
+    }
+
+    template <class Q, class Kv>
+    auto walk_over(const view<Q>& q, const Kv& kv, const row_statistics<T>& stats, std::int64_t group,
+                   std::int64_t sharing) const
+    {
+        using job = kernel::job<Def, Kv, std::remove_const_t<Q>>;
+        return kernel::weight_walk<job>({def_, kv, q, static_cast<T>(def_.scale_for(kv_.dim)), group, 0, -1}, sharing,
+                                        l_, stats);
+    }
+
+    template <class Task>
+    void run_all(std::int64_t tasks, Task& task, const options<T>& how) const noexcept
+    {
+        if (l_.work() < kernel::worth_threads) serial_executor{}(tasks, task);
+        else how.executor(tasks, task_ref(task));
+    }
+
+    template <class Q, class Kv>
+    status_type check(const char* verb, const view<Q>& q, const Kv& kv, const row_statistics<T>& stats,
+                      const options<T>& how) const
+    {
+        status_type s = status_;
+        if (s) s = heed::plan<Def, T>(def_, q, kv, how).status();
+        if (s) s = detail::check_extents(verb, "q", q.size, q_);
+        if (s) s = detail::check_extents(verb, "k", {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()}, kv_);
+        if (s) s = detail::check_memory(verb, "q", q);
+        kv.views([&](const char* name, const auto& rows) {
+            if (s) s = detail::check_memory(verb, name, rows);
+        });
+        if (s) s = kv.check_rows();
+        if (s) s = def_.check({q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens});
+        if (s && q_.batch * q_.heads * q_.tokens > 0 && !(stats.shift && stats.mass))
+            s = status_type::error(errc::invalid_argument,
+                                   "%s: stats.%s is null; attend() fills shift and mass through options.stats", verb,
+                                   stats.shift ? "mass" : "shift");
+        if (s && how.executor.concurrency() > l_.workers)
+            s = status_type::error(errc::invalid_argument, "%s: the executor has %d workers, planned for %d", verb,
+                                   how.executor.concurrency(), l_.workers);
+        if (s && (how.workspace.bytes < workspace_bytes() || !how.workspace.data))
+            s = status_type::error(errc::workspace_too_small, "%s: workspace of %zu bytes%s, needs %zu", verb,
+                                   how.workspace.bytes, how.workspace.data ? "" : " at null", workspace_bytes());
+        return s;
+    }
+    status_type check_wanted(const observations<T>& wanted) const
+    {
+        if (wanted.top_k < 0 || (wanted.top_k > 0 && !(wanted.top_keys && wanted.top_weights)))
+            return status_type::error(errc::invalid_argument, "observe: top_k %lld with %s top_keys and %s top_weights",
+                                      static_cast<long long>(wanted.top_k), wanted.top_keys ? "some" : "null",
+                                      wanted.top_weights ? "some" : "null");
+        if (!(wanted.small_weight >= 0))
+            return status_type::error(errc::invalid_argument, "observe: small_weight %g must be at least 0",
+                                      static_cast<double>(wanted.small_weight));
+        return {};
+    }
+    status_type check_part(const map_part& part, const T* out) const
+    {
+        using ll = long long;
+        if (part.batch < 0 || part.batch >= q_.batch || part.head < 0 || part.head >= q_.heads)
+            return status_type::error(errc::invalid_argument, "attention_map: batch %lld of %lld, head %lld of %lld",
+                                      ll{part.batch}, ll{q_.batch}, ll{part.head}, ll{q_.heads});
+        if (part.first_row < 0 || part.rows < 0 || part.first_row > q_.tokens || part.rows > q_.tokens - part.first_row)
+            return status_type::error(errc::invalid_argument, "attention_map: %lld rows from row %lld on, of %lld",
+                                      ll{part.rows}, ll{part.first_row}, ll{q_.tokens});
+        if (!out && part.rows > 0 && kv_.tokens > 0)
+            return status_type::error(errc::invalid_argument, "attention_map: out is null");
+        return {};
+    }
+
+    Def def_;
+    extents q_, kv_;
+    kernel::layout l_;
+    std::size_t worker_bytes_ = 0;
+    status_type status_;
+};
+
+template <class Def, class Q, class K>
+observe_plan(const Def&, const view<Q>&, const K&) -> observe_plan<Def, compute_t<Q>>;
+template <class Def, class Q, class K>
+observe_plan(const Def&, const view<Q>&, const K&, const options<compute_t<Q>>&) -> observe_plan<Def, compute_t<Q>>;
+
+namespace detail {
+
+/// Plans, finds a workspace and calls run(plan, options).
+template <class Def, class Q, class Kv, class Run>
+status planned(const Def& def, const view<Q>& q, const Kv& kv, const options<compute_t<Q>>& how, Run run)
+{
+    const observe_plan<Def, compute_t<Q>> p(def, q, kv, how);
+    if (!p.status()) return p.status();
+    const borrowed_workspace memory(how.workspace, p.workspace_bytes());
+    const status s = memory.check("observe", p.workspace_bytes());
+    if (!s) return s;
+    options<compute_t<Q>> with = how;
+    with.workspace = memory.get();
+    return run(p, with);
+}
+
+}  // namespace detail
+
+/// Fills what is wanted of the weights of each row.
+///
+/// q [B, Hq, Sq, Dqk] and k [B, Hkv, Skv, Dqk], a view or a kv source, are those of attend(), and stats.shift and
+/// stats.mass what it filled through options.stats. Bits do not depend on threads, the batch or how queries are
+/// chunked. Allocates only where options.workspace is not given; options.stats is not looked at. Returns a status;
+/// nothing is written where it is false.
+template <class Def, class Q, class K>
+status observe(const Def& def, const view<Q>& q, const K& k, const row_statistics<compute_t<Q>>& stats,
+               const observations<compute_t<Q>>& wanted, const options<compute_t<Q>>& how = {})
+{
+    return detail::planned(def, q, k, how,
+                           [&](const auto& plan, const auto& with) { return plan.run(q, k, stats, wanted, with); });
+}
+
+/// out[row][key] = p_ij for the rows of one query head, dense [part.rows, Skv]; 0 where a key is not attended. The rest
+/// is as in observe().
+template <class Def, class Q, class K>
+status attention_map(const Def& def, const view<Q>& q, const K& k, const row_statistics<compute_t<Q>>& stats,
+                     const map_part& part, compute_t<Q>* out, const options<compute_t<Q>>& how = {})
+{
+    return detail::planned(def, q, k, how,
+                           [&](const auto& plan, const auto& with) { return plan.map(q, k, stats, part, out, with); });
+}
+
+HEED_END

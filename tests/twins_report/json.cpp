@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+#include "invented.hpp"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+using nlohmann::json;
+
+TEST_CASE("the JSON of a report reads back as the same numbers")
+{
+    const twins::report r = invented::report(7);
+    const json j = json::parse(twins::to_json(r));
+    REQUIRE(j["task"] == r.task);
+    REQUIRE(j["command"] == r.command);
+    REQUIRE(j["machine"] == r.machine);
+    REQUIRE(j["parameters"] == r.parameters);
+    REQUIRE(j["context"] == r.context);
+    REQUIRE(j["training_tokens"] == r.training_tokens);
+    REQUIRE(j["labels"] == r.labels);
+    REQUIRE(j["twins"].size() == 7);
+    for (std::size_t i = 0; i < 7; ++i) {
+        const twins::twin_report& t = r.twins[i];
+        const json& k = j["twins"][i];
+        REQUIRE(k["normalizer"] == t.normalizer);
+        REQUIRE(k["checkpoint"] == t.checkpoint);
+        REQUIRE(k["training_loss"] == t.training_loss);
+        REQUIRE(k["validation_loss"] == t.validation_loss);
+        REQUIRE(k["sink_rate_02"] == t.sink_rate_02);
+        REQUIRE(k["sink_rate_03"] == t.sink_rate_03);
+        REQUIRE(k["normalised_sink_rate_02"] == t.normalised_sink_rate_02);
+        REQUIRE(k["normalised_sink_rate_03"] == t.normalised_sink_rate_03);
+        REQUIRE(k["dead_heads"] == t.dead_heads);
+        REQUIRE(k["layers"].size() == t.layers.size());
+        for (std::size_t l = 0; l < t.layers.size(); ++l) {
+            REQUIRE(k["layers"][l]["sparsity"] == t.layers[l].sparsity);
+            REQUIRE(k["layers"][l]["kurtosis"] == t.layers[l].kurtosis);
+            REQUIRE(k["layers"][l]["largest"] == t.layers[l].largest);
+            REQUIRE(k["layers"][l]["first_token_weight"] == t.layers[l].first_token_weight);
+            REQUIRE(k["layers"][l]["activations"]["low"] == t.layers[l].activations.low);
+            REQUIRE(k["layers"][l]["activations"]["high"] == t.layers[l].activations.high);
+            REQUIRE(k["layers"][l]["activations"]["count"] == t.layers[l].activations.count);
+        }
+        REQUIRE(k["bits"].size() == t.bits.size());
+        for (std::size_t b = 0; b < t.bits.size(); ++b) {
+            REQUIRE(k["bits"][b]["bits"] == t.bits[b].bits);
+            REQUIRE(k["bits"][b]["loss"] == t.bits[b].loss);
+        }
+        REQUIRE(k["curve"]["step"] == t.curve.step);
+        REQUIRE(k["curve"]["training"] == t.curve.training);
+        REQUIRE(k["curve"]["validation"].size() == t.curve.validation.size());
+        for (std::size_t s = 0; s < t.curve.validation.size(); ++s)
+            if (std::isnan(t.curve.validation[s])) REQUIRE(k["curve"]["validation"][s].is_null());
+            else REQUIRE(k["curve"]["validation"][s] == t.curve.validation[s]);
+        REQUIRE(k["maps"].size() == t.maps.size());
+        for (std::size_t m = 0; m < t.maps.size(); ++m) {
+            REQUIRE(k["maps"][m]["layer"] == t.maps[m].layer);
+            REQUIRE(k["maps"][m]["head"] == t.maps[m].head);
+            REQUIRE(k["maps"][m]["tokens"] == t.maps[m].tokens);
+            REQUIRE(k["maps"][m]["weights"].get<std::vector<float>>() == t.maps[m].weights);
+        }
+    }
+}
+
+TEST_CASE("JSON has no NaN, no infinity and no bytes that are no text")
+{
+    twins::report r = invented::report(1);
+    r.task = std::string("quotes \" and \\ and\nlines\t\x01");
+    r.labels[1] = std::string("\xC3");  // the first byte of an umlaut, as byte-level tokens are
+    r.labels[2] = std::string("\xC3\xA4");
+    r.twins[0].training_loss = std::numeric_limits<double>::quiet_NaN();
+    r.twins[0].validation_loss = -std::numeric_limits<double>::infinity();
+    r.twins[0].sink_rate_02 = 0.1 + 0.2;
+    r.twins[0].sink_rate_03 = 5e-324;
+    const json j = json::parse(twins::to_json(r));
+    REQUIRE(j["task"] == r.task);
+    REQUIRE(j["labels"][1] == "\xEF\xBF\xBD");
+    REQUIRE(j["labels"][2] == r.labels[2]);
+    REQUIRE(j["twins"][0]["training_loss"].is_null());
+    REQUIRE(j["twins"][0]["validation_loss"].is_null());
+    REQUIRE(j["twins"][0]["sink_rate_02"] == 0.1 + 0.2);
+    REQUIRE(j["twins"][0]["sink_rate_03"] == 5e-324);
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+#include "invented.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <sstream>
+
+namespace {
+
+std::vector<std::string> lines_of(const std::string& text)
+{
+    std::istringstream in(text);
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(in, line);) lines.push_back(line);
+    return lines;
+}
+
+/// The cells of the n-th row (from 0) that begins with this label.
+std::vector<std::string> cells(const std::string& table, const std::string& label, int nth = 0)
+{
+    for (const std::string& line : lines_of(table)) {
+        if (line.rfind("  " + label + "  ", 0) != 0 || nth-- > 0) continue;
+        std::istringstream in(line.substr(label.size() + 2));
+        std::vector<std::string> found;
+        for (std::string word; in >> word;)
+            if (word == "%") found.back() += " %";
+            else found.push_back(word);
+        return found;
+    }
+    return {};
+}
+
+using row = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("the table says what was measured, a column a twin")
+{
+    twins::report r = invented::report(2);
+    r.twins[0].layers[2].kurtosis = 33511.23;
+    r.twins[1].layers[2].kurtosis = 341;
+    r.twins[0].layers[1].largest = 1234567.891;
+    r.twins[0].bits = {{32, 2.0}, {8, 2.001}, {2, 9.0}};
+    r.twins[1].bits = {{8, 1.5}, {2, 1e9}};
+    r.twins[1].validation_loss = 1.6;
+    const std::string table = twins::table(r);
+    INFO(table);
+    REQUIRE_THAT(table,
+                 Catch::Contains("next byte of bible.txt: 619,776 parameters, context 256, 24,576,000 training"));
+    REQUIRE(cells(table, "training") == row{"1.3871", "1.3991"});
+    REQUIRE(cells(table, "validation") == row{"1.4418", "1.6000"});
+    REQUIRE(cells(table, "sinks at 0.2") == row{"58.3 %", "0.0 %"});
+    REQUIRE(cells(table, "sinks at 0.3") == row{"41.7 %", "0.0 %"});
+    REQUIRE(cells(table, "sinks at 0.2, by sum") == row{"58.3 %", "16.7 %"});
+    REQUIRE(cells(table, "sinks at 0.3, by sum") == row{"41.7 %", "8.3 %"});
+    REQUIRE(cells(table, "dead") == row{"0.0 %", "8.3 %"});
+    REQUIRE(cells(table, "all layers") == row{"0.00 %", "94.30 %"});
+    REQUIRE(cells(table, "layer 0") == row{"0.00 %", "91.20 %"});
+    REQUIRE(cells(table, "layer 2", 1) == row{"33,511.2", "341.0"});
+    REQUIRE(cells(table, "layer 1", 2) == row{"1,234,567.89", "6.40"});
+    REQUIRE(cells(table, "as trained") == row{"2.0000", "-"});
+    REQUIRE(cells(table, "8 bits") == row{"2.0010", "1.5000"});
+    REQUIRE(cells(table, "2 bits") == row{"9.0000", "1.00e+09"});
+    REQUIRE(cells(table, "8 bits", 1) == row{"+0.05 %", "-6.25 %"});
+    REQUIRE(cells(table, "2 bits", 1) == row{"+350.00 %", "+6.25e+10 %"});
+}
+
+TEST_CASE("one to seven twins stand in aligned columns on 100 columns of text")
+{
+    for (std::size_t n = 1; n <= twins::most_twins; ++n) {
+        twins::report r = invented::report(n);
+        r.task = std::string(150, 'x') + " and more";
+        const std::string table = twins::table(r);
+        INFO(table);
+        std::size_t width = 0, rows = 0;
+        for (const std::string& line : lines_of(table)) {
+            REQUIRE(line.size() <= 100);
+            if (line.rfind("  ", 0) != 0 || line.rfind("    ", 0) == 0) continue;
+            REQUIRE((width == 0 || line.size() == width));  // cells end at the right
+            width = line.size();
+            ++rows;
+        }
+        REQUIRE(rows == 2 + 5 + 1 + 3 * 3 + 5 + 4);
+        REQUIRE(cells(table, "validation").size() == n);
+        for (const std::string& line : lines_of(table))
+            if (line.find("softmax") != std::string::npos && line[0] == ' ' && line.find("--") == std::string::npos)
+                REQUIRE(line.size() <= width);
+    }
+}
+
+TEST_CASE("what was not measured is nan, and a long command continues on the next line")
+{
+    twins::report r = invented::report(2);
+    r.twins[1].dead_heads = std::numeric_limits<double>::quiet_NaN();
+    r.twins[1].validation_loss = std::numeric_limits<double>::infinity();
+    const std::string table = twins::table(r);
+    INFO(table);
+    REQUIRE(cells(table, "dead") == row{"0.0 %", "nan %"});
+    REQUIRE(cells(table, "validation") == row{"1.4418", "inf"});
+    std::string command;
+    for (const std::string& line : lines_of(table)) {
+        if (line.rfind("$ ", 0) == 0) command = line.substr(2);
+        else if (!command.empty() && command.back() == '\\')
+            command = command.substr(0, command.size() - 1) + line.substr(4);
+    }
+    REQUIRE(command == r.command);
+}
+
+TEST_CASE("twins of one normalizer are told apart by their checkpoints")
+{
+    twins::report r = invented::report(3);
+    r.twins[2].normalizer = "softmax";
+    r.twins[2].checkpoint = "runs/seed8.bin";
+    REQUIRE(twins::names_of(r) == row{"softmax softmax", "softpick", "softmax seed8"});
+    REQUIRE_THAT(twins::table(r), Catch::Contains("seed8"));
+}
+
+TEST_CASE("a report that can not be read side by side is refused with a line")
+{
+    const auto refusal = [](const twins::report& r) {
+        try {
+            (void)twins::table(r);
+        } catch (const std::invalid_argument& e) {
+            REQUIRE(std::string(e.what()).find('\n') == std::string::npos);
+            return std::string(e.what());
+        }
+        return std::string("no complaint");
+    };
+    REQUIRE(refusal({}) == "report: there are no twins in it");
+    REQUIRE_THROWS_AS(twins::to_json({}), std::invalid_argument);
+
+    twins::report r = invented::report(2);
+    r.twins.resize(8, r.twins[0]);
+    REQUIRE(refusal(r) == "report: 8 twins; at most 7 fit side by side");
+    r = invented::report(2);
+    r.twins[1].layers.pop_back();
+    REQUIRE(refusal(r) == "report: 2 layers of softpick, 3 of softmax");
+    r = invented::report(2);
+    r.twins[1].layers[1].first_token_weight.push_back(0);
+    REQUIRE(refusal(r) == "report: 5 heads in a layer of softpick, 4 of softmax");
+    r = invented::report(2);
+    r.twins[0].curve.validation.pop_back();
+    REQUIRE(refusal(r) == "report: the loss curve of softmax has 300 steps, 300 training and 299 validation losses");
+    r = invented::report(2);
+    r.twins[1].maps[0].weights.pop_back();
+    REQUIRE(refusal(r) == "report: the map of layer 1, head 2 of softpick has 26 tokens and 675 weights");
+    r = invented::report(2);
+    r.labels.pop_back();
+    REQUIRE(refusal(r) == "report: the map of layer 1, head 2 of softmax has 26 tokens, but there are 25 labels");
+    r = invented::report(2);
+    r.twins[0].layers[0].activations.high = r.twins[0].layers[0].activations.low;
+    REQUIRE(refusal(r) == "report: a histogram of softmax ends where it begins");
+    r = invented::report(2);
+    r.twins[0].normalizer.clear();
+    REQUIRE(refusal(r) == "report: a twin names no normalizer");
+}

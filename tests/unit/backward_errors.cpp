@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT
+// What backward refuses: the right status, a sentence with the argument and the numbers, nothing written.
+#include "gradients.hpp"
+
+#include <heed/executor/threads.hpp>
+
+#include <catch2/catch.hpp>
+
+#include <string>
+
+using namespace test;
+using Catch::Matchers::Contains;
+
+namespace {
+
+/// Every argument of backward, right until a test spoils one.
+struct arguments {
+    heed::view<const float> q, k, v, out, dout;
+    heed::row_statistics<float> stats;
+    heed::gradients<float> to;
+    heed::options<float> how;
+};
+
+/// A definition with everything that has a gradient, and one with nothing but dq, dk and dv.
+struct fixture {
+    gradient_problem<float> p{problem<float>(2, 6, 3, 5, 9, 8, 4)};
+    std::vector<float> slopes = std::vector<float>(6, 0.5f);
+    tensor<float> added = normal<float>({1, 6, 5, 9}, 4);
+    heed::attention<heed::softmax1, heed::alibi, heed::bias<float>> rich{
+        heed::softmax1{}, heed::alibi{slopes.data(), 6}, heed::bias{added.in()}};
+    heed::attention<heed::softmax> poor{heed::softmax{}};
+    forward_pass<float> forward = p.forward(rich);
+    owned_gradients<float> g = p.room_for<float>(rich, 3);
+
+    arguments right()
+    {
+        return {p.q.in(), p.k.in(), p.v.in(), forward.out.in(), p.dout.in(), forward.stats(), g.all(), {}};
+    }
+    template <class Def>
+    heed::status run(const Def& def, const arguments& a)
+    {
+        return heed::backward(def, a.q, a.k, a.v, a.out, a.stats, a.dout, a.to, a.how);
+    }
+    /// Whether `spoil` makes `def` refuse, saying `says`, with no gradient written.
+    template <class Def, class Spoil>
+    void refused(const Def& def, const char* says, Spoil spoil, heed::errc code = heed::errc::invalid_argument)
+    {
+        arguments a = right();
+        spoil(a);
+        const auto before = g;
+        const heed::status s = run(def, a);
+        INFO(says);
+        REQUIRE(s.code() == code);
+        REQUIRE_THAT(std::string(s.message()), Contains(says));
+        REQUIRE(g == before);
+    }
+    template <class Spoil>
+    void refused(const char* says, Spoil spoil)
+    {
+        refused(rich, says, spoil);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("backward refuses tensors of wrong sizes by name and numbers")
+{
+    fixture f;
+    f.refused("q.heads 5 is not a multiple of kv.heads 3", [](auto& a) { a.q.size.heads = 5; });
+    f.refused("q.dim 7 differs from k.dim 8", [](auto& a) { a.q.size.dim = 7; });
+    f.refused("q.batch 1 differs from k.batch 2", [](auto& a) { a.q.size.batch = 1; });
+    f.refused("q: batch 2, heads 6, tokens -1", [](auto& a) { a.q.size.tokens = -1; });
+    f.refused("v: batch 2, heads 3, tokens 8 differ from k's 2, 3, 9", [](auto& a) { a.v.size.tokens = 8; });
+    f.refused("overflow 64 bits", [](auto& a) { a.k.step.batch = int64{1} << 62; });
+    f.refused("out is [2, 6, 4, 4], must be [2, 6, 5, 4]", [](auto& a) { a.out.size.tokens = 4; });
+    f.refused("out is [2, 3, 5, 4], must be [2, 6, 5, 4]", [](auto& a) { a.out.size.heads = 3; });
+    f.refused("dout is [2, 6, 5, 3], must be [2, 6, 5, 4]", [](auto& a) { a.dout.size.dim = 3; });
+    f.refused("dout is [1, 6, 5, 4], must be [2, 6, 5, 4]", [](auto& a) { a.dout.size.batch = 1; });
+    f.refused("dq is [2, 6, 5, 4], must be [2, 6, 5, 8]", [](auto& a) { a.to.dq.size.dim = 4; });
+    f.refused("dq is [2, 3, 5, 8], must be [2, 6, 5, 8]", [](auto& a) { a.to.dq.size.heads = 3; });
+    f.refused("dk is [2, 6, 9, 8], must be [2, 3, 9, 8]", [](auto& a) { a.to.dk.size.heads = 6; });
+    f.refused("dv is [2, 3, 5, 4], must be [2, 3, 9, 4]", [](auto& a) { a.to.dv.size.tokens = 5; });
+    f.refused("dbias is [1, 6, 5, 9], must be [2, 6, 5, 9]", [](auto& a) { a.to.dbias.size.batch = 1; });
+    REQUIRE(f.run(f.rich, f.right()));
+}
+
+TEST_CASE("backward refuses null, unaligned and missing memory")
+{
+    fixture f;
+    f.refused("q.data is null", [](auto& a) { a.q.data = nullptr; });
+    f.refused("k.data is null", [](auto& a) { a.k.data = nullptr; });
+    f.refused("v.data is null", [](auto& a) { a.v.data = nullptr; });
+    f.refused("out.data is null", [](auto& a) { a.out.data = nullptr; });
+    f.refused("dout.data is null", [](auto& a) { a.dout.data = nullptr; });
+    const auto off_by_a_byte = [](auto* p) {
+        return reinterpret_cast<decltype(p)>(reinterpret_cast<std::uintptr_t>(p) + 1);
+    };
+    f.refused("dout.data is not aligned", [&](auto& a) { a.dout.data = off_by_a_byte(a.dout.data); });
+    f.refused("dk.data is not aligned", [&](auto& a) { a.to.dk.data = off_by_a_byte(a.to.dk.data); });
+    f.refused("stats.shift is null; attend() fills it for 60 rows", [](auto& a) { a.stats.shift = nullptr; });
+    f.refused("stats.mass is null; attend() fills it for 60 rows", [](auto& a) { a.stats.mass = nullptr; });
+}
+
+TEST_CASE("backward refuses gradients that overlap an input, each other or themselves")
+{
+    fixture f;
+    // Inputs may be made of any memory, so it is the inputs that are moved under the gradients.
+    f.refused("dq overlaps q", [](auto& a) { a.q.data = a.to.dq.data; });
+    f.refused("dq overlaps k", [](auto& a) { a.k.data = a.to.dq.data + 10; });
+    f.refused("dk overlaps v", [](auto& a) { a.v.data = a.to.dk.data; });
+    f.refused("dk overlaps dout", [](auto& a) { a.dout.data = a.to.dk.data + 100; });
+    f.refused("dv overlaps out", [](auto& a) { a.out.data = a.to.dv.data; });
+    f.refused("dv overlaps dout", [](auto& a) { a.dout.data = a.to.dv.data; });
+    f.refused("dbias overlaps q", [](auto& a) { a.q.data = a.to.dbias.data + 5; });
+    f.refused("dq overlaps dk", [](auto& a) { a.to.dk.data = a.to.dq.data; });
+    f.refused("dq overlaps dv", [](auto& a) { a.to.dv.data = a.to.dq.data + 200; });
+    f.refused("dk overlaps dv", [](auto& a) { a.to.dv.data = a.to.dk.data; });
+    f.refused("dbias overlaps dq", [](auto& a) { a.to.dq.data = a.to.dbias.data; });
+    f.refused("dbias overlaps dk", [](auto& a) { a.to.dk.data = a.to.dbias.data; });
+    f.refused("dbias overlaps dv", [](auto& a) { a.to.dv.data = a.to.dbias.data; });
+    f.refused("dq: strides 240, 40, 7 let rows of 8 channels overlap", [](auto& a) { a.to.dq.step.tokens = 7; });
+    f.refused("dk: strides 216, 72, 0 let rows of 8 channels overlap", [](auto& a) { a.to.dk.step.tokens = 0; });
+    f.refused("dv: strides 0, 36, 4 let rows of 4 channels overlap", [](auto& a) { a.to.dv.step.batch = 0; });
+    f.refused("dbias: strides 270, 0, 9 let rows of 9 channels overlap", [](auto& a) { a.to.dbias.step.heads = 0; });
+}
+
+TEST_CASE("backward refuses gradients that the definition has not")
+{
+    fixture f;
+    const auto only = [](auto member) {
+        return [member](arguments& a) {
+            auto all = a.to;
+            a.to = {};
+            a.to.*member = all.*member;
+        };
+    };
+    f.refused(f.poor, "dlog_offset: the normalizer has no extra mass", only(&heed::gradients<float>::dlog_offset));
+    f.refused(f.poor, "dbias: no score map has a parameter for each score", only(&heed::gradients<float>::dbias));
+    f.refused(f.poor, "dslopes: no score map has a parameter for each head", only(&heed::gradients<float>::dslopes));
+}
+
+TEST_CASE("backward refuses policies with wrong parameters, and a workspace or an executor that it was not planned for")
+{
+    fixture f;
+    f.refused(heed::attention{heed::softmax1{-1}, heed::alibi{f.slopes.data(), 6}, heed::bias{f.added.in()}},
+              "softmax1: n is -1", [](auto&) {});
+    f.refused(heed::attention{heed::softmax1{}, heed::alibi{f.slopes.data(), 5}, heed::bias{f.added.in()}},
+              "alibi: 5 slopes for 6 query heads", [](auto&) {});
+    const arguments a = f.right();
+    const heed::backward_plan plan(f.rich, a.q, a.k, a.v);
+    REQUIRE(plan.status());
+    std::vector<std::byte> scratch(plan.workspace_bytes());
+    f.refused(
+        f.rich, "workspace of",
+        [&](auto& x) {
+            x.how.workspace = {scratch.data(), scratch.size() - 1};
+        },
+        heed::errc::workspace_too_small);
+
+    heed::thread_pool pool(2);
+    const auto before = f.g;
+    const auto says = [&](const heed::status& s, heed::errc code, const char* text) {
+        REQUIRE(s.code() == code);
+        REQUIRE_THAT(std::string(s.message()), Contains(text));
+        REQUIRE(f.g == before);
+    };
+    const heed::workspace enough{scratch.data(), scratch.size()};
+    const auto run = [&](const arguments& x, const heed::options<float>& how) {
+        return plan.run(x.q, x.k, x.v, x.out, x.stats, x.dout, x.to, how);
+    };
+    says(run(a, {}), heed::errc::workspace_too_small, "at null, needs");
+    says(run(a, {.executor = pool, .workspace = enough}), heed::errc::invalid_argument,
+         "the executor has 2 workers, planned for 1");
+    arguments other = a;
+    other.q.size.tokens = 4;
+    says(run(other, {.workspace = enough}), heed::errc::invalid_argument, "q is [2, 6, 4, 8], must be [2, 6, 5, 8]");
+    other = a;
+    other.k.size.tokens = 8;
+    says(run(other, {.workspace = enough}), heed::errc::invalid_argument, "k is [2, 3, 8, 8], must be [2, 3, 9, 8]");
+    REQUIRE_THAT(std::string(plan.describe().text), Contains("backward, f32, ") && Contains(heed::isa_name()));
+    REQUIRE(run(a, {.workspace = enough}));
+}
