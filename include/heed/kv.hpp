@@ -7,6 +7,7 @@
 //     std::int64_t batch() const, heads() const, key_dim() const, value_dim() const;
 //     token_span held(batch) const;                      // the tokens that there are
 //     std::int64_t tokens() const;                       // the largest end of any held(); 0 for batch 0
+//     bool uneven() const;                               // whether held() may differ between sequences
 //     auto keys(batch, head) const;                      // the rows of a head: rows<key_element> f(token) is the run
 //     that auto values(batch, head) const;                    // starts at a token in held() status check() const; //
 //     are sizes and lengths sound: O(batch) status check_rows() const;                         // is every row that may

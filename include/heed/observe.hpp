@@ -34,8 +34,8 @@ public:
         if (!status_) return;
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
         const int workers = static_cast<int>(max_of(how.executor.concurrency(), 1));
-        l_ = kernel::make_layout<T>(q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens, kv_.dim, 1, workers,
-                                    !Kv::one_run);
+        l_ = kernel::make_layout<T>({q_.batch, q_.heads, kv_.heads, kv_.dim, 1, workers, !Kv::one_run}, q_.tokens,
+                                    {0, kv_.tokens});
         const std::int64_t heads = l_.batch * l_.kv_heads, wanted = 4 * workers;
         if (workers > 1 && l_.blocks() > 0 && l_.blocks() < wanted) {  // fewer rows a block keep all workers busy
             const std::int64_t rows = round_up(ceil_div(l_.rows, ceil_div(wanted, heads)), micro::block_rows);

@@ -47,20 +47,6 @@ struct view {
     }
 };
 
-/// Dense [batch, heads, tokens, dim], as PyTorch and ONNX lay it out.
-template <class T>
-constexpr view<T> bhsd(T* data, extents e)
-{
-    return {data, e, {e.heads * e.tokens * e.dim, e.tokens * e.dim, e.dim}};
-}
-
-/// Dense [batch, tokens, heads, dim], as FlashAttention and llama2.c lay it out.
-template <class T>
-constexpr view<T> bshd(T* data, extents e)
-{
-    return {data, e, {e.tokens * e.heads * e.dim, e.dim, e.heads * e.dim}};
-}
-
 /// Whole numbers in somebody else's memory, of 32 or of 64 bits: lengths, offsets, pages.
 class index_view {
 public:
@@ -87,6 +73,30 @@ private:
     const std::int64_t* wide_ = nullptr;
     std::int64_t count_ = 0;
 };
+
+/// Query rows of several sequences behind each other in one tensor [1, heads, rows, dim]: sequence b is the rows
+/// [bounds[b], bounds[b + 1]); bounds go from 0 to all rows (cu_seqlens).
+template <class T>
+struct packed {
+    view<T> rows;
+    index_view bounds;
+};
+template <class T>
+packed(view<T>, index_view) -> packed<T>;
+
+/// Dense [batch, heads, tokens, dim], as PyTorch and ONNX lay it out.
+template <class T>
+constexpr view<T> bhsd(T* data, extents e)
+{
+    return {data, e, {e.heads * e.tokens * e.dim, e.tokens * e.dim, e.dim}};
+}
+
+/// Dense [batch, tokens, heads, dim], as FlashAttention and llama2.c lay it out.
+template <class T>
+constexpr view<T> bshd(T* data, extents e)
+{
+    return {data, e, {e.tokens * e.heads * e.dim, e.dim, e.heads * e.dim}};
+}
 
 /// Any strides, in elements.
 template <class T>

@@ -24,11 +24,25 @@ struct job {
     std::int64_t group;       // query heads of a kv head
     std::int64_t first_key;   // absolute position of key row 0; a multiple of key_tile
     std::int64_t total_keys;  // of the whole sequence; -1: key row 0 is followed by all of it
+    index_view bounds = {};   // of packed queries: sequence b is rows [bounds[b], bounds[b + 1]) of q
 
-    std::int64_t position_of_row_0(std::int64_t batch) const
+    bool is_packed() const { return bounds.size() > 0; }
+    std::int64_t queries(std::int64_t b) const { return is_packed() ? bounds[b + 1] - bounds[b] : q.size.tokens; }
+    std::int64_t position_of_row_0(std::int64_t b) const
     {
-        return def.position_of_row_0(batch, q.size.tokens,
-                                     total_keys < 0 ? first_key + kv.held(batch).end : total_keys);
+        return def.position_of_row_0(b, queries(b), total_keys < 0 ? first_key + kv.held(b).end : total_keys);
+    }
+    /// The row of q, or of a tensor whose rows are those of q.
+    template <class E>
+    E* row_of(const view<E>& rows, const query_place& p) const
+    {
+        return is_packed() ? rows.row(0, p.head, bounds[p.batch] + p.row) : rows.row(p.batch, p.head, p.row);
+    }
+    /// Its place in dense [B, Hq, Sq], or [Hq, rows].
+    std::int64_t index_of(const query_place& p) const
+    {
+        return is_packed() ? p.head * q.size.tokens + bounds[p.batch] + p.row
+                           : (p.batch * q.size.heads + p.head) * q.size.tokens + p.row;
     }
 };
 

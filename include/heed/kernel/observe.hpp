@@ -87,11 +87,7 @@ public:
         : job_(job), sharing_(sharing), l_(l), stats_(stats)
     {}
 
-    /// Place of a row in dense [B, Hq, Sq].
-    std::int64_t index_of(const query_place& p) const
-    {
-        return (p.batch * job_.q.size.heads + p.head) * job_.q.size.tokens + p.row;
-    }
+    std::int64_t index_of(const query_place& p) const { return job_.index_of(p); }
     query_place place(const row_block& block, int r) const { return place_of(job_, block, 0, block.first + r); }
 
     /// Calls take(r, row_weights) for every row r of the block and every tile of which the mask lets any row of its

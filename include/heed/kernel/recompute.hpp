@@ -28,10 +28,6 @@ struct backward_job : job<Def, Kv, Q> {
     T* row_parameter;  // [B, Hq, Sq]: each row's part of the gradient of a per-head parameter
 
     bool wants_scores() const { return to.dq.data || to.dk.data || to.dbias.data || to.dslopes; }
-    std::int64_t index_of(const query_place& p) const
-    {
-        return (p.batch * this->q.size.heads + p.head) * this->q.size.tokens + p.row;
-    }
 };
 
 /// Per-worker memory.

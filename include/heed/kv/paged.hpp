@@ -157,6 +157,7 @@ struct paged_kv {
     std::int64_t value_dim() const { return v.size.dim; }
     std::int64_t slots() const { return k.size.tokens; }
     token_span held(std::int64_t b) const { return {0, table.length(b, slots())}; }
+    bool uneven() const { return batch() > 1; }
     std::int64_t tokens() const
     {
         std::int64_t most = 0;

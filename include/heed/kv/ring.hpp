@@ -41,6 +41,7 @@ struct ring_kv {
         if (capacity() == 0) return {0, 0};
         return {lengths[b] > capacity() ? lengths[b] - capacity() : 0, lengths[b]};
     }
+    bool uneven() const { return batch() > 1; }
     std::int64_t tokens() const
     {
         std::int64_t most = 0;
