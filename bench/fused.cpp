@@ -191,8 +191,9 @@ private:
             for (int g = 0; g < n_groups_; ++g)
                 if (const int own = std::min(groups_[g].keys - j, keys); own > 0)
                     micro::outputs(groups_[g].rows, width, s_.get() + groups_[g].first * micro::score_step + j,
-                                   values_.get(), micro::packed{}, own, o_.get() + groups_[g].first * o_step_ + channel,
-                                   o_step_, micro::next_ahead(next, c.value_dim, keys, width * lanes, requests, g));
+                                   micro::packed_panel<float>{values_.get()}, own,
+                                   o_.get() + groups_[g].first * o_step_ + channel, o_step_,
+                                   micro::next_ahead(next, c.value_dim, keys, width * lanes, requests, g));
         }
     }
 

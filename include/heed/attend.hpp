@@ -36,14 +36,11 @@ private:
 
 }  // namespace detail
 
-/// out = normalizer(mask(maps(scale q k^T))) v.
-///
-/// q [B, Hq, Sq, Dqk], kv [B, Hkv, Skv, Dqk and Dv], out [B, Hq, Sq, Dv], float, bf16 and f16 in any mix, computed in
-/// float and rounded once, or all double. Query head h reads kv head h / (Hq / Hkv). A row that attends no key is +0.
-/// out may be q itself; otherwise it overlaps nothing. Allocates only where options.workspace is not given. Returns a
-/// status; nothing is written where it is false.
-template <class Def, class Q, class Kv, class O, class = std::enable_if_t<is_kv_source_v<Kv>>>
-status attend(const Def& def, const view<Q>& q, const Kv& kv, const view<O>& out, const options<compute_t<Q>>& how = {})
+/// The same as below for packed queries, q and out [1, Hq, rows, D]: sequence b of kv has the rows [bounds[b],
+/// bounds[b + 1]), any number of them. Each has the bits it has alone. Statistics are [Hq, rows].
+template <class Def, class Q, class Kv, class O>
+status attend(const Def& def, const packed<Q>& q, const Kv& kv, const view<O>& out,
+              const options<compute_t<Q>>& how = {})
 {
     using T = compute_t<Q>;
     const plan<Def, T> p(def, q, kv, how);
@@ -54,6 +51,18 @@ status attend(const Def& def, const view<Q>& q, const Kv& kv, const view<O>& out
     options<T> with = how;
     with.workspace = memory.get();
     return p.run(q, kv, out, with);
+}
+
+/// out = normalizer(mask(maps(scale q k^T))) v.
+///
+/// q [B, Hq, Sq, Dqk], kv [B, Hkv, Skv, Dqk and Dv], out [B, Hq, Sq, Dv], float, bf16 and f16 in any mix, computed in
+/// float and rounded once, or all double. Query head h reads kv head h / (Hq / Hkv). A row that attends no key is +0.
+/// out may be q itself; otherwise it overlaps nothing. Allocates only where options.workspace is not given. Returns a
+/// status; nothing is written where it is false.
+template <class Def, class Q, class Kv, class O, class = std::enable_if_t<is_kv_source_v<Kv>>>
+status attend(const Def& def, const view<Q>& q, const Kv& kv, const view<O>& out, const options<compute_t<Q>>& how = {})
+{
+    return attend(def, packed<Q>{q, {}}, kv, out, how);
 }
 
 template <class Def, class Q, class K, class V, class O>

@@ -5,6 +5,8 @@
 #include "attend.hpp"
 #include "attention.hpp"
 #include "backward.hpp"
+#include "kv/paged.hpp"
+#include "kv/ring.hpp"
 #include "mask/causal.hpp"
 #include "mask/dense.hpp"
 #include "mask/document.hpp"

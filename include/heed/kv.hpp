@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: MIT
-// The kv-source contract: where the keys and values of a sequence lie. Storage is data, not a kernel: a source
-// says where a run of consecutive tokens starts and how far apart its rows are.
+// The kv-source contract: where the keys and values of a sequence lie. Storage is data, not a kernel: a source says
+// where a run of consecutive tokens starts, how far apart its rows are and how long it is.
 //
 //     using key_element = ..., value_element = ...;      // of element.hpp, not necessarily the same
-//     std::int64_t batch() const, heads() const, tokens() const, key_dim() const, value_dim() const;
-//     rows<key_element> keys(batch, head, token) const;  // the row of `token`, and the step to the next
-//     rows<value_element> values(batch, head, token) const;
-//     status check() const;                              // is the description itself sound
+//     static constexpr bool one_run;                     // whether a head's tokens are all one run
+//     std::int64_t batch() const, heads() const, key_dim() const, value_dim() const;
+//     token_span held(batch) const;                      // the tokens that there are
+//     std::int64_t tokens() const;                       // the largest end of any held(); 0 for batch 0
+//     bool uneven() const;                               // whether held() may differ between sequences
+//     auto keys(batch, head) const;                      // the rows of a head: rows<key_element> f(token) is the run
+//     that auto values(batch, head) const;                    // starts at a token in held() status check() const; //
+//     are sizes and lengths sound: O(batch) status check_rows() const;                         // is every row that may
+//     be read where it should: O(pages) void views(f) const;                               // f(name, view) for what
+//     rows lie in
+//
+// They may also be asked for tokens that are up to 512 before the first in held(), as kernels read whole registers of
+// keys; whatever lies there is selected out.
 #pragma once
 
 #include "element.hpp"
@@ -20,6 +29,12 @@ template <class T>
 struct rows {
     const T* data;
     std::int64_t step;
+    std::int64_t count;
+};
+
+/// Tokens [first, end) of a sequence; positions are absolute.
+struct token_span {
+    std::int64_t first, end;
 };
 
 namespace detail {
@@ -27,8 +42,34 @@ template <class S, class = void>
 struct is_kv_source : std::false_type {};
 template <class S>
 struct is_kv_source<
-    S, std::void_t<typename S::key_element, typename S::value_element, decltype(std::declval<const S&>().keys(0, 0, 0)),
-                   decltype(std::declval<const S&>().values(0, 0, 0))>> : std::true_type {};
+    S, std::void_t<typename S::key_element, typename S::value_element, decltype(std::declval<const S&>().keys(0, 0)),
+                   decltype(std::declval<const S&>().values(0, 0))>> : std::true_type {};
+
+/// What k and v have in common, in every source that keeps them in two views: `what` names the first size.
+template <class K, class V>
+status check_alike(const char* k_name, const view<K>& k, const char* v_name, const view<V>& v, const char* what)
+{
+    const extents &a = k.size, &b = v.size;
+    if (a.batch == b.batch && a.heads == b.heads && a.tokens == b.tokens) return {};
+    return status::error(
+        errc::invalid_argument, "%s: %s %lld, heads %lld, tokens %lld differ from %s's %lld, %lld, %lld", v_name, what,
+        static_cast<long long>(b.batch), static_cast<long long>(b.heads), static_cast<long long>(b.tokens), k_name,
+        static_cast<long long>(a.batch), static_cast<long long>(a.heads), static_cast<long long>(a.tokens));
+}
+
+/// `count` lengths, each in [0, most].
+inline status check_lengths(const char* source, const index_view& lengths, std::int64_t count, std::int64_t most)
+{
+    if (lengths.size() != count || !lengths.is_sound())
+        return status::error(errc::invalid_argument, "%s: %lld lengths for %lld sequences", source,
+                             static_cast<long long>(lengths.size()), static_cast<long long>(count));
+    for (std::int64_t b = 0; b < count; ++b)
+        if (lengths[b] < 0 || lengths[b] > most)
+            return status::error(errc::invalid_argument, "%s: lengths[%lld] = %lld is not in [0, %lld]", source,
+                                 static_cast<long long>(b), static_cast<long long>(lengths[b]),
+                                 static_cast<long long>(most));
+    return {};
+}
 }  // namespace detail
 
 template <class S>

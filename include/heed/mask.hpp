@@ -34,6 +34,11 @@ public:
     {
         for (auto& w : word_) w = 0;
     }
+    void clear_below(int bit)
+    {
+        for (int w = 0; w < words && w * 64 < bit; ++w)
+            word_[w] &= bit >= w * 64 + 64 ? 0 : ~std::uint64_t{0} << (bit - w * 64);
+    }
     void set(int bit) { word_[bit / 64] |= std::uint64_t{1} << (bit % 64); }
     bool test(int bit) const { return (word_[bit / 64] >> (bit % 64)) & 1; }
 

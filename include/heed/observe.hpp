@@ -34,7 +34,8 @@ public:
         if (!status_) return;
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
         const int workers = static_cast<int>(max_of(how.executor.concurrency(), 1));
-        l_ = kernel::make_layout<T>(q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens, kv_.dim, 1, workers);
+        l_ = kernel::make_layout<T>({q_.batch, q_.heads, kv_.heads, kv_.dim, 1, workers, !Kv::one_run}, q_.tokens,
+                                    {0, kv_.tokens});
         const std::int64_t heads = l_.batch * l_.kv_heads, wanted = 4 * workers;
         if (workers > 1 && l_.blocks() > 0 && l_.blocks() < wanted) {  // fewer rows a block keep all workers busy
             const std::int64_t rows = round_up(ceil_div(l_.rows, ceil_div(wanted, heads)), micro::block_rows);
@@ -154,8 +155,8 @@ private:
                    std::int64_t sharing) const
     {
         using job = kernel::job<Def, Kv, std::remove_const_t<Q>>;
-        return kernel::weight_walk<job>({def_, kv, q, static_cast<T>(def_.scale_for(kv_.dim)), group, 0, kv_.tokens},
-                                        sharing, l_, stats);
+        return kernel::weight_walk<job>({def_, kv, q, static_cast<T>(def_.scale_for(kv_.dim)), group, 0, -1}, sharing,
+                                        l_, stats);
     }
 
     template <class Task>
@@ -174,8 +175,10 @@ private:
         if (s) s = detail::check_extents(verb, "q", q.size, q_);
         if (s) s = detail::check_extents(verb, "k", {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()}, kv_);
         if (s) s = detail::check_memory(verb, "q", q);
-        if constexpr (is_dense_kv_v<Kv>)
-            if (s) s = detail::check_memory(verb, "k", kv.k);
+        kv.views([&](const char* name, const auto& rows) {
+            if (s) s = detail::check_memory(verb, name, rows);
+        });
+        if (s) s = kv.check_rows();
         if (s) s = def_.check({q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens});
         if (s && q_.batch * q_.heads * q_.tokens > 0 && !(stats.shift && stats.mass))
             s = status_type::error(errc::invalid_argument,

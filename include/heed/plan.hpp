@@ -29,20 +29,24 @@ class plan {
 public:
     using status_type = heed::status;
 
-    /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes are looked at.
+    /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes and lengths are looked at.
     template <class Q, class K, class V>
     plan(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const options<T>& how = {})
         : plan(def, q, dense_kv{k, v}, how)
     {}
     template <class Q, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
-    plan(const Def& def, const view<Q>& q, const Kv& kv, const options<T>& how = {}) : def_(def), q_(q.size)
+    plan(const Def& def, const view<Q>& q, const Kv& kv, const options<T>& how = {})
+        : plan(def, packed<Q>{q, {}}, kv, how)
+    {}
+    /// The same for packed queries: any mix of prefill, chunks of it and decode.
+    template <class Q, class Kv>
+    plan(const Def& def, const packed<Q>& q, const Kv& kv, const options<T>& how = {}) : def_(def), q_(q.rows.size)
     {
         status_ = check(q, kv);
         if (!status_) return;
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
         value_dim_ = kv.value_dim();
-        layout_ = kernel::make_layout<T>(q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens, kv_.dim, value_dim_,
-                                         how.executor.concurrency());
+        layout_ = layout_of(q, kv, how.executor.concurrency());
     }
 
     const status_type& status() const { return status_; }
@@ -69,8 +73,8 @@ public:
                       : sizeof(T) == 4      ? "f32"
                                             : "f64",
                       isa_name(), static_cast<long long>(layout_.block_rows), micro::key_tile, micro::block_rows,
-                      micro::block_vecs, vec<T>::lanes, static_cast<long long>(layout_.tasks(0)),
-                      layout_.split() ? " (keys split, then folded)" : "", layout_.workers,
+                      micro::block_vecs, vec<T>::lanes, static_cast<long long>(layout_.walk_tasks),
+                      layout_.fold_tasks > 0 ? " (keys split, then folded)" : "", layout_.workers,
                       layout_.workers == 1 ? "" : "s", layout_.total_bytes);
         return d;
     }
@@ -85,6 +89,11 @@ public:
     template <class Q, class Kv, class O>
     status_type run(const view<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
     {
+        return run(packed<Q>{q, {}}, kv, out, how);
+    }
+    template <class Q, class Kv, class O>
+    status_type run(const packed<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
+    {
         const status_type s = check_run(q, kv, out, how);
         if (!s) return s;
         kernel::run_all(make_walk(q, kv, kernel::target<T, O>{out, how.stats}, how.workspace.data, 0), layout_,
@@ -95,21 +104,32 @@ public:
     /// One task of one stage, for hosts with their own loop: 0 <= task < tasks(stage), and worker is below the
     /// concurrency planned for and used by one task at a time. The arguments are those check_run() accepts.
     template <class Q, class Kv, class O>
-    void run_task(int stage, std::int64_t task, int worker, const view<Q>& q, const Kv& kv, const view<O>& out,
+    void run_task(int stage, std::int64_t task, int worker, const packed<Q>& q, const Kv& kv, const view<O>& out,
                   const options<T>& how) const noexcept
     {
         make_walk(q, kv, kernel::target<T, O>{out, how.stats}, how.workspace.data, 0).run_task(stage, task, worker);
+    }
+    template <class Q, class Kv, class O>
+    void run_task(int stage, std::int64_t task, int worker, const view<Q>& q, const Kv& kv, const view<O>& out,
+                  const options<T>& how) const noexcept
+    {
+        run_task(stage, task, worker, packed<Q>{q, {}}, kv, out, how);
     }
     template <class Q, class K, class V, class O>
     void run_task(int stage, std::int64_t task, int worker, const view<Q>& q, const view<K>& k, const view<V>& v,
                   const view<O>& out, const options<T>& how) const noexcept
     {
-        run_task(stage, task, worker, q, dense_kv{k, v}, out, how);
+        run_task(stage, task, worker, packed<Q>{q, {}}, dense_kv{k, v}, out, how);
     }
 
     /// What run() checks before it writes anything.
     template <class Q, class Kv, class O>
     status_type check_run(const view<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
+    {
+        return check_run(packed<Q>{q, {}}, kv, out, how);
+    }
+    template <class Q, class Kv, class O>
+    status_type check_run(const packed<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
     {
         static_assert(computes_in_T<O>, "heed: out is made of an element type that is computed in that of q");
         status_type s = check_inputs(q, kv, how, kv_.tokens);
@@ -117,11 +137,12 @@ public:
         if (s) s = detail::check_sizes("run", "out", out);
         if (s) s = detail::check_memory("run", "out", out);
         if (s) s = detail::check_output("run", "out", out);
-        if (s && detail::may_overlap(out, q) && !detail::same_place(out, q))
+        if (s && detail::may_overlap(out, q.rows) && !detail::same_place(out, q.rows))
             s = status_type::error(errc::invalid_argument, "run: out overlaps q without being the same view");
-        if constexpr (is_dense_kv_v<Kv>)
-            if (s && (detail::may_overlap(out, kv.k) || detail::may_overlap(out, kv.v)))
+        kv.views([&](const char*, const auto& rows) {
+            if (s && detail::may_overlap(out, rows))
                 s = status_type::error(errc::invalid_argument, "run: out overlaps k or v");
+        });
         return s;
     }
 
@@ -133,7 +154,7 @@ private:
     static constexpr bool computes_in_T = std::is_same_v<compute_t<E>, T>;
 
     template <class Q, class Kv>
-    status_type check(const view<Q>& q, const Kv& kv) const
+    status_type check(const packed<Q>& q, const Kv& kv) const
     {
         static_assert(computes_in_T<Q> && computes_in_T<typename Kv::key_element> &&
                           computes_in_T<typename Kv::value_element>,
@@ -147,13 +168,12 @@ private:
                 return status_type::error(errc::unsupported,
                                           "compute<bf16>: this build, for %s, has no dot products of bf16", isa_name());
         }
-        status_type s = detail::check_sizes("plan", "q", q);
-        if constexpr (is_dense_kv_v<Kv>) {
-            if (s) s = detail::check_sizes("plan", "k", kv.k);
-            if (s) s = detail::check_sizes("plan", "v", kv.v);
-        }
+        status_type s = detail::check_sizes("plan", "q", q.rows);
+        kv.views([&](const char* name, const auto& rows) {
+            if (s) s = detail::check_sizes("plan", name, rows);
+        });
         if (s) s = kv.check();
-        if (s) s = detail::check_shapes("plan", q.size, kv.batch(), kv.heads(), kv.key_dim());
+        if (s) s = detail::check_shapes("plan", q, kv.batch(), kv.heads(), kv.key_dim());
         if (s && !std::isfinite(static_cast<T>(def_.scale_for(kv.key_dim()))))
             s = status_type::error(errc::invalid_argument, "scale: %g is not finite in %s",
                                    def_.scale_for(kv.key_dim()), sizeof(T) == 4 ? "float" : "double");
@@ -161,21 +181,23 @@ private:
     }
 
     template <class Q, class Kv>
-    status_type check_inputs(const view<Q>& q, const Kv& kv, const options<T>& how, std::int64_t total_keys) const
+    status_type check_inputs(const packed<Q>& q, const Kv& kv, const options<T>& how, std::int64_t total_keys) const
     {
         if (!status_) return status_;
         status_type s = check(q, kv);
-        if (s) s = detail::check_extents("run", "q", q.size, q_);
+        if (s) s = detail::check_extents("run", "q", q.rows.size, q_);
         if (s) s = detail::check_extents("run", "k", {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()}, kv_);
         if (s && kv.value_dim() != value_dim_)
             s = status_type::error(errc::invalid_argument, "run: v.dim %lld, planned for %lld",
                                    static_cast<long long>(kv.value_dim()), static_cast<long long>(value_dim_));
-        if (s) s = detail::check_memory("run", "q", q);
-        if constexpr (is_dense_kv_v<Kv>) {
-            if (s) s = detail::check_memory("run", "k", kv.k);
-            if (s) s = detail::check_memory("run", "v", kv.v);
-        }
-        if (s) s = def_.check({q_.batch, q_.heads, kv_.heads, q_.tokens, total_keys});
+        if (s && layout_.uneven && !(layout_of(q, kv, layout_.workers) == layout_))
+            s = status_type::error(errc::invalid_argument, "run: lengths of sequences are not those planned for");
+        if (s) s = detail::check_memory("run", "q", q.rows);
+        kv.views([&](const char* name, const auto& rows) {
+            if (s) s = detail::check_memory("run", name, rows);
+        });
+        if (s) s = kv.check_rows();
+        if (s) s = def_.check({kv_.batch, q_.heads, kv_.heads, layout_.rows / layout_.group, total_keys});
         if (s && how.executor.concurrency() > layout_.workers)
             s = status_type::error(errc::invalid_argument, "run: the executor has %d workers, planned for %d",
                                    how.executor.concurrency(), layout_.workers);
@@ -185,14 +207,27 @@ private:
         return s;
     }
 
+    /// The cut of queries and keys that check() has found sound.
+    template <class Q, class Kv>
+    kernel::layout layout_of(const packed<Q>& q, const Kv& kv, int workers) const
+    {
+        const kernel::problem_sizes p{kv_.batch, q_.heads, kv_.heads, kv_.dim, value_dim_, workers, !Kv::one_run};
+        const auto held = [&](std::int64_t b) { return kv.held(b); };
+        const bool is_packed = q.bounds.size() > 0;
+        if (kv_.batch > 1 && (is_packed || kv.uneven()))
+            return kernel::make_uneven_layout<T>(
+                p, [&](std::int64_t b) { return is_packed ? q.bounds[b + 1] - q.bounds[b] : q_.tokens; }, held);
+        return kernel::make_layout<T>(p, q_.tokens, kv_.batch > 0 ? held(0) : token_span{0, 0});
+    }
+
     template <class Q, class Kv, class O>
-    auto make_walk(const view<Q>& q, const Kv& kv, const kernel::target<T, O>& to, void* memory, std::int64_t first_key,
-                   std::int64_t total_keys = -1) const
+    auto make_walk(const packed<Q>& q, const Kv& kv, const kernel::target<T, O>& to, void* memory,
+                   std::int64_t first_key, std::int64_t total_keys = -1) const
     {
         using job = kernel::job<Def, Kv, std::remove_const_t<Q>>;
-        return kernel::walk<job, O>({def_, kv, q, static_cast<T>(def_.scale_for(kv_.dim)), layout_.group, first_key,
-                                     total_keys < 0 ? kv_.tokens : total_keys},
-                                    layout_, to, memory);
+        return kernel::walk<job, O>(
+            {def_, kv, q.rows, static_cast<T>(def_.scale_for(kv_.dim)), layout_.group, first_key, total_keys, q.bounds},
+            layout_, to, memory);
     }
 
     Def def_;
@@ -207,6 +242,10 @@ plan(const Def&, const view<Q>&, const view<K>&, const view<V>&) -> plan<Def, co
 template <class Def, class Q, class K, class V>
 plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const options<compute_t<Q>>&)
     -> plan<Def, compute_t<Q>>;
+template <class Def, class Q, class Kv>
+plan(const Def&, const packed<Q>&, const Kv&) -> plan<Def, compute_t<Q>>;
+template <class Def, class Q, class Kv>
+plan(const Def&, const packed<Q>&, const Kv&, const options<compute_t<Q>>&) -> plan<Def, compute_t<Q>>;
 template <class Def, class Q, class Kv>
 plan(const Def&, const view<Q>&, const Kv&) -> plan<Def, compute_t<Q>>;
 template <class Def, class Q, class Kv>

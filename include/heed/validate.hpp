@@ -90,8 +90,8 @@ status check_output(const char* verb, const char* name, const view<T>& out)
         if (count[i] <= 1) continue;
         if (step[i] < span)
             return status::error(errc::invalid_argument,
-                                 "%s: %s: strides %lld, %lld, %lld let rows of %lld channels overlap", verb,
-                                 name, static_cast<long long>(given[0]), static_cast<long long>(given[1]),
+                                 "%s: %s: strides %lld, %lld, %lld let rows of %lld channels overlap", verb, name,
+                                 static_cast<long long>(given[0]), static_cast<long long>(given[1]),
                                  static_cast<long long>(given[2]), static_cast<long long>(out.size.dim));
         span += (count[i] - 1) * step[i];
     }
@@ -130,14 +130,40 @@ bool same_place(const view<T>& a, const view<U>& b)
            a.step.heads == b.step.heads && a.step.tokens == b.step.tokens && a.size.dim == b.size.dim;
 }
 
-/// The rules that tie q to the keys and values.
-inline status check_shapes(const char* verb, const extents& q, std::int64_t batch, std::int64_t kv_heads,
-                           std::int64_t key_dim)
+/// Bounds of packed query rows, one sequence each.
+template <class Q>
+status check_bounds(const char* verb, const packed<Q>& q, std::int64_t batch)
 {
     using ll = long long;
-    if (q.batch != batch)
+    const index_view& at = q.bounds;
+    if (!at.is_sound() || at.size() != batch + 1 || q.rows.size.batch != 1)
+        return status::error(
+            errc::invalid_argument, "%s: packed: %lld bounds%s and q.batch %lld for %lld sequences, must be %lld and 1",
+            verb, ll{at.size()}, at.is_sound() ? "" : " at null", ll{q.rows.size.batch}, ll{batch}, ll{batch} + 1);
+    for (std::int64_t b = 0; b <= batch; ++b)
+        if (b == 0 ? at[b] != 0 : at[b] < at[b - 1] || at[b] > q.rows.size.tokens)
+            return status::error(errc::invalid_argument,
+                                 "%s: packed: bounds[%lld] = %lld; bounds rise from 0 to the %lld rows of q", verb,
+                                 ll{b}, ll{at[b]}, ll{q.rows.size.tokens});
+    if (at[batch] != q.rows.size.tokens)
+        return status::error(errc::invalid_argument, "%s: packed: bounds end at %lld, q has %lld rows", verb,
+                             ll{at[batch]}, ll{q.rows.size.tokens});
+    return {};
+}
+
+/// The rules that tie q to the keys and values.
+template <class Q>
+status check_shapes(const char* verb, const packed<Q>& queries, std::int64_t batch, std::int64_t kv_heads,
+                    std::int64_t key_dim)
+{
+    using ll = long long;
+    const extents& q = queries.rows.size;
+    if (queries.bounds.size() != 0) {
+        if (const status s = check_bounds(verb, queries, batch); !s) return s;
+    } else if (q.batch != batch) {
         return status::error(errc::invalid_argument, "%s: q.batch %lld differs from k.batch %lld", verb, ll{q.batch},
                              ll{batch});
+    }
     if (q.dim != key_dim)
         return status::error(errc::invalid_argument, "%s: q.dim %lld differs from k.dim %lld", verb, ll{q.dim},
                              ll{key_dim});

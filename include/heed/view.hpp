@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A view: a pointer, four named extents and three strides. It owns nothing; channels are contiguous.
+// A view: a pointer, four named extents and three strides. It owns nothing; channels are contiguous. And lists of whole
+// numbers that say where things are.
 #pragma once
 
 #include "config.hpp"
@@ -45,6 +46,43 @@ struct view {
         return data + (batch * step.batch + head * step.heads + token * step.tokens);
     }
 };
+
+/// Whole numbers in somebody else's memory, of 32 or of 64 bits: lengths, offsets, pages.
+class index_view {
+public:
+    constexpr index_view() = default;
+    constexpr index_view(const std::int32_t* numbers, std::int64_t count) : narrow_(numbers), count_(count) {}
+    constexpr index_view(const std::int64_t* numbers, std::int64_t count) : wide_(numbers), count_(count) {}
+
+    constexpr std::int64_t operator[](std::int64_t i) const { return wide_ ? wide_[i] : narrow_[i]; }
+    constexpr std::int64_t size() const { return count_; }
+    /// The same from entry i on.
+    constexpr index_view from(std::int64_t i) const
+    {
+        index_view v = *this;
+        if (wide_) v.wide_ += i;
+        else v.narrow_ += i;
+        v.count_ -= i;
+        return v;
+    }
+    /// Whether it holds as many numbers as it says.
+    constexpr bool is_sound() const { return count_ == 0 || (count_ > 0 && (wide_ || narrow_)); }
+
+private:
+    const std::int32_t* narrow_ = nullptr;
+    const std::int64_t* wide_ = nullptr;
+    std::int64_t count_ = 0;
+};
+
+/// Query rows of several sequences behind each other in one tensor [1, heads, rows, dim]: sequence b is the rows
+/// [bounds[b], bounds[b + 1]); bounds go from 0 to all rows (cu_seqlens).
+template <class T>
+struct packed {
+    view<T> rows;
+    index_view bounds;
+};
+template <class T>
+packed(view<T>, index_view) -> packed<T>;
 
 /// Dense [batch, heads, tokens, dim], as PyTorch and ONNX lay it out.
 template <class T>

@@ -91,7 +91,7 @@ void add_dq(const Job& job, const step_place& at, const tile_cover& cover, const
         for (int r = 0; r < at.block.count; ++r)
             for (int j = 0; j < at.count; ++j)
                 if (mem.ds[r * step + j] != T(0))
-                    add_row(mem.ds[r * step + j], job.kv.keys(at.block.batch, at.block.kv_head, at.token + j).data,
+                    add_row(mem.ds[r * step + j], job.kv.keys(at.block.batch, at.block.kv_head)(at.token + j).data,
                             job.scale, dim, mem.dq + r * o_step);
         return;
     }
@@ -112,8 +112,9 @@ void add_dq(const Job& job, const step_place& at, const tile_cover& cover, const
             for (int g = 0; g < cover.n_groups; ++g) {
                 if (lo[g] >= hi[g]) continue;
                 const row_group& rows = cover.groups[g];
-                micro::outputs(rows.rows, width, mem.ds + rows.first * step + j + lo[g], panel + lo[g] * width * lanes,
-                               micro::packed{}, hi[g] - lo[g], mem.dq + rows.first * o_step + channel, o_step,
+                micro::outputs(rows.rows, width, mem.ds + rows.first * step + j + lo[g],
+                               micro::packed_panel<T>{panel + lo[g] * width * lanes}, hi[g] - lo[g],
+                               mem.dq + rows.first * o_step + channel, o_step,
                                micro::next_ahead<T>(panel + keys * width * lanes, width * lanes, keys, width * lanes,
                                                     requests, g));
             }

@@ -23,6 +23,8 @@ tile_cover cover_tile(const Job& job, const row_block& block, std::int64_t posit
 {
     using Def = std::decay_t<decltype(job.def)>;
     const std::int64_t key_0 = job.first_key + token;
+    // A ring has lost the tokens before its first.
+    const int first_held = static_cast<int>(max_of(job.kv.held(block.batch).first - token, 0));
     tile_cover c;
     if constexpr (Def::has_mask) {
         const std::int64_t row_begin = block.first / job.group;
@@ -31,17 +33,18 @@ tile_cover cover_tile(const Job& job, const row_block& block, std::int64_t posit
                                    key_0 + count});
         if (c.kind == coverage::none) return c;
     }
-    c.masked = c.kind == coverage::partial || count % micro::mass_lanes != 0;
+    c.masked = c.kind == coverage::partial || count % micro::mass_lanes != 0 || first_held > 0;
     c.n_groups = groups_of(block.count);
     c.lowest = count;
     for (int g = 0, x = 0; g < c.n_groups; ++g) {
         const int rows = rows_of_group(block.count, g);
-        row_group& mine = c.groups[g] = {x, rows, 0, count};
+        row_group& mine = c.groups[g] = {x, rows, first_held, count};
         if (c.kind == coverage::partial) {
             mine.lo = count;
             mine.hi = 0;
             for (int r = x; r < x + rows; ++r) {
                 job.def.mark(place_of(job, block, position_0, block.first + r), key_0, count, bits[r]);
+                if (first_held > 0) bits[r].clear_below(first_held);
                 const int first = bits[r].first(), end = bits[r].end();
                 mine.lo = first < mine.lo ? first : mine.lo;
                 mine.hi = end > mine.hi ? end : mine.hi;
@@ -49,7 +52,7 @@ tile_cover cover_tile(const Job& job, const row_block& block, std::int64_t posit
         } else if (c.masked) {
             for (int r = x; r < x + rows; ++r) {
                 bits[r].clear();
-                bits[r].set_range(0, count);
+                bits[r].set_range(first_held, count);
             }
         }
         c.lowest = mine.lo < c.lowest ? mine.lo : c.lowest;

@@ -23,7 +23,27 @@ struct job {
     T scale;
     std::int64_t group;       // query heads of a kv head
     std::int64_t first_key;   // absolute position of key row 0; a multiple of key_tile
-    std::int64_t total_keys;  // of the whole sequence
+    std::int64_t total_keys;  // of the whole sequence; -1: key row 0 is followed by all of it
+    index_view bounds = {};   // of packed queries: sequence b is rows [bounds[b], bounds[b + 1]) of q
+
+    bool is_packed() const { return bounds.size() > 0; }
+    std::int64_t queries(std::int64_t b) const { return is_packed() ? bounds[b + 1] - bounds[b] : q.size.tokens; }
+    std::int64_t position_of_row_0(std::int64_t b) const
+    {
+        return def.position_of_row_0(b, queries(b), total_keys < 0 ? first_key + kv.held(b).end : total_keys);
+    }
+    /// The row of q, or of a tensor whose rows are those of q.
+    template <class E>
+    E* row_of(const view<E>& rows, const query_place& p) const
+    {
+        return is_packed() ? rows.row(0, p.head, bounds[p.batch] + p.row) : rows.row(p.batch, p.head, p.row);
+    }
+    /// Its place in dense [B, Hq, Sq], or [Hq, rows].
+    std::int64_t index_of(const query_place& p) const
+    {
+        return is_packed() ? p.head * q.size.tokens + bounds[p.batch] + p.row
+                           : (p.batch * q.size.heads + p.head) * q.size.tokens + p.row;
+    }
 };
 
 /// Rows [first, first + count) of one kv head; row x is query row x / group of head x % group.
@@ -40,18 +60,23 @@ struct partial {
     T* o;      // [rows][o_step]
 };
 
+/// Rows that are copied together at a time where a source has several runs.
+inline constexpr int copied_rows = micro::streaming_run;
+
 /// Per-worker memory.
 template <class U>
 struct scratch {
     using T = sum_t<U>;
     U* q;  // [parts][rows][query_step]: units of Dqk, scaled where they are not pairs
     std::int64_t part_step;
-    U* strip;        // [strip_units][key_strip]
-    T* s;            // [rows][score_step]: scores, then weights
-    U* values;       // [value_run][block_vecs * lanes]
-    key_bits* bits;  // [rows]
-    int* listed;     // [key_tile + listed_ahead]: keys that have a weight
-    bool* sparse;    // whether the last tile had few of them
+    U* strip;           // [strip_units][key_strip]
+    T* s;               // [rows][score_step]: scores, then weights
+    U* values;          // [value_run][block_vecs * lanes]
+    key_bits* bits;     // [rows]
+    int* listed;        // [key_tile]: keys that have a weight
+    void* listed_rows;  // [key_tile + listed_ahead] pointers to their rows of V
+    void* copy;         // [copied_rows] rows of K or V, where a source has several runs
+    bool* sparse;       // whether the last tile had few of them
     partial<T> tile, run;
 
     /// Weights as units: of pairs, rows are narrowed where they lie.

@@ -4,33 +4,43 @@
 #pragma once
 
 #include "../micro/scores.hpp"
-#include "job.hpp"
+#include "rows.hpp"
 
 HEED_BEGIN
 namespace kernel {
 
+static_assert(copied_rows >= micro::unpacked_keys<float>);
+
 HEED_INLINE bool attends(const row_group& rows, int first, int n) { return rows.lo < first + n && first < rows.hi; }
 
-/// Scores of the strip of `keys` <= key_strip keys from key j of the tile on, `k` being its first row.
+/// Scores of the strip of `keys` <= key_strip keys from key j of the tile on.
 template <class Job, class U = typename Job::unit>
-void score_strip(const Job& job, const row_group* groups, int n_groups, rows<typename Job::key_element> k, int j,
-                 int keys, const scratch<U>& mem)
+void score_strip(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
+                 int j, int keys, const scratch<U>& mem)
 {
-    constexpr int strip = micro::key_strip<sum_t<U>>, each = elements_of<U>;
-    const std::int64_t dim = job.kv.key_dim();
+    constexpr int strip = micro::key_strip<sum_t<U>>, each = elements_of<U>, lanes = vec<U>::lanes;
+    const auto source = keys_of(job.kv, block);
+    const std::int64_t dim = job.kv.key_dim(), first = token + j;
     const micro::row_parts<sum_t<U>> parts(ceil_div(dim, each));
+    const auto here = source(first);
+    const auto* after = row_after(source, here, first, strip);
     for (std::int64_t part = 0; part < parts.count; ++part) {
         const std::int64_t channel = parts.begin(part) * each, channels = min_of(parts.end(part) * each, dim) - channel;
         const std::int64_t units = ceil_div(channels, each);
-        micro::pack_keys(k.data + channel, k.step, keys, channels, mem.strip);
-        const auto* next = k.data + (part + 1 == parts.count ? strip * k.step : channel + channels);
+        for (int x = 0, n; x < keys; x += n) {  // runs of rows: one in a source of one run
+            const int left = keys - x, some = left < lanes ? left : lanes;
+            const auto k = together(source, first + x, some, some, mem.copy);
+            n = k.count >= left ? left : static_cast<int>(k.count) / lanes * lanes;
+            micro::pack_keys(k.data + channel, k.step, n, channels, mem.strip + x, n == left ? strip - x : n);
+        }
+        const auto* next = part + 1 == parts.count ? after : here.data + channel + channels;
         const int requests = static_cast<int>(max_of(units / micro::ahead_every, 1));
         for (int g = 0; g < n_groups; ++g)
             if (attends(groups[g], j, strip))
                 micro::scores(groups[g].rows,
                               mem.q + part * mem.part_step + groups[g].first * micro::query_step<sum_t<U>>, mem.strip,
                               units, part > 0, mem.s + groups[g].first * micro::score_step + j,
-                              micro::next_ahead(next, k.step, strip, channels, requests, g));
+                              micro::next_ahead(next, here.step, strip, channels, requests, g));
     }
 }
 
@@ -41,38 +51,39 @@ void score_packed(const Job& job, const row_block& block, const row_group* group
 {
     constexpr int strip = micro::key_strip<sum_t<U>>;
     for (int j = lowest / strip * strip; j < highest; j += strip)
-        score_strip(job, groups, n_groups, job.kv.keys(block.batch, block.kv_head, token + j), j,
-                    strip < count - j ? strip : count - j, mem);
+        score_strip(job, block, groups, n_groups, token, j, strip < count - j ? strip : count - j, mem);
 }
 
 /// The same where rows are few.
-template <class Job, class U = typename Job::unit>
+template <class Job, class U = typename Job::unit, class Kv = std::decay_t<decltype(std::declval<Job>().kv)>>
 void score_streamed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-                    int count, int lowest, int highest, const scratch<U>& mem, micro::tile_ahead& far)
+                    int count, int lowest, int highest, const scratch<U>& mem, far_ahead<Kv>& far)
 {
     constexpr int some = micro::unpacked_keys<sum_t<U>>, strip = micro::key_strip<sum_t<U>>;
-    const std::int64_t dim = job.kv.key_dim();
-    const int begin = lowest / some * some, end = static_cast<int>(min_of(round_up(highest, some), count));
-    const int whole = begin + (end - begin) / some * some;
-    const auto k = job.kv.keys(block.batch, block.kv_head, token + begin);
-    micro::stream_ahead ahead(k.data, k.step, dim, far);
-    micro::stream_ahead others(k.data);
+    const auto source = keys_of(job.kv, block);
+    const std::int64_t dim = source.dim;
+    const int begin = lowest / some * some, stop = static_cast<int>(min_of(round_up(highest, some), count));
+    const int whole = begin + (stop - begin) / some * some;
+    const auto first = source(token + begin);
+    micro::stream_ahead ahead(first.data, first.step, dim, far.lines);
+    micro::stream_ahead others(first.data);
+    auto near = far.near(source, token + begin);
     for (int j = begin; j < whole; j += some) {
-        const auto here = job.kv.keys(block.batch, block.kv_head, token + j);
+        const auto k = grouped<2, some / 2>(source, token + j, some, mem.copy);
+        far.before(ahead, near, some * dim);
         const auto score = [&](const row_group& rows, auto& reader) {
             if (attends(rows, j, some))
                 micro::scores_unpacked(rows.rows, mem.q + rows.first * micro::query_step<sum_t<U>>, mem.part_step,
-                                       here.data, here.step, dim, mem.s + rows.first * micro::score_step + j, reader);
+                                       k.two_groups(), dim, mem.s + rows.first * micro::score_step + j, reader);
         };
         score(groups[0], ahead);
         for (int g = 1; g < n_groups; ++g) score(groups[g], others);
     }
-    far = ahead.far();
+    far.lines = ahead.far();
     // Keys that do not fill a register: packed strips, which start at multiples of their width as rows of scores end
     // there.
     for (int j = whole / strip * strip; whole < highest && j < highest; j += strip)
-        score_strip(job, groups, n_groups, job.kv.keys(block.batch, block.kv_head, token + j), j,
-                    strip < count - j ? strip : count - j, mem);
+        score_strip(job, block, groups, n_groups, token, j, strip < count - j ? strip : count - j, mem);
 }
 
 }  // namespace kernel

@@ -87,11 +87,7 @@ public:
         : job_(job), sharing_(sharing), l_(l), stats_(stats)
     {}
 
-    /// Place of a row in dense [B, Hq, Sq].
-    std::int64_t index_of(const query_place& p) const
-    {
-        return (p.batch * job_.q.size.heads + p.head) * job_.q.size.tokens + p.row;
-    }
+    std::int64_t index_of(const query_place& p) const { return job_.index_of(p); }
     query_place place(const row_block& block, int r) const { return place_of(job_, block, 0, block.first + r); }
 
     /// Calls take(r, row_weights) for every row r of the block and every tile of which the mask lets any row of its
@@ -108,8 +104,10 @@ public:
             norms[r].shift = stats_.shift[i];
             norms[r].den = denominator(job_.def.normalizer(), p.head, norms[r].shift, stats_.mass[i], rescale);
         }
-        for (std::int64_t token = 0; token < l_.tokens; token += micro::key_tile)
-            tile(block, token, static_cast<int>(min_of(micro::key_tile, l_.tokens - token)), mem, norms, take);
+        const token_span held = job_.kv.held(block.batch);
+        for (std::int64_t token = held.first / micro::key_tile * micro::key_tile; token < held.end;
+             token += micro::key_tile)
+            tile(block, token, static_cast<int>(min_of(micro::key_tile, held.end - token)), mem, norms, take);
     }
 
 private:
@@ -117,7 +115,7 @@ private:
     void tile(const row_block& block, std::int64_t token, int count, const scratch<U>& mem, const row_norm<T>* norms,
               Take& take) const
     {
-        const std::int64_t position_0 = job_.def.position_of_row_0(block.batch, job_.q.size.tokens, job_.total_keys);
+        const std::int64_t position_0 = job_.position_of_row_0(block.batch);
         const tile_cover cover = cover_tile(job_, block, position_0, token, count, mem.bits);
         if (cover.kind == coverage::none) return;
         const row_block keys{block.batch, block.kv_head / sharing_, block.first, block.count};

@@ -28,10 +28,6 @@ struct backward_job : job<Def, Kv, Q> {
     T* row_parameter;  // [B, Hq, Sq]: each row's part of the gradient of a per-head parameter
 
     bool wants_scores() const { return to.dq.data || to.dk.data || to.dbias.data || to.dslopes; }
-    std::int64_t index_of(const query_place& p) const
-    {
-        return (p.batch * this->q.size.heads + p.head) * this->q.size.tokens + p.row;
-    }
 };
 
 /// Per-worker memory.
@@ -125,13 +121,13 @@ void begin_tile(const Job& job, std::int64_t batch, std::int64_t kv_head, std::i
     const std::int64_t q_dim = job.kv.key_dim(), v_dim = job.kv.value_dim();
     for (int j = 0; j < count; j += strip) {
         const int keys = strip < count - j ? strip : count - j;
-        const auto k = job.kv.keys(batch, kv_head, token + j);
-        const auto v = job.kv.values(batch, kv_head, token + j);
+        const auto k = job.kv.keys(batch, kv_head)(token + j);
+        const auto v = job.kv.values(batch, kv_head)(token + j);
         micro::pack_keys(k.data, k.step, keys, q_dim, mem.k_strips + j * q_dim);
         if (job.wants_scores()) micro::pack_keys(v.data, v.step, keys, v_dim, mem.v_strips + j * v_dim);
     }
     if (!job.to.dq.data) return;
-    const auto row = [&](int j) { return job.kv.keys(batch, kv_head, token + j).data; };
+    const auto row = [&](int j) { return job.kv.keys(batch, kv_head)(token + j).data; };
     *mem.finite_keys = true;
     for (int j = 0; j < count; ++j) *mem.finite_keys = *mem.finite_keys && all_finite<T>(row(j), q_dim);
     for (int j = 0; j < count; j += run) {

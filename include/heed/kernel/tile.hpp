@@ -41,14 +41,14 @@ template <class Job, class U = typename Job::unit, class T = typename Job::T>
 bool tile_step(const Job& job, const row_block& block, std::int64_t token, int count, const scratch<U>& mem,
                const partial<T>& result, std::int64_t o_step)
 {
-    const std::int64_t position_0 = job.def.position_of_row_0(block.batch, job.q.size.tokens, job.total_keys);
+    const std::int64_t position_0 = job.position_of_row_0(block.batch);
     const tile_cover cover = cover_tile(job, block, position_0, token, count, mem.bits);
     if (cover.kind == coverage::none) return false;
     const row_group* groups = cover.groups;
     const int n_groups = cover.n_groups, lowest = cover.lowest, highest = cover.highest;
 
     const bool streaming = block.count <= micro::streaming_rows;
-    auto far = far_ahead(job, block, token, *mem.sparse);
+    far_ahead far(job.kv, block, token, *mem.sparse);
     if (streaming) score_streamed(job, block, groups, n_groups, token, count, lowest, highest, mem, far);
     else score_packed(job, block, groups, n_groups, token, count, lowest, highest, mem);
 
@@ -82,8 +82,9 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
             if (!is_finite(o, o_step)) {
                 for (std::int64_t c = 0; c < o_step; c += vec<T>::lanes) store(o + c, vec<T>(0));
                 for (int j = groups[g].lo / each * each; j < groups[g].hi; j += each) {
-                    const auto v = job.kv.values(block.batch, block.kv_head, token + j);
-                    micro::outputs_selected(mem.weights(r)[j / each], v.data, v.step, count - j, job.kv.value_dim(), o);
+                    const int keys = each < count - j ? each : count - j;
+                    const auto v = together(values_of(job.kv, block), token + j, keys, keys, mem.copy);
+                    micro::outputs_selected(mem.weights(r)[j / each], v.data, v.step, keys, job.kv.value_dim(), o);
                 }
             }
             // A dot product of pairs flushes subnormal sums, but only where it is taken.

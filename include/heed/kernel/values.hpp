@@ -8,7 +8,7 @@
 
 #include "../micro/outputs.hpp"
 #include "../micro/pack.hpp"
-#include "job.hpp"
+#include "rows.hpp"
 
 HEED_BEGIN
 namespace kernel {
@@ -36,14 +36,22 @@ int list_weights(const row_group* groups, int n_groups, const scratch<U>& mem)
     return n;
 }
 
-/// Adds P V over the listed keys, for whole registers of channels. `v` is the row of the tile's first key.
+/// Adds P V over the n listed keys, for whole registers of channels.
 template <class Job, class U = typename Job::unit, class T = typename Job::T>
-void add_listed(const Job& job, const row_group* groups, int n_groups, rows<typename Job::value_element> v, int n,
-                const scratch<U>& mem, T* o, std::int64_t o_step)
+void add_listed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
+                int n, const scratch<U>& mem, T* o, std::int64_t o_step)
 {
+    using E = typename Job::value_element;
     constexpr int lanes = vec<T>::lanes, run = micro::streaming_run;
     const std::int64_t direct = job.kv.value_dim() / lanes;
-    for (int i = 0; i < micro::listed_ahead; ++i) mem.listed[n + i] = mem.listed[n - 1];
+    const auto source = values_of(job.kv, block);
+    const auto** where = static_cast<const E**>(mem.listed_rows);
+    rows<E> here{nullptr, 0, 0};
+    for (int i = 0, from = 0; i < n; ++i) {  // `here` starts at key `from` of the tile
+        if (mem.listed[i] - from >= here.count) here = source(token + (from = mem.listed[i]));
+        where[i] = here.data + (mem.listed[i] - from) * here.step;
+    }
+    for (int i = 0; i < micro::listed_ahead; ++i) where[n + i] = where[n - 1];
     for (int i = 0; i < n; i += run) {
         const int keys = run < n - i ? run : n - i;
         const int* list = mem.listed + i;
@@ -57,7 +65,7 @@ void add_listed(const Job& job, const row_group* groups, int n_groups, rows<type
             T* out = o + rows.first * o_step;
             for (std::int64_t panel = 0; panel < direct;) {
                 const int vecs = static_cast<int>(min_of(direct - panel, micro::block_vecs));
-                micro::outputs_listed(rows.rows, vecs, p, v.data + panel * lanes, v.step, list + from, to - from,
+                micro::outputs_listed(rows.rows, vecs, p, list + from, where + i + from, panel * lanes, to - from,
                                       out + panel * lanes, o_step);
                 panel += vecs;
             }
@@ -70,28 +78,35 @@ template <class Job, class U = typename Job::unit, class T = typename Job::T>
 void add_packed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
                 int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step)
 {
-    using E = typename Job::value_element;
     constexpr int lanes = vec<T>::lanes, each = elements_of<U>, run = micro::value_run<T> * each;
+    const auto source = values_of(job.kv, block);
     const std::int64_t dim = job.kv.value_dim(), vecs = ceil_div(dim, lanes);
     const std::int64_t panels = ceil_div(vecs, micro::block_vecs);
     for (int j = lowest / run * run; j < highest; j += run) {
         const int keys = run < highest - j ? run : highest - j;
         const int requests = static_cast<int>(max_of(keys / each / micro::ahead_every, 1));
-        const auto v = job.kv.values(block.batch, block.kv_head, token + j);
+        const auto v = source(token + j);
+        const auto* after = row_after(source, v, token + j, run);
         for (std::int64_t panel = 0; panel < panels; ++panel) {
             // Panels of nearly equal width: a narrow one has too few multiply-adds for its loads.
             const std::int64_t first = vecs * panel / panels, channel = first * lanes;
             const int width = static_cast<int>(vecs * (panel + 1) / panels - first);
             const std::int64_t channels = min_of(width * lanes, dim - channel);
-            micro::pack_values(v.data + channel, v.step, keys, channels, width, mem.values);
-            const E* next = v.data + (panel + 1 == panels ? run * v.step : channel + channels);
+            for (int x = 0, n; x < keys; x += n) {  // runs of rows: one in a source of one run
+                const int left = keys - x, some = left < each ? left : each;
+                const auto here = together(source, token + j + x, some, some, mem.copy);
+                n = here.count >= left ? left : static_cast<int>(here.count) / each * each;
+                micro::pack_values(here.data + channel, here.step, n, channels, width,
+                                   mem.values + x / each * width * lanes);
+            }
+            const auto* next = panel + 1 == panels ? after : v.data + channel + channels;
             for (int g = 0; g < n_groups; ++g) {
                 const row_group& rows = groups[g];
                 const int lo = (rows.lo > j ? rows.lo : j) / each, end = rows.hi < j + keys ? rows.hi : j + keys;
                 const int hi = (end + each - 1) / each;
                 if (lo >= hi) continue;
                 micro::outputs(rows.rows, width, mem.weights(rows.first) + lo,
-                               mem.values + (lo - j / each) * width * lanes, micro::packed{}, hi - lo,
+                               micro::packed_panel<U>{mem.values + (lo - j / each) * width * lanes}, hi - lo,
                                o + rows.first * o_step + channel, o_step,
                                micro::next_ahead(next, v.step, keys, width * lanes, requests, g));
             }
@@ -99,35 +114,29 @@ void add_packed(const Job& job, const row_block& block, const row_group* groups,
     }
 }
 
-/// What decode asks for while it passes the tile.
-template <class Job>
-HEED_INLINE micro::tile_ahead far_ahead(const Job& job, const row_block& block, std::int64_t token, bool sparse)
-{
-    const auto k = job.kv.keys(block.batch, block.kv_head, token);
-    const auto v = job.kv.values(block.batch, block.kv_head, token);
-    if (sparse) return {k.data, k.step, job.kv.key_dim()};
-    return {k.data, k.step, job.kv.key_dim(), v.data, v.step, job.kv.value_dim()};
-}
-
 /// Adds P V where rows are few: V is streamed from memory in short runs of whole rows.
-template <class Job, class U = typename Job::unit, class T = typename Job::T>
+template <class Job, class U = typename Job::unit, class T = typename Job::T,
+          class Kv = std::decay_t<decltype(std::declval<Job>().kv)>>
 void add_streamed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-                  int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step,
-                  const micro::tile_ahead& far)
+                  int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step, far_ahead<Kv>& far)
 {
     constexpr int lanes = vec<T>::lanes, run = micro::streaming_run, each = elements_of<U>;
+    constexpr int grouped_keys = micro::ahead_every * each;
+    const auto source = values_of(job.kv, block);
     const std::int64_t dim = job.kv.value_dim(), direct = dim / lanes;  // registers that are read where they lie
-    const int begin = lowest / each * each;
-    const auto first = job.kv.values(block.batch, block.kv_head, token + begin);
-    micro::stream_ahead ahead(first.data, first.step, dim, far);
+    const int begin = lowest / grouped_keys * grouped_keys;
+    const auto first = source(token + begin);
+    micro::stream_ahead ahead(first.data, first.step, dim, far.lines);
     micro::stream_ahead others(first.data);
+    auto near = far.near(source, token + begin);
     for (int j = begin; j < highest; j += run) {
         const int keys = run < highest - j ? run : highest - j, paired = keys / each * each;
-        const auto v = job.kv.values(block.batch, block.kv_head, token + j);
-        /// f(group, its first key and its number of units) for those that attend the keys [j + from, j + to).
-        const auto for_groups = [&](int from, int to, auto f) {
+        auto v = grouped<run / grouped_keys, grouped_keys>(source, token + j, keys, mem.copy);
+        /// f(group, its first key, a multiple of `at`, and its number of units) for those that attend the keys [j +
+        /// from, j + to). Before its own first key a group has weights of 0.
+        const auto for_groups = [&](int from, int to, auto at, auto f) {
             for (int g = 0; g < n_groups; ++g) {
-                const int lo = (groups[g].lo > j + from ? groups[g].lo : j + from) / each * each;
+                const int lo = (groups[g].lo > j + from ? groups[g].lo : j + from) / at.value * at.value;
                 const int end = groups[g].hi < j + to ? groups[g].hi : j + to;
                 if (lo < end) f(g, lo, (end - lo + each - 1) / each);
             }
@@ -135,40 +144,41 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
         for (std::int64_t panel = 0; panel < ceil_div(dim, lanes);) {
             const bool whole = panel < direct;
             const int vecs = whole ? static_cast<int>(min_of(direct - panel, micro::block_vecs)) : 1;
-            const auto* values = v.data + panel * lanes;
-            const std::int64_t channels = min_of(vecs * lanes, dim - panel * lanes);
+            const std::int64_t channel = panel * lanes, channels = min_of(vecs * lanes, dim - channel);
             const int in_place = whole ? paired : 0;  // all but what lacks a channel or the second of a pair
-            for_groups(0, in_place, [&](int g, int lo, int units) {
-                micro::outputs(groups[g].rows, vecs, mem.weights(groups[g].first) + lo / each,
-                               values + (lo - j) * v.step, v.step, units, o + groups[g].first * o_step + panel * lanes,
-                               o_step, g == 0 ? ahead : others);
+            far.before(ahead, near, keys * channels);
+            for_groups(0, in_place, std::integral_constant<int, grouped_keys>{}, [&](int g, int lo, int units) {
+                micro::outputs(groups[g].rows, vecs, mem.weights(groups[g].first) + lo / each, v.panel(lo - j), units,
+                               o + groups[g].first * o_step + channel, o_step, g == 0 ? ahead : others);
             });
-            if (in_place < keys)
-                micro::pack_values(values + in_place * v.step, v.step, keys - in_place, channels, vecs, mem.values);
-            for_groups(in_place, keys, [&](int g, int lo, int units) {
+            for (int x = in_place, n; x < keys; x += n) {
+                n = v.run_from(x, keys - x);
+                micro::pack_values(v.row(x), v.step, n, channels, vecs,
+                                   mem.values + (x - in_place) / each * vecs * lanes);
+            }
+            for_groups(in_place, keys, std::integral_constant<int, each>{}, [&](int g, int lo, int units) {
                 micro::outputs(groups[g].rows, vecs, mem.weights(groups[g].first) + lo / each,
-                               mem.values + (lo - j - in_place) / each * vecs * lanes, micro::packed{}, units,
-                               o + groups[g].first * o_step + panel * lanes, o_step, micro::next_ahead(values));
+                               micro::packed_panel<U>{mem.values + (lo - j - in_place) / each * vecs * lanes}, units,
+                               o + groups[g].first * o_step + channel, o_step, micro::next_ahead(v.row(0)));
             });
+            v.skip_channels(channels, keys);
             panel += vecs;
         }
     }
 }
 
 /// Adds P V where rows are few, over all keys or those that have a weight.
-template <class Job, class U = typename Job::unit, class T = typename Job::T>
+template <class Job, class U = typename Job::unit, class T = typename Job::T,
+          class Kv = std::decay_t<decltype(std::declval<Job>().kv)>>
 void add_few(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-             int count, int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step,
-             const micro::tile_ahead& far)
+             int count, int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step, far_ahead<Kv>& far)
 {
     if constexpr (elements_of<U> == 1) {
         if (job.kv.value_dim() % vec<T>::lanes == 0) {
             const int n = list_weights(groups, n_groups, mem);
             *mem.sparse = n <= count * micro::listed_share;
             if (n == 0) return;
-            if (*mem.sparse)
-                return add_listed(job, groups, n_groups, job.kv.values(block.batch, block.kv_head, token), n, mem, o,
-                                  o_step);
+            if (*mem.sparse) return add_listed(job, block, groups, n_groups, token, n, mem, o, o_step);
         }
     }
     add_streamed(job, block, groups, n_groups, token, lowest, highest, mem, o, o_step, far);

@@ -1,50 +1,72 @@
 // SPDX-License-Identifier: MIT
 // Keys and values as two strided tensors. V may be a view of K's first channels, as in multi-head latent attention.
+// A cache may be longer than its sequences: `lengths`, where given, says how many tokens of each there are.
 #pragma once
 
 #include "../kv.hpp"
 
 HEED_BEGIN
 
+/// The rows of a head, all at one step.
+template <class E>
+struct strided_rows {
+    const E* data;
+    std::int64_t step, tokens;
+
+    HEED_INLINE rows<E> operator()(std::int64_t token) const { return {data + token * step, step, tokens - token}; }
+};
+
 template <class K, class V = K>
 struct dense_kv {
     using key_element = K;
     using value_element = V;
+    static constexpr bool one_run = true;
 
-    view<const K> k;  // [B, Hkv, Skv, Dqk]
-    view<const V> v;  // [B, Hkv, Skv, Dv]
+    view<const K> k;          // [B, Hkv, Skv, Dqk]
+    view<const V> v;          // [B, Hkv, Skv, Dv]
+    index_view lengths = {};  // [B], or none: Skv tokens each
 
     std::int64_t batch() const { return k.size.batch; }
     std::int64_t heads() const { return k.size.heads; }
-    std::int64_t tokens() const { return k.size.tokens; }
     std::int64_t key_dim() const { return k.size.dim; }
     std::int64_t value_dim() const { return v.size.dim; }
-
-    rows<K> keys(std::int64_t b, std::int64_t h, std::int64_t token) const
+    token_span held(std::int64_t b) const { return {0, lengths.size() ? lengths[b] : k.size.tokens}; }
+    bool uneven() const { return lengths.size() > 1; }
+    std::int64_t tokens() const
     {
-        return {k.row(b, h, token), k.step.tokens};
+        if (!lengths.size()) return k.size.tokens;
+        std::int64_t most = 0;
+        for (std::int64_t b = 0; b < lengths.size(); ++b) most = lengths[b] > most ? lengths[b] : most;
+        return most;
     }
-    rows<V> values(std::int64_t b, std::int64_t h, std::int64_t token) const
+
+    strided_rows<K> keys(std::int64_t b, std::int64_t h) const
     {
-        return {v.row(b, h, token), v.step.tokens};
+        return {k.row(b, h, 0), k.step.tokens, k.size.tokens};
+    }
+    strided_rows<V> values(std::int64_t b, std::int64_t h) const
+    {
+        return {v.row(b, h, 0), v.step.tokens, v.size.tokens};
     }
 
     status check() const
     {
-        const extents &a = k.size, &b = v.size;
-        if (a.batch == b.batch && a.heads == b.heads && a.tokens == b.tokens) return {};
-        return status::error(
-            errc::invalid_argument, "v: batch %lld, heads %lld, tokens %lld differ from k's %lld, %lld, %lld",
-            static_cast<long long>(b.batch), static_cast<long long>(b.heads), static_cast<long long>(b.tokens),
-            static_cast<long long>(a.batch), static_cast<long long>(a.heads), static_cast<long long>(a.tokens));
+        const status s = detail::check_alike("k", k, "v", v, "batch");
+        if (!s || !lengths.size()) return s;
+        return detail::check_lengths("dense_kv", lengths, batch(), k.size.tokens);
+    }
+    status check_rows() const { return {}; }
+    template <class F>
+    void views(F f) const
+    {
+        f("k", k);
+        f("v", v);
     }
 };
-template <class S>
-inline constexpr bool is_dense_kv_v = false;
-template <class K, class V>
-inline constexpr bool is_dense_kv_v<dense_kv<K, V>> = true;
 
 template <class A, class B>
 dense_kv(view<A>, view<B>) -> dense_kv<std::remove_const_t<A>, std::remove_const_t<B>>;
+template <class A, class B>
+dense_kv(view<A>, view<B>, index_view) -> dense_kv<std::remove_const_t<A>, std::remove_const_t<B>>;
 
 HEED_END

@@ -9,17 +9,16 @@
 HEED_BEGIN
 namespace micro {
 
-/// `v` is a packed panel of units, or rows of V that are made into units on the way.
-template <int Rows, int Vecs, class U, class E, class Step, class Ahead>
-HEED_NOINLINE inline void outputs_block(const U* p, const E* v, Step step, int units, sum_t<U>* o, std::int64_t o_step,
+/// `panel` is packed, or rows of V that are made into units on the way.
+template <int Rows, int Vecs, class U, class Panel, class Ahead>
+HEED_NOINLINE inline void outputs_block(const U* p, Panel panel, int units, sum_t<U>* o, std::int64_t o_step,
                                         Ahead&& reader)
 {
     using T = sum_t<U>;
+    using E = typename Panel::element;
     constexpr int lanes = vec<T>::lanes;
-    const std::int64_t v_step = [&] {
-        if constexpr (std::is_same_v<Step, packed>) return Vecs * lanes;
-        else return step;
-    }();
+    const std::int64_t v_step = panel.template step<Vecs * lanes>();
+    const E* v = panel.first();
     std::decay_t<Ahead> ahead = reader;
     vec<T> acc[Rows][Vecs];
     HEED_UNROLL
@@ -41,11 +40,13 @@ HEED_NOINLINE inline void outputs_block(const U* p, const E* v, Step step, int u
     };
     int j = 0;
     for (; j + ahead_every <= units; j += ahead_every) {
+        v = panel.next_group(v);
         ahead.next(ahead_every * rows_of<U, E> * Vecs * lanes);
         HEED_UNROLL
         for (int x = 0; x < ahead_every; ++x) unit(x);
         p += ahead_every;
     }
+    if (j < units) v = panel.next_group(v);
     for (; j < units; ++j) {
         unit(0);
         ++p;
@@ -59,14 +60,13 @@ HEED_NOINLINE inline void outputs_block(const U* p, const E* v, Step step, int u
 }
 
 /// o[r][c] += sum_j p[r][j] v[j][c] for `rows` <= block_rows rows and `vecs` <= block_vecs registers of channels.
-template <class U, class E, class Step, class Ahead>
-HEED_INLINE void outputs(int rows, int vecs, const U* p, const E* v, Step v_step, int units, sum_t<U>* o,
-                         std::int64_t o_step, Ahead&& ahead)
+template <class U, class Panel, class Ahead>
+HEED_INLINE void outputs(int rows, int vecs, const U* p, Panel panel, int units, sum_t<U>* o, std::int64_t o_step,
+                         Ahead&& ahead)
 {
     with_rows(rows, [&](auto r) HEED_INLINE_LAMBDA {
-        with_vecs(vecs, [&](auto n) HEED_INLINE_LAMBDA {
-            outputs_block<r.value, n.value>(p, v, v_step, units, o, o_step, ahead);
-        });
+        with_vecs(vecs, [&](auto n)
+                            HEED_INLINE_LAMBDA { outputs_block<r.value, n.value>(p, panel, units, o, o_step, ahead); });
     });
 }
 
@@ -122,8 +122,8 @@ HEED_INLINE void outputs_transposed(int rows, int vecs, const T* p, const T* v, 
 }
 
 template <int Rows, int Vecs, class T, class E>
-HEED_NOINLINE inline void outputs_listed_block(const T* p, const E* v, std::int64_t v_step, const int* list, int n,
-                                               T* o, std::int64_t o_step)
+HEED_NOINLINE inline void outputs_listed_block(const T* p, const int* list, const E* const* v, std::int64_t channel,
+                                               int n, T* o, std::int64_t o_step)
 {
     constexpr int lanes = vec<T>::lanes;
     vec<T> acc[Rows][Vecs];
@@ -133,16 +133,15 @@ HEED_NOINLINE inline void outputs_listed_block(const T* p, const E* v, std::int6
         for (int i = 0; i < Vecs; ++i) acc[r][i] = load(o + r * o_step + i * lanes);
     }
     for (int x = 0; x < n; ++x) {
-        const int j = list[x];
-        const E* row = v + j * v_step;
-        const E* ahead = v + list[x + listed_ahead] * v_step;
+        const E* row = v[x] + channel;
+        const E* ahead = v[x + listed_ahead] + channel;
         vec<T> b[Vecs];
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) b[i] = in_register(load_as<T>(row + i * lanes));
         for (int i = 0; i < Vecs * lanes; i += line_of<E>) __builtin_prefetch(ahead + i);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<T> a(p[r * score_step + j]);
+            const vec<T> a(p[r * score_step + list[x]]);
             HEED_UNROLL
             for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }
@@ -154,14 +153,15 @@ HEED_NOINLINE inline void outputs_listed_block(const T* p, const E* v, std::int6
     }
 }
 
-/// The same over the keys list[0..n) alone, of which p and v start at 0; listed_ahead more places of the list exist.
+/// The same over n keys of which list[x] says the place in p and v[x] where their row is, from `channel` on;
+/// listed_ahead more rows follow.
 template <class T, class E>
-HEED_INLINE void outputs_listed(int rows, int vecs, const T* p, const E* v, std::int64_t v_step, const int* list, int n,
-                                T* o, std::int64_t o_step)
+HEED_INLINE void outputs_listed(int rows, int vecs, const T* p, const int* list, const E* const* v,
+                                std::int64_t channel, int n, T* o, std::int64_t o_step)
 {
     with_rows(rows, [&](auto r) HEED_INLINE_LAMBDA {
         with_vecs(vecs, [&](auto w) HEED_INLINE_LAMBDA {
-            outputs_listed_block<r.value, w.value>(p, v, v_step, list, n, o, o_step);
+            outputs_listed_block<r.value, w.value>(p, list, v, channel, n, o, o_step);
         });
     });
 }

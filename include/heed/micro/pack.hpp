@@ -8,9 +8,11 @@
 HEED_BEGIN
 namespace micro {
 
-/// strip[u][j] = unit u of k[j] for `keys` <= key_strip rows of `dim` channels; lanes without a key are 0.
+/// strip[u][j] = unit u of k[j] for `keys` rows of `dim` channels; lanes without a key, up to `filled` <= key_strip,
+/// are 0. A strip that is packed from several runs of rows starts at the lane of their first key.
 template <class U, class E>
-HEED_NOINLINE inline void pack_keys(const E* k, std::int64_t step, int keys, std::int64_t dim, U* strip)
+HEED_NOINLINE inline void pack_keys(const E* k, std::int64_t step, int keys, std::int64_t dim, U* strip,
+                                    int filled = key_strip<sum_t<U>>)
 {
     using T = sum_t<U>;
     constexpr int lanes = vec<U>::lanes, width = key_strip<T>, each = elements_of<U>, line = line_of<E>;
@@ -31,9 +33,9 @@ HEED_NOINLINE inline void pack_keys(const E* k, std::int64_t step, int keys, std
                 for (int i = 0; i < lanes; ++i) strip[x / each * width + j + i] = unit_of<U>(row + i * step, x, dim);
         }
     }
-    if (whole == width) return;
+    if (whole == filled) return;
     for (std::int64_t c = 0; c < dim; c += each)
-        for (int j = whole; j < width; ++j)
+        for (int j = whole; j < filled; ++j)
             strip[c / each * width + j] = j < keys ? unit_of<U>(k + j * step, c, dim) : U{};
 }
 

@@ -64,6 +64,8 @@ public:
         first_.ask<2>();
         second_.ask<2>();
     }
+    HEED_INLINE line_cursor& first() { return first_; }
+    HEED_INLINE line_cursor& second() { return second_; }
 
 private:
     line_cursor first_, second_;
@@ -91,7 +93,8 @@ public:
             far_.next();
         }
     }
-    HEED_INLINE const tile_ahead& far() const { return far_; }
+    HEED_INLINE line_cursor& near() { return near_; }
+    HEED_INLINE tile_ahead& far() { return far_; }
 
 private:
     line_cursor near_;

@@ -64,13 +64,14 @@ HEED_INLINE void scores(int rows, const U* q, const U* strip, std::int64_t units
 template <class T>
 inline constexpr int unpacked_keys = 2 * vec<T>::lanes;
 
-/// The same over all channels for Vecs registers of keys whose rows start at k, transposed in registers. Parts of the
-/// queries are part_step apart.
-template <int Rows, int Vecs, class U, class E, class Ahead>
-HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_step, const E* k, std::int64_t k_step,
-                                                std::int64_t dim, sum_t<U>* s, Ahead& reader)
+/// The same over all channels for Vecs registers of keys, transposed in registers: each is a group of rows of `panel`.
+/// Parts of the queries are part_step apart.
+template <int Rows, int Vecs, class U, class Panel, class Ahead>
+HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_step, Panel panel, std::int64_t dim,
+                                                sum_t<U>* s, Ahead& reader)
 {
     using T = sum_t<U>;
+    using E = typename Panel::element;
     constexpr int lanes = vec<T>::lanes, some = transposed_channels<E>, units = transposed_units<U, E>;
     Ahead ahead = reader;
     vec<T> acc[Vecs][Rows];
@@ -89,7 +90,7 @@ HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_st
             HEED_UNROLL
             for (int i = 0; i < Vecs; ++i) {
                 vec<U> t[units];
-                transpose_units<U>(k + i * lanes * k_step + c, k_step, t);
+                transpose_units<U>(panel.template group<lanes>(i) + c, panel.row_step, t);
                 HEED_UNROLL
                 for (int u = 0; u < units; ++u) {
                     HEED_UNROLL
@@ -101,7 +102,8 @@ HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_st
         for (; c < end; c += elements_of<U>, ++a) {
             for (int i = 0; i < Vecs; ++i) {
                 U lane[lanes];
-                for (int j = 0; j < lanes; ++j) lane[j] = unit_of<U>(k + (i * lanes + j) * k_step, c, dim);
+                for (int j = 0; j < lanes; ++j)
+                    lane[j] = unit_of<U>(panel.template group<lanes>(i) + j * panel.row_step, c, dim);
                 HEED_UNROLL
                 for (int r = 0; r < Rows; ++r) accumulate(acc[i][r], vec<U>(a[r * query_step<T>]), load(lane));
             }
@@ -117,17 +119,17 @@ HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_st
 
 /// s[r][j] = q[r] . k[j] for unpacked_keys keys: where few query rows share them, packing would cost more than it
 /// saves.
-template <class U, class E, class Ahead>
-HEED_INLINE void scores_unpacked(int rows, const U* q, std::int64_t part_step, const E* k, std::int64_t k_step,
-                                 std::int64_t dim, sum_t<U>* s, Ahead& ahead)
+template <class U, class Panel, class Ahead>
+HEED_INLINE void scores_unpacked(int rows, const U* q, std::int64_t part_step, Panel panel, std::int64_t dim,
+                                 sum_t<U>* s, Ahead& ahead)
 {
     with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA {
         if constexpr (n.value <= block_vecs * 2) {
-            scores_unpacked_block<n.value, 2>(q, part_step, k, k_step, dim, s, ahead);
+            scores_unpacked_block<n.value, 2>(q, part_step, panel, dim, s, ahead);
         } else {  // too few registers
             constexpr int lanes = vec<U>::lanes;
             for (int i = 0; i < 2; ++i)
-                scores_unpacked_block<n.value, 1>(q, part_step, k + i * lanes * k_step, k_step, dim, s + i * lanes,
+                scores_unpacked_block<n.value, 1>(q, part_step, panel.template from<lanes>(i), dim, s + i * lanes,
                                                   ahead);
         }
     });

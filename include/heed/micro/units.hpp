@@ -38,8 +38,82 @@ HEED_INLINE vec<U> load_values(const E* v, std::int64_t step)
     else return load_as<U>(v);
 }
 
-/// The step of a packed panel: its width, whatever that is.
-struct packed {};
+/// What outputs() and scores_unpacked() pass, in groups of rows at a constant step. A packed panel of units; its rows
+/// are as many units as it is wide.
+template <class U>
+struct packed_panel {
+    using element = U;
+    const U* data;
+
+    template <int Width>
+    HEED_INLINE std::int64_t step() const
+    {
+        return Width;
+    }
+    HEED_INLINE const U* first() const { return data; }
+    HEED_INLINE const U* next_group(const U* here) { return here; }
+};
+
+/// Rows of K or V where they lie, all at one step.
+template <class E>
+struct row_panel {
+    using element = E;
+    const E* data;
+    std::int64_t row_step;
+
+    template <int>
+    HEED_INLINE std::int64_t step() const
+    {
+        return row_step;
+    }
+    HEED_INLINE const E* first() const { return data; }
+    HEED_INLINE const E* next_group(const E* here) { return here; }
+    template <int Size>
+    HEED_INLINE const E* group(int i) const
+    {
+        return data + i * Size * row_step;
+    }
+    template <int Size>
+    HEED_INLINE row_panel from(int i) const
+    {
+        return {group<Size>(i), row_step};
+    }
+};
+
+/// The same where only the rows of a group are at one step: starts[i] is the first row of group i.
+template <class E>
+struct row_groups {
+    using element = E;
+    const E* const* starts;
+    std::int64_t row_step;
+
+    template <int>
+    HEED_INLINE std::int64_t step() const
+    {
+        return row_step;
+    }
+    HEED_INLINE const E* first() const { return nullptr; }
+    HEED_INLINE const E* next_group(const E*) { return *starts++; }
+};
+
+/// The same for two groups.
+template <class E>
+struct two_row_groups {
+    using element = E;
+    const E* data;
+    std::int64_t row_step, group_step;
+
+    template <int>
+    HEED_INLINE const E* group(int i) const
+    {
+        return data + i * group_step;
+    }
+    template <int>
+    HEED_INLINE two_row_groups from(int i) const
+    {
+        return {data + i * group_step, row_step, group_step};
+    }
+};
 
 /// Rows of what V is made of that a unit takes.
 template <class U, class E>

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: MIT
+// The cut of a problem into tasks, and the workspace it needs. A pure function of the sizes.
+//
+// Rows that share a kv head (positions x query heads of the group) are cut into blocks. A task is a block, walked over
+// all key tiles of its sequence; where there are too few blocks for the workers, or a block is more than its share of
+// the work, it is a block and a span of key tiles. Where sequences differ in length, each is cut by itself, and a table
+// in the workspace says which task is whose.
+#pragma once
+
+#include "fold.hpp"
+#include "rows.hpp"
+
+HEED_BEGIN
+namespace kernel {
+
+/// How one sequence is cut.
+struct sequence_cut {
+    std::int64_t rows = 0;  // Sq * group of one kv head
+    std::int64_t keys = 0;
+    std::int64_t block_rows = 0, blocks_per_head = 0, tiles = 0, spans = 1;
+
+    bool split() const { return spans > 1; }
+    /// Of a block that is walked whole, in pairs of a row and a key; reading K and V counts as four rows.
+    double block_cost() const { return static_cast<double>(keys) * static_cast<double>(block_rows + 4); }
+};
+
+inline sequence_cut cut_rows(std::int64_t rows, const token_span& held)
+{
+    sequence_cut c;
+    c.rows = rows;
+    c.keys = max_of(held.end - held.first, 0);
+    if (c.keys > 0) c.tiles = ceil_div(held.end, micro::key_tile) - held.first / micro::key_tile;
+    c.blocks_per_head = ceil_div(rows, micro::query_block);
+    if (c.blocks_per_head > 0)
+        c.block_rows = min_of(round_up(ceil_div(rows, c.blocks_per_head), micro::block_rows), rows);
+    return c;
+}
+
+/// Which tasks are those of a sequence: walk tasks from `first_walk` on, fold tasks from `first_fold` on, stored
+/// partials from the first_slot-th on, which is `stored` bytes behind the first of all.
+struct sequence_tasks {
+    sequence_cut cut;
+    std::int64_t sequence, first_walk, first_fold, first_slot;
+    std::size_t stored;
+};
+
+/// Tasks that each worker gets at least, so that their lengths may differ.
+inline constexpr int tasks_of_worker = 4;
+
+inline constexpr std::size_t cache_line = 64;
+inline constexpr std::size_t in_lines(std::size_t bytes) { return (bytes + cache_line - 1) / cache_line * cache_line; }
+
+/// Of sequences that are alike, each is cut as this says; of others this has the largest of each number.
+struct layout : sequence_cut {
+    std::int64_t batch = 0, kv_heads = 0, group = 1;
+    std::int64_t key_dim = 0, value_dim = 0, tokens = 0;  // tokens: of the longest sequence
+    bool copies = false;                                  // whether rows of K and V may lie in several runs
+    bool uneven = false;                                  // whether sequences differ
+    std::int64_t o_step = 0, walk_tasks = 0, fold_tasks = 0, slots = 0;  // slots: stored partials
+    int workers = 1;
+    double cost = 0;  // of all blocks
+    std::size_t worker_bytes = 0, stored_bytes = 0, total_bytes = 0;
+
+    std::int64_t blocks() const { return batch * kv_heads * blocks_per_head; }
+    int stages() const { return (uneven ? 1 : 0) + (fold_tasks > 0 ? 2 : 1); }
+    /// What a stage does: lists the tasks, walks over keys, or folds.
+    enum class work_of { list, walk, fold };
+    work_of stage(int i) const
+    {
+        if (uneven && i == 0) return work_of::list;
+        return i == (uneven ? 1 : 0) ? work_of::walk : work_of::fold;
+    }
+    std::int64_t tasks(int i) const
+    {
+        return stage(i) == work_of::list ? 1 : stage(i) == work_of::walk ? walk_tasks : fold_tasks;
+    }
+    /// Multiply-adds at most, and reads of K and V.
+    double work() const { return cost * static_cast<double>(key_dim + value_dim); }
+
+    /// A block of this cut, walked whole, in tasks as long as they should be at most.
+    double share(const sequence_cut& c) const
+    {
+        return cost > 0 ? c.block_cost() / cost * tasks_of_worker * workers : 0;
+    }
+    void set_spans(sequence_cut& c) const
+    {
+        if (workers == 1) return;
+        const double wanted = std::ceil(share(c) - 1e-6), most = static_cast<double>(c.tiles);
+        c.spans = max_of(static_cast<std::int64_t>(wanted < most ? wanted : most), 1);
+    }
+    /// What is stored of a block and a tile.
+    std::size_t partial_bytes(const sequence_cut& c, std::size_t size_of_T) const
+    {
+        return 2 * in_lines(static_cast<std::size_t>(c.block_rows) * size_of_T) +
+               in_lines(static_cast<std::size_t>(c.block_rows * o_step) * size_of_T);
+    }
+    /// Where the tasks of the sequence after `at` start.
+    void add(sequence_tasks& at, std::size_t size_of_T) const
+    {
+        const std::int64_t n = kv_heads * at.cut.blocks_per_head;
+        at.first_walk += n * at.cut.spans;
+        if (!at.cut.split()) return;
+        at.first_fold += n;
+        at.first_slot += n * at.cut.tiles;
+        at.stored += static_cast<std::size_t>(n * at.cut.tiles) * partial_bytes(at.cut, size_of_T);
+    }
+    bool operator==(const layout& o) const
+    {
+        return block_rows == o.block_rows && walk_tasks == o.walk_tasks && fold_tasks == o.fold_tasks &&
+               slots == o.slots && cost <= o.cost && cost >= o.cost && total_bytes == o.total_bytes;
+    }
+};
+
+/// Below this much work, some fifty microseconds, waking other threads costs more than they save.
+inline constexpr double worth_threads = 1 << 22;
+
+/// Hands out aligned pieces of a workspace; with a null base it only counts.
+class carver {
+public:
+    explicit carver(void* base) : base_(static_cast<char*>(base)) {}
+
+    template <class U>
+    U* take(std::int64_t n)
+    {
+        char* p = base_ ? base_ + used_ : nullptr;
+        used_ += in_lines(static_cast<std::size_t>(n) * sizeof(U));
+        return reinterpret_cast<U*>(p);
+    }
+    std::size_t used() const { return used_; }
+
+private:
+    char* base_;
+    std::size_t used_ = 0;
+};
+
+template <class T>
+partial<T> carve_partial(carver& c, std::int64_t block_rows, std::int64_t o_step)
+{
+    T* shift = c.take<T>(block_rows);
+    T* mass = c.take<T>(block_rows);
+    return {shift, mass, c.take<T>(block_rows * o_step)};
+}
+
+template <class U>
+scratch<U> carve_scratch(carver& c, const layout& l)
+{
+    using T = sum_t<U>;
+    scratch<U> m;
+    m.part_step = l.block_rows * micro::query_step<T>;
+    m.q = c.take<U>(micro::row_parts<T>(l.key_dim).count * m.part_step);
+    m.strip = c.take<U>(min_of(l.key_dim, micro::strip_units<T>) * micro::key_strip<T>);
+    m.s = c.take<T>(l.block_rows * micro::score_step);
+    m.values = c.take<U>(micro::value_run<T> * micro::block_vecs * vec<T>::lanes);
+    m.bits = c.take<key_bits>(l.block_rows);
+    m.listed = c.take<int>(micro::key_tile);
+    m.sparse = c.take<bool>(1);
+    m.tile = carve_partial<T>(c, l.block_rows, l.o_step);
+    m.run = carve_partial<T>(c, l.block_rows, l.o_step);
+    m.listed_rows = c.take<const void*>(micro::key_tile + micro::listed_ahead);
+    m.copy = l.copies ? c.take<T>(copied_rows * max_of(l.key_dim, l.value_dim)) : nullptr;
+    return m;
+}
+
+/// The sizes of a problem, as far as sequences share them.
+struct problem_sizes {
+    std::int64_t batch, query_heads, kv_heads, key_dim, value_dim;
+    int workers;
+    bool copies = false;
+};
+
+inline layout begin_layout(const problem_sizes& p, std::int64_t o_step)
+{
+    layout l;
+    l.batch = p.batch;
+    l.kv_heads = p.query_heads == 0 ? 0 : p.kv_heads;
+    l.group = p.kv_heads > 0 ? p.query_heads / p.kv_heads : 1;
+    l.key_dim = p.key_dim;
+    l.value_dim = p.value_dim;
+    l.workers = p.workers < 1 ? 1 : p.workers;
+    l.copies = p.copies;
+    l.o_step = o_step;
+    return l;
+}
+
+template <class T>
+void end_layout(layout& l, const sequence_tasks& end)
+{
+    l.walk_tasks = end.first_walk;
+    l.fold_tasks = end.first_fold;
+    l.slots = end.first_slot;
+    l.stored_bytes = end.stored;
+    carver one(nullptr);
+    (void)carve_scratch<T>(one, l);
+    l.worker_bytes = one.used();
+    l.total_bytes = cache_line + static_cast<std::size_t>(l.workers) * l.worker_bytes + l.stored_bytes +
+                    in_lines(static_cast<std::size_t>(l.slots));
+    if (l.uneven) l.total_bytes += in_lines(static_cast<std::size_t>(l.batch) * sizeof(sequence_tasks));
+}
+
+/// Sequences that are alike: `queries` rows each over the tokens `held`.
+template <class T>
+layout make_layout(const problem_sizes& p, std::int64_t queries, const token_span& held)
+{
+    layout l = begin_layout(p, round_up(p.value_dim, vec<T>::lanes));
+    static_cast<sequence_cut&>(l) = cut_rows(queries * l.group, held);
+    l.tokens = held.end;
+    l.cost = static_cast<double>(l.blocks()) * l.block_cost();
+    l.set_spans(l);
+    sequence_tasks end{l, 0, 0, 0, 0, 0};
+    l.add(end, sizeof(T));
+    end.first_walk *= l.batch;
+    end.first_fold *= l.batch;
+    end.first_slot *= l.batch;
+    end.stored *= static_cast<std::size_t>(l.batch);
+    end_layout<T>(l, end);
+    return l;
+}
+
+/// Calls f(b, cut) for every sequence, longer ones first: those that are cut into spans, those of whose blocks a few
+/// make a task of full length, and the rest. queries(b) are its query rows and held(b) its tokens.
+template <class Queries, class Held, class F>
+void for_sequences(const layout& l, Queries queries, Held held, F f)
+{
+    for (const int turn : {0, 1, 2})
+        for (std::int64_t b = 0; b < l.batch; ++b) {
+            sequence_cut c = cut_rows(queries(b) * l.group, held(b));
+            l.set_spans(c);
+            if ((c.split() ? 0 : l.share(c) > 0.25 ? 1 : 2) == turn) f(b, c);
+        }
+}
+
+/// Sequences that differ.
+template <class T, class Queries, class Held>
+layout make_uneven_layout(const problem_sizes& p, Queries queries, Held held)
+{
+    layout l = begin_layout(p, round_up(p.value_dim, vec<T>::lanes));
+    l.uneven = true;
+    for (std::int64_t b = 0; b < l.batch; ++b) {
+        const sequence_cut c = cut_rows(queries(b) * l.group, held(b));
+        l.rows = max_of(l.rows, c.rows);
+        l.block_rows = max_of(l.block_rows, c.block_rows);
+        l.blocks_per_head = max_of(l.blocks_per_head, c.blocks_per_head);
+        l.keys = max_of(l.keys, c.keys);
+        l.tiles = max_of(l.tiles, c.tiles);
+        l.tokens = max_of(l.tokens, held(b).end);
+        l.cost += static_cast<double>(l.kv_heads * c.blocks_per_head) * c.block_cost();
+    }
+    sequence_tasks at{};
+    for_sequences(l, queries, held, [&](std::int64_t, const sequence_cut& c) {
+        at.cut = c;
+        l.add(at, sizeof(T));
+        l.spans = max_of(l.spans, c.spans);
+    });
+    end_layout<T>(l, at);
+    return l;
+}
+
+}  // namespace kernel
+HEED_END

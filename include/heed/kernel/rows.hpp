@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT
+// Rows of K and V as the kernels read them: at a constant step. Where a source keeps a head's tokens in several runs
+// (pages, a ring), a kernel takes what a run holds; where that is less than a register of keys, rows are copied into
+// the worker's memory, one after the other. Nothing here is compiled for a source of one run.
+#pragma once
+
+#include "../micro/read_ahead.hpp"
+#include "job.hpp"
+
+#include <cstring>
+#include <limits>
+
+HEED_BEGIN
+namespace kernel {
+
+/// The keys, or the values, of one head: source(token) is the run that starts there, for tokens before `end`.
+template <class Rows, class E, bool OneRun>
+struct head_source {
+    using element = E;
+    static constexpr bool one_run = OneRun;
+
+    Rows at;
+    std::int64_t dim, end;
+
+    HEED_INLINE rows<E> operator()(std::int64_t token) const { return at(token); }
+};
+template <class Kv>
+HEED_INLINE auto keys_of(const Kv& kv, const row_block& block)
+{
+    const auto at = kv.keys(block.batch, block.kv_head);
+    return head_source<std::remove_const_t<decltype(at)>, typename Kv::key_element, Kv::one_run>{
+        at, kv.key_dim(), kv.held(block.batch).end};
+}
+template <class Kv>
+HEED_INLINE auto values_of(const Kv& kv, const row_block& block)
+{
+    const auto at = kv.values(block.batch, block.kv_head);
+    return head_source<std::remove_const_t<decltype(at)>, typename Kv::value_element, Kv::one_run>{
+        at, kv.value_dim(), kv.held(block.batch).end};
+}
+
+/// Copies `n` rows from `token` on to `copy`, asking for those `near_rows` ahead.
+template <class Source>
+HEED_NOINLINE rows<typename Source::element> gathered(const Source& source, std::int64_t token, int n, void* copy)
+{
+    using E = typename Source::element;
+    E* to = static_cast<E*>(copy);
+    const std::int64_t dim = source.dim;
+    for (int i = 0; i < n;) {
+        const auto run = source(token + i);
+        for (std::int64_t x = 0; x < run.count && i < n; ++x, ++i) {
+            if (const std::int64_t next = token + i + micro::near_rows; next < source.end) {
+                const E* row = source(next).data;
+                for (std::int64_t c = 0; c < dim; c += micro::line_of<E>) __builtin_prefetch(row + c);
+            }
+            std::memcpy(to + i * dim, run.data + x * run.step, static_cast<std::size_t>(dim) * sizeof(E));
+        }
+    }
+    return {to, dim, n};
+}
+
+/// At least `least` rows from `token` on at a constant step: their run, or a copy of `n` rows.
+template <class Source>
+HEED_INLINE rows<typename Source::element> together(const Source& source, std::int64_t token, int least, int n,
+                                                    void* copy)
+{
+    const auto run = source(token);
+    if constexpr (!Source::one_run) {
+        if (run.count >= least) return run;
+        if (n == 2) return {run.data, source(token + 1).data - run.data, 2};  // any two rows are
+        return gathered(source, token, n, copy);
+    }
+    return run;
+}
+
+/// Some rows of a source of one run, for the micro kernels.
+template <class E>
+struct strided_group {
+    static constexpr bool one_run = true;
+    const E* data;
+    std::int64_t step;
+
+    const E* row(int x) const { return data + x * step; }
+    int run_from(int, int n) const { return n; }
+    micro::row_panel<E> panel(int x) const { return {row(x), step}; }
+    micro::row_panel<E> two_groups() const { return {data, step}; }
+    void skip_channels(std::int64_t n, int) { data += n; }
+};
+
+/// Up to `Groups` groups of `Size` rows: a group lies at a constant step, the groups anywhere.
+template <class E, int Groups, int Size>
+struct scattered_groups {
+    const E* starts[Groups];
+    std::int64_t step;
+
+    const E* row(int x) const { return starts[x / Size] + x % Size * step; }
+    int run_from(int x, int n) const { return n < Size - x % Size ? n : Size - x % Size; }
+    micro::row_groups<E> panel(int x) const { return {starts + x / Size, step}; }
+    micro::two_row_groups<E> two_groups() const { return {starts[0], step, starts[1] - starts[0]}; }
+    void skip_channels(std::int64_t n, int rows)
+    {
+        for (int x = 0; x < rows; x += Size) starts[x / Size] += n;
+    }
+};
+
+/// Rows [token, token + n), n <= Groups * Size, as one of these: where they lie, or, where a group of them is not
+/// within one run, in a copy.
+template <int Groups, int Size, class Source>
+HEED_INLINE auto grouped(const Source& source, std::int64_t token, [[maybe_unused]] int n, [[maybe_unused]] void* copy)
+{
+    using E = typename Source::element;
+    auto run = source(token);
+    if constexpr (Source::one_run) {
+        return strided_group<E>{run.data, run.step};
+    } else {
+        scattered_groups<E, Groups, Size> to;
+        to.step = run.step;
+        for (int j = 0; j < n; j += Size, run.count -= Size, run.data += Size * run.step) {
+            if (run.count <= 0) run = source(token + j);
+            if (run.count < Size && run.count < n - j) {
+                run = gathered(source, token, n, copy);
+                to.step = run.step;
+                j = 0;
+            }
+            to.starts[j / Size] = run.data;
+        }
+        return to;
+    }
+}
+
+/// The row of token + n, to be asked for, where `run` starts at `token`.
+template <class Source>
+HEED_INLINE const typename Source::element* row_after(const Source& source, const rows<typename Source::element>& run,
+                                                      std::int64_t token, int n)
+{
+    if constexpr (!Source::one_run)
+        if (run.count <= n && token + n < source.end) return source(token + n).data;
+    return run.data + n * run.step;
+}
+
+/// A cursor that asks for rows ahead of their use walks at a constant step. This aims it anew where its run ends.
+template <class Source>
+class run_follower {
+public:
+    /// From `token` on, once the kernels have used `used` elements; the cursor asks for one of `Every` that they use.
+    HEED_INLINE run_follower(const Source& source, std::int64_t token, std::int64_t used)
+        : source_(source), next_(token), until_(used)
+    {}
+    template <int Every>
+    HEED_INLINE void aim(micro::line_cursor& cursor, std::int64_t used)
+    {
+        if (used < until_ || next_ >= source_.end) return;
+        const auto run = source_(next_);
+        cursor = micro::line_cursor(run.data, run.step, source_.dim);
+        next_ += run.count;
+        until_ += Every * run.count * source_.dim;
+    }
+    /// How many elements may be used before the next run.
+    HEED_INLINE std::int64_t until() const { return next_ < source_.end ? until_ : unbounded_use; }
+
+private:
+    static constexpr std::int64_t unbounded_use = std::numeric_limits<std::int64_t>::max();
+
+    Source source_;
+    std::int64_t next_, until_;
+};
+
+/// What decode asks for while it passes the tile that starts at `token`; see micro::tile_ahead.
+template <class Kv>
+class far_ahead {
+public:
+    far_ahead(const Kv& kv, const row_block& block, std::int64_t token, bool sparse)
+        : lines(lines_from(kv, block, token, sparse)), sparse_(sparse),
+          k_(keys_of(kv, block), token + (sparse ? micro::key_tile : micro::key_tile / 2 + micro::lead_rows), 0),
+          second_k_(keys_of(kv, block), token + micro::key_tile + micro::key_tile / 2, 0),
+          v_(values_of(kv, block), token + micro::lead_rows, 0)
+    {}
+    /// The rows of `source` from `token` on are about to be used: follows the runs near_rows ahead.
+    template <class Source>
+    HEED_INLINE run_follower<Source> near(const Source& source, std::int64_t token)
+    {
+        until_ = used_;
+        return {source, token + micro::near_rows, used_};
+    }
+    /// n elements are about to be used.
+    template <class E, class Source>
+    HEED_INLINE void before(micro::stream_ahead<E>& at, run_follower<Source>& near, std::int64_t n)
+    {
+        if constexpr (!Kv::one_run) {
+            if (used_ >= until_) aim(at, near);
+            used_ += n;
+        }
+    }
+
+    micro::tile_ahead lines;
+
+private:
+    static micro::tile_ahead lines_from(const Kv& kv, const row_block& block, std::int64_t token, bool sparse)
+    {
+        const auto k = kv.keys(block.batch, block.kv_head)(token);
+        const auto v = kv.values(block.batch, block.kv_head)(token);
+        if (sparse) return {k.data, k.step, kv.key_dim()};
+        return {k.data, k.step, kv.key_dim(), v.data, v.step, kv.value_dim()};
+    }
+    template <class E, class Source>
+    HEED_INLINE void aim(micro::stream_ahead<E>& at, run_follower<Source>& near)
+    {
+        near.template aim<1>(at.near(), used_);
+        k_.template aim<2>(at.far().first(), used_);
+        until_ = min_of(near.until(), k_.until());
+        if (sparse_) {
+            second_k_.template aim<2>(at.far().second(), used_);
+            until_ = min_of(until_, second_k_.until());
+        } else {
+            v_.template aim<2>(at.far().second(), used_);
+            until_ = min_of(until_, v_.until());
+        }
+    }
+
+    bool sparse_;
+    std::int64_t used_ = 0, until_ = 0;  // elements; those at which a run that is asked for ends
+    run_follower<decltype(keys_of(std::declval<Kv>(), row_block{}))> k_, second_k_;
+    run_follower<decltype(values_of(std::declval<Kv>(), row_block{}))> v_;
+};
+
+}  // namespace kernel
+HEED_END

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+// Keys and values in pages: a pool of pages of equal size, and for each sequence the list of those that hold its
+// tokens, in order. Pages may be shared: a prefix that many sequences have in common is stored once.
+//
+// A pool is a view whose sizes are pages, heads, slots (tokens of a page) and channels, in any layout:
+//
+//     heed::bshd(pool, {pages, heads, slots, dim})       // [page, slot, head, dim], as vLLM and FlashInfer's NHD
+//     heed::bhsd(pool, {pages, heads, slots, dim})       // [page, head, slot, dim], FlashInfer's HND
+//     heed::strided(pool, {...}, {page, head, slot})     // K and V in one pool, and anything else
+#pragma once
+
+#include "../kv.hpp"
+
+HEED_BEGIN
+
+/// Which pages hold the tokens of each sequence.
+class page_table {
+public:
+    /// Sequence b lies in pages[indptr[b]] to pages[indptr[b + 1] - 1], full but for the last one, which holds
+    /// last_page_len[b] tokens, 1 to all; that of a sequence without pages is not read. As FlashInfer has them.
+    static page_table csr(index_view indptr, index_view pages, index_view last_page_len)
+    {
+        return page_table(pages, false, indptr, 0, last_page_len);
+    }
+    /// Sequence b lies in row b of pages [sequences, width], of which as many entries are read as its lengths[b] tokens
+    /// take. As vLLM has them.
+    static page_table padded(index_view pages, std::int64_t width, index_view lengths)
+    {
+        return page_table(pages, true, {}, width, lengths);
+    }
+
+    std::int64_t sequences() const { return lengths_.size(); }
+    /// The pages of sequence b, in order.
+    index_view pages_of(std::int64_t b) const { return pages_.from(first(b)); }
+    std::int64_t length(std::int64_t b, std::int64_t slots) const
+    {
+        if (padded_) return lengths_[b];
+        const std::int64_t n = indptr_[b + 1] - indptr_[b];
+        return n > 0 ? (n - 1) * slots + lengths_[b] : 0;
+    }
+    /// Pages of sequence b that are read.
+    std::int64_t pages(std::int64_t b, std::int64_t slots) const
+    {
+        return padded_ ? lengths_[b] / slots + (lengths_[b] % slots != 0) : indptr_[b + 1] - indptr_[b];
+    }
+
+    /// Lengths, and that the table has an entry for every page of them.
+    status check(std::int64_t slots) const
+    {
+        using ll = long long;
+        const std::int64_t n = sequences();
+        if (!pages_.is_sound() || !indptr_.is_sound() || !lengths_.is_sound())
+            return status::error(errc::invalid_argument, "paged_kv: a table of %lld, %lld and %lld numbers at null",
+                                 ll{pages_.size()}, ll{indptr_.size()}, ll{lengths_.size()});
+        return padded_ ? check_padded(n, slots) : check_csr(n, slots);
+    }
+    /// Whether every page that is read exists in a pool of `count`.
+    status check_pages(std::int64_t slots, std::int64_t count) const
+    {
+        for (std::int64_t b = 0; b < sequences(); ++b) {
+            const std::int64_t from = first(b), n = pages(b, slots);
+            for (std::int64_t i = 0; i < n; ++i)
+                if (static_cast<std::uint64_t>(pages_[from + i]) >= static_cast<std::uint64_t>(count))
+                    return status::error(
+                        errc::invalid_argument, "paged_kv: sequence %lld: page %lld of %lld is %lld; the pool has %lld",
+                        static_cast<long long>(b), static_cast<long long>(i), static_cast<long long>(n),
+                        static_cast<long long>(pages_[from + i]), static_cast<long long>(count));
+        }
+        return {};
+    }
+
+private:
+    page_table(index_view pages, bool padded, index_view indptr, std::int64_t width, index_view lengths)
+        : pages_(pages), padded_(padded), indptr_(indptr), width_(width), lengths_(lengths)
+    {}
+    std::int64_t first(std::int64_t b) const { return padded_ ? b * width_ : indptr_[b]; }
+
+    status check_padded(std::int64_t n, std::int64_t slots) const
+    {
+        using ll = long long;
+        std::int64_t entries;
+        if (width_ < 0 || __builtin_mul_overflow(n, width_, &entries) || entries > pages_.size())
+            return status::error(errc::invalid_argument,
+                                 "paged_kv: a table of %lld pages for %lld sequences of up to %lld", ll{pages_.size()},
+                                 ll{n}, ll{width_});
+        for (std::int64_t b = 0; b < n; ++b)
+            if (lengths_[b] < 0 || pages(b, slots) > width_)
+                return status::error(errc::invalid_argument,
+                                     "paged_kv: sequence %lld: length %lld is not in %lld pages of %lld tokens", ll{b},
+                                     ll{lengths_[b]}, ll{width_}, ll{slots});
+        return {};
+    }
+    status check_csr(std::int64_t n, std::int64_t slots) const
+    {
+        using ll = long long;
+        if (indptr_.size() != n + 1)
+            return status::error(errc::invalid_argument,
+                                 "paged_kv: indptr has %lld entries for the %lld sequences of last_page_len",
+                                 ll{indptr_.size()}, ll{n});
+        for (std::int64_t b = 0; b < n; ++b) {
+            const std::int64_t begin = indptr_[b], end = indptr_[b + 1];
+            if (begin < 0 || end < begin || end > pages_.size())
+                return status::error(errc::invalid_argument,
+                                     "paged_kv: sequence %lld: indptr [%lld, %lld) is not within the %lld pages listed",
+                                     ll{b}, ll{begin}, ll{end}, ll{pages_.size()});
+            if (end > begin && (lengths_[b] < 1 || lengths_[b] > slots))
+                return status::error(errc::invalid_argument,
+                                     "paged_kv: sequence %lld: last_page_len %lld is not in [1, %lld]", ll{b},
+                                     ll{lengths_[b]}, ll{slots});
+        }
+        return {};
+    }
+
+    index_view pages_;
+    bool padded_;
+    index_view indptr_;
+    std::int64_t width_;
+    index_view lengths_;  // of sequences, or of their last pages
+};
+
+/// The rows of a head: one run a page.
+template <class E>
+class paged_rows {
+public:
+    paged_rows(const view<const E>& pool, const index_view& pages, std::int64_t head)
+        : data_(pool.row(0, head, 0)), page_step_(pool.step.batch), row_step_(pool.step.tokens), pages_(pages),
+          slots_(pool.size.tokens),
+          shift_((slots_ & (slots_ - 1)) == 0 ? __builtin_ctzll(static_cast<std::uint64_t>(slots_)) : -1)
+    {}
+    HEED_INLINE rows<E> operator()(std::int64_t token) const
+    {
+        const std::int64_t i = shift_ >= 0 ? token >> shift_ : token / slots_, slot = token - i * slots_;
+        return {data_ + pages_[i] * page_step_ + slot * row_step_, row_step_, slots_ - slot};
+    }
+
+private:
+    const E* data_;
+    std::int64_t page_step_, row_step_;
+    index_view pages_;
+    std::int64_t slots_;
+    int shift_;  // slots are 2^shift, or -1
+};
+
+template <class K, class V = K>
+struct paged_kv {
+    using key_element = K;
+    using value_element = V;
+    static constexpr bool one_run = false;
+
+    view<const K> k;  // [pages, Hkv, slots, Dqk]
+    view<const V> v;  // [pages, Hkv, slots, Dv]
+    page_table table;
+
+    std::int64_t batch() const { return table.sequences(); }
+    std::int64_t heads() const { return k.size.heads; }
+    std::int64_t key_dim() const { return k.size.dim; }
+    std::int64_t value_dim() const { return v.size.dim; }
+    std::int64_t slots() const { return k.size.tokens; }
+    token_span held(std::int64_t b) const { return {0, table.length(b, slots())}; }
+    bool uneven() const { return batch() > 1; }
+    std::int64_t tokens() const
+    {
+        std::int64_t most = 0;
+        for (std::int64_t b = 0; b < batch(); ++b) most = held(b).end > most ? held(b).end : most;
+        return most;
+    }
+
+    paged_rows<K> keys(std::int64_t b, std::int64_t h) const { return {k, table.pages_of(b), h}; }
+    paged_rows<V> values(std::int64_t b, std::int64_t h) const { return {v, table.pages_of(b), h}; }
+
+    status check() const
+    {
+        const status s = detail::check_alike("k", k, "v", v, "pages");
+        if (!s) return s;
+        if (slots() < 1 || slots() > largest_page)
+            return status::error(errc::invalid_argument, "paged_kv: pages of %lld tokens; 1 to %lld are possible",
+                                 static_cast<long long>(slots()), static_cast<long long>(largest_page));
+        return table.check(slots());
+    }
+    status check_rows() const { return table.check_pages(slots(), k.size.batch); }
+    template <class F>
+    void views(F f) const
+    {
+        f("k", k);
+        f("v", v);
+    }
+
+private:
+    static constexpr std::int64_t largest_page = std::int64_t{1} << 20;
+};
+
+template <class A, class B>
+paged_kv(view<A>, view<B>, page_table) -> paged_kv<std::remove_const_t<A>, std::remove_const_t<B>>;
+
+HEED_END
