@@ -109,10 +109,7 @@ contestant make_native(const bench_case& c, const Policies&... policies)
 template <class Normalizer>
 contestant with_mask(const bench_case& c, const Normalizer& normalizer)
 {
-    if (c.native)
-        return c.mask == mask_kind::all ? make_native(c, normalizer) : make_native(c, normalizer, case_mask(c));
-    if (c.mask == mask_kind::all) return make(c, heed::attention{normalizer});
-    return make(c, heed::attention{normalizer, case_mask(c)});
+    return c.native ? make_native(c, normalizer, case_mask(c)) : make(c, heed::attention{normalizer, case_mask(c)});
 }
 
 }  // namespace
