@@ -173,7 +173,7 @@ inline layout begin_layout(const problem_sizes& p, std::int64_t o_step)
     layout l;
     l.batch = p.batch;
     l.kv_heads = p.query_heads == 0 ? 0 : p.kv_heads;
-    l.group = p.kv_heads > 0 ? p.query_heads / p.kv_heads : 1;
+    l.group = l.kv_heads > 0 ? p.query_heads / p.kv_heads : 1;
     l.key_dim = p.key_dim;
     l.value_dim = p.value_dim;
     l.workers = p.workers < 1 ? 1 : p.workers;
