@@ -116,9 +116,10 @@ TEST_CASE("a ring has the bits of the whole sequence under a window that it hold
         REQUIRE(same_bits(attend_to(windowed, p, ring, {.executor = pool}).data, expected.data));
 
         // Without that window: what the ring has lost does not exist.
+        const int64 kept = capacity;
         const heed::attention held{heed::softpick{}, heed::causal{},
                                    heed::attend_where{[&](int64 b, int64, int64, int64 key) {
-                                       return key >= lengths[static_cast<std::size_t>(b)] - capacity;
+                                       return key >= lengths[static_cast<std::size_t>(b)] - kept;
                                    }}};
         tensor<float> out(p.out_size());
         const heed::dense_kv dense{p.k.in(), p.v.in(), heed::index_view(lengths.data(), 4)};
