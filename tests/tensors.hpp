@@ -47,7 +47,7 @@ heed::view<T> tokens(heed::view<T> v, int64 first, int64 count)
 template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b)
 {
-    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+    return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
 /// q, k, v of a problem, and what attend makes of them.
