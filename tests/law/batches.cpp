@@ -92,6 +92,7 @@ void check(const Def& def, const std::vector<request>& requests, const batch& b,
         const result expected = alone(def, requests[i]);
         const int64 n = requests[i].queries;
         CAPTURE(i, n);
+        if (n == 0) continue;  // nothing to compare, and no address to compare it at
         for (int64 h = 0; h < 4; ++h) {
             REQUIRE(std::memcmp(out.in().row(0, h, b.bounds[i]), expected.out.in().row(0, h, 0),
                                 static_cast<std::size_t>(n * 20) * sizeof(float)) == 0);
