@@ -147,7 +147,7 @@ TEST_CASE("softpick keeps relative accuracy for small scores and is exactly zero
 TEST_CASE("empty sizes are legal")
 {
     for (const auto& [b, hq, hkv, sq, skv] : std::vector<std::array<int64, 5>>{
-             {0, 2, 1, 3, 4}, {1, 0, 0, 3, 4}, {1, 2, 1, 0, 4}, {2, 2, 1, 3, 0}, {0, 0, 0, 0, 0}}) {
+             {0, 2, 1, 3, 4}, {1, 0, 0, 3, 4}, {1, 0, 2, 3, 4}, {1, 2, 1, 0, 4}, {2, 2, 1, 3, 0}, {0, 0, 0, 0, 0}}) {
         const problem<float> p(b, hq, hkv, sq, skv, 8, 8);
         for_each_normalizer(hq, [&, h = hq](const char* name, auto normalizer) {
             INFO(name << " " << h);
