@@ -14,8 +14,8 @@ namespace twins {
 namespace {
 
 constexpr double silent_share = 0.95;                     // of the tokens of a dead head
-constexpr double histogram_low = -5, histogram_high = 3;  // of log10 |x|
-constexpr std::size_t histogram_bins = 80;
+constexpr double histogram_low = -5, histogram_high = 6;  // of log10 |x|: massive activations are in it
+constexpr std::size_t histogram_bins = 110;
 
 /// What a block does on one window, or on all of them.
 struct layer_sample {
