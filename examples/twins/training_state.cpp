@@ -5,6 +5,8 @@
 
 #include "files.hpp"
 
+#include <algorithm>
+
 namespace twins {
 namespace {
 
@@ -41,7 +43,7 @@ public:
     void numbers(T* p, std::size_t count)
     {
         if (count > (bytes_.size() - at_) / sizeof(T)) throw input_error(name_ + ": ends too early");
-        std::memcpy(p, bytes_.data() + at_, count * sizeof(T));
+        std::copy_n(bytes_.data() + at_, count * sizeof(T), reinterpret_cast<char*>(p));  // of 0, p may be null
         at_ += count * sizeof(T);
     }
     template <class T>
