@@ -10,6 +10,7 @@
 #include "element.hpp"
 #include "view.hpp"
 
+#include <algorithm>
 #include <vector>
 
 HEED_BEGIN
@@ -52,68 +53,102 @@ Real reference_shift(const Normalizer& normalizer, std::int64_t head, const std:
     return m == lowest ? 0 : m;
 }
 
+namespace detail {
+
+/// One query row: its scores, denominator and weights.
+template <class Real, class Def, class Q, class K>
+class reference_row {
+    using normalizer = typename Def::normalizer_type;
+
+public:
+    static constexpr Real infinity = std::numeric_limits<Real>::infinity();
+
+    // The kernels round the scale to the tensors' type; that is part of the input, not an error.
+    reference_row(const Def& def, const view<Q>& q, const view<K>& k)
+        : scale(static_cast<compute_t<Q>>(def.scale_for(k.size.dim))), scaled(static_cast<std::size_t>(k.size.tokens)),
+          mapped(scaled.size()), masked(scaled.size()), p(scaled.size()), def_(def), q_(q), k_(k)
+    {}
+
+    void weigh(std::int64_t batch, std::int64_t head, std::int64_t row)
+    {
+        const std::int64_t position_0 = def_.position_of_row_0(batch, q_.size.tokens, k_.size.tokens);
+        static_cast<query_place&>(at) = {batch, head, row, position_0 + row};
+        kv_head = head / (q_.size.heads / k_.size.heads);
+        for (std::size_t j = 0; j < p.size(); ++j) {
+            Real dot = 0;
+            at.key = static_cast<std::int64_t>(j);
+            for (std::int64_t c = 0; c < q_.size.dim; ++c)
+                dot += static_cast<Real>(q_.row(batch, head, row)[c]) *
+                       static_cast<Real>(k_.row(batch, kv_head, at.key)[c]);
+            scaled[j] = scale * dot;
+            mapped[j] = def_.map_score(scaled[j], at);
+            masked[j] = def_.attends(at, at.key) ? mapped[j] : -infinity;
+        }
+
+        m = reference_shift(def_.normalizer(), head, masked);
+        den = 0;
+        for (std::size_t j = 0; j < p.size(); ++j) {
+            p[j] = 0;
+            if (masked[j] == -infinity) continue;
+            const auto t = def_.normalizer().terms(reference_score<Real>(masked[j], m));
+            if constexpr (has_mass_v<normalizer>) {
+                p[j] = t.weight;
+                den += t.mass;
+            } else {
+                p[j] = t.value;
+            }
+        }
+        if constexpr (!has_mass_v<normalizer>) den = 1;
+        if constexpr (has_log_offset_v<normalizer>)
+            den += extra = std::exp(static_cast<Real>(def_.normalizer().log_offset(head)) - m);
+        for (Real& x : p) x = den == 0 ? 0 : x / den;
+    }
+
+    /// Component c of the output.
+    template <class V>
+    Real output(const view<V>& v, std::int64_t c) const
+    {
+        Real o = 0;
+        for (std::size_t j = 0; j < p.size(); ++j)
+            if (p[j] != 0) o += p[j] * static_cast<Real>(v.row(at.batch, kv_head, static_cast<std::int64_t>(j))[c]);
+        return o;
+    }
+
+    const Real scale;
+    score_place<Real> at;
+    std::int64_t kv_head = 0;
+    std::vector<Real> scaled, mapped, masked, p;  // scale (q . k); after the score maps; -inf where masked; weights
+    Real m = 0, den = 0, extra = 0;               // the shift; in units of e^m: the denominator, and c
+
+private:
+    const Def& def_;
+    view<Q> q_;
+    view<K> k_;
+};
+
+}  // namespace detail
+
 template <class Real = double, class Def, class Q, class K, class V>
 void reference(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const view<Real>& out,
                const reference_dump<Real>* dump = nullptr)
 {
-    using normalizer = typename Def::normalizer_type;
-    constexpr Real infinity = std::numeric_limits<Real>::infinity();
     const std::int64_t keys = k.size.tokens;
-    // The kernels round the scale to the tensors' type; that is part of the input, not an error.
-    const Real scale = static_cast<compute_t<Q>>(def.scale_for(k.size.dim));
-    std::vector<Real> s(static_cast<std::size_t>(keys)), p(s.size());
+    detail::reference_row<Real, Def, Q, K> row(def, q, k);
     std::int64_t line = 0;  // of the matrices
-
+    const auto give = [&](Real* matrix, const std::vector<Real>& numbers) {
+        if (matrix) std::copy(numbers.begin(), numbers.end(), matrix + line * keys);
+    };
     for (std::int64_t b = 0; b < q.size.batch; ++b) {
-        const std::int64_t position_0 = def.position_of_row_0(b, q.size.tokens, keys);
         for (std::int64_t h = 0; h < q.size.heads; ++h) {
-            const std::int64_t kv_head = h / (q.size.heads / k.size.heads);
             for (std::int64_t i = 0; i < q.size.tokens; ++i, ++line) {
-                const query_place place{b, h, i, position_0 + i};
-                for (std::int64_t j = 0; j < keys; ++j) {
-                    Real dot = 0;
-                    for (std::int64_t c = 0; c < q.size.dim; ++c)
-                        dot += static_cast<Real>(q.row(b, h, i)[c]) * static_cast<Real>(k.row(b, kv_head, j)[c]);
-                    score_place<Real> at;
-                    static_cast<query_place&>(at) = place;
-                    at.key = j;
-                    const Real mapped = def.map_score(scale * dot, at);
-                    const std::size_t x = static_cast<std::size_t>(j);
-                    s[x] = def.attends(place, j) ? mapped : -infinity;
-                    if (dump && dump->scaled) dump->scaled[line * keys + j] = scale * dot;
-                    if (dump && dump->mapped) dump->mapped[line * keys + j] = mapped;
-                    if (dump && dump->masked) dump->masked[line * keys + j] = s[x];
-                }
-
-                const Real m = reference_shift(def.normalizer(), h, s);
-                Real den = 0;
-                for (std::size_t j = 0; j < s.size(); ++j) {
-                    p[j] = 0;
-                    if (s[j] == -infinity) continue;
-                    const auto t = def.normalizer().terms(reference_score<Real>(s[j], m));
-                    if constexpr (has_mass_v<normalizer>) {
-                        p[j] = t.weight;
-                        den += t.mass;
-                    } else {
-                        p[j] = t.value;
-                    }
-                }
-                if constexpr (!has_mass_v<normalizer>) den = 1;
-                if constexpr (has_log_offset_v<normalizer>)
-                    den += std::exp(static_cast<Real>(def.normalizer().log_offset(h)) - m);
-
-                for (Real& x : p) x = den == 0 ? 0 : x / den;
-                for (std::int64_t c = 0; c < v.size.dim; ++c) {
-                    Real o = 0;
-                    for (std::int64_t j = 0; j < keys; ++j)
-                        if (p[static_cast<std::size_t>(j)] != 0)
-                            o += p[static_cast<std::size_t>(j)] * static_cast<Real>(v.row(b, kv_head, j)[c]);
-                    out.row(b, h, i)[c] = o;
-                }
-                if (dump && dump->weights)
-                    for (std::size_t j = 0; j < p.size(); ++j)
-                        dump->weights[line * keys + static_cast<std::int64_t>(j)] = p[j];
-                if (dump && dump->lse) dump->lse[line] = den == 0 ? -infinity : std::log(den) + m;
+                row.weigh(b, h, i);
+                for (std::int64_t c = 0; c < v.size.dim; ++c) out.row(b, h, i)[c] = row.output(v, c);
+                if (!dump) continue;
+                give(dump->scaled, row.scaled);
+                give(dump->mapped, row.mapped);
+                give(dump->masked, row.masked);
+                give(dump->weights, row.p);
+                if (dump->lse) dump->lse[line] = row.den == 0 ? -row.infinity : std::log(row.den) + row.m;
             }
         }
     }
