@@ -4,12 +4,11 @@
 #include "gradients.hpp"
 #include "oracle/gradient_gate.hpp"
 #include "oracle/some_policies.hpp"
+#include "two_threads.hpp"
 
 #include <heed/executor/threads.hpp>
 
 #include <catch2/catch.hpp>
-
-#include <thread>
 
 using namespace test;
 using oracle::some_mask;
@@ -25,22 +24,6 @@ auto definition(const Normalizer& normalizer, int64 position_0, const some_mask&
 
 /// Mask by positions relative to each other, so that it says the same of a part of the keys.
 some_mask band(int64 left) { return some_mask(heed::causal{} & heed::window{.left = left}); }
-
-/// A thread besides the caller, even tasks here and odd ones there, backwards.
-struct two_threads {
-    int concurrency() const { return 2; }
-    template <class F>
-    void operator()(int64 n, F f) const
-    {
-        const auto run = [&](int worker) {
-            for (int64 task = n; task-- > 0;)
-                if (task % 2 == worker) f(task, worker);
-        };
-        std::thread other(run, 1);
-        run(0);
-        other.join();
-    }
-};
 
 bool same_rows(heed::view<const float> a, heed::view<const float> b)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Executors: whoever runs the tasks, each runs once, on a worker of its own, and the result has the serial bits.
 #include "tensors.hpp"
+#include "two_threads.hpp"
 
 #include <heed/executor/threads.hpp>
 #ifdef _OPENMP
@@ -18,23 +19,7 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-/// The contract, as a user might meet it: a thread besides the caller, even tasks here and odd ones there, backwards.
-struct two_threads {
-    int concurrency() const { return 2; }
-    template <class F>
-    void operator()(int64 n, F f) const
-    {
-        const auto run = [&](int worker) {
-            for (int64 task = n; task-- > 0;)
-                if (task % 2 == worker) f(task, worker);
-        };
-        std::thread other(run, 1);
-        run(0);
-        other.join();
-    }
-};
-
-/// Calls f(name, executor) for every executor of the library, and the one above.
+/// Calls f(name, executor) for every executor of the library, and two_threads.
 template <class F>
 void for_each_executor(F f)
 {
