@@ -34,6 +34,19 @@ private:
     void* own_ = nullptr;
 };
 
+/// Calls run(options) with the workspace that a plan needs: the caller's, or one of our own.
+template <class Plan, class T, class Run>
+status with_workspace(const char* verb, const Plan& plan, const options<T>& how, Run run)
+{
+    if (!plan.status()) return plan.status();
+    const borrowed_workspace memory(how.workspace, plan.workspace_bytes());
+    const status s = memory.check(verb, plan.workspace_bytes());
+    if (!s) return s;
+    options<T> with = how;
+    with.workspace = memory.get();
+    return run(with);
+}
+
 }  // namespace detail
 
 /// The same as below for packed queries, q and out [1, Hq, rows, D]: sequence b of kv has the rows [bounds[b],
@@ -44,13 +57,7 @@ status attend(const Def& def, const packed<Q>& q, const Kv& kv, const view<O>& o
 {
     using T = compute_t<Q>;
     const plan<Def, T> p(def, q, kv, how);
-    if (!p.status()) return p.status();
-    const detail::borrowed_workspace memory(how.workspace, p.workspace_bytes());
-    const status s = memory.check("attend", p.workspace_bytes());
-    if (!s) return s;
-    options<T> with = how;
-    with.workspace = memory.get();
-    return p.run(q, kv, out, with);
+    return detail::with_workspace("attend", p, how, [&](const options<T>& with) { return p.run(q, kv, out, with); });
 }
 
 /// out = normalizer(mask(maps(scale q k^T))) v.

@@ -38,8 +38,8 @@ public:
     {
         using job = kernel::backward_job<Def, dense_kv<T>, T, T, T>;
         if (!status_) return;
-        layout_ = kernel::make_backward_layout<job>(q_.batch, q_.heads, k_.heads, q_.tokens, k_.tokens, k_.dim, v_.dim,
-                                                    how.executor.concurrency());
+        layout_ = kernel::make_backward_layout<job>(
+            {q_.batch, q_.heads, k_.heads, k_.dim, v_.dim, how.executor.concurrency()}, q_.tokens, k_.tokens);
     }
 
     const status_type& status() const { return status_; }
@@ -81,8 +81,7 @@ public:
         const auto walk = make_walk(q, kv, out, stats, dout, to, how.workspace.data);
         for (int stage = 0; stage < layout_.stages(); ++stage) {
             auto task = [&](std::int64_t t, int worker) { walk.run_task(stage, t, worker); };
-            if (layout_.work() < kernel::worth_threads) serial_executor{}(layout_.tasks(stage), task);
-            else how.executor(layout_.tasks(stage), task_ref(task));
+            kernel::run_tasks(layout_.work(), how.executor, layout_.tasks(stage), task);
         }
         return {};
     }
@@ -146,13 +145,7 @@ public:
         if (s && to.dslopes && Def::template parameters<parameter::per_head> == 0)
             s = status_type::error(errc::invalid_argument,
                                    "backward: dslopes: no score map has a parameter for each head");
-        if (s && how.executor.concurrency() > layout_.workers)
-            s = status_type::error(errc::invalid_argument, "backward: the executor has %d workers, planned for %d",
-                                   how.executor.concurrency(), layout_.workers);
-        if (s && (how.workspace.bytes < layout_.total_bytes || !how.workspace.data))
-            s = status_type::error(errc::workspace_too_small, "backward: workspace of %zu bytes%s, needs %zu",
-                                   how.workspace.bytes, how.workspace.data ? "" : " at null", layout_.total_bytes);
-        return s;
+        return s ? detail::check_resources("backward", how, layout_.workers, layout_.total_bytes) : s;
     }
 
 private:
@@ -222,13 +215,8 @@ status backward(const Def& def, const view<Q>& q, const view<K>& k, const view<V
 {
     using T = compute_t<Q>;
     const backward_plan<Def, T> p(def, q, k, v, how);
-    if (!p.status()) return p.status();
-    const detail::borrowed_workspace memory(how.workspace, p.workspace_bytes());
-    const status s = memory.check("backward", p.workspace_bytes());
-    if (!s) return s;
-    options<T> with = how;
-    with.workspace = memory.get();
-    return p.run(q, k, v, out, stats, dout, to, with);
+    return detail::with_workspace("backward", p, how,
+                                  [&](const options<T>& with) { return p.run(q, k, v, out, stats, dout, to, with); });
 }
 
 HEED_END

@@ -8,11 +8,11 @@
 //     token_span held(batch) const;                      // the tokens that there are
 //     std::int64_t tokens() const;                       // the largest end of any held(); 0 for batch 0
 //     bool uneven() const;                               // whether held() may differ between sequences
-//     auto keys(batch, head) const;                      // the rows of a head: rows<key_element> f(token) is the run
-//     that auto values(batch, head) const;                    // starts at a token in held() status check() const; //
-//     are sizes and lengths sound: O(batch) status check_rows() const;                         // is every row that may
-//     be read where it should: O(pages) void views(f) const;                               // f(name, view) for what
-//     rows lie in
+//     auto keys(batch, head) const;                      // the rows of a head: f(token), for a token in held(),
+//     auto values(batch, head) const;                    // is the run of rows<element> that starts there
+//     status check() const;                              // are sizes and lengths sound: O(batch)
+//     status check_rows() const;                         // is every row that may be read where it should: O(pages)
+//     void views(f) const;                               // f(name, view) for what rows lie in
 //
 // They may also be asked for tokens that are up to 512 before the first in held(), as kernels read whole registers of
 // keys; whatever lies there is selected out.
@@ -55,6 +55,15 @@ status check_alike(const char* k_name, const view<K>& k, const char* v_name, con
         errc::invalid_argument, "%s: %s %lld, heads %lld, tokens %lld differ from %s's %lld, %lld, %lld", v_name, what,
         static_cast<long long>(b.batch), static_cast<long long>(b.heads), static_cast<long long>(b.tokens), k_name,
         static_cast<long long>(a.batch), static_cast<long long>(a.heads), static_cast<long long>(a.tokens));
+}
+
+/// The largest end of what is held of any sequence.
+template <class S>
+std::int64_t longest(const S& source)
+{
+    std::int64_t most = 0;
+    for (std::int64_t b = 0; b < source.batch(); ++b) most = source.held(b).end > most ? source.held(b).end : most;
+    return most;
 }
 
 /// `count` lengths, each in [0, most].

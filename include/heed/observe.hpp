@@ -79,7 +79,7 @@ public:
             });
             for (int r = 0; r < block.count; ++r) kernel::end_observation(wanted, row(r), mem.sums[r], mem.norms[r]);
         };
-        run_all(l_.blocks(), task, how);
+        kernel::run_tasks(l_.work(), how.executor, l_.blocks(), task);
         return {};
     }
 
@@ -110,7 +110,7 @@ public:
                         for (int j = w.begin; j < end; ++j) to[r * l_.tokens + w.key + j] = w.p[j];
                     });
         };
-        run_all(ceil_div(part.rows, l_.block_rows), task, how);
+        kernel::run_tasks(l_.work(), how.executor, ceil_div(part.rows, l_.block_rows), task);
         return {};
     }
 
@@ -120,7 +120,7 @@ private:
     template <class U>
     struct worker_memory {
         kernel::scratch<U> tile;
-        kernel::row_norm<T>* norms;
+        kernel::row_denominator<T>* norms;
         kernel::row_sums<T>* sums;
         std::size_t bytes;
     };
@@ -129,16 +129,14 @@ private:
     {
         kernel::carver c(base);
         worker_memory<U> m{kernel::carve_scratch<U>(c, l_), nullptr, nullptr, 0};
-        m.norms = c.take<kernel::row_norm<T>>(l_.block_rows);
+        m.norms = c.take<kernel::row_denominator<T>>(l_.block_rows);
         m.sums = c.take<kernel::row_sums<T>>(l_.block_rows);
         m.bytes = c.used();
         return m;
     }
     char* memory_of(const options<T>& how, int worker) const
     {
-        const auto address = reinterpret_cast<std::uintptr_t>(how.workspace.data);
-        return static_cast<char*>(how.workspace.data) + (kernel::in_lines(address) - address) +
-               static_cast<std::size_t>(worker) * worker_bytes_;
+        return kernel::first_line(how.workspace.data) + static_cast<std::size_t>(worker) * worker_bytes_;
     }
 
     /// Late rows first: under a causal mask their blocks are the long ones.
@@ -159,13 +157,6 @@ private:
                                         l_, stats);
     }
 
-    template <class Task>
-    void run_all(std::int64_t tasks, Task& task, const options<T>& how) const noexcept
-    {
-        if (l_.work() < kernel::worth_threads) serial_executor{}(tasks, task);
-        else how.executor(tasks, task_ref(task));
-    }
-
     template <class Q, class Kv>
     status_type check(const char* verb, const view<Q>& q, const Kv& kv, const row_statistics<T>& stats,
                       const options<T>& how) const
@@ -184,13 +175,7 @@ private:
             s = status_type::error(errc::invalid_argument,
                                    "%s: stats.%s is null; attend() fills shift and mass through options.stats", verb,
                                    stats.shift ? "mass" : "shift");
-        if (s && how.executor.concurrency() > l_.workers)
-            s = status_type::error(errc::invalid_argument, "%s: the executor has %d workers, planned for %d", verb,
-                                   how.executor.concurrency(), l_.workers);
-        if (s && (how.workspace.bytes < workspace_bytes() || !how.workspace.data))
-            s = status_type::error(errc::workspace_too_small, "%s: workspace of %zu bytes%s, needs %zu", verb,
-                                   how.workspace.bytes, how.workspace.data ? "" : " at null", workspace_bytes());
-        return s;
+        return s ? detail::check_resources(verb, how, l_.workers, workspace_bytes()) : s;
     }
     status_type check_wanted(const observations<T>& wanted) const
     {
@@ -231,18 +216,13 @@ observe_plan(const Def&, const view<Q>&, const K&, const options<compute_t<Q>>&)
 
 namespace detail {
 
-/// Plans, finds a workspace and calls run(plan, options).
+/// Plans, and calls run(plan, options).
 template <class Def, class Q, class Kv, class Run>
 status planned(const Def& def, const view<Q>& q, const Kv& kv, const options<compute_t<Q>>& how, Run run)
 {
-    const observe_plan<Def, compute_t<Q>> p(def, q, kv, how);
-    if (!p.status()) return p.status();
-    const borrowed_workspace memory(how.workspace, p.workspace_bytes());
-    const status s = memory.check("observe", p.workspace_bytes());
-    if (!s) return s;
-    options<compute_t<Q>> with = how;
-    with.workspace = memory.get();
-    return run(p, with);
+    using T = compute_t<Q>;
+    const observe_plan<Def, T> p(def, q, kv, how);
+    return with_workspace("observe", p, how, [&](const options<T>& with) { return run(p, with); });
 }
 
 }  // namespace detail

@@ -198,13 +198,7 @@ private:
         });
         if (s) s = kv.check_rows();
         if (s) s = def_.check({kv_.batch, q_.heads, kv_.heads, layout_.rows / layout_.group, total_keys});
-        if (s && how.executor.concurrency() > layout_.workers)
-            s = status_type::error(errc::invalid_argument, "run: the executor has %d workers, planned for %d",
-                                   how.executor.concurrency(), layout_.workers);
-        if (s && (how.workspace.bytes < layout_.total_bytes || !how.workspace.data))
-            s = status_type::error(errc::workspace_too_small, "run: workspace of %zu bytes%s, needs %zu",
-                                   how.workspace.bytes, how.workspace.data ? "" : " at null", layout_.total_bytes);
-        return s;
+        return s ? detail::check_resources("run", how, layout_.workers, layout_.total_bytes) : s;
     }
 
     /// The cut of queries and keys that check() has found sound.

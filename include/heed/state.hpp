@@ -81,20 +81,18 @@ public:
             return status::error(errc::invalid_argument, "attend_partial: keys [%lld, %lld) of %lld",
                                  static_cast<long long>(part.first_key), static_cast<long long>(end),
                                  static_cast<long long>(total));
-        const detail::borrowed_workspace memory(how.workspace, p.workspace_bytes());
-        status ok = memory.check("attend_partial", p.workspace_bytes());
-        options<T> with = how;
-        with.workspace = memory.get();
-        if (ok) ok = p.check_inputs(packed<Q>{q, {}}, kv, with, total);
-        if (ok)
-            ok = detail::check_extents("attend_partial", "state", s.size,
-                                       {q.size.batch, q.size.heads, q.size.tokens, kv.value_dim()});
-        if (ok) ok = detail::check_state("attend_partial", "state", s);
-        if (!ok) return ok;
-        kernel::run_all(p.make_walk(packed<Q>{q, {}}, kv, kernel::target<T, T>{{}, {}, s.shift, s.mass, s.out},
-                                    with.workspace.data, part.first_key, part.total_keys),
-                        p.layout_, how.executor);
-        return {};
+        return detail::with_workspace("attend_partial", p, how, [&](const options<T>& with) {
+            status ok = p.check_inputs(packed<Q>{q, {}}, kv, with, total);
+            if (ok)
+                ok = detail::check_extents("attend_partial", "state", s.size,
+                                           {q.size.batch, q.size.heads, q.size.tokens, kv.value_dim()});
+            if (ok) ok = detail::check_state("attend_partial", "state", s);
+            if (!ok) return ok;
+            kernel::run_all(p.make_walk(packed<Q>{q, {}}, kv, kernel::target<T, T>{{}, {}, s.shift, s.mass, s.out},
+                                        with.workspace.data, part.first_key, part.total_keys),
+                            p.layout_, how.executor);
+            return status{};
+        });
     }
 };
 

@@ -173,6 +173,19 @@ status check_shapes(const char* verb, const packed<Q>& queries, std::int64_t bat
     return {};
 }
 
+/// That a call brings no more workers than were planned for, and as much memory.
+template <class T>
+status check_resources(const char* verb, const options<T>& how, int workers, std::size_t bytes)
+{
+    if (how.executor.concurrency() > workers)
+        return status::error(errc::invalid_argument, "%s: the executor has %d workers, planned for %d", verb,
+                             how.executor.concurrency(), workers);
+    if (how.workspace.bytes < bytes || !how.workspace.data)
+        return status::error(errc::workspace_too_small, "%s: workspace of %zu bytes%s, needs %zu", verb,
+                             how.workspace.bytes, how.workspace.data ? "" : " at null", bytes);
+    return {};
+}
+
 inline status check_extents(const char* verb, const char* name, const extents& have, const extents& want)
 {
     using ll = long long;

@@ -55,7 +55,7 @@ void add_transposed(const tile_cover& cover, const step_place& at, step_part par
             any = any || has(g_end, 0, strips);
         }
         if (!any) continue;
-        for_panels<T>(dim, [&](std::int64_t channel, std::int64_t channels, int width) {
+        micro::for_panels<T>(dim, [&](std::int64_t channel, std::int64_t channels, int width) {
             pack_panel([&](int x) { return row[first + x]; }, rows, channel, channels, width, scale, panel);
             for (int x = 0; x < strips; x += 3) {
                 const int end_strip = x + 3 < strips ? x + 3 : strips, j = x * strip;
@@ -107,7 +107,7 @@ void add_dq(const Job& job, const step_place& at, const tile_cover& cover, const
             }
         }
         const T* panels = mem.k_panels + j * o_step;
-        for_panels<T>(dim, [&](std::int64_t channel, std::int64_t, int width) {
+        micro::for_panels<T>(dim, [&](std::int64_t channel, std::int64_t, int width) {
             const T* panel = panels + channel * keys;
             for (int g = 0; g < cover.n_groups; ++g) {
                 if (lo[g] >= hi[g]) continue;

@@ -74,29 +74,27 @@ scratch_of<Job> carve_backward(carver& c, const backward_layout& l)
 }
 
 template <class Job>
-backward_layout make_backward_layout(std::int64_t batch, std::int64_t query_heads, std::int64_t kv_heads,
-                                     std::int64_t queries, std::int64_t tokens, std::int64_t key_dim,
-                                     std::int64_t value_dim, int workers)
+backward_layout make_backward_layout(const problem_sizes& p, std::int64_t queries, std::int64_t tokens)
 {
     backward_layout l;
-    l.batch = batch;
-    l.query_heads = query_heads;
-    l.kv_heads = kv_heads;
-    l.group = kv_heads > 0 ? max_of(query_heads / kv_heads, 1) : 1;
-    l.rows = query_heads == 0 ? 0 : queries * l.group;
-    l.key_dim = key_dim;
-    l.value_dim = value_dim;
+    l.batch = p.batch;
+    l.query_heads = p.query_heads;
+    l.kv_heads = p.kv_heads;
+    l.group = p.group();
+    l.rows = p.query_heads == 0 ? 0 : queries * l.group;
+    l.key_dim = p.key_dim;
+    l.value_dim = p.value_dim;
     l.tokens = tokens;
-    l.workers = workers < 1 ? 1 : workers;
+    l.workers = p.workers < 1 ? 1 : p.workers;
     l.tiles = max_of(ceil_div(tokens, micro::gradient_tile), 1);  // one that is empty writes zeros
     l.blocks = ceil_div(l.rows, micro::gradient_block);
-    if (l.blocks > 0) l.block_rows = min_of(round_up(ceil_div(l.rows, l.blocks), micro::block_rows), l.rows);
+    l.block_rows = rows_of_blocks(l.rows, l.blocks);
     l.diagonal = l.workers > 1 && l.heads() < 2 * l.workers && l.blocks * l.tiles > 1;
     carver c(nullptr);
     (void)carve_backward<Job>(c, l);
     l.worker_bytes = c.used();
     if (Job::learns_rows)
-        l.row_bytes = in_lines(static_cast<std::size_t>(batch * query_heads * queries) * sizeof(typename Job::T));
+        l.row_bytes = in_lines(static_cast<std::size_t>(p.batch * p.query_heads * queries) * sizeof(typename Job::T));
     l.total_bytes = cache_line + static_cast<std::size_t>(l.workers) * l.worker_bytes + l.row_bytes;
     return l;
 }
@@ -109,16 +107,16 @@ class backward_walk {
 
 public:
     /// `workspace` holds total_bytes.
-    backward_walk(const Job& job, const backward_layout& l, void* workspace) : job_(job), l_(l)
+    backward_walk(const Job& job, const backward_layout& l, void* workspace)
+        : job_(job), l_(l), base_(first_line(workspace))
     {
-        const auto address = reinterpret_cast<std::uintptr_t>(workspace);
-        base_ = static_cast<char*>(workspace) + (in_lines(address) - address);
         job_.row_parameter = reinterpret_cast<T*>(base_ + static_cast<std::size_t>(l.workers) * l.worker_bytes);
     }
 
     void run_task(int stage, std::int64_t task, int worker) const
     {
         if (stage == l_.stages() - 1) return sum_head(task);
+        if (!job_.to.dv.data && !job_.wants_scores()) return;  // what is learned for a head alone
         carver c(base_ + static_cast<std::size_t>(worker) * l_.worker_bytes);
         const memory mem = carve_backward<Job>(c, l_);
         if (l_.diagonal) {
@@ -175,33 +173,34 @@ private:
         }
     }
 
+    /// The rows of a gradient that belong to a tile.
+    auto rows_of_tile(const view<T>& v, std::int64_t head, std::int64_t tile) const
+    {
+        return [&v, this, head, tile](int x) {
+            return v.row(head / l_.kv_heads, head % l_.kv_heads, tile * micro::gradient_tile + x);
+        };
+    }
     void load_tile(std::int64_t head, std::int64_t tile, bool empty, const memory& mem) const
     {
-        const auto row = [&](const view<T>& v) {
-            return [&, head, tile](int x) {
-                return v.row(head / l_.kv_heads, head % l_.kv_heads, tile * micro::gradient_tile + x);
-            };
-        };
-        begin_tile(job_, head / l_.kv_heads, head % l_.kv_heads, tile * micro::gradient_tile, count_of(tile), mem);
-        if (job_.to.dk.data) load_rows(count_of(tile), l_.key_dim, empty, row(job_.to.dk), mem.dk);
-        if (job_.to.dv.data) load_rows(count_of(tile), l_.value_dim, empty, row(job_.to.dv), mem.dv);
+        const gradients<T>& to = job_.to;
+        const int n = count_of(tile);
+        begin_tile(job_, head / l_.kv_heads, head % l_.kv_heads, tile * micro::gradient_tile, n, mem);
+        if (to.dk.data) load_rows(n, l_.key_dim, empty, rows_of_tile(to.dk, head, tile), mem.dk);
+        if (to.dv.data) load_rows(n, l_.value_dim, empty, rows_of_tile(to.dv, head, tile), mem.dv);
     }
     void store_tile(std::int64_t head, std::int64_t tile, const memory& mem) const
     {
-        const auto row = [&](const view<T>& v) {
-            return [&, head, tile](int x) {
-                return v.row(head / l_.kv_heads, head % l_.kv_heads, tile * micro::gradient_tile + x);
-            };
-        };
-        if (job_.to.dk.data) store_rows(count_of(tile), l_.key_dim, row(job_.to.dk), mem.dk);
-        if (job_.to.dv.data) store_rows(count_of(tile), l_.value_dim, row(job_.to.dv), mem.dv);
+        const gradients<T>& to = job_.to;
+        const int n = count_of(tile);
+        if (to.dk.data) store_rows(n, l_.key_dim, rows_of_tile(to.dk, head, tile), mem.dk);
+        if (to.dv.data) store_rows(n, l_.value_dim, rows_of_tile(to.dv, head, tile), mem.dv);
     }
 
     void take_step(std::int64_t head, std::int64_t tile, std::int64_t block, const memory& mem) const
     {
         step_place at;
         at.block = block_of(head, block);
-        at.position_0 = job_.def.position_of_row_0(at.block.batch, job_.q.size.tokens, job_.total_keys);
+        at.position_0 = job_.position_of_row_0(at.block.batch);
         at.token = tile * micro::gradient_tile;
         at.count = count_of(tile);
         const auto dq_row = [&](int x) {
@@ -221,6 +220,7 @@ private:
     /// What is learned for a query head, row after row of every sequence.
     void sum_head(std::int64_t head) const
     {
+        if (!job_.to.dlog_offset && !job_.to.dslopes) return;
         double offset = 0, slope = 0;
         for (std::int64_t b = 0; b < l_.batch; ++b) {
             for (std::int64_t i = 0; i < job_.q.size.tokens; ++i) {

@@ -37,36 +37,41 @@ inline void fold_row(T& shift, T& mass, T* o, T other_shift, T other_mass, const
     }
 }
 
-/// The denominator of a row, 2^-M (c + sum u), with M raised where the extra mass needs it.
+/// The denominator of a row, with M raised where the extra mass needs it.
+template <class T>
+struct row_denominator {
+    T shift;    // M
+    T value;    // c + sum u, in units of 2^M
+    T extra;    // c in these units
+    T rescale;  // what brings the row's sums to this M
+};
+
 template <class Normalizer, class T>
-inline T denominator(const Normalizer& normalizer, std::int64_t head, T& shift, T mass, T& rescale)
+inline row_denominator<T> denominator(const Normalizer& normalizer, std::int64_t head, T shift, T mass)
 {
-    rescale = T(1);
-    if constexpr (!has_mass_v<Normalizer>) {
-        return T(1);
-    } else {
-        if constexpr (has_log_offset_v<Normalizer>) {
-            const T z = static_cast<T>(normalizer.log_offset(head));
-            if (z > -std::numeric_limits<T>::infinity()) {
-                const T needed = shift_for<heed::shift::by_max>(z), common = needed > shift ? needed : shift;
-                rescale = power_of_two_scalar(shift - common);
-                shift = common;
-                T extra[vec<T>::lanes];
-                store(extra, shifted_score<T>(vec<T>(z), vec<T>(shift), vec<T>(0)).exp());
-                mass = std::fma(mass, rescale, extra[0]);
-            }
+    row_denominator<T> d{shift, has_mass_v<Normalizer> ? mass : T(1), T(0), T(1)};
+    if constexpr (has_log_offset_v<Normalizer>) {
+        const T z = static_cast<T>(normalizer.log_offset(head));
+        if (z > -std::numeric_limits<T>::infinity()) {
+            const T needed = shift_for<heed::shift::by_max>(z);
+            d.shift = needed > shift ? needed : shift;
+            d.rescale = power_of_two_scalar(shift - d.shift);
+            T extra[vec<T>::lanes];
+            store(extra, shifted_score<T>(vec<T>(z), vec<T>(d.shift), vec<T>(0)).exp());
+            d.extra = extra[0];
+            d.value = std::fma(mass, d.rescale, d.extra);
         }
-        return mass;
     }
+    return d;
 }
 
-/// The natural log of a denominator in units of 2^M; -inf where it is 0.
+/// The natural log of a denominator; -inf where it is 0.
 template <class T>
-inline T log_of_denominator(T den, T shift)
+inline T log_of_denominator(const row_denominator<T>& den)
 {
     constexpr double ln2 = 0.693147180559945309417;
-    if (den == T(0)) return -std::numeric_limits<T>::infinity();
-    return static_cast<T>(std::log(static_cast<double>(den)) + static_cast<double>(shift) * ln2);
+    if (den.value == T(0)) return -std::numeric_limits<T>::infinity();
+    return static_cast<T>(std::log(static_cast<double>(den.value)) + static_cast<double>(den.shift) * ln2);
 }
 
 /// out = o / denominator for one row; exactly 0 where the denominator is 0. `lse`, where asked for, is the natural log
@@ -75,10 +80,9 @@ template <class Normalizer, class T, class O>
 HEED_NOINLINE inline void finish_row(const Normalizer& normalizer, std::int64_t head, T shift, T mass, const T* o,
                                      O* out, std::int64_t dim, T* lse)
 {
-    T rescale;
-    const T den = denominator(normalizer, head, shift, mass, rescale);
-    const bool empty = den == T(0);
-    const vec<T> d(empty ? T(1) : den), a(empty ? T(0) : rescale), zero(0);
+    const row_denominator<T> den = denominator(normalizer, head, shift, mass);
+    const bool empty = den.value == T(0);
+    const vec<T> d(empty ? T(1) : den.value), a(empty ? T(0) : den.rescale), zero(0);
     constexpr int lanes = vec<T>::lanes;
     std::int64_t c = 0;
     for (; c + lanes <= dim; c += lanes) store_as(out + c, empty ? zero : load(o + c) * a / d + zero);
@@ -86,7 +90,7 @@ HEED_NOINLINE inline void finish_row(const Normalizer& normalizer, std::int64_t 
         const int n = static_cast<int>(dim - c);
         store_as_n(out + c, empty ? zero : load_n(o + c, n) * a / d + zero, n);
     }
-    if (lse) *lse = log_of_denominator(den, shift);
+    if (lse) *lse = log_of_denominator(den);
 }
 
 }  // namespace kernel

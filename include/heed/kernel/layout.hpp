@@ -7,6 +7,7 @@
 // in the workspace says which task is whose.
 #pragma once
 
+#include "../executor.hpp"
 #include "fold.hpp"
 #include "rows.hpp"
 
@@ -24,6 +25,12 @@ struct sequence_cut {
     double block_cost() const { return static_cast<double>(keys) * static_cast<double>(block_rows + 4); }
 };
 
+/// Rows of each of so many blocks but the last: nearly equal, whole register blocks.
+inline std::int64_t rows_of_blocks(std::int64_t rows, std::int64_t blocks)
+{
+    return blocks > 0 ? min_of(round_up(ceil_div(rows, blocks), micro::block_rows), rows) : 0;
+}
+
 inline sequence_cut cut_rows(std::int64_t rows, const token_span& held)
 {
     sequence_cut c;
@@ -31,8 +38,7 @@ inline sequence_cut cut_rows(std::int64_t rows, const token_span& held)
     c.keys = max_of(held.end - held.first, 0);
     if (c.keys > 0) c.tiles = ceil_div(held.end, micro::key_tile) - held.first / micro::key_tile;
     c.blocks_per_head = ceil_div(rows, micro::query_block);
-    if (c.blocks_per_head > 0)
-        c.block_rows = min_of(round_up(ceil_div(rows, c.blocks_per_head), micro::block_rows), rows);
+    c.block_rows = rows_of_blocks(rows, c.blocks_per_head);
     return c;
 }
 
@@ -114,6 +120,21 @@ struct layout : sequence_cut {
 /// Below this much work, some fifty microseconds, waking other threads costs more than they save.
 inline constexpr double worth_threads = 1 << 22;
 
+/// Runs f(task, worker) for `tasks` tasks of a call that has so much work.
+template <class F>
+void run_tasks(double work, const executor_ref& executor, std::int64_t tasks, F& f)
+{
+    if (work < worth_threads) serial_executor{}(tasks, f);
+    else executor(tasks, task_ref(f));
+}
+
+/// The first whole cache line of a workspace; total_bytes has one to spare.
+inline char* first_line(void* workspace)
+{
+    const auto address = reinterpret_cast<std::uintptr_t>(workspace);
+    return static_cast<char*>(workspace) + (in_lines(address) - address);
+}
+
 /// Hands out aligned pieces of a workspace; with a null base it only counts.
 class carver {
 public:
@@ -166,6 +187,8 @@ struct problem_sizes {
     std::int64_t batch, query_heads, kv_heads, key_dim, value_dim;
     int workers;
     bool copies = false;
+
+    std::int64_t group() const { return query_heads > 0 ? query_heads / kv_heads : 1; }
 };
 
 inline layout begin_layout(const problem_sizes& p, std::int64_t o_step)
@@ -173,7 +196,7 @@ inline layout begin_layout(const problem_sizes& p, std::int64_t o_step)
     layout l;
     l.batch = p.batch;
     l.kv_heads = p.query_heads == 0 ? 0 : p.kv_heads;
-    l.group = l.kv_heads > 0 ? p.query_heads / p.kv_heads : 1;
+    l.group = p.group();
     l.key_dim = p.key_dim;
     l.value_dim = p.value_dim;
     l.workers = p.workers < 1 ? 1 : p.workers;

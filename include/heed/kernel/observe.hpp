@@ -15,12 +15,6 @@
 HEED_BEGIN
 namespace kernel {
 
-/// What makes weights of a row's scores.
-template <class T>
-struct row_norm {
-    T shift, den;  // M, raised where the extra mass needs it; the denominator in units of 2^M
-};
-
 /// A row's weights in one key tile: p[begin, end), 0 where a key is not attended.
 template <class T>
 struct row_weights {
@@ -35,12 +29,12 @@ struct row_weights {
 /// Turns scores s[begin, end) into weights and returns how many keys are attended; with Drop, those of -inf are not.
 /// Weights of pairs are rounded to bf16 before they are divided, as attend() multiplies them.
 template <range Range, bool Drop, bool Pairs, class Normalizer, class T>
-HEED_INLINE int divide(const Normalizer& normalizer, T* s, int begin, int end, const row_norm<T>& norm)
+HEED_INLINE int divide(const Normalizer& normalizer, T* s, int begin, int end, const row_denominator<T>& norm)
 {
     using V = vec<T>;
     const V shift(norm.shift), one = power_of_two(V(0) - shift);
-    const bool empty = norm.den == T(0);
-    const V den(empty ? T(1) : norm.den);
+    const bool empty = norm.value == T(0);
+    const V den(empty ? T(1) : norm.value);
     V dropped(0);
     for (int j = begin; j < end; j += V::lanes) {
         const V v = load(s + j);
@@ -64,7 +58,7 @@ HEED_INLINE int divide(const Normalizer& normalizer, T* s, int begin, int end, c
 template <bool Masked, class U, class Def, class T>
 HEED_NOINLINE inline row_weights<T> weights_of_row(const Def& def, T scale, const score_place<vec<T>>& place, T* s,
                                                    int begin, int end, int count, const key_bits& bits,
-                                                   const row_norm<T>& norm)
+                                                   const row_denominator<T>& norm)
 {
     constexpr bool may_drop = Masked || Def::has_score_maps, pairs = elements_of<U> == 2;
     const auto [lowest, highest] = map_row<Masked, U>(def, scale, place, s, begin, end, count, bits);
@@ -93,16 +87,14 @@ public:
     /// Calls take(r, row_weights) for every row r of the block and every tile of which the mask lets any row of its
     /// register block attend a key, tiles in ascending order. Rows of a block are at most the layout's.
     template <class Take>
-    void operator()(const row_block& block, const scratch<U>& mem, row_norm<T>* norms, Take take) const
+    void operator()(const row_block& block, const scratch<U>& mem, row_denominator<T>* norms, Take take) const
     {
         for (int r = 0; r < block.count; ++r) {
             const query_place p = place(block, r);
             micro::pack_query(job_.q.row(p.batch, p.head, p.row), l_.key_dim, job_.scale,
                               mem.q + r * micro::query_step<T>, mem.part_step);
             const std::int64_t i = index_of(p);
-            T rescale;
-            norms[r].shift = stats_.shift[i];
-            norms[r].den = denominator(job_.def.normalizer(), p.head, norms[r].shift, stats_.mass[i], rescale);
+            norms[r] = denominator(job_.def.normalizer(), p.head, stats_.shift[i], stats_.mass[i]);
         }
         const token_span held = job_.kv.held(block.batch);
         for (std::int64_t token = held.first / micro::key_tile * micro::key_tile; token < held.end;
@@ -112,8 +104,8 @@ public:
 
 private:
     template <class Take>
-    void tile(const row_block& block, std::int64_t token, int count, const scratch<U>& mem, const row_norm<T>* norms,
-              Take& take) const
+    void tile(const row_block& block, std::int64_t token, int count, const scratch<U>& mem,
+              const row_denominator<T>* norms, Take& take) const
     {
         const std::int64_t position_0 = job_.position_of_row_0(block.batch);
         const tile_cover cover = cover_tile(job_, block, position_0, token, count, mem.bits);
@@ -237,14 +229,15 @@ void begin_observation(const observations<T>& wanted, std::int64_t index, row_su
 }
 
 template <class T>
-void end_observation(const observations<T>& wanted, std::int64_t index, const row_sums<T>& row, const row_norm<T>& norm)
+void end_observation(const observations<T>& wanted, std::int64_t index, const row_sums<T>& row,
+                     const row_denominator<T>& norm)
 {
     const bool poisoned = row.total != row.total;
     const auto give = [index](auto* to, auto value) {
         if (to) to[index] = value;
     };
     give(wanted.max_score, poisoned ? row.total : row.highest);
-    if (wanted.lse) wanted.lse[index] = log_of_denominator(norm.den, norm.shift);
+    if (wanted.lse) wanted.lse[index] = log_of_denominator(norm);
     give(wanted.entropy, row.entropy);
     give(wanted.total, row.total);
     give(wanted.first_token, poisoned ? row.total : row.first);

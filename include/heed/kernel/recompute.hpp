@@ -4,6 +4,7 @@
 #pragma once
 
 #include "../gradients.hpp"
+#include "../micro/finite.hpp"
 #include "../options.hpp"
 #include "cover.hpp"
 #include "keys.hpp"
@@ -79,23 +80,11 @@ bool begin_block(const Job& job, const row_block& block, const scratch_of<Job>& 
         const std::int64_t i = job.index_of(p), q_dim = job.kv.key_dim(), v_dim = job.kv.value_dim();
         micro::pack_query(q, q_dim, job.scale, mem.q + r * micro::query_step<T>, mem.part_step);
         micro::pack_query(dout, v_dim, T(1), mem.dout + r * micro::query_step<T>, mem.part_step);
-        finite = finite && all_finite<T>(q, q_dim) && all_finite<T>(dout, v_dim);
+        finite = finite && micro::all_finite<T>(q, q_dim) && micro::all_finite<T>(dout, v_dim);
         mem.row[r] = slopes_of_row(job.def.normalizer(), p.head, job.stats.shift[i], job.stats.mass[i],
                                    job.out.row(p.batch, p.head, p.row), dout, v_dim);
     }
     return finite;
-}
-
-/// f(first channel, channels, registers) for panels of nearly equal width.
-template <class T, class F>
-void for_panels(std::int64_t dim, F f)
-{
-    constexpr int lanes = vec<T>::lanes;
-    const std::int64_t vecs = ceil_div(dim, lanes), panels = ceil_div(vecs, micro::block_vecs);
-    for (std::int64_t panel = 0; panel < panels; ++panel) {
-        const std::int64_t first = vecs * panel / panels, width = vecs * (panel + 1) / panels - first;
-        f(first * lanes, min_of(width * lanes, dim - first * lanes), static_cast<int>(width));
-    }
 }
 
 /// panel[x][c] = scale * row(x)[channel + c] for x in [0, n), and 0 up to `vecs` whole registers.
@@ -129,11 +118,11 @@ void begin_tile(const Job& job, std::int64_t batch, std::int64_t kv_head, std::i
     if (!job.to.dq.data) return;
     const auto row = [&](int j) { return job.kv.keys(batch, kv_head)(token + j).data; };
     *mem.finite_keys = true;
-    for (int j = 0; j < count; ++j) *mem.finite_keys = *mem.finite_keys && all_finite<T>(row(j), q_dim);
+    for (int j = 0; j < count; ++j) *mem.finite_keys = *mem.finite_keys && micro::all_finite<T>(row(j), q_dim);
     for (int j = 0; j < count; j += run) {
         const int keys = run < count - j ? run : count - j;
         T* panels = mem.k_panels + j * round_up(q_dim, lanes);
-        for_panels<T>(q_dim, [&](std::int64_t channel, std::int64_t channels, int width) {
+        micro::for_panels<T>(q_dim, [&](std::int64_t channel, std::int64_t channels, int width) {
             pack_panel([&](int x) { return row(j + x); }, keys, channel, channels, width, job.scale,
                        panels + channel * keys);
         });

@@ -12,24 +12,6 @@
 HEED_BEGIN
 namespace kernel {
 
-/// Whether a row holds neither NaN nor Inf.
-template <class T, class E>
-HEED_NOINLINE inline bool all_finite(const E* row, std::int64_t dim)
-{
-    constexpr int lanes = vec<T>::lanes;
-    vec<T> sum(0);
-    std::int64_t c = 0;
-    for (; c + lanes <= dim; c += lanes) {
-        const vec<T> x = load_as<T>(row + c);
-        sum = sum + (x - x);
-    }
-    if (c < dim) {
-        const vec<T> x = load_as_n<T>(row + c, static_cast<int>(dim - c));
-        sum = sum + (x - x);
-    }
-    return all(sum == vec<T>(0));
-}
-
 /// sum_c a[c] b[c] by 16 virtual lanes, channel c to lane c mod 16, then the fixed tree. An a[c] of 0 takes nothing
 /// from b[c]: a row without a weight, whose output is 0, has D = 0 whatever dO holds.
 template <class T, class A, class B>
@@ -64,20 +46,10 @@ template <class Normalizer, class T, class O, class DO>
 row_slopes<T> slopes_of_row(const Normalizer& normalizer, std::int64_t head, T shift, T mass, const O* out,
                             const DO* dout, std::int64_t dim)
 {
-    T rescale;
-    const T den = denominator(normalizer, head, shift, mass, rescale);
-    if (den == T(0)) return {shift, 0, 0, 0};
-    const T d = has_mass_v<Normalizer> ? dot<T>(out, dout, dim) / den : T(0);
-    T extra = 0;
-    if constexpr (has_log_offset_v<Normalizer>) {
-        const T z = static_cast<T>(normalizer.log_offset(head));
-        if (z > -std::numeric_limits<T>::infinity()) {
-            T c[vec<T>::lanes];
-            store(c, shifted_score<T>(vec<T>(z), vec<T>(shift), vec<T>(0)).exp());
-            extra = -d * c[0];
-        }
-    }
-    return {shift, T(1) / den, d, extra};
+    const row_denominator<T> den = denominator(normalizer, head, shift, mass);
+    if (den.value == T(0)) return {den.shift, 0, 0, 0};
+    const T d = has_mass_v<Normalizer> ? dot<T>(out, dout, dim) / den.value : T(0);
+    return {den.shift, T(1) / den.value, d, den.extra == T(0) ? T(0) : -d * den.extra};
 }
 
 /// What a strip of keys has of a row, or of a register block of rows.

@@ -6,6 +6,7 @@
 // operation. Prefill, decode and split decode are walks over this one step.
 #pragma once
 
+#include "../micro/finite.hpp"
 #include "cover.hpp"
 #include "keys.hpp"
 #include "values.hpp"
@@ -13,18 +14,6 @@
 
 HEED_BEGIN
 namespace kernel {
-
-/// Whether a row of outputs holds neither NaN nor Inf.
-template <class T>
-HEED_INLINE bool is_finite(const T* o, std::int64_t padded)
-{
-    vec<T> sum(0);
-    for (std::int64_t c = 0; c < padded; c += vec<T>::lanes) {
-        const vec<T> x = load(o + c);
-        sum = sum + (x - x);
-    }
-    return all(sum == vec<T>(0));
-}
 
 template <class T>
 HEED_INLINE void flush_subnormals(T* o, std::int64_t padded)
@@ -79,7 +68,7 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
     for (int g = 0; g < n_groups; ++g) {
         for (int r = groups[g].first; r < groups[g].first + groups[g].rows; ++r) {
             T* o = result.o + r * o_step;
-            if (!is_finite(o, o_step)) {
+            if (!micro::all_finite<T>(o, o_step)) {
                 for (std::int64_t c = 0; c < o_step; c += vec<T>::lanes) store(o + c, vec<T>(0));
                 for (int j = groups[g].lo / each * each; j < groups[g].hi; j += each) {
                     const int keys = each < count - j ? each : count - j;

@@ -80,18 +80,13 @@ void add_packed(const Job& job, const row_block& block, const row_group* groups,
 {
     constexpr int lanes = vec<T>::lanes, each = elements_of<U>, run = micro::value_run<T> * each;
     const auto source = values_of(job.kv, block);
-    const std::int64_t dim = job.kv.value_dim(), vecs = ceil_div(dim, lanes);
-    const std::int64_t panels = ceil_div(vecs, micro::block_vecs);
+    const std::int64_t dim = job.kv.value_dim();
     for (int j = lowest / run * run; j < highest; j += run) {
         const int keys = run < highest - j ? run : highest - j;
         const int requests = static_cast<int>(max_of(keys / each / micro::ahead_every, 1));
         const auto v = source(token + j);
         const auto* after = row_after(source, v, token + j, run);
-        for (std::int64_t panel = 0; panel < panels; ++panel) {
-            // Panels of nearly equal width: a narrow one has too few multiply-adds for its loads.
-            const std::int64_t first = vecs * panel / panels, channel = first * lanes;
-            const int width = static_cast<int>(vecs * (panel + 1) / panels - first);
-            const std::int64_t channels = min_of(width * lanes, dim - channel);
+        micro::for_panels<T>(dim, [&](std::int64_t channel, std::int64_t channels, int width) HEED_INLINE_LAMBDA {
             for (int x = 0, n; x < keys; x += n) {  // runs of rows: one in a source of one run
                 const int left = keys - x, some = left < each ? left : each;
                 const auto here = together(source, token + j + x, some, some, mem.copy);
@@ -99,7 +94,7 @@ void add_packed(const Job& job, const row_block& block, const row_group* groups,
                 micro::pack_values(here.data + channel, here.step, n, channels, width,
                                    mem.values + x / each * width * lanes);
             }
-            const auto* next = panel + 1 == panels ? after : v.data + channel + channels;
+            const auto* next = channel + channels == dim ? after : v.data + channel + channels;
             for (int g = 0; g < n_groups; ++g) {
                 const row_group& rows = groups[g];
                 const int lo = (rows.lo > j ? rows.lo : j) / each, end = rows.hi < j + keys ? rows.hi : j + keys;
@@ -110,7 +105,7 @@ void add_packed(const Job& job, const row_block& block, const row_group* groups,
                                o + rows.first * o_step + channel, o_step,
                                micro::next_ahead(next, v.step, keys, width * lanes, requests, g));
             }
-        }
+        });
     }
 }
 

@@ -27,11 +27,9 @@ class walk {
     using normalizer = typename std::decay_t<decltype(std::declval<Job>().def)>::normalizer_type;
 
 public:
-    walk(const Job& job, const layout& l, const target<T, O>& to, void* workspace) : job_(job), l_(l), to_(to)
-    {
-        auto address = reinterpret_cast<std::uintptr_t>(workspace);
-        base_ = static_cast<char*>(workspace) + (in_lines(address) - address);
-    }
+    walk(const Job& job, const layout& l, const target<T, O>& to, void* workspace)
+        : job_(job), l_(l), to_(to), base_(first_line(workspace))
+    {}
 
     void run_task(int stage, std::int64_t task, int worker) const
     {
@@ -220,8 +218,7 @@ void run_all(const walk<Job, O>& w, const layout& l, const executor_ref& executo
 {
     for (int stage = 0; stage < l.stages(); ++stage) {
         auto task = [&](std::int64_t t, int worker) { w.run_task(stage, t, worker); };
-        if (l.work() < worth_threads) serial_executor{}(l.tasks(stage), task);
-        else executor(l.tasks(stage), task_ref(task));
+        run_tasks(l.work(), executor, l.tasks(stage), task);
     }
 }
 

@@ -32,13 +32,7 @@ struct dense_kv {
     std::int64_t value_dim() const { return v.size.dim; }
     token_span held(std::int64_t b) const { return {0, lengths.size() ? lengths[b] : k.size.tokens}; }
     bool uneven() const { return lengths.size() > 1; }
-    std::int64_t tokens() const
-    {
-        if (!lengths.size()) return k.size.tokens;
-        std::int64_t most = 0;
-        for (std::int64_t b = 0; b < lengths.size(); ++b) most = lengths[b] > most ? lengths[b] : most;
-        return most;
-    }
+    std::int64_t tokens() const { return lengths.size() ? detail::longest(*this) : k.size.tokens; }
 
     strided_rows<K> keys(std::int64_t b, std::int64_t h) const
     {

@@ -158,12 +158,7 @@ struct paged_kv {
     std::int64_t slots() const { return k.size.tokens; }
     token_span held(std::int64_t b) const { return {0, table.length(b, slots())}; }
     bool uneven() const { return batch() > 1; }
-    std::int64_t tokens() const
-    {
-        std::int64_t most = 0;
-        for (std::int64_t b = 0; b < batch(); ++b) most = held(b).end > most ? held(b).end : most;
-        return most;
-    }
+    std::int64_t tokens() const { return detail::longest(*this); }
 
     paged_rows<K> keys(std::int64_t b, std::int64_t h) const { return {k, table.pages_of(b), h}; }
     paged_rows<V> values(std::int64_t b, std::int64_t h) const { return {v, table.pages_of(b), h}; }

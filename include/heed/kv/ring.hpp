@@ -42,12 +42,7 @@ struct ring_kv {
         return {lengths[b] > capacity() ? lengths[b] - capacity() : 0, lengths[b]};
     }
     bool uneven() const { return batch() > 1; }
-    std::int64_t tokens() const
-    {
-        std::int64_t most = 0;
-        for (std::int64_t b = 0; b < batch(); ++b) most = held(b).end > most ? held(b).end : most;
-        return most;
-    }
+    std::int64_t tokens() const { return detail::longest(*this); }
 
     ring_rows<K> keys(std::int64_t b, std::int64_t h) const { return {k.row(b, h, 0), k.step.tokens, capacity()}; }
     ring_rows<V> values(std::int64_t b, std::int64_t h) const { return {v.row(b, h, 0), v.step.tokens, capacity()}; }

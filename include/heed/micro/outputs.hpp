@@ -21,11 +21,7 @@ HEED_NOINLINE inline void outputs_block(const U* p, Panel panel, int units, sum_
     const E* v = panel.first();
     std::decay_t<Ahead> ahead = reader;
     vec<T> acc[Rows][Vecs];
-    HEED_UNROLL
-    for (int r = 0; r < Rows; ++r) {
-        HEED_UNROLL
-        for (int i = 0; i < Vecs; ++i) acc[r][i] = load(o + r * o_step + i * lanes);
-    }
+    load_block(acc, o, o_step);
     const auto unit = [&](int x) HEED_INLINE_LAMBDA {
         vec<U> b[Vecs];
         HEED_UNROLL
@@ -51,11 +47,7 @@ HEED_NOINLINE inline void outputs_block(const U* p, Panel panel, int units, sum_
         unit(0);
         ++p;
     }
-    HEED_UNROLL
-    for (int r = 0; r < Rows; ++r) {
-        HEED_UNROLL
-        for (int i = 0; i < Vecs; ++i) store(o + r * o_step + i * lanes, acc[r][i]);
-    }
+    store_block(acc, o, o_step);
     if constexpr (!std::is_const_v<std::remove_reference_t<Ahead>>) reader = ahead;  // goes on in the next panel
 }
 
@@ -75,11 +67,7 @@ HEED_NOINLINE inline void outputs_transposed_block(const T* p, const T* v, int u
 {
     constexpr int lanes = vec<T>::lanes;
     vec<T> acc[Rows][Vecs];
-    HEED_UNROLL
-    for (int r = 0; r < Rows; ++r) {
-        HEED_UNROLL
-        for (int i = 0; i < Vecs; ++i) acc[r][i] = load(o + r * o_step + i * lanes);
-    }
+    load_block(acc, o, o_step);
     const auto unit = [&](int x) HEED_INLINE_LAMBDA {
         vec<T> b[Vecs];
         HEED_UNROLL
@@ -103,11 +91,7 @@ HEED_NOINLINE inline void outputs_transposed_block(const T* p, const T* v, int u
         p += score_step;
         v += Vecs * lanes;
     }
-    HEED_UNROLL
-    for (int r = 0; r < Rows; ++r) {
-        HEED_UNROLL
-        for (int i = 0; i < Vecs; ++i) store(o + r * o_step + i * lanes, acc[r][i]);
-    }
+    store_block(acc, o, o_step);
 }
 
 /// o[j][c] += sum_i p[i][j] v[i][c] for `rows` <= block_rows keys j: fma over query rows i in ascending order. v is a
@@ -127,11 +111,7 @@ HEED_NOINLINE inline void outputs_listed_block(const T* p, const int* list, cons
 {
     constexpr int lanes = vec<T>::lanes;
     vec<T> acc[Rows][Vecs];
-    HEED_UNROLL
-    for (int r = 0; r < Rows; ++r) {
-        HEED_UNROLL
-        for (int i = 0; i < Vecs; ++i) acc[r][i] = load(o + r * o_step + i * lanes);
-    }
+    load_block(acc, o, o_step);
     for (int x = 0; x < n; ++x) {
         const E* row = v[x] + channel;
         const E* ahead = v[x + listed_ahead] + channel;
@@ -146,11 +126,7 @@ HEED_NOINLINE inline void outputs_listed_block(const T* p, const int* list, cons
             for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }
     }
-    HEED_UNROLL
-    for (int r = 0; r < Rows; ++r) {
-        HEED_UNROLL
-        for (int i = 0; i < Vecs; ++i) store(o + r * o_step + i * lanes, acc[r][i]);
-    }
+    store_block(acc, o, o_step);
 }
 
 /// The same over n keys of which list[x] says the place in p and v[x] where their row is, from `channel` on;

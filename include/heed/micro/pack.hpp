@@ -58,6 +58,19 @@ HEED_INLINE void pack_query(const E* q, std::int64_t dim, T scale, U* out, std::
     }
 }
 
+/// f(first channel, channels, registers) for panels of nearly equal width: a narrow one has too few multiply-adds for
+/// its loads.
+template <class T, class F>
+HEED_INLINE void for_panels(std::int64_t dim, F f)
+{
+    constexpr int lanes = vec<T>::lanes;
+    const std::int64_t vecs = ceil_div(dim, lanes), panels = ceil_div(vecs, block_vecs);
+    for (std::int64_t panel = 0; panel < panels; ++panel) {
+        const std::int64_t first = vecs * panel / panels, width = vecs * (panel + 1) / panels - first;
+        f(first * lanes, min_of(width * lanes, dim - first * lanes), static_cast<int>(width));
+    }
+}
+
 /// out[j][c] = v[j][c] in units of one row or two, for `channels` channels and 0 up to `vecs` whole registers.
 template <class U, class E>
 HEED_NOINLINE inline void pack_values(const E* v, std::int64_t step, int keys, std::int64_t channels, int vecs, U* out)

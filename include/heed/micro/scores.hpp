@@ -45,11 +45,7 @@ HEED_NOINLINE inline void scores_block(const U* q, const U* strip, std::int64_t 
         ++q;
         strip += key_strip<T>;
     }
-    HEED_UNROLL
-    for (int r = 0; r < Rows; ++r) {
-        HEED_UNROLL
-        for (int i = 0; i < width; ++i) store(s + r * score_step + i * lanes, acc[r][i]);
-    }
+    store_block(acc, s, score_step);
 }
 
 /// s[r][j] (+)= q[r] . k[j] over `units` units, for `rows` <= block_rows rows and one strip of keys.

@@ -119,5 +119,25 @@ struct two_row_groups {
 template <class U, class E>
 inline constexpr int rows_of = std::is_same_v<U, E> ? 1 : elements_of<U>;
 
+/// The sums of a register block, from and to memory.
+template <int Rows, int Vecs, class T>
+HEED_INLINE void load_block(vec<T> (&acc)[Rows][Vecs], const T* o, std::int64_t o_step)
+{
+    HEED_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+        HEED_UNROLL
+        for (int i = 0; i < Vecs; ++i) acc[r][i] = load(o + r * o_step + i * vec<T>::lanes);
+    }
+}
+template <int Rows, int Vecs, class T>
+HEED_INLINE void store_block(const vec<T> (&acc)[Rows][Vecs], T* o, std::int64_t o_step)
+{
+    HEED_UNROLL
+    for (int r = 0; r < Rows; ++r) {
+        HEED_UNROLL
+        for (int i = 0; i < Vecs; ++i) store(o + r * o_step + i * vec<T>::lanes, acc[r][i]);
+    }
+}
+
 }  // namespace micro
 HEED_END
