@@ -74,7 +74,7 @@ public:
     {
         return heed::page_table::padded({padded_.data(), count(padded_)}, width_, {lengths_.data(), count(lengths_)});
     }
-    heed::paged_kv<E> source(const heed::page_table& table) const { return {k_pool_, v_pool_, table}; }
+    heed::paged_kv<const E> source(const heed::page_table& table) const { return {k_pool_, v_pool_, table}; }
 
     std::vector<index>& pages() { return pages_; }
 

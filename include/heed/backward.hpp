@@ -36,7 +36,7 @@ public:
     backward_plan(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const options<T>& how = {})
         : def_(def), q_(q.size), k_(k.size), v_(v.size), status_(plan<Def, T>(def, q, k, v, how).status())
     {
-        using job = kernel::backward_job<Def, dense_kv<T>, T, T, T>;
+        using job = kernel::backward_job<Def, dense_kv<const T>, T, T, T>;
         if (!status_) return;
         layout_ = kernel::make_backward_layout<job>(
             {q_.batch, q_.heads, k_.heads, k_.dim, v_.dim, how.executor.concurrency()}, q_.tokens, k_.tokens);
@@ -176,9 +176,10 @@ private:
     auto make_walk(const view<Q>& q, const Kv& kv, const view<O>& out, const row_statistics<T>& stats,
                    const view<DO>& dout, const gradients<T>& to, void* memory) const
     {
-        using job =
-            kernel::backward_job<Def, Kv, std::remove_const_t<Q>, std::remove_const_t<O>, std::remove_const_t<DO>>;
-        job j{{def_, kv, q, static_cast<T>(def_.scale_for(k_.dim)), layout_.group, 0, k_.tokens},
+        const auto source = kv.reading();
+        using job = kernel::backward_job<Def, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>,
+                                         std::remove_const_t<O>, std::remove_const_t<DO>>;
+        job j{{def_, source, q, static_cast<T>(def_.scale_for(k_.dim)), layout_.group, 0, k_.tokens},
               out,
               dout,
               stats,

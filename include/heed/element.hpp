@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Element types. float and double are computed in as they are; bf16 and f16 are storage: they widen to float exactly,
-// and a float is rounded to them once, to nearest, ties to even.
+// and a float is rounded to them once, to nearest, ties to even. Keys and values may also be of eight bits and fewer:
+// element/quantised.hpp.
 #pragma once
 
 #include "config.hpp"
@@ -84,10 +85,25 @@ inline constexpr int elements_of<bf16_pair> = 2;
 template <class U>
 using sum_t = std::conditional_t<std::is_same_v<U, bf16_pair>, float, U>;
 
+/// Channels of a row that an element holds; more than one in a block.
+template <class E>
+inline constexpr std::int64_t channels_of = 1;
+
+/// Elements of a row of `dim` channels.
+template <class E>
+constexpr std::int64_t elements_for(std::int64_t dim)
+{
+    return dim / channels_of<std::remove_const_t<E>>;
+}
+
 /// Whether tensors may be made of E.
 template <class E>
 inline constexpr bool is_element_v =
     std::is_same_v<E, float> || std::is_same_v<E, double> || std::is_same_v<E, bf16> || std::is_same_v<E, f16>;
+
+/// Whether only caches are made of E: fewer bits than its numbers need, widened to float when they are read.
+template <class E>
+inline constexpr bool is_quantised_v = false;
 
 namespace detail {
 template <class E>

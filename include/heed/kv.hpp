@@ -2,7 +2,7 @@
 // The kv-source contract: where the keys and values of a sequence lie. Storage is data, not a kernel: a source says
 // where a run of consecutive tokens starts, how far apart its rows are and how long it is.
 //
-//     using key_element = ..., value_element = ...;      // of element.hpp, not necessarily the same
+//     using key_element = ..., value_element = ...;      // of element.hpp or element/quantised.hpp, in any mix
 //     static constexpr bool one_run;                     // whether a head's tokens are all one run
 //     std::int64_t batch() const, heads() const, key_dim() const, value_dim() const;
 //     token_span held(batch) const;                      // the tokens that there are
@@ -14,11 +14,19 @@
 //     status check_rows() const;                         // is every row that may be read where it should: O(pages)
 //     void views(f) const;                               // f(name, view) for what rows lie in
 //
+// A source whose numbers are to be multiplied by scales adds what of these it has; see kv/scaled.hpp:
+//
+//     auto key_scales(batch, head) const;                // rows as above, of one float: k_j is scale_j times its row
+//     auto value_scales(batch, head) const;              // the same for values
+//     const float* key_channel_scales(head) const;       // one for each channel of k
+//
+// and one that may be written to, so that append() can, has reading(): itself for kernels to read.
+//
 // They may also be asked for tokens that are up to 512 before the first in held(), as kernels read whole registers of
 // keys; whatever lies there is selected out.
 #pragma once
 
-#include "element.hpp"
+#include "element/quantised.hpp"
 #include "status.hpp"
 #include "view.hpp"
 
@@ -27,7 +35,7 @@ HEED_BEGIN
 /// Consecutive rows at a constant step, in elements.
 template <class T>
 struct rows {
-    const T* data;
+    T* data;
     std::int64_t step;
     std::int64_t count;
 };
@@ -44,6 +52,32 @@ template <class S>
 struct is_kv_source<
     S, std::void_t<typename S::key_element, typename S::value_element, decltype(std::declval<const S&>().keys(0, 0)),
                    decltype(std::declval<const S&>().values(0, 0))>> : std::true_type {};
+
+template <class S, class = void>
+struct has_key_scales : std::false_type {};
+template <class S>
+struct has_key_scales<S, std::void_t<decltype(std::declval<const S&>().key_scales(0, 0))>> : std::true_type {};
+template <class S, class = void>
+struct has_value_scales : std::false_type {};
+template <class S>
+struct has_value_scales<S, std::void_t<decltype(std::declval<const S&>().value_scales(0, 0))>> : std::true_type {};
+template <class S, class = void>
+struct has_channel_scales : std::false_type {};
+template <class S>
+struct has_channel_scales<S, std::void_t<decltype(std::declval<const S&>().key_channel_scales(0))>> : std::true_type {};
+
+template <class S, class = void>
+struct has_reading : std::false_type {};
+template <class S>
+struct has_reading<S, std::void_t<decltype(std::declval<const S&>().reading())>> : std::true_type {};
+
+/// A source as kernels read it: caches that may be written to, or not, are one type to them.
+template <class S>
+auto reading(const S& source)
+{
+    if constexpr (has_reading<S>::value) return source.reading();
+    else return source;
+}
 
 /// What k and v have in common, in every source that keeps them in two views: `what` names the first size.
 template <class K, class V>
@@ -83,5 +117,11 @@ inline status check_lengths(const char* source, const index_view& lengths, std::
 
 template <class S>
 inline constexpr bool is_kv_source_v = detail::is_kv_source<S>::value;
+template <class S>
+inline constexpr bool has_key_scales_v = detail::has_key_scales<std::remove_cv_t<S>>::value;
+template <class S>
+inline constexpr bool has_value_scales_v = detail::has_value_scales<std::remove_cv_t<S>>::value;
+template <class S>
+inline constexpr bool has_channel_scales_v = detail::has_channel_scales<std::remove_cv_t<S>>::value;
 
 HEED_END

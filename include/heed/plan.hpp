@@ -156,18 +156,24 @@ private:
     template <class Q, class Kv>
     status_type check(const packed<Q>& q, const Kv& kv) const
     {
-        static_assert(computes_in_T<Q> && computes_in_T<typename Kv::key_element> &&
-                          computes_in_T<typename Kv::value_element>,
-                      "heed: q, k, v and out are made of float, bf16 and f16 in any mix, or all of double");
+        using K = typename Kv::key_element;
+        using V = typename Kv::value_element;
+        static_assert(computes_in_T<Q> && computes_in_T<widened_t<K>> && computes_in_T<widened_t<V>>,
+                      "heed: q, k, v and out are made of float, bf16 and f16 in any mix, k and v of quantised elements "
+                      "too, or all of double");
         if constexpr (Def::computes_in_bf16) {
-            static_assert(std::is_same_v<std::remove_const_t<Q>, bf16> &&
-                              std::is_same_v<typename Kv::key_element, bf16> &&
-                              std::is_same_v<typename Kv::value_element, bf16>,
-                          "heed: compute<bf16> takes q, k and v of bf16");
+            static_assert(std::is_same_v<std::remove_const_t<Q>, bf16> && std::is_same_v<K, bf16> &&
+                              std::is_same_v<V, bf16> && !has_key_scales_v<Kv> && !has_value_scales_v<Kv> &&
+                              !has_channel_scales_v<Kv>,
+                          "heed: compute<bf16> takes q, k and v of bf16, without scales");
             if (!has_bf16_dots)
                 return status_type::error(errc::unsupported,
                                           "compute<bf16>: this build, for %s, has no dot products of bf16", isa_name());
         }
+        static_assert(!std::is_same_v<K, std::int8_t> || has_key_scales_v<Kv> || has_channel_scales_v<Kv>,
+                      "heed: keys of int8 have scales: scaled_kv");
+        static_assert(!std::is_same_v<V, std::int8_t> || has_value_scales_v<Kv>,
+                      "heed: values of int8 have scales: scaled_kv");
         status_type s = detail::check_sizes("plan", "q", q.rows);
         kv.views([&](const char* name, const auto& rows) {
             if (s) s = detail::check_sizes("plan", name, rows);
@@ -205,7 +211,8 @@ private:
     template <class Q, class Kv>
     kernel::layout layout_of(const packed<Q>& q, const Kv& kv, int workers) const
     {
-        const kernel::problem_sizes p{kv_.batch, q_.heads, kv_.heads, kv_.dim, value_dim_, workers, !Kv::one_run};
+        const kernel::problem_sizes p{kv_.batch, q_.heads,   kv_.heads, kv_.dim,
+                                      value_dim_, workers, kernel::copies_rows<Kv>};
         const auto held = [&](std::int64_t b) { return kv.held(b); };
         const bool is_packed = q.bounds.size() > 0;
         if (kv_.batch > 1 && (is_packed || kv.uneven()))
@@ -218,9 +225,10 @@ private:
     auto make_walk(const packed<Q>& q, const Kv& kv, const kernel::target<T, O>& to, void* memory,
                    std::int64_t first_key, std::int64_t total_keys = -1) const
     {
-        using job = kernel::job<Def, Kv, std::remove_const_t<Q>>;
+        const auto source = detail::reading(kv);
+        using job = kernel::job<Def, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
         return kernel::walk<job, O>(
-            {def_, kv, q.rows, static_cast<T>(def_.scale_for(kv_.dim)), layout_.group, first_key, total_keys, q.bounds},
+            {def_, source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)), layout_.group, first_key, total_keys, q.bounds},
             layout_, to, memory);
     }
 

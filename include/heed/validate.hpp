@@ -25,7 +25,7 @@ bool bytes_of(const view<T>& v, byte_range& range)
         if (__builtin_mul_overflow(count[i] - 1, step[i], &reach)) return false;
         if (__builtin_add_overflow(reach < 0 ? low : high, reach, reach < 0 ? &low : &high)) return false;
     }
-    if (__builtin_add_overflow(high, v.size.dim, &high)) return false;
+    if (__builtin_add_overflow(high, elements_for<T>(v.size.dim), &high)) return false;
     constexpr auto size = static_cast<std::int64_t>(sizeof(T));
     if (__builtin_mul_overflow(low, size, &low) || __builtin_mul_overflow(high, size, &high)) return false;
     range.begin = reinterpret_cast<std::uintptr_t>(v.data) + static_cast<std::uintptr_t>(low);
@@ -45,6 +45,11 @@ status check_sizes(const char* verb, const char* name, const view<T>& v)
         return status::error(errc::invalid_argument,
                              "%s: %s: batch %lld, heads %lld, tokens %lld must be >= 0, dim %lld >= 1", verb, name,
                              ll{e.batch}, ll{e.heads}, ll{e.tokens}, ll{e.dim});
+    if constexpr (constexpr std::int64_t block = channels_of<std::remove_const_t<T>>; block > 1)
+        if (e.dim % block != 0)
+            return status::error(errc::invalid_argument,
+                                 "%s: %s: dim %lld is not a multiple of the %lld channels of a block", verb, name,
+                                 ll{e.dim}, ll{block});
     std::int64_t n;
     byte_range range;
     if (__builtin_mul_overflow(e.batch, e.heads, &n) || __builtin_mul_overflow(n, e.tokens, &n) ||
@@ -85,7 +90,7 @@ status check_output(const char* verb, const char* name, const view<T>& out)
                 step[i] = step[j], count[i] = count[j];
                 step[j] = s, count[j] = c;
             }
-    std::int64_t span = out.size.dim;
+    std::int64_t span = elements_for<T>(out.size.dim);
     for (int i = 0; i < 3; ++i) {
         if (count[i] <= 1) continue;
         if (step[i] < span)
@@ -108,14 +113,15 @@ bool may_overlap(const view<A>& out, const view<B>& in)
     if (!bytes_of(out, a) || !bytes_of(in, b)) return true;
     if (a.end <= b.begin || b.end <= a.begin) return false;
     const std::int64_t period = out.step.tokens;
+    const auto width = [](const auto& v) { return elements_for<std::remove_reference_t<decltype(*v.data)>>(v.size.dim); };
     const auto inside = [&](const auto& v) {
         return v.step.tokens == period && v.step.heads >= 0 && v.step.batch % period == 0 &&
-               (v.size.heads - 1) * v.step.heads + v.size.dim <= period;
+               (v.size.heads - 1) * v.step.heads + width(v) <= period;
     };
     if (period <= 0 || sizeof(A) != sizeof(B) || !inside(out) || !inside(in)) return true;
     constexpr auto size = static_cast<std::int64_t>(sizeof(A));
-    const std::int64_t width_out = ((out.size.heads - 1) * out.step.heads + out.size.dim) * size;
-    const std::int64_t width_in = ((in.size.heads - 1) * in.step.heads + in.size.dim) * size;
+    const std::int64_t width_out = ((out.size.heads - 1) * out.step.heads + width(out)) * size;
+    const std::int64_t width_in = ((in.size.heads - 1) * in.step.heads + width(in)) * size;
     const auto apart = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(in.data) -
                                                  reinterpret_cast<std::uintptr_t>(out.data));
     const std::int64_t bytes = period * size, distance = (apart % bytes + bytes) % bytes;

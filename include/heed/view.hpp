@@ -3,14 +3,11 @@
 // numbers that say where things are.
 #pragma once
 
-#include "config.hpp"
-
-#include <cstdint>
-#include <type_traits>
+#include "element.hpp"
 
 HEED_BEGIN
 
-/// Sizes of a tensor of head rows: B, H, S, D.
+/// Sizes of a tensor of head rows: B, H, S, D; D in channels, also where an element is a block of them.
 struct extents {
     std::int64_t batch = 0;
     std::int64_t heads = 0;
@@ -88,14 +85,16 @@ packed(view<T>, index_view) -> packed<T>;
 template <class T>
 constexpr view<T> bhsd(T* data, extents e)
 {
-    return {data, e, {e.heads * e.tokens * e.dim, e.tokens * e.dim, e.dim}};
+    const std::int64_t row = elements_for<T>(e.dim);
+    return {data, e, {e.heads * e.tokens * row, e.tokens * row, row}};
 }
 
 /// Dense [batch, tokens, heads, dim], as FlashAttention and llama2.c lay it out.
 template <class T>
 constexpr view<T> bshd(T* data, extents e)
 {
-    return {data, e, {e.tokens * e.heads * e.dim, e.dim, e.heads * e.dim}};
+    const std::int64_t row = elements_for<T>(e.dim);
+    return {data, e, {e.tokens * e.heads * row, row, e.heads * row}};
 }
 
 /// Any strides, in elements.

@@ -74,7 +74,7 @@ struct batch {
     int64 length(int64 b) const { return own_lengths[static_cast<std::size_t>(b)]; }
     int64 size() const { return static_cast<int64>(own_lengths.size()); }
     heed::packed<const float> queries() const { return {q.in(), {bounds.data(), size() + 1}}; }
-    heed::dense_kv<float> dense() const { return {k.in(), v.in(), {own_lengths.data(), size()}}; }
+    heed::dense_kv<const float> dense() const { return {k.in(), v.in(), {own_lengths.data(), size()}}; }
     tensor<float> output() const { return tensor<float>({1, 4, q.size.tokens, 20}, -7); }
 };
 

@@ -9,6 +9,8 @@
 HEED_BEGIN
 namespace kernel {
 
+inline constexpr std::size_t cache_line = 64;
+
 /// A call, in the units of the kernels.
 template <class Def, class Kv, class Q>
 struct job {
@@ -18,7 +20,7 @@ struct job {
     using value_element = typename Kv::value_element;
 
     const Def& def;
-    const Kv& kv;
+    Kv kv;
     view<const Q> q;
     T scale;
     std::int64_t group;       // query heads of a kv head
@@ -60,8 +62,11 @@ struct partial {
     T* o;      // [rows][o_step]
 };
 
-/// Rows that are copied together at a time where a source has several runs.
+/// Rows that are copied together at a time where a source has several runs, or is quantised.
 inline constexpr int copied_rows = micro::streaming_run;
+template <class Kv>
+inline constexpr bool copies_rows = !Kv::one_run || is_quantised_v<typename Kv::key_element> ||
+                                    is_quantised_v<typename Kv::value_element>;
 
 /// Per-worker memory.
 template <class U>
@@ -75,7 +80,7 @@ struct scratch {
     key_bits* bits;     // [rows]
     int* listed;        // [key_tile]: keys that have a weight
     void* listed_rows;  // [key_tile + listed_ahead] pointers to their rows of V
-    void* copy;         // [copied_rows] rows of K or V, where a source has several runs
+    void* copy;         // [copied_rows] rows of K or V, where they may be copied
     bool* sparse;       // whether the last tile had few of them
     partial<T> tile, run;
 

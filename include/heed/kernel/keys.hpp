@@ -18,6 +18,7 @@ template <class Job, class U = typename Job::unit>
 void score_strip(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
                  int j, int keys, const scratch<U>& mem)
 {
+    using E = typename Job::key_element;
     constexpr int strip = micro::key_strip<sum_t<U>>, each = elements_of<U>, lanes = vec<U>::lanes;
     const auto source = keys_of(job.kv, block);
     const std::int64_t dim = job.kv.key_dim(), first = token + j;
@@ -31,16 +32,16 @@ void score_strip(const Job& job, const row_block& block, const row_group* groups
             const int left = keys - x, some = left < lanes ? left : lanes;
             const auto k = together(source, first + x, some, some, mem.copy);
             n = k.count >= left ? left : static_cast<int>(k.count) / lanes * lanes;
-            micro::pack_keys(k.data + channel, k.step, n, channels, mem.strip + x, n == left ? strip - x : n);
+            micro::pack_keys(k.data, k.step, n, channel, channels, mem.strip + x, n == left ? strip - x : n);
         }
-        const auto* next = part + 1 == parts.count ? after : here.data + channel + channels;
+        const auto* next = part + 1 == parts.count ? after : here.data + elements_for<E>(channel + channels);
         const int requests = static_cast<int>(max_of(units / micro::ahead_every, 1));
         for (int g = 0; g < n_groups; ++g)
             if (attends(groups[g], j, strip))
                 micro::scores(groups[g].rows,
                               mem.q + part * mem.part_step + groups[g].first * micro::query_step<sum_t<U>>, mem.strip,
                               units, part > 0, mem.s + groups[g].first * micro::score_step + j,
-                              micro::next_ahead(next, here.step, strip, channels, requests, g));
+                              micro::next_ahead(next, here.step, strip, elements_for<E>(channels), requests, g));
     }
 }
 
@@ -65,19 +66,24 @@ void score_streamed(const Job& job, const row_block& block, const row_group* gro
     const int begin = lowest / some * some, stop = static_cast<int>(min_of(round_up(highest, some), count));
     const int whole = begin + (stop - begin) / some * some;
     const auto first = source(token + begin);
-    micro::stream_ahead ahead(first.data, first.step, dim, far.lines);
-    micro::stream_ahead others(first.data);
+    micro::stream_ahead ahead(first.data, first.step, source.elements(), far.lines);
+    [[maybe_unused]] micro::stream_ahead others(first.data);
     auto near = far.near(source, token + begin);
     for (int j = begin; j < whole; j += some) {
-        const auto k = grouped<2, some / 2>(source, token + j, some, mem.copy);
-        far.before(ahead, near, some * dim);
+        far.before(ahead, near, some * source.elements());
+        const auto k = grouped<2, some / 2>(source, token + j, some, mem.copy, ahead);
         const auto score = [&](const row_group& rows, auto& reader) {
             if (attends(rows, j, some))
                 micro::scores_unpacked(rows.rows, mem.q + rows.first * micro::query_step<sum_t<U>>, mem.part_step,
                                        k.two_groups(), dim, mem.s + rows.first * micro::score_step + j, reader);
         };
-        score(groups[0], ahead);
-        for (int g = 1; g < n_groups; ++g) score(groups[g], others);
+        if constexpr (is_quantised_v<typename Job::key_element>) {
+            micro::nothing_ahead none;
+            for (int g = 0; g < n_groups; ++g) score(groups[g], none);
+        } else {
+            score(groups[0], ahead);
+            for (int g = 1; g < n_groups; ++g) score(groups[g], others);
+        }
     }
     far.lines = ahead.far();
     // Keys that do not fill a register: packed strips, which start at multiples of their width as rows of scores end

@@ -53,14 +53,13 @@ struct sequence_tasks {
 /// Tasks that each worker gets at least, so that their lengths may differ.
 inline constexpr int tasks_of_worker = 4;
 
-inline constexpr std::size_t cache_line = 64;
 inline constexpr std::size_t in_lines(std::size_t bytes) { return (bytes + cache_line - 1) / cache_line * cache_line; }
 
 /// Of sequences that are alike, each is cut as this says; of others this has the largest of each number.
 struct layout : sequence_cut {
     std::int64_t batch = 0, kv_heads = 0, group = 1;
     std::int64_t key_dim = 0, value_dim = 0, tokens = 0;  // tokens: of the longest sequence
-    bool copies = false;                                  // whether rows of K and V may lie in several runs
+    bool copies = false;                                  // whether rows of K and V may be copied
     bool uneven = false;                                  // whether sequences differ
     std::int64_t o_step = 0, walk_tasks = 0, fold_tasks = 0, slots = 0;  // slots: stored partials
     int workers = 1;
@@ -178,7 +177,7 @@ scratch<U> carve_scratch(carver& c, const layout& l)
     m.tile = carve_partial<T>(c, l.block_rows, l.o_step);
     m.run = carve_partial<T>(c, l.block_rows, l.o_step);
     m.listed_rows = c.take<const void*>(micro::key_tile + micro::listed_ahead);
-    m.copy = l.copies ? c.take<T>(copied_rows * max_of(l.key_dim, l.value_dim)) : nullptr;
+    m.copy = l.copies ? c.take<T>(copied_rows * round_up(max_of(l.key_dim, l.value_dim), vec<T>::lanes)) : nullptr;
     return m;
 }
 

@@ -91,8 +91,7 @@ public:
     {
         for (int r = 0; r < block.count; ++r) {
             const query_place p = place(block, r);
-            micro::pack_query(job_.q.row(p.batch, p.head, p.row), l_.key_dim, job_.scale,
-                              mem.q + r * micro::query_step<T>, mem.part_step);
+            pack_query_of(job_, p, block.kv_head / sharing_, r, mem);
             const std::int64_t i = index_of(p);
             norms[r] = denominator(job_.def.normalizer(), p.head, stats_.shift[i], stats_.mass[i]);
         }
@@ -112,6 +111,7 @@ private:
         if (cover.kind == coverage::none) return;
         const row_block keys{block.batch, block.kv_head / sharing_, block.first, block.count};
         score_packed(job_, keys, cover.groups, cover.n_groups, token, count, cover.lowest, cover.highest, mem);
+        scale_scores(job_, keys, cover.groups, cover.n_groups, token, count, mem);
         for (int g = 0; g < cover.n_groups; ++g) {
             const row_group& rows = cover.groups[g];
             if (rows.hi <= rows.lo) continue;

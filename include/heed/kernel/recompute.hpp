@@ -112,8 +112,8 @@ void begin_tile(const Job& job, std::int64_t batch, std::int64_t kv_head, std::i
         const int keys = strip < count - j ? strip : count - j;
         const auto k = job.kv.keys(batch, kv_head)(token + j);
         const auto v = job.kv.values(batch, kv_head)(token + j);
-        micro::pack_keys(k.data, k.step, keys, q_dim, mem.k_strips + j * q_dim);
-        if (job.wants_scores()) micro::pack_keys(v.data, v.step, keys, v_dim, mem.v_strips + j * v_dim);
+        micro::pack_keys(k.data, k.step, keys, 0, q_dim, mem.k_strips + j * q_dim);
+        if (job.wants_scores()) micro::pack_keys(v.data, v.step, keys, 0, v_dim, mem.v_strips + j * v_dim);
     }
     if (!job.to.dq.data) return;
     const auto row = [&](int j) { return job.kv.keys(batch, kv_head)(token + j).data; };

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Rows of K and V as the kernels read them: at a constant step. Where a source keeps a head's tokens in several runs
 // (pages, a ring), a kernel takes what a run holds; where that is less than a register of keys, rows are copied into
-// the worker's memory, one after the other. Nothing here is compiled for a source of one run.
+// the worker's memory, one after the other, and quantised rows are widened there where few query rows pass them. Nothing
+// of it is compiled for a source of one run that is not quantised.
 #pragma once
 
 #include "../micro/read_ahead.hpp"
+#include "../micro/widen.hpp"
 #include "job.hpp"
 
 #include <cstring>
@@ -22,7 +24,8 @@ struct head_source {
     Rows at;
     std::int64_t dim, end;
 
-    HEED_INLINE rows<E> operator()(std::int64_t token) const { return at(token); }
+    HEED_INLINE rows<const E> operator()(std::int64_t token) const { return at(token); }
+    HEED_INLINE std::int64_t elements() const { return elements_for<E>(dim); }  // of a row
 };
 template <class Kv>
 HEED_INLINE auto keys_of(const Kv& kv, const row_block& block)
@@ -41,28 +44,46 @@ HEED_INLINE auto values_of(const Kv& kv, const row_block& block)
 
 /// Copies `n` rows from `token` on to `copy`, asking for those `near_rows` ahead.
 template <class Source>
-HEED_NOINLINE rows<typename Source::element> gathered(const Source& source, std::int64_t token, int n, void* copy)
+HEED_NOINLINE rows<const typename Source::element> gathered(const Source& source, std::int64_t token, int n, void* copy)
 {
     using E = typename Source::element;
     E* to = static_cast<E*>(copy);
-    const std::int64_t dim = source.dim;
+    const std::int64_t each = source.elements();
     for (int i = 0; i < n;) {
         const auto run = source(token + i);
         for (std::int64_t x = 0; x < run.count && i < n; ++x, ++i) {
             if (const std::int64_t next = token + i + micro::near_rows; next < source.end) {
                 const E* row = source(next).data;
-                for (std::int64_t c = 0; c < dim; c += micro::line_of<E>) __builtin_prefetch(row + c);
+                for (std::int64_t c = 0; c < each; c += micro::line_of<E>) __builtin_prefetch(row + c);
             }
-            std::memcpy(to + i * dim, run.data + x * run.step, static_cast<std::size_t>(dim) * sizeof(E));
+            std::memcpy(to + i * each, run.data + x * run.step, static_cast<std::size_t>(each) * sizeof(E));
         }
     }
-    return {to, dim, n};
+    return {to, each, n};
+}
+
+/// The same for quantised rows, which are floats then; `ahead` asks for what comes next.
+template <class Source, class E = typename Source::element>
+HEED_NOINLINE rows<const float> widened(const Source& source, std::int64_t token, int n, void* copy,
+                                        micro::stream_ahead<E>& ahead)
+{
+    float* to = static_cast<float*>(copy);
+    const std::int64_t step = round_up(source.dim, vec<float>::lanes);
+    micro::rows_ahead<E> requests(ahead);
+    for (int i = 0; i < n;) {
+        const auto run = source(token + i);
+        for (std::int64_t x = 0; x < run.count && i < n; ++x, ++i) {
+            requests.next(source.elements());
+            micro::widen(run.data + x * run.step, 0, source.dim, to + i * step);
+        }
+    }
+    return {to, step, n};
 }
 
 /// At least `least` rows from `token` on at a constant step: their run, or a copy of `n` rows.
 template <class Source>
-HEED_INLINE rows<typename Source::element> together(const Source& source, std::int64_t token, int least, int n,
-                                                    void* copy)
+HEED_INLINE rows<const typename Source::element> together(const Source& source, std::int64_t token, int least, int n,
+                                                          void* copy)
 {
     const auto run = source(token);
     if constexpr (!Source::one_run) {
@@ -104,15 +125,19 @@ struct scattered_groups {
 };
 
 /// Rows [token, token + n), n <= Groups * Size, as one of these: where they lie, or, where a group of them is not
-/// within one run, in a copy.
-template <int Groups, int Size, class Source>
-HEED_INLINE auto grouped(const Source& source, std::int64_t token, [[maybe_unused]] int n, [[maybe_unused]] void* copy)
+/// within one run, or they are quantised, in a copy. Widening them uses them, and asks for what comes next.
+template <int Groups, int Size, class Source, class E = typename Source::element>
+HEED_INLINE auto grouped(const Source& source, std::int64_t token, [[maybe_unused]] int n, [[maybe_unused]] void* copy,
+                         [[maybe_unused]] micro::stream_ahead<E>& ahead)
 {
-    using E = typename Source::element;
-    auto run = source(token);
-    if constexpr (Source::one_run) {
+    if constexpr (is_quantised_v<E>) {
+        const auto run = widened(source, token, n, copy, ahead);
+        return strided_group<float>{run.data, run.step};
+    } else if constexpr (Source::one_run) {
+        const auto run = source(token);
         return strided_group<E>{run.data, run.step};
     } else {
+        auto run = source(token);
         scattered_groups<E, Groups, Size> to;
         to.step = run.step;
         for (int j = 0; j < n; j += Size, run.count -= Size, run.data += Size * run.step) {
@@ -130,8 +155,8 @@ HEED_INLINE auto grouped(const Source& source, std::int64_t token, [[maybe_unuse
 
 /// The row of token + n, to be asked for, where `run` starts at `token`.
 template <class Source>
-HEED_INLINE const typename Source::element* row_after(const Source& source, const rows<typename Source::element>& run,
-                                                      std::int64_t token, int n)
+HEED_INLINE const typename Source::element*
+row_after(const Source& source, const rows<const typename Source::element>& run, std::int64_t token, int n)
 {
     if constexpr (!Source::one_run)
         if (run.count <= n && token + n < source.end) return source(token + n).data;
@@ -142,7 +167,7 @@ HEED_INLINE const typename Source::element* row_after(const Source& source, cons
 template <class Source>
 class run_follower {
 public:
-    /// From `token` on, once the kernels have used `used` elements; the cursor asks for one of `Every` that they use.
+    /// From `token` on, once the kernels have used `used` bytes; the cursor asks for one of `Every` that they use.
     HEED_INLINE run_follower(const Source& source, std::int64_t token, std::int64_t used)
         : source_(source), next_(token), until_(used)
     {}
@@ -151,11 +176,11 @@ public:
     {
         if (used < until_ || next_ >= source_.end) return;
         const auto run = source_(next_);
-        cursor = micro::line_cursor(run.data, run.step, source_.dim);
+        cursor = micro::line_cursor(run.data, run.step, source_.elements());
         next_ += run.count;
-        until_ += Every * run.count * source_.dim;
+        until_ += Every * run.count * source_.elements() * static_cast<std::int64_t>(sizeof(*run.data));
     }
-    /// How many elements may be used before the next run.
+    /// How many bytes may be used before the next run.
     HEED_INLINE std::int64_t until() const { return next_ < source_.end ? until_ : unbounded_use; }
 
 private:
@@ -188,7 +213,7 @@ public:
     {
         if constexpr (!Kv::one_run) {
             if (used_ >= until_) aim(at, near);
-            used_ += n;
+            used_ += n * static_cast<std::int64_t>(sizeof(E));
         }
     }
 
@@ -197,10 +222,12 @@ public:
 private:
     static micro::tile_ahead lines_from(const Kv& kv, const row_block& block, std::int64_t token, bool sparse)
     {
-        const auto k = kv.keys(block.batch, block.kv_head)(token);
-        const auto v = kv.values(block.batch, block.kv_head)(token);
-        if (sparse) return {k.data, k.step, kv.key_dim()};
-        return {k.data, k.step, kv.key_dim(), v.data, v.step, kv.value_dim()};
+        const auto keys = keys_of(kv, block);
+        const auto values = values_of(kv, block);
+        const auto k = keys(token);
+        const auto v = values(token);
+        if (sparse) return {k.data, k.step, keys.elements()};
+        return {k.data, k.step, keys.elements(), v.data, v.step, values.elements()};
     }
     template <class E, class Source>
     HEED_INLINE void aim(micro::stream_ahead<E>& at, run_follower<Source>& near)
@@ -218,7 +245,7 @@ private:
     }
 
     bool sparse_;
-    std::int64_t used_ = 0, until_ = 0;  // elements; those at which a run that is asked for ends
+    std::int64_t used_ = 0, until_ = 0;  // bytes; those at which a run that is asked for ends
     run_follower<decltype(keys_of(std::declval<Kv>(), row_block{}))> k_, second_k_;
     run_follower<decltype(values_of(std::declval<Kv>(), row_block{}))> v_;
 };

@@ -9,6 +9,7 @@
 #include "../micro/finite.hpp"
 #include "cover.hpp"
 #include "keys.hpp"
+#include "scales.hpp"
 #include "values.hpp"
 #include "weigh.hpp"
 
@@ -41,6 +42,8 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
     if (streaming) score_streamed(job, block, groups, n_groups, token, count, lowest, highest, mem, far);
     else score_packed(job, block, groups, n_groups, token, count, lowest, highest, mem);
 
+    scale_scores(job, block, groups, n_groups, token, count, mem);
+
     for (int g = 0; g < n_groups; ++g) {
         const int begin = groups[g].lo / micro::mass_lanes * micro::mass_lanes;
         const int end =
@@ -59,6 +62,7 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
         }
     }
 
+    scale_weights(job, block, groups, n_groups, token, count, mem);
     for (std::int64_t c = 0; c < block.count * o_step; c += vec<T>::lanes) store(result.o + c, vec<T>(0));
     if (streaming) add_few(job, block, groups, n_groups, token, count, lowest, highest, mem, result.o, o_step, far);
     else add_packed(job, block, groups, n_groups, token, lowest, highest, mem, result.o, o_step);

@@ -46,7 +46,7 @@ void add_listed(const Job& job, const row_block& block, const row_group* groups,
     const std::int64_t direct = job.kv.value_dim() / lanes;
     const auto source = values_of(job.kv, block);
     const auto** where = static_cast<const E**>(mem.listed_rows);
-    rows<E> here{nullptr, 0, 0};
+    rows<const E> here{nullptr, 0, 0};
     for (int i = 0, from = 0; i < n; ++i) {  // `here` starts at key `from` of the tile
         if (mem.listed[i] - from >= here.count) here = source(token + (from = mem.listed[i]));
         where[i] = here.data + (mem.listed[i] - from) * here.step;
@@ -78,6 +78,7 @@ template <class Job, class U = typename Job::unit, class T = typename Job::T>
 void add_packed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
                 int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step)
 {
+    using E = typename Job::value_element;
     constexpr int lanes = vec<T>::lanes, each = elements_of<U>, run = micro::value_run<T> * each;
     const auto source = values_of(job.kv, block);
     const std::int64_t dim = job.kv.value_dim();
@@ -91,10 +92,10 @@ void add_packed(const Job& job, const row_block& block, const row_group* groups,
                 const int left = keys - x, some = left < each ? left : each;
                 const auto here = together(source, token + j + x, some, some, mem.copy);
                 n = here.count >= left ? left : static_cast<int>(here.count) / each * each;
-                micro::pack_values(here.data + channel, here.step, n, channels, width,
+                micro::pack_values(here.data, here.step, n, channel, channels, width,
                                    mem.values + x / each * width * lanes);
             }
-            const auto* next = channel + channels == dim ? after : v.data + channel + channels;
+            const auto* next = channel + channels == dim ? after : v.data + elements_for<E>(channel + channels);
             for (int g = 0; g < n_groups; ++g) {
                 const row_group& rows = groups[g];
                 const int lo = (rows.lo > j ? rows.lo : j) / each, end = rows.hi < j + keys ? rows.hi : j + keys;
@@ -103,7 +104,7 @@ void add_packed(const Job& job, const row_block& block, const row_group* groups,
                 micro::outputs(rows.rows, width, mem.weights(rows.first) + lo,
                                micro::packed_panel<U>{mem.values + (lo - j / each) * width * lanes}, hi - lo,
                                o + rows.first * o_step + channel, o_step,
-                               micro::next_ahead(next, v.step, keys, width * lanes, requests, g));
+                               micro::next_ahead(next, v.step, keys, elements_for<E>(width * lanes), requests, g));
             }
         });
     }
@@ -117,16 +118,18 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
 {
     constexpr int lanes = vec<T>::lanes, run = micro::streaming_run, each = elements_of<U>;
     constexpr int grouped_keys = micro::ahead_every * each;
+    constexpr bool is_widened = is_quantised_v<typename Job::value_element>;
     const auto source = values_of(job.kv, block);
     const std::int64_t dim = job.kv.value_dim(), direct = dim / lanes;  // registers that are read where they lie
     const int begin = lowest / grouped_keys * grouped_keys;
     const auto first = source(token + begin);
-    micro::stream_ahead ahead(first.data, first.step, dim, far.lines);
-    micro::stream_ahead others(first.data);
+    micro::stream_ahead ahead(first.data, first.step, source.elements(), far.lines);
+    [[maybe_unused]] micro::stream_ahead others(first.data);
     auto near = far.near(source, token + begin);
     for (int j = begin; j < highest; j += run) {
         const int keys = run < highest - j ? run : highest - j, paired = keys / each * each;
-        auto v = grouped<run / grouped_keys, grouped_keys>(source, token + j, keys, mem.copy);
+        if constexpr (is_widened) far.before(ahead, near, keys * source.elements());
+        auto v = grouped<run / grouped_keys, grouped_keys>(source, token + j, keys, mem.copy, ahead);
         /// f(group, its first key, a multiple of `at`, and its number of units) for those that attend the keys [j +
         /// from, j + to). Before its own first key a group has weights of 0.
         const auto for_groups = [&](int from, int to, auto at, auto f) {
@@ -141,14 +144,18 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
             const int vecs = whole ? static_cast<int>(min_of(direct - panel, micro::block_vecs)) : 1;
             const std::int64_t channel = panel * lanes, channels = min_of(vecs * lanes, dim - channel);
             const int in_place = whole ? paired : 0;  // all but what lacks a channel or the second of a pair
-            far.before(ahead, near, keys * channels);
+            if constexpr (!is_widened) far.before(ahead, near, keys * channels);
             for_groups(0, in_place, std::integral_constant<int, grouped_keys>{}, [&](int g, int lo, int units) {
-                micro::outputs(groups[g].rows, vecs, mem.weights(groups[g].first) + lo / each, v.panel(lo - j), units,
-                               o + groups[g].first * o_step + channel, o_step, g == 0 ? ahead : others);
+                const auto add = [&](auto&& reader) {
+                    micro::outputs(groups[g].rows, vecs, mem.weights(groups[g].first) + lo / each, v.panel(lo - j),
+                                   units, o + groups[g].first * o_step + channel, o_step, reader);
+                };
+                if constexpr (is_widened) add(micro::nothing_ahead{});
+                else add(g == 0 ? ahead : others);
             });
             for (int x = in_place, n; x < keys; x += n) {
                 n = v.run_from(x, keys - x);
-                micro::pack_values(v.row(x), v.step, n, channels, vecs,
+                micro::pack_values(v.row(x), v.step, n, 0, channels, vecs,
                                    mem.values + (x - in_place) / each * vecs * lanes);
             }
             for_groups(in_place, keys, std::integral_constant<int, each>{}, [&](int g, int lo, int units) {

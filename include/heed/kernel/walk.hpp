@@ -102,9 +102,7 @@ private:
     {
         *mem.sparse = false;
         for (int r = 0; r < block.count; ++r) {
-            const query_place p = place_of(job_, block, 0, block.first + r);
-            micro::pack_query(job_.row_of(job_.q, p), l_.key_dim, job_.scale, mem.q + r * micro::query_step<T>,
-                              mem.part_step);
+            pack_query_of(job_, place_of(job_, block, 0, block.first + r), block.kv_head, r, mem);
         }
     }
 

@@ -10,7 +10,7 @@ HEED_BEGIN
 /// The rows of a head, all at one step.
 template <class E>
 struct strided_rows {
-    const E* data;
+    E* data;
     std::int64_t step, tokens;
 
     HEED_INLINE rows<E> operator()(std::int64_t token) const { return {data + token * step, step, tokens - token}; }
@@ -18,12 +18,12 @@ struct strided_rows {
 
 template <class K, class V = K>
 struct dense_kv {
-    using key_element = K;
-    using value_element = V;
+    using key_element = std::remove_const_t<K>;
+    using value_element = std::remove_const_t<V>;
     static constexpr bool one_run = true;
 
-    view<const K> k;          // [B, Hkv, Skv, Dqk]
-    view<const V> v;          // [B, Hkv, Skv, Dv]
+    view<K> k;                // [B, Hkv, Skv, Dqk]
+    view<V> v;                // [B, Hkv, Skv, Dv]
     index_view lengths = {};  // [B], or none: Skv tokens each
 
     std::int64_t batch() const { return k.size.batch; }
@@ -34,14 +34,15 @@ struct dense_kv {
     bool uneven() const { return lengths.size() > 1; }
     std::int64_t tokens() const { return lengths.size() ? detail::longest(*this) : k.size.tokens; }
 
-    strided_rows<K> keys(std::int64_t b, std::int64_t h) const
+    auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
+    auto values(std::int64_t b, std::int64_t h) const { return rows_in(v, b, h); }
+    /// The rows of any tensor that is laid out in tokens as k is.
+    template <class E>
+    strided_rows<E> rows_in(const view<E>& of, std::int64_t b, std::int64_t h) const
     {
-        return {k.row(b, h, 0), k.step.tokens, k.size.tokens};
+        return {of.row(b, h, 0), of.step.tokens, of.size.tokens};
     }
-    strided_rows<V> values(std::int64_t b, std::int64_t h) const
-    {
-        return {v.row(b, h, 0), v.step.tokens, v.size.tokens};
-    }
+    dense_kv<const K, const V> reading() const { return {k, v, lengths}; }
 
     status check() const
     {
@@ -59,8 +60,8 @@ struct dense_kv {
 };
 
 template <class A, class B>
-dense_kv(view<A>, view<B>) -> dense_kv<std::remove_const_t<A>, std::remove_const_t<B>>;
+dense_kv(view<A>, view<B>) -> dense_kv<A, B>;
 template <class A, class B>
-dense_kv(view<A>, view<B>, index_view) -> dense_kv<std::remove_const_t<A>, std::remove_const_t<B>>;
+dense_kv(view<A>, view<B>, index_view) -> dense_kv<A, B>;
 
 HEED_END

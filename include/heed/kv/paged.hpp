@@ -122,7 +122,7 @@ private:
 template <class E>
 class paged_rows {
 public:
-    paged_rows(const view<const E>& pool, const index_view& pages, std::int64_t head)
+    paged_rows(const view<E>& pool, const index_view& pages, std::int64_t head)
         : data_(pool.row(0, head, 0)), page_step_(pool.step.batch), row_step_(pool.step.tokens), pages_(pages),
           slots_(pool.size.tokens),
           shift_((slots_ & (slots_ - 1)) == 0 ? __builtin_ctzll(static_cast<std::uint64_t>(slots_)) : -1)
@@ -134,7 +134,7 @@ public:
     }
 
 private:
-    const E* data_;
+    E* data_;
     std::int64_t page_step_, row_step_;
     index_view pages_;
     std::int64_t slots_;
@@ -143,12 +143,12 @@ private:
 
 template <class K, class V = K>
 struct paged_kv {
-    using key_element = K;
-    using value_element = V;
+    using key_element = std::remove_const_t<K>;
+    using value_element = std::remove_const_t<V>;
     static constexpr bool one_run = false;
 
-    view<const K> k;  // [pages, Hkv, slots, Dqk]
-    view<const V> v;  // [pages, Hkv, slots, Dv]
+    view<K> k;  // [pages, Hkv, slots, Dqk]
+    view<V> v;  // [pages, Hkv, slots, Dv]
     page_table table;
 
     std::int64_t batch() const { return table.sequences(); }
@@ -160,8 +160,15 @@ struct paged_kv {
     bool uneven() const { return batch() > 1; }
     std::int64_t tokens() const { return detail::longest(*this); }
 
-    paged_rows<K> keys(std::int64_t b, std::int64_t h) const { return {k, table.pages_of(b), h}; }
-    paged_rows<V> values(std::int64_t b, std::int64_t h) const { return {v, table.pages_of(b), h}; }
+    auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
+    auto values(std::int64_t b, std::int64_t h) const { return rows_in(v, b, h); }
+    /// The rows of any pool that is laid out in pages and slots as k is.
+    template <class E>
+    paged_rows<E> rows_in(const view<E>& of, std::int64_t b, std::int64_t h) const
+    {
+        return {of, table.pages_of(b), h};
+    }
+    paged_kv<const K, const V> reading() const { return {k, v, table}; }
 
     status check() const
     {
@@ -185,6 +192,6 @@ private:
 };
 
 template <class A, class B>
-paged_kv(view<A>, view<B>, page_table) -> paged_kv<std::remove_const_t<A>, std::remove_const_t<B>>;
+paged_kv(view<A>, view<B>, page_table) -> paged_kv<A, B>;
 
 HEED_END

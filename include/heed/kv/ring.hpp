@@ -11,7 +11,7 @@ HEED_BEGIN
 /// The rows of a head: one run up to the end of the ring, and one from its start on.
 template <class E>
 struct ring_rows {
-    const E* data;
+    E* data;
     std::int64_t step, capacity;
 
     HEED_INLINE rows<E> operator()(std::int64_t token) const
@@ -23,12 +23,12 @@ struct ring_rows {
 
 template <class K, class V = K>
 struct ring_kv {
-    using key_element = K;
-    using value_element = V;
+    using key_element = std::remove_const_t<K>;
+    using value_element = std::remove_const_t<V>;
     static constexpr bool one_run = false;
 
-    view<const K> k;     // [B, Hkv, capacity, Dqk]
-    view<const V> v;     // [B, Hkv, capacity, Dv]
+    view<K> k;           // [B, Hkv, capacity, Dqk]
+    view<V> v;           // [B, Hkv, capacity, Dv]
     index_view lengths;  // [B]: tokens of each sequence so far, those that were overwritten included
 
     std::int64_t batch() const { return k.size.batch; }
@@ -44,8 +44,15 @@ struct ring_kv {
     bool uneven() const { return batch() > 1; }
     std::int64_t tokens() const { return detail::longest(*this); }
 
-    ring_rows<K> keys(std::int64_t b, std::int64_t h) const { return {k.row(b, h, 0), k.step.tokens, capacity()}; }
-    ring_rows<V> values(std::int64_t b, std::int64_t h) const { return {v.row(b, h, 0), v.step.tokens, capacity()}; }
+    auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
+    auto values(std::int64_t b, std::int64_t h) const { return rows_in(v, b, h); }
+    /// The rows of any tensor that is laid out in tokens as k is.
+    template <class E>
+    ring_rows<E> rows_in(const view<E>& of, std::int64_t b, std::int64_t h) const
+    {
+        return {of.row(b, h, 0), of.step.tokens, capacity()};
+    }
+    ring_kv<const K, const V> reading() const { return {k, v, lengths}; }
 
     status check() const
     {
@@ -62,6 +69,6 @@ struct ring_kv {
 };
 
 template <class A, class B>
-ring_kv(view<A>, view<B>, index_view) -> ring_kv<std::remove_const_t<A>, std::remove_const_t<B>>;
+ring_kv(view<A>, view<B>, index_view) -> ring_kv<A, B>;
 
 HEED_END

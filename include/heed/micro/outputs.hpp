@@ -5,6 +5,7 @@
 
 #include "read_ahead.hpp"
 #include "units.hpp"
+#include "widen.hpp"
 
 HEED_BEGIN
 namespace micro {
@@ -113,12 +114,12 @@ HEED_NOINLINE inline void outputs_listed_block(const T* p, const int* list, cons
     vec<T> acc[Rows][Vecs];
     load_block(acc, o, o_step);
     for (int x = 0; x < n; ++x) {
-        const E* row = v[x] + channel;
-        const E* ahead = v[x + listed_ahead] + channel;
+        const E* row = v[x];
+        const E* ahead = v[x + listed_ahead] + elements_for<E>(channel);
         vec<T> b[Vecs];
         HEED_UNROLL
-        for (int i = 0; i < Vecs; ++i) b[i] = in_register(load_as<T>(row + i * lanes));
-        for (int i = 0; i < Vecs * lanes; i += line_of<E>) __builtin_prefetch(ahead + i);
+        for (int i = 0; i < Vecs; ++i) b[i] = in_register(load_channels<T>(row, channel + i * lanes));
+        for (int i = 0; i < elements_for<E>(Vecs * lanes); i += line_of<E>) __builtin_prefetch(ahead + i);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
             const vec<T> a(p[r * score_step + list[x]]);
@@ -160,7 +161,7 @@ HEED_NOINLINE inline void outputs_selected(U p, const E* v, std::int64_t v_step,
                 values[i] = {first && i < n ? v[c + i] : E(0.f), second && i < n ? v[v_step + c + i] : E(0.f)};
                 any = first || second;
             } else {
-                values[i] = i < n ? static_cast<T>(v[c + i]) : T(0);
+                values[i] = i < n ? static_cast<T>(channel_of(v, c + i)) : T(0);
                 any = p != T(0);
             }
         }

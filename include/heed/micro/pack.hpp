@@ -4,39 +4,56 @@
 
 #include "read_ahead.hpp"
 #include "units.hpp"
+#include "widen.hpp"
 
 HEED_BEGIN
 namespace micro {
 
-/// strip[u][j] = unit u of k[j] for `keys` rows of `dim` channels; lanes without a key, up to `filled` <= key_strip,
-/// are 0. A strip that is packed from several runs of rows starts at the lane of their first key.
+/// strip[u][j] = unit u of k[j] from `channel` on, for `keys` rows of `dim` channels; lanes without a key, up to
+/// `filled` <= key_strip, are 0. A strip that is packed from several runs of rows starts at the lane of their first key.
 template <class U, class E>
-HEED_NOINLINE inline void pack_keys(const E* k, std::int64_t step, int keys, std::int64_t dim, U* strip,
-                                    int filled = key_strip<sum_t<U>>)
+HEED_NOINLINE inline void pack_keys(const E* k, std::int64_t step, int keys, std::int64_t channel, std::int64_t dim,
+                                    U* strip, int filled = key_strip<sum_t<U>>)
 {
     using T = sum_t<U>;
-    constexpr int lanes = vec<U>::lanes, width = key_strip<T>, each = elements_of<U>, line = line_of<E>;
-    constexpr int some = transposed_channels<E>, units = transposed_units<U, E>;
-    // One cache line of channels at a time: its rows are read once and its strip rows are filled from end to end.
-    const int whole = keys / lanes * lanes;
-    for (std::int64_t c = 0; c < dim; c += line) {
-        const std::int64_t end = min_of(c + line, dim), transposed = c + (end - c) / some * some;
-        for (int j = 0; j < whole; j += lanes) {
-            const E* row = k + j * step;
-            for (std::int64_t x = c; x < transposed; x += some) {
-                vec<U> t[units];
-                transpose_units<U>(row + x, step, t);
-                HEED_UNROLL
-                for (int u = 0; u < units; ++u) store(strip + (x / each + u) * width + j, t[u]);
+    constexpr int lanes = vec<U>::lanes, width = key_strip<T>, each = elements_of<U>, line = 64 / sizeof(widened_t<E>);
+    if constexpr (is_quantised_v<E>) {
+        // A register of rows at a time, some channels of them widened first.
+        constexpr int some = 4 * line;
+        T rows[lanes * some];
+        for (int j = 0; j < filled; j += lanes) {
+            const int n = keys - j < 0 ? 0 : keys - j < lanes ? keys - j : lanes;
+            for (std::int64_t c = 0; c < dim; c += some) {
+                const std::int64_t channels = min_of(some, dim - c);
+                for (int i = 0; i < n; ++i) widen(k + (j + i) * step, channel + c, channels, rows + i * some);
+                pack_keys(rows, some, n, 0, channels, strip + c * width + j, filled - j < lanes ? filled - j : lanes);
             }
-            for (std::int64_t x = transposed; x < end; x += each)
-                for (int i = 0; i < lanes; ++i) strip[x / each * width + j + i] = unit_of<U>(row + i * step, x, dim);
         }
+    } else {
+        constexpr int some = transposed_channels<E>, units = transposed_units<U, E>;
+        // One cache line of channels at a time: its rows are read once and its strip rows are filled from end to end.
+        const int whole = keys / lanes * lanes;
+        k += channel;
+        for (std::int64_t c = 0; c < dim; c += line) {
+            const std::int64_t end = min_of(c + line, dim), transposed = c + (end - c) / some * some;
+            for (int j = 0; j < whole; j += lanes) {
+                const E* row = k + j * step;
+                for (std::int64_t x = c; x < transposed; x += some) {
+                    vec<U> t[units];
+                    transpose_units<U>(row + x, step, t);
+                    HEED_UNROLL
+                    for (int u = 0; u < units; ++u) store(strip + (x / each + u) * width + j, t[u]);
+                }
+                for (std::int64_t x = transposed; x < end; x += each)
+                    for (int i = 0; i < lanes; ++i)
+                        strip[x / each * width + j + i] = unit_of<U>(row + i * step, x, dim);
+            }
+        }
+        if (whole == filled) return;
+        for (std::int64_t c = 0; c < dim; c += each)
+            for (int j = whole; j < filled; ++j)
+                strip[c / each * width + j] = j < keys ? unit_of<U>(k + j * step, c, dim) : U{};
     }
-    if (whole == filled) return;
-    for (std::int64_t c = 0; c < dim; c += each)
-        for (int j = whole; j < filled; ++j)
-            strip[c / each * width + j] = j < keys ? unit_of<U>(k + j * step, c, dim) : U{};
 }
 
 /// One row of queries, in parts that are part_step apart: scale * q[c], or pairs as they are.
@@ -58,6 +75,17 @@ HEED_INLINE void pack_query(const E* q, std::int64_t dim, T scale, U* out, std::
     }
 }
 
+/// Multiplies a packed row of queries by one factor a channel.
+template <class T>
+HEED_INLINE void scale_query(const float* factors, std::int64_t dim, T* q, std::int64_t part_step)
+{
+    const row_parts<T> parts(dim);
+    for (std::int64_t part = 0; part < parts.count; ++part, q += part_step) {
+        const std::int64_t begin = parts.begin(part), end = min_of(parts.end(part), dim);
+        for (std::int64_t c = begin; c < end; ++c) q[c - begin] *= factors[c];
+    }
+}
+
 /// f(first channel, channels, registers) for panels of nearly equal width: a narrow one has too few multiply-adds for
 /// its loads.
 template <class T, class F>
@@ -71,23 +99,24 @@ HEED_INLINE void for_panels(std::int64_t dim, F f)
     }
 }
 
-/// out[j][c] = v[j][c] in units of one row or two, for `channels` channels and 0 up to `vecs` whole registers.
+/// out[j][c] = v[j][channel + c] in units of one row or two, for `channels` channels and 0 up to `vecs` whole registers.
 template <class U, class E>
-HEED_NOINLINE inline void pack_values(const E* v, std::int64_t step, int keys, std::int64_t channels, int vecs, U* out)
+HEED_NOINLINE inline void pack_values(const E* v, std::int64_t step, int keys, std::int64_t channel,
+                                      std::int64_t channels, int vecs, U* out)
 {
     constexpr int lanes = vec<U>::lanes, each = elements_of<U>;
     for (int j = 0; j < keys; j += each, v += each * step, out += vecs * lanes) {
-        std::int64_t c = 0;
         if constexpr (each == 2) {
+            const E* row = v + channel;
+            std::int64_t c = 0;
             if (j + 1 < keys)
-                for (; c + lanes <= channels; c += lanes) store(out + c, load_values<U>(v + c, step));
+                for (; c + lanes <= channels; c += lanes) store(out + c, load_values<U>(row + c, step));
             for (; c < vecs * lanes; ++c) {
                 const bool exists = c < channels;
-                out[c] = {exists ? v[c] : E(0.f), exists && j + 1 < keys ? v[step + c] : E(0.f)};
+                out[c] = {exists ? row[c] : E(0.f), exists && j + 1 < keys ? row[step + c] : E(0.f)};
             }
         } else {
-            for (; c + lanes <= channels; c += lanes) store(out + c, load_as<U>(v + c));
-            if (c < channels) store(out + c, load_as_n<U>(v + c, static_cast<int>(channels - c)));
+            widen(v, channel, channels, out);
         }
     }
 }

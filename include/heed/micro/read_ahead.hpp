@@ -13,14 +13,14 @@ HEED_BEGIN
 namespace micro {
 
 template <class T>
-inline constexpr int line_of = 64 / static_cast<int>(sizeof(T));
+inline constexpr int line_of = sizeof(T) < 64 ? 64 / static_cast<int>(sizeof(T)) : 1;
 
-/// Walks over the lines of rows of `dim` elements, in the order of addresses.
+/// Walks over the lines of rows of `n` elements, in the order of addresses.
 class line_cursor {
 public:
     template <class T>
-    HEED_INLINE line_cursor(const T* row, std::int64_t step, std::int64_t dim)
-        : at_(reinterpret_cast<const char*>(row)), row_end_(at_ + dim * size<T>), gap_((step - dim) * size<T>),
+    HEED_INLINE line_cursor(const T* row, std::int64_t step, std::int64_t n)
+        : at_(reinterpret_cast<const char*>(row)), row_end_(at_ + n * size<T>), gap_((step - n) * size<T>),
           step_(step * size<T>)
     {}
     /// Asks for the next line. Locality: 3 for the L1 cache, 2 for the L2 cache.
@@ -49,14 +49,14 @@ class tile_ahead {
 public:
     /// `k` and `v` are the rows of the tile's first key; Q K^T is about to start.
     template <class K, class V>
-    HEED_INLINE tile_ahead(const K* k, std::int64_t k_step, std::int64_t k_dim, const V* v, std::int64_t v_step,
-                           std::int64_t v_dim)
-        : first_(k + (key_tile / 2 + lead_rows) * k_step, k_step, k_dim), second_(v + lead_rows * v_step, v_step, v_dim)
+    HEED_INLINE tile_ahead(const K* k, std::int64_t k_step, std::int64_t k_n, const V* v, std::int64_t v_step,
+                           std::int64_t v_n)
+        : first_(k + (key_tile / 2 + lead_rows) * k_step, k_step, k_n), second_(v + lead_rows * v_step, v_step, v_n)
     {}
     /// Where few rows of V will be read: both halves of the next tile's K.
     template <class K>
-    HEED_INLINE tile_ahead(const K* k, std::int64_t k_step, std::int64_t k_dim)
-        : first_(k + key_tile * k_step, k_step, k_dim), second_(k + (key_tile + key_tile / 2) * k_step, k_step, k_dim)
+    HEED_INLINE tile_ahead(const K* k, std::int64_t k_step, std::int64_t k_n)
+        : first_(k + key_tile * k_step, k_step, k_n), second_(k + (key_tile + key_tile / 2) * k_step, k_step, k_n)
     {}
     /// For every two lines that are used.
     HEED_INLINE void next()
@@ -75,8 +75,8 @@ private:
 template <class T>
 class stream_ahead {
 public:
-    HEED_INLINE stream_ahead(const T* row, std::int64_t step, std::int64_t dim, const tile_ahead& far)
-        : near_(row + near_rows * step, step, dim), far_(far)
+    HEED_INLINE stream_ahead(const T* row, std::int64_t step, std::int64_t n, const tile_ahead& far)
+        : near_(row + near_rows * step, step, n), far_(far)
     {}
     /// For rows that another register block asks for: one line again and again, so that the kernels need not be
     /// compiled a second time.
@@ -99,6 +99,32 @@ public:
 private:
     line_cursor near_;
     tile_ahead far_;
+};
+
+/// The same for rows that are used one after the other, of any length.
+template <class T>
+class rows_ahead {
+public:
+    HEED_INLINE explicit rows_ahead(stream_ahead<T>& ahead) : ahead_(ahead) {}
+    /// For every row of n elements that is used.
+    HEED_INLINE void next(std::int64_t n)
+    {
+        constexpr std::int64_t two_lines = 128;
+        for (owed_ += n * static_cast<std::int64_t>(sizeof(T)); owed_ >= two_lines; owed_ -= two_lines) {
+            ahead_.near().template ask<3>();
+            ahead_.near().template ask<3>();
+            ahead_.far().next();
+        }
+    }
+
+private:
+    stream_ahead<T>& ahead_;
+    std::int64_t owed_ = 0;
+};
+
+/// For rows that are in the L1 cache.
+struct nothing_ahead {
+    HEED_INLINE void next(int) {}
 };
 
 /// Prefill: while all rows of a block pass a packed strip of K or panel of V, what will be packed next comes into the

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+// What scales beside a cache cost: one product a score and one a weight, and scales of channels in the packed query. A
+// source without them compiles none of it.
+#pragma once
+
+#include "../micro/pack.hpp"
+#include "job.hpp"
+
+HEED_BEGIN
+namespace kernel {
+
+/// Packs query row r of a block, at `p`, of the kv head it reads.
+template <class Job, class U = typename Job::unit>
+void pack_query_of(const Job& job, const query_place& p, std::int64_t kv_head, int r, const scratch<U>& mem)
+{
+    U* q = mem.q + r * micro::query_step<sum_t<U>>;
+    micro::pack_query(job.row_of(job.q, p), job.kv.key_dim(), job.scale, q, mem.part_step);
+    if constexpr (has_channel_scales_v<decltype(job.kv)>)
+        micro::scale_query(job.kv.key_channel_scales(kv_head), job.kv.key_dim(), q, mem.part_step);
+}
+
+/// factors[j] = the scale of token + j, for j in [0, count), and 1 up to key_tile.
+template <class Rows, class T>
+void gather_scales(const Rows& source, std::int64_t token, int count, T* factors)
+{
+    for (int j = 0; j < count;) {
+        const auto run = source(token + j);
+        const int n = static_cast<int>(min_of(run.count, count - j));
+        for (int i = 0; i < n; ++i) factors[j + i] = run.data[i * run.step];
+        j += n;
+    }
+    for (int j = count; j < micro::key_tile; ++j) factors[j] = T(1);
+}
+
+/// Calls f(factors, s, begin, end) for the scores of every row of the groups, in whole registers.
+template <class Rows, class U, class F>
+void with_scales(const Rows& source, const row_group* groups, int n_groups, std::int64_t token, int first, int count,
+                 const scratch<U>& mem, F f)
+{
+    using T = sum_t<U>;
+    alignas(cache_line) T factors[micro::key_tile];
+    for (int j = 0; j < first; ++j) factors[j] = T(1);  // a ring has lost those tokens
+    gather_scales(source, token + first, count - first, factors + first);
+    for (int g = 0; g < n_groups; ++g) {
+        const int begin = groups[g].lo / micro::mass_lanes * micro::mass_lanes;
+        const int end = static_cast<int>(round_up(groups[g].hi, micro::mass_lanes));
+        for (int r = groups[g].first; r < groups[g].first + groups[g].rows; ++r)
+            for (int j = begin; j < end; j += vec<T>::lanes) {
+                T* s = mem.s + r * micro::score_step + j;
+                store(s, f(load(s), load(factors + j)));
+            }
+    }
+}
+
+/// s_j *= k_scale_j.
+template <class Job, class U = typename Job::unit>
+void scale_scores(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
+                  int count, const scratch<U>& mem)
+{
+    if constexpr (has_key_scales_v<decltype(job.kv)>) {
+        using V = vec<sum_t<U>>;
+        const int first = static_cast<int>(max_of(job.kv.held(block.batch).first - token, 0));
+        with_scales(job.kv.key_scales(block.batch, block.kv_head), groups, n_groups, token, first, count, mem,
+                    [](V s, V scale) HEED_INLINE_LAMBDA { return s * scale; });
+    }
+}
+
+/// w_j *= v_scale_j; a weight of 0 stays 0, whatever the scale is.
+template <class Job, class U = typename Job::unit>
+void scale_weights(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
+                   int count, const scratch<U>& mem)
+{
+    if constexpr (has_value_scales_v<decltype(job.kv)>) {
+        using V = vec<sum_t<U>>;
+        const int first = static_cast<int>(max_of(job.kv.held(block.batch).first - token, 0));
+        with_scales(job.kv.value_scales(block.batch, block.kv_head), groups, n_groups, token, first, count, mem,
+                    [](V w, V scale) HEED_INLINE_LAMBDA { return select(w == V(0), V(0), w * scale); });
+    }
+}
+
+}  // namespace kernel
+HEED_END

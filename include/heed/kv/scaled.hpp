@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+// Scales beside keys and values, for caches of whole numbers or of 8-bit floats:
+//
+//     heed::scaled_kv kv{heed::dense_kv{k8, v8}, heed::per_token{k_scale}, heed::per_token{v_scale}};
+//     heed::scaled_kv kv{heed::paged_kv{k8, v8, table}, heed::per_channel{k_scale}, heed::per_token{v_scale}};
+//     heed::scaled_kv kv{heed::ring_kv{k_fp8, v8, lengths}, heed::unscaled{}, heed::per_token{v_scale}};
+//
+// No row is multiplied: s_ij = k_scale_j (q_i . k_j) is one product a score, p_ij v_scale_j one a weight, and scales of
+// channels go into the query. A key that is not attended, or has weight 0, is left out whatever its scale is; a NaN in
+// the scale of one that is attended is a NaN in its row.
+#pragma once
+
+#include "../kv.hpp"
+
+#include <cmath>
+
+HEED_BEGIN
+
+/// One scale for each token and head, in a view that is laid out in tokens as the keys or values are (pages, slots),
+/// with dim 1. Strides of 0 repeat one number over heads, sequences or, a scale of the whole head, tokens.
+template <class S>
+struct per_token {
+    view<S> scale;
+};
+template <class S>
+per_token(view<S>) -> per_token<S>;
+
+/// One scale for each channel and kv head, of keys: sizes [1, Hkv, 1, Dqk].
+template <class S>
+struct per_channel {
+    view<S> scale;
+};
+template <class S>
+per_channel(view<S>) -> per_channel<S>;
+
+struct unscaled {};
+
+namespace detail {
+
+template <class Scales>
+inline constexpr bool is_per_token_v = false;
+template <class S>
+inline constexpr bool is_per_token_v<per_token<S>> = std::is_same_v<std::remove_const_t<S>, float>;
+template <class Scales>
+inline constexpr bool is_per_channel_v = false;
+template <class S>
+inline constexpr bool is_per_channel_v<per_channel<S>> = std::is_same_v<std::remove_const_t<S>, float>;
+
+/// A scale that stands for many numbers, and is not written by append().
+inline status check_scale(const char* name, const char* what, std::int64_t head, std::int64_t i, float scale)
+{
+    if (scale > 0 && scale <= std::numeric_limits<float>::max()) return {};
+    return status::error(errc::invalid_argument, "scaled_kv: %s: head %lld, %s %lld: %g is not finite and above 0", name,
+                         static_cast<long long>(head), what, static_cast<long long>(i), static_cast<double>(scale));
+}
+
+template <class S, class E>
+status check_token_scales(const char* name, const view<S>& scale, const view<E>& of)
+{
+    using ll = long long;
+    const extents &a = scale.size, &b = of.size;
+    if (a.batch == b.batch && a.heads == b.heads && a.tokens == b.tokens && a.dim == 1) return {};
+    return status::error(errc::invalid_argument,
+                         "scaled_kv: %s: [%lld, %lld, %lld, %lld], must be [%lld, %lld, %lld, 1]", name, ll{a.batch},
+                         ll{a.heads}, ll{a.tokens}, ll{a.dim}, ll{b.batch}, ll{b.heads}, ll{b.tokens});
+}
+
+}  // namespace detail
+
+template <class Source, class KeyScales, class ValueScales>
+class scaled_kv {
+    static_assert(detail::is_per_token_v<KeyScales> || detail::is_per_channel_v<KeyScales> ||
+                      std::is_same_v<KeyScales, unscaled>,
+                  "heed: keys are scaled by per_token or per_channel of float, or are unscaled{}");
+    static_assert(detail::is_per_token_v<ValueScales> || std::is_same_v<ValueScales, unscaled>,
+                  "heed: values are scaled by per_token of float, or are unscaled{}");
+
+public:
+    using key_element = typename Source::key_element;
+    using value_element = typename Source::value_element;
+    static constexpr bool one_run = Source::one_run;
+
+    scaled_kv(const Source& of, const KeyScales& of_keys, const ValueScales& of_values)
+        : source(of), key_scale(of_keys), value_scale(of_values)
+    {}
+
+    Source source;
+    KeyScales key_scale;
+    ValueScales value_scale;
+
+    std::int64_t batch() const { return source.batch(); }
+    std::int64_t heads() const { return source.heads(); }
+    std::int64_t key_dim() const { return source.key_dim(); }
+    std::int64_t value_dim() const { return source.value_dim(); }
+    token_span held(std::int64_t b) const { return source.held(b); }
+    bool uneven() const { return source.uneven(); }
+    std::int64_t tokens() const { return source.tokens(); }
+    auto keys(std::int64_t b, std::int64_t h) const { return source.keys(b, h); }
+    auto values(std::int64_t b, std::int64_t h) const { return source.values(b, h); }
+    template <class E>
+    auto rows_in(const view<E>& of, std::int64_t b, std::int64_t h) const
+    {
+        return source.rows_in(of, b, h);
+    }
+
+    template <class S = KeyScales, class = std::enable_if_t<detail::is_per_token_v<S>>>
+    auto key_scales(std::int64_t b, std::int64_t h) const
+    {
+        return source.rows_in(key_scale.scale, b, h);
+    }
+    template <class S = ValueScales, class = std::enable_if_t<detail::is_per_token_v<S>>>
+    auto value_scales(std::int64_t b, std::int64_t h) const
+    {
+        return source.rows_in(value_scale.scale, b, h);
+    }
+    template <class S = KeyScales, class = std::enable_if_t<detail::is_per_channel_v<S>>>
+    const float* key_channel_scales(std::int64_t h) const
+    {
+        return key_scale.scale.row(0, h, 0);
+    }
+
+    auto reading() const
+    {
+        return heed::scaled_kv{detail::reading(source), const_scales(key_scale), const_scales(value_scale)};
+    }
+
+    /// Sizes.
+    status check() const
+    {
+        status s = source.check();
+        if constexpr (detail::is_per_token_v<KeyScales>)
+            if (s) s = detail::check_token_scales("k scale", key_scale.scale, source.k);
+        if constexpr (detail::is_per_token_v<ValueScales>)
+            if (s) s = detail::check_token_scales("v scale", value_scale.scale, source.v);
+        if constexpr (detail::is_per_channel_v<KeyScales>) {
+            const extents& e = key_scale.scale.size;
+            if (s && (e.batch != 1 || e.heads != heads() || e.tokens != 1 || e.dim != key_dim()))
+                s = status::error(errc::invalid_argument,
+                                  "scaled_kv: k scale: [%lld, %lld, %lld, %lld], must be [1, %lld, 1, %lld]",
+                                  static_cast<long long>(e.batch), static_cast<long long>(e.heads),
+                                  static_cast<long long>(e.tokens), static_cast<long long>(e.dim),
+                                  static_cast<long long>(heads()), static_cast<long long>(key_dim()));
+        }
+        return s;
+    }
+    /// Where rows lie, and the scales of channels and of whole heads, which must be finite and above 0. Those of single
+    /// tokens are data, as their rows are.
+    status check_rows() const
+    {
+        status s = source.check_rows();
+        if constexpr (detail::is_per_channel_v<KeyScales>)
+            for (std::int64_t h = 0; h < heads(); ++h)
+                for (std::int64_t c = 0; s && c < key_dim(); ++c)
+                    s = detail::check_scale("k scale", "channel", h, c, key_channel_scales(h)[c]);
+        if constexpr (detail::is_per_token_v<KeyScales>)
+            if (s) s = check_scales_of_heads("k scale", key_scale.scale);
+        if constexpr (detail::is_per_token_v<ValueScales>)
+            if (s) s = check_scales_of_heads("v scale", value_scale.scale);
+        return s;
+    }
+    template <class F>
+    void views(F f) const
+    {
+        source.views(f);
+        if constexpr (!std::is_same_v<KeyScales, unscaled>) f("k scale", key_scale.scale);
+        if constexpr (!std::is_same_v<ValueScales, unscaled>) f("v scale", value_scale.scale);
+    }
+
+private:
+    static unscaled const_scales(unscaled) { return {}; }
+    template <class S>
+    static per_token<const S> const_scales(const per_token<S>& s)
+    {
+        return {s.scale};
+    }
+    template <class S>
+    static per_channel<const S> const_scales(const per_channel<S>& s)
+    {
+        return {s.scale};
+    }
+
+    template <class S>
+    status check_scales_of_heads(const char* name, const view<S>& scale) const
+    {
+        status s;
+        if (scale.step.tokens != 0 || scale.size.tokens == 0) return s;
+        for (std::int64_t b = 0; b < (scale.step.batch == 0 && scale.size.batch > 0 ? 1 : scale.size.batch); ++b)
+            for (std::int64_t h = 0; s && h < heads(); ++h)
+                s = detail::check_scale(name, "sequence", h, b, *scale.row(b, h, 0));
+        return s;
+    }
+};
+
+HEED_END

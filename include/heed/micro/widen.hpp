@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// Rows of a cache as registers of channels, whatever they are stored as. Quantised numbers become floats, exactly.
+#pragma once
+
+#include "tuning.hpp"
+
+HEED_BEGIN
+namespace micro {
+
+/// vec<T>::lanes channels of a block from the at-th on, a multiple of them.
+template <class T>
+HEED_INLINE vec<T> channels_of_block(const q8_0& block, int at)
+{
+    return load_as<T>(block.q + at) * vec<T>(float(block.d));
+}
+template <class T>
+HEED_INLINE vec<T> channels_of_block(const q4_0& block, int at)
+{
+#if defined(HEED_WITH_AVX512) || defined(HEED_WITH_AVX2)
+    const auto q = at < 16 ? arch::load_nibbles<false>(block.q + at) : arch::load_nibbles<true>(block.q + at - 16);
+    return native_vec<T, native_arch>(q) * vec<T>(float(block.d));
+#else
+    T lane[vec<T>::lanes];
+    for (int i = 0; i < vec<T>::lanes; ++i) lane[i] = block[at + i];
+    return load(lane);
+#endif
+}
+
+/// Channels [c, c + lanes) of a row; c is a multiple of lanes where elements are blocks.
+template <class T, class E>
+HEED_INLINE vec<T> load_channels(const E* row, std::int64_t c)
+{
+    constexpr std::int64_t block = channels_of<E>;
+    if constexpr (block > 1) return channels_of_block<T>(row[c / block], static_cast<int>(c % block));
+    else return load_as<T>(row + c);
+}
+/// The first n of them, and 0.
+template <class T, class E>
+HEED_INLINE vec<T> load_channels_n(const E* row, std::int64_t c, int n)
+{
+    static_assert(channels_of<E> == 1, "rows of blocks are whole registers");
+    return load_as_n<T>(row + c, n);
+}
+
+/// to[i] = channel c + i of a row for i in [0, n), and 0 up to whole registers.
+template <class T, class E>
+HEED_INLINE void widen(const E* row, std::int64_t c, std::int64_t n, T* to)
+{
+    constexpr int lanes = vec<T>::lanes;
+    std::int64_t i = 0;
+    if constexpr (constexpr std::int64_t block = channels_of<E>; block > 1) {
+        if (c % block == 0) {
+            for (const E* b = row + c / block; i + block <= n; i += block, ++b) {
+                HEED_UNROLL
+                for (int at = 0; at < block; at += lanes) store(to + i + at, channels_of_block<T>(*b, at));
+            }
+        }
+    }
+    for (; i + lanes <= n; i += lanes) store(to + i, load_channels<T>(row, c + i));
+    if constexpr (channels_of<E> == 1)
+        if (i < n) store(to + i, load_channels_n<T>(row, c + i, static_cast<int>(n - i)));
+}
+
+}  // namespace micro
+HEED_END
