@@ -2,11 +2,13 @@
 // heed: exact attention kernels for CPUs with a normalizer of your own. This header only includes.
 #pragma once
 
+#include "append.hpp"
 #include "attend.hpp"
 #include "attention.hpp"
 #include "backward.hpp"
 #include "kv/paged.hpp"
 #include "kv/ring.hpp"
+#include "kv/scaled.hpp"
 #include "mask/causal.hpp"
 #include "mask/dense.hpp"
 #include "mask/document.hpp"

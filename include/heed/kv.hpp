@@ -20,7 +20,10 @@
 //     auto value_scales(batch, head) const;              // the same for values
 //     const float* key_channel_scales(head) const;       // one for each channel of k
 //
-// and one that may be written to, so that append() can, has reading(): itself for kernels to read.
+// and one that append() can write to, through keys() and values() of rows that are not const:
+//
+//     status check_own(batch, first, end) const;         // are the rows of these tokens nobody else's
+//     auto reading() const;                              // itself, of const rows, for kernels
 //
 // They may also be asked for tokens that are up to 512 before the first in held(), as kernels read whole registers of
 // keys; whatever lies there is selected out.

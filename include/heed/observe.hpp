@@ -34,7 +34,7 @@ public:
         if (!status_) return;
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
         const int workers = static_cast<int>(max_of(how.executor.concurrency(), 1));
-        l_ = kernel::make_layout<T>({q_.batch, q_.heads, kv_.heads, kv_.dim, 1, workers, kernel::copies_rows<Kv>}, q_.tokens,
+        l_ = kernel::make_layout<T>({q_.batch, q_.heads, kv_.heads, kv_.dim, 1, workers, !Kv::one_run}, q_.tokens,
                                     {0, kv_.tokens});
         const std::int64_t heads = l_.batch * l_.kv_heads, wanted = 4 * workers;
         if (workers > 1 && l_.blocks() > 0 && l_.blocks() < wanted) {  // fewer rows a block keep all workers busy
@@ -154,8 +154,8 @@ private:
     {
         const auto source = detail::reading(kv);
         using job = kernel::job<Def, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
-        return kernel::weight_walk<job>({def_, source, q, static_cast<T>(def_.scale_for(kv_.dim)), group, 0, -1}, sharing,
-                                        l_, stats);
+        return kernel::weight_walk<job>({def_, source, q, static_cast<T>(def_.scale_for(kv_.dim)), group, 0, -1},
+                                        sharing, l_, stats);
     }
 
     template <class Q, class Kv>

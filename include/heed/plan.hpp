@@ -211,8 +211,7 @@ private:
     template <class Q, class Kv>
     kernel::layout layout_of(const packed<Q>& q, const Kv& kv, int workers) const
     {
-        const kernel::problem_sizes p{kv_.batch, q_.heads,   kv_.heads, kv_.dim,
-                                      value_dim_, workers, kernel::copies_rows<Kv>};
+        const kernel::problem_sizes p{kv_.batch, q_.heads, kv_.heads, kv_.dim, value_dim_, workers, !Kv::one_run};
         const auto held = [&](std::int64_t b) { return kv.held(b); };
         const bool is_packed = q.bounds.size() > 0;
         if (kv_.batch > 1 && (is_packed || kv.uneven()))
@@ -227,9 +226,9 @@ private:
     {
         const auto source = detail::reading(kv);
         using job = kernel::job<Def, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
-        return kernel::walk<job, O>(
-            {def_, source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)), layout_.group, first_key, total_keys, q.bounds},
-            layout_, to, memory);
+        return kernel::walk<job, O>({def_, source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)), layout_.group,
+                                     first_key, total_keys, q.bounds},
+                                    layout_, to, memory);
     }
 
     Def def_;

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "config.hpp"
-#include "element.hpp"
+#include "element/quantised.hpp"
 #include "math.hpp"
 
 // gcc 12 takes the undefined pass-through operand of its own AVX-512 intrinsics for an uninitialised variable
@@ -17,9 +17,9 @@
 #include <xsimd/xsimd.hpp>
 
 #if defined(HEED_WITH_AVX512)
-#include "micro/arch/avx512.hpp"
+#include "micro/arch/avx512_quantised.hpp"
 #elif defined(HEED_WITH_AVX2)
-#include "micro/arch/avx2.hpp"
+#include "micro/arch/avx2_quantised.hpp"
 #endif
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic pop

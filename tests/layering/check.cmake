@@ -2,13 +2,13 @@ cmake_minimum_required(VERSION 3.25)
 # Which header may include which. `cmake -DROOT=... -P check.cmake` fails with every line that breaks the table.
 #
 #   layer          files                                             may include
-set(vocabulary    "version config status element view math place")
+set(vocabulary    "version config status element element/ view math place")
 set(contracts     "normalizer score mask kv executor")             # vocabulary, not each other
 set(policies      "normalizer/ score/ mask/ kv/ executor/")        # their own contract, vocabulary
 set(definition    "attention options gradients observations")      # contracts; attention knows the default normalizer
 set(machine       "simd micro/")                                   # vocabulary, machine; xsimd, intrinsics
 set(kernels       "kernel/")                                       # contracts, definition, machine
-set(verbs         "attend plan state backward observe reference reference_backward validate heed")  # all below
+set(verbs         "attend append plan state backward observe reference reference_backward validate heed")  # all below
 set(measures      "measure/")                                      # vocabulary: what follows from a verb's results
 set(adapters      "adapt/")                                        # verbs and one foreign header
 

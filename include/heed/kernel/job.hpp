@@ -62,11 +62,8 @@ struct partial {
     T* o;      // [rows][o_step]
 };
 
-/// Rows that are copied together at a time where a source has several runs, or is quantised.
+/// Rows that are copied together at a time where a source has several runs.
 inline constexpr int copied_rows = micro::streaming_run;
-template <class Kv>
-inline constexpr bool copies_rows = !Kv::one_run || is_quantised_v<typename Kv::key_element> ||
-                                    is_quantised_v<typename Kv::value_element>;
 
 /// Per-worker memory.
 template <class U>
@@ -80,7 +77,7 @@ struct scratch {
     key_bits* bits;     // [rows]
     int* listed;        // [key_tile]: keys that have a weight
     void* listed_rows;  // [key_tile + listed_ahead] pointers to their rows of V
-    void* copy;         // [copied_rows] rows of K or V, where they may be copied
+    void* copy;         // [copied_rows] rows of K or V, where a source has several runs
     bool* sparse;       // whether the last tile had few of them
     partial<T> tile, run;
 

@@ -67,23 +67,18 @@ void score_streamed(const Job& job, const row_block& block, const row_group* gro
     const int whole = begin + (stop - begin) / some * some;
     const auto first = source(token + begin);
     micro::stream_ahead ahead(first.data, first.step, source.elements(), far.lines);
-    [[maybe_unused]] micro::stream_ahead others(first.data);
+    micro::stream_ahead others(first.data);
     auto near = far.near(source, token + begin);
     for (int j = begin; j < whole; j += some) {
         far.before(ahead, near, some * source.elements());
-        const auto k = grouped<2, some / 2>(source, token + j, some, mem.copy, ahead);
+        const auto k = grouped<2, some / 2>(source, token + j, some, mem.copy);
         const auto score = [&](const row_group& rows, auto& reader) {
             if (attends(rows, j, some))
                 micro::scores_unpacked(rows.rows, mem.q + rows.first * micro::query_step<sum_t<U>>, mem.part_step,
                                        k.two_groups(), dim, mem.s + rows.first * micro::score_step + j, reader);
         };
-        if constexpr (is_quantised_v<typename Job::key_element>) {
-            micro::nothing_ahead none;
-            for (int g = 0; g < n_groups; ++g) score(groups[g], none);
-        } else {
-            score(groups[0], ahead);
-            for (int g = 1; g < n_groups; ++g) score(groups[g], others);
-        }
+        score(groups[0], ahead);
+        for (int g = 1; g < n_groups; ++g) score(groups[g], others);
     }
     far.lines = ahead.far();
     // Keys that do not fill a register: packed strips, which start at multiples of their width as rows of scores end

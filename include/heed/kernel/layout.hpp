@@ -59,7 +59,7 @@ inline constexpr std::size_t in_lines(std::size_t bytes) { return (bytes + cache
 struct layout : sequence_cut {
     std::int64_t batch = 0, kv_heads = 0, group = 1;
     std::int64_t key_dim = 0, value_dim = 0, tokens = 0;  // tokens: of the longest sequence
-    bool copies = false;                                  // whether rows of K and V may be copied
+    bool copies = false;                                  // whether rows of K and V may lie in several runs
     bool uneven = false;                                  // whether sequences differ
     std::int64_t o_step = 0, walk_tasks = 0, fold_tasks = 0, slots = 0;  // slots: stored partials
     int workers = 1;
@@ -177,7 +177,7 @@ scratch<U> carve_scratch(carver& c, const layout& l)
     m.tile = carve_partial<T>(c, l.block_rows, l.o_step);
     m.run = carve_partial<T>(c, l.block_rows, l.o_step);
     m.listed_rows = c.take<const void*>(micro::key_tile + micro::listed_ahead);
-    m.copy = l.copies ? c.take<T>(copied_rows * round_up(max_of(l.key_dim, l.value_dim), vec<T>::lanes)) : nullptr;
+    m.copy = l.copies ? c.take<T>(copied_rows * max_of(l.key_dim, l.value_dim)) : nullptr;
     return m;
 }
 

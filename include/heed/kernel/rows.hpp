@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Rows of K and V as the kernels read them: at a constant step. Where a source keeps a head's tokens in several runs
 // (pages, a ring), a kernel takes what a run holds; where that is less than a register of keys, rows are copied into
-// the worker's memory, one after the other, and quantised rows are widened there where few query rows pass them. Nothing
-// of it is compiled for a source of one run that is not quantised.
+// the worker's memory, one after the other. Nothing of it is compiled for a source of one run.
 #pragma once
 
 #include "../micro/read_ahead.hpp"
@@ -62,24 +61,6 @@ HEED_NOINLINE rows<const typename Source::element> gathered(const Source& source
     return {to, each, n};
 }
 
-/// The same for quantised rows, which are floats then; `ahead` asks for what comes next.
-template <class Source, class E = typename Source::element>
-HEED_NOINLINE rows<const float> widened(const Source& source, std::int64_t token, int n, void* copy,
-                                        micro::stream_ahead<E>& ahead)
-{
-    float* to = static_cast<float*>(copy);
-    const std::int64_t step = round_up(source.dim, vec<float>::lanes);
-    micro::rows_ahead<E> requests(ahead);
-    for (int i = 0; i < n;) {
-        const auto run = source(token + i);
-        for (std::int64_t x = 0; x < run.count && i < n; ++x, ++i) {
-            requests.next(source.elements());
-            micro::widen(run.data + x * run.step, 0, source.dim, to + i * step);
-        }
-    }
-    return {to, step, n};
-}
-
 /// At least `least` rows from `token` on at a constant step: their run, or a copy of `n` rows.
 template <class Source>
 HEED_INLINE rows<const typename Source::element> together(const Source& source, std::int64_t token, int least, int n,
@@ -100,12 +81,13 @@ struct strided_group {
     static constexpr bool one_run = true;
     const E* data;
     std::int64_t step;
+    micro::place_in_block<E> place;
 
     const E* row(int x) const { return data + x * step; }
     int run_from(int, int n) const { return n; }
-    micro::row_panel<E> panel(int x) const { return {row(x), step}; }
-    micro::row_panel<E> two_groups() const { return {data, step}; }
-    void skip_channels(std::int64_t n, int) { data += n; }
+    micro::row_panel<E> panel(int x) const { return {row(x), step, place}; }
+    micro::row_panel<E> two_groups() const { return {data, step, place}; }
+    void skip_channels(std::int64_t n, int) { data += place.skip(n); }
 };
 
 /// Up to `Groups` groups of `Size` rows: a group lies at a constant step, the groups anywhere.
@@ -113,31 +95,29 @@ template <class E, int Groups, int Size>
 struct scattered_groups {
     const E* starts[Groups];
     std::int64_t step;
+    micro::place_in_block<E> place;
 
     const E* row(int x) const { return starts[x / Size] + x % Size * step; }
     int run_from(int x, int n) const { return n < Size - x % Size ? n : Size - x % Size; }
-    micro::row_groups<E> panel(int x) const { return {starts + x / Size, step}; }
+    micro::row_groups<E> panel(int x) const { return {starts + x / Size, step, place}; }
     micro::two_row_groups<E> two_groups() const { return {starts[0], step, starts[1] - starts[0]}; }
     void skip_channels(std::int64_t n, int rows)
     {
-        for (int x = 0; x < rows; x += Size) starts[x / Size] += n;
+        const std::int64_t elements = place.skip(n);
+        for (int x = 0; x < rows; x += Size) starts[x / Size] += elements;
     }
 };
 
 /// Rows [token, token + n), n <= Groups * Size, as one of these: where they lie, or, where a group of them is not
-/// within one run, or they are quantised, in a copy. Widening them uses them, and asks for what comes next.
-template <int Groups, int Size, class Source, class E = typename Source::element>
-HEED_INLINE auto grouped(const Source& source, std::int64_t token, [[maybe_unused]] int n, [[maybe_unused]] void* copy,
-                         [[maybe_unused]] micro::stream_ahead<E>& ahead)
+/// within one run, in a copy.
+template <int Groups, int Size, class Source>
+HEED_INLINE auto grouped(const Source& source, std::int64_t token, [[maybe_unused]] int n, [[maybe_unused]] void* copy)
 {
-    if constexpr (is_quantised_v<E>) {
-        const auto run = widened(source, token, n, copy, ahead);
-        return strided_group<float>{run.data, run.step};
-    } else if constexpr (Source::one_run) {
-        const auto run = source(token);
-        return strided_group<E>{run.data, run.step};
+    using E = typename Source::element;
+    auto run = source(token);
+    if constexpr (Source::one_run) {
+        return strided_group<E>{run.data, run.step, {}};
     } else {
-        auto run = source(token);
         scattered_groups<E, Groups, Size> to;
         to.step = run.step;
         for (int j = 0; j < n; j += Size, run.count -= Size, run.data += Size * run.step) {

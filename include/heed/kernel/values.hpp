@@ -116,20 +116,19 @@ template <class Job, class U = typename Job::unit, class T = typename Job::T,
 void add_streamed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
                   int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step, far_ahead<Kv>& far)
 {
+    using E = typename Job::value_element;
     constexpr int lanes = vec<T>::lanes, run = micro::streaming_run, each = elements_of<U>;
     constexpr int grouped_keys = micro::ahead_every * each;
-    constexpr bool is_widened = is_quantised_v<typename Job::value_element>;
     const auto source = values_of(job.kv, block);
     const std::int64_t dim = job.kv.value_dim(), direct = dim / lanes;  // registers that are read where they lie
     const int begin = lowest / grouped_keys * grouped_keys;
     const auto first = source(token + begin);
     micro::stream_ahead ahead(first.data, first.step, source.elements(), far.lines);
-    [[maybe_unused]] micro::stream_ahead others(first.data);
+    micro::stream_ahead others(first.data);
     auto near = far.near(source, token + begin);
     for (int j = begin; j < highest; j += run) {
         const int keys = run < highest - j ? run : highest - j, paired = keys / each * each;
-        if constexpr (is_widened) far.before(ahead, near, keys * source.elements());
-        auto v = grouped<run / grouped_keys, grouped_keys>(source, token + j, keys, mem.copy, ahead);
+        auto v = grouped<run / grouped_keys, grouped_keys>(source, token + j, keys, mem.copy);
         /// f(group, its first key, a multiple of `at`, and its number of units) for those that attend the keys [j +
         /// from, j + to). Before its own first key a group has weights of 0.
         const auto for_groups = [&](int from, int to, auto at, auto f) {
@@ -144,14 +143,10 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
             const int vecs = whole ? static_cast<int>(min_of(direct - panel, micro::block_vecs)) : 1;
             const std::int64_t channel = panel * lanes, channels = min_of(vecs * lanes, dim - channel);
             const int in_place = whole ? paired : 0;  // all but what lacks a channel or the second of a pair
-            if constexpr (!is_widened) far.before(ahead, near, keys * channels);
+            far.before(ahead, near, elements_for<E>(keys * channels));
             for_groups(0, in_place, std::integral_constant<int, grouped_keys>{}, [&](int g, int lo, int units) {
-                const auto add = [&](auto&& reader) {
-                    micro::outputs(groups[g].rows, vecs, mem.weights(groups[g].first) + lo / each, v.panel(lo - j),
-                                   units, o + groups[g].first * o_step + channel, o_step, reader);
-                };
-                if constexpr (is_widened) add(micro::nothing_ahead{});
-                else add(g == 0 ? ahead : others);
+                micro::outputs(groups[g].rows, vecs, mem.weights(groups[g].first) + lo / each, v.panel(lo - j), units,
+                               o + groups[g].first * o_step + channel, o_step, g == 0 ? ahead : others);
             });
             for (int x = in_place, n; x < keys; x += n) {
                 n = v.run_from(x, keys - x);

@@ -69,6 +69,24 @@ public:
         return {};
     }
 
+    /// Whether no page of sequence `b` that holds any of the tokens [first, end) is listed twice.
+    status check_own(std::int64_t b, std::int64_t slots, std::int64_t from_token, std::int64_t end_token) const
+    {
+        for (std::int64_t i = from_token / slots; i * slots < end_token; ++i) {
+            const std::int64_t page = pages_[first(b) + i];
+            for (std::int64_t other = 0; other < sequences(); ++other)
+                for (std::int64_t j = 0, n = pages(other, slots); j < n; ++j)
+                    if (pages_[first(other) + j] == page && (other != b || j != i))
+                        return status::error(
+                            errc::invalid_argument,
+                            "append: sequence %lld: its page %lld, page %lld of the pool, is also page "
+                            "%lld of sequence %lld",
+                            static_cast<long long>(b), static_cast<long long>(i), static_cast<long long>(page),
+                            static_cast<long long>(j), static_cast<long long>(other));
+        }
+        return {};
+    }
+
 private:
     page_table(index_view pages, bool padded, index_view indptr, std::int64_t width, index_view lengths)
         : pages_(pages), padded_(padded), indptr_(indptr), width_(width), lengths_(lengths)
@@ -180,6 +198,10 @@ struct paged_kv {
         return table.check(slots());
     }
     status check_rows() const { return table.check_pages(slots(), k.size.batch); }
+    status check_own(std::int64_t b, std::int64_t first, std::int64_t end) const
+    {
+        return table.check_own(b, slots(), first, end);
+    }
     template <class F>
     void views(F f) const
     {

@@ -50,8 +50,9 @@ inline constexpr bool is_per_channel_v<per_channel<S>> = std::is_same_v<std::rem
 inline status check_scale(const char* name, const char* what, std::int64_t head, std::int64_t i, float scale)
 {
     if (scale > 0 && scale <= std::numeric_limits<float>::max()) return {};
-    return status::error(errc::invalid_argument, "scaled_kv: %s: head %lld, %s %lld: %g is not finite and above 0", name,
-                         static_cast<long long>(head), what, static_cast<long long>(i), static_cast<double>(scale));
+    return status::error(errc::invalid_argument, "scaled_kv: %s: head %lld, %s %lld: %g is not finite and above 0",
+                         name, static_cast<long long>(head), what, static_cast<long long>(i),
+                         static_cast<double>(scale));
 }
 
 template <class S, class E>
@@ -135,11 +136,10 @@ public:
         if constexpr (detail::is_per_channel_v<KeyScales>) {
             const extents& e = key_scale.scale.size;
             if (s && (e.batch != 1 || e.heads != heads() || e.tokens != 1 || e.dim != key_dim()))
-                s = status::error(errc::invalid_argument,
-                                  "scaled_kv: k scale: [%lld, %lld, %lld, %lld], must be [1, %lld, 1, %lld]",
-                                  static_cast<long long>(e.batch), static_cast<long long>(e.heads),
-                                  static_cast<long long>(e.tokens), static_cast<long long>(e.dim),
-                                  static_cast<long long>(heads()), static_cast<long long>(key_dim()));
+                s = status::error(
+                    errc::invalid_argument, "scaled_kv: k scale: [%lld, %lld, %lld, %lld], must be [1, %lld, 1, %lld]",
+                    static_cast<long long>(e.batch), static_cast<long long>(e.heads), static_cast<long long>(e.tokens),
+                    static_cast<long long>(e.dim), static_cast<long long>(heads()), static_cast<long long>(key_dim()));
         }
         return s;
     }
@@ -157,6 +157,10 @@ public:
         if constexpr (detail::is_per_token_v<ValueScales>)
             if (s) s = check_scales_of_heads("v scale", value_scale.scale);
         return s;
+    }
+    status check_own(std::int64_t b, std::int64_t first, std::int64_t end) const
+    {
+        return source.check_own(b, first, end);
     }
     template <class F>
     void views(F f) const

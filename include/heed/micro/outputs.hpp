@@ -5,7 +5,6 @@
 
 #include "read_ahead.hpp"
 #include "units.hpp"
-#include "widen.hpp"
 
 HEED_BEGIN
 namespace micro {
@@ -19,6 +18,7 @@ HEED_NOINLINE inline void outputs_block(const U* p, Panel panel, int units, sum_
     using E = typename Panel::element;
     constexpr int lanes = vec<T>::lanes;
     const std::int64_t v_step = panel.template step<Vecs * lanes>();
+    const int channel = panel.place.channel;
     const E* v = panel.first();
     std::decay_t<Ahead> ahead = reader;
     vec<T> acc[Rows][Vecs];
@@ -26,7 +26,7 @@ HEED_NOINLINE inline void outputs_block(const U* p, Panel panel, int units, sum_
     const auto unit = [&](int x) HEED_INLINE_LAMBDA {
         vec<U> b[Vecs];
         HEED_UNROLL
-        for (int i = 0; i < Vecs; ++i) b[i] = in_register(load_values<U>(v + i * lanes, v_step));
+        for (int i = 0; i < Vecs; ++i) b[i] = in_register(load_values<U>(v, channel + i * lanes, v_step));
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
             const vec<U> a(p[r * score_step + x]);

@@ -4,13 +4,13 @@
 
 #include "read_ahead.hpp"
 #include "units.hpp"
-#include "widen.hpp"
 
 HEED_BEGIN
 namespace micro {
 
 /// strip[u][j] = unit u of k[j] from `channel` on, for `keys` rows of `dim` channels; lanes without a key, up to
-/// `filled` <= key_strip, are 0. A strip that is packed from several runs of rows starts at the lane of their first key.
+/// `filled` <= key_strip, are 0. A strip that is packed from several runs of rows starts at the lane of their first
+/// key.
 template <class U, class E>
 HEED_NOINLINE inline void pack_keys(const E* k, std::int64_t step, int keys, std::int64_t channel, std::int64_t dim,
                                     U* strip, int filled = key_strip<sum_t<U>>)
@@ -99,7 +99,8 @@ HEED_INLINE void for_panels(std::int64_t dim, F f)
     }
 }
 
-/// out[j][c] = v[j][channel + c] in units of one row or two, for `channels` channels and 0 up to `vecs` whole registers.
+/// out[j][c] = v[j][channel + c] in units of one row or two, for `channels` channels and 0 up to `vecs` whole
+/// registers.
 template <class U, class E>
 HEED_NOINLINE inline void pack_values(const E* v, std::int64_t step, int keys, std::int64_t channel,
                                       std::int64_t channels, int vecs, U* out)
@@ -110,7 +111,8 @@ HEED_NOINLINE inline void pack_values(const E* v, std::int64_t step, int keys, s
             const E* row = v + channel;
             std::int64_t c = 0;
             if (j + 1 < keys)
-                for (; c + lanes <= channels; c += lanes) store(out + c, load_values<U>(row + c, step));
+                for (; c + lanes <= channels; c += lanes)
+                    store(out + c, load_values<U>(row, static_cast<int>(c), step));
             for (; c < vecs * lanes; ++c) {
                 const bool exists = c < channels;
                 out[c] = {exists ? row[c] : E(0.f), exists && j + 1 < keys ? row[step + c] : E(0.f)};

@@ -83,48 +83,33 @@ public:
     HEED_INLINE explicit stream_ahead(const T* row)
         : near_(row, 0, line_of<T>), far_(row, 0, line_of<T>, row, 0, line_of<T>)
     {}
-    /// For every n elements that are used, two lines or a multiple.
+    /// For every n channels that are used; two lines or a multiple, or what is left of them counts for the next time.
     HEED_INLINE void next(int n)
     {
-        HEED_UNROLL
-        for (int i = 0; i < n; i += 2 * line_of<T>) {
-            near_.ask<3>();
-            near_.ask<3>();
-            far_.next();
+        const int bytes = static_cast<int>(elements_for<T>(n)) * static_cast<int>(sizeof(T));
+        if (bytes % two_lines == 0) {
+            HEED_UNROLL
+            for (int i = 0; i < bytes; i += two_lines) ask();
+        } else {
+            for (owed_ += bytes; owed_ >= two_lines; owed_ -= two_lines) ask();
         }
     }
     HEED_INLINE line_cursor& near() { return near_; }
     HEED_INLINE tile_ahead& far() { return far_; }
 
 private:
-    line_cursor near_;
-    tile_ahead far_;
-};
+    static constexpr int two_lines = 128;
 
-/// The same for rows that are used one after the other, of any length.
-template <class T>
-class rows_ahead {
-public:
-    HEED_INLINE explicit rows_ahead(stream_ahead<T>& ahead) : ahead_(ahead) {}
-    /// For every row of n elements that is used.
-    HEED_INLINE void next(std::int64_t n)
+    HEED_INLINE void ask()
     {
-        constexpr std::int64_t two_lines = 128;
-        for (owed_ += n * static_cast<std::int64_t>(sizeof(T)); owed_ >= two_lines; owed_ -= two_lines) {
-            ahead_.near().template ask<3>();
-            ahead_.near().template ask<3>();
-            ahead_.far().next();
-        }
+        near_.template ask<3>();
+        near_.template ask<3>();
+        far_.next();
     }
 
-private:
-    stream_ahead<T>& ahead_;
-    std::int64_t owed_ = 0;
-};
-
-/// For rows that are in the L1 cache.
-struct nothing_ahead {
-    HEED_INLINE void next(int) {}
+    line_cursor near_;
+    tile_ahead far_;
+    int owed_ = 0;  // bytes
 };
 
 /// Prefill: while all rows of a block pass a packed strip of K or panel of V, what will be packed next comes into the

@@ -68,7 +68,7 @@ HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_st
 {
     using T = sum_t<U>;
     using E = typename Panel::element;
-    constexpr int lanes = vec<T>::lanes, some = transposed_channels<E>, units = transposed_units<U, E>;
+    constexpr int lanes = vec<T>::lanes;
     Ahead ahead = reader;
     vec<T> acc[Vecs][Rows];
     HEED_UNROLL
@@ -81,18 +81,42 @@ HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_st
         const U* a = q + part * part_step;
         std::int64_t c = parts.begin(part) * elements_of<U>;
         const std::int64_t end = min_of(parts.end(part) * elements_of<U>, dim);
-        for (; c + some <= end; c += some, a += units) {
-            ahead.next(Vecs * lanes * some);
-            HEED_UNROLL
-            for (int i = 0; i < Vecs; ++i) {
-                vec<U> t[units];
-                transpose_units<U>(panel.template group<lanes>(i) + c, panel.row_step, t);
+        if constexpr (is_quantised_v<E>) {
+            using keys = transposed_keys<T, E>;
+            for (; c + keys::channels <= end; c += keys::channels, a += keys::channels) {
+                ahead.next(Vecs * lanes * keys::channels);
                 HEED_UNROLL
-                for (int u = 0; u < units; ++u) {
+                for (int i = 0; i < Vecs; ++i) {
+                    keys k(panel.template group<lanes>(i), c, panel.row_step);
                     HEED_UNROLL
-                    for (int r = 0; r < Rows; ++r) accumulate(acc[i][r], vec<U>(a[r * query_step<T> + u]), t[u]);
+                    for (int first = 0; first < keys::channels; first += keys::together) {
+                        k.turn_to(first);
+                        HEED_UNROLL
+                        for (int u = 0; u < keys::together; ++u) {
+                            const vec<T> b = in_register(k[u]);
+                            HEED_UNROLL
+                            for (int r = 0; r < Rows; ++r)
+                                accumulate(acc[i][r], vec<T>(a[r * query_step<T> + first + u]), b);
+                        }
+                        __asm__ volatile("" ::: "memory");  // as below
+                    }
                 }
-                __asm__ volatile("" ::: "memory");  // or gcc keeps all q of one i for the next, and spills the sums
+            }
+        } else {
+            constexpr int some = transposed_channels<E>, units = transposed_units<U, E>;
+            for (; c + some <= end; c += some, a += units) {
+                ahead.next(Vecs * lanes * some);
+                HEED_UNROLL
+                for (int i = 0; i < Vecs; ++i) {
+                    vec<U> t[units];
+                    transpose_units<U>(panel.template group<lanes>(i) + c, panel.row_step, t);
+                    HEED_UNROLL
+                    for (int u = 0; u < units; ++u) {
+                        HEED_UNROLL
+                        for (int r = 0; r < Rows; ++r) accumulate(acc[i][r], vec<U>(a[r * query_step<T> + u]), t[u]);
+                    }
+                    __asm__ volatile("" ::: "memory");  // or gcc keeps all q of one i for the next, and spills the sums
+                }
             }
         }
         for (; c < end; c += elements_of<U>, ++a) {

@@ -33,13 +33,13 @@ inline constexpr int key_strip = block_vecs* vec<T>::lanes;
 template <class T>
 inline constexpr int strip_units = (block_vecs == 4 ? 32 : 16) * 1024 / static_cast<int>(sizeof(T)) / key_strip<T>;
 
-/// The cut of a row of `units` units into parts that fit a strip.
+/// The cut of a row of `units` units into parts that fit a strip, of whole blocks of quantised channels.
 template <class T>
 struct row_parts {
     std::int64_t units, count, width;
 
     explicit row_parts(std::int64_t n)
-        : units(n), count(ceil_div(n, strip_units<T>)), width(round_up(ceil_div(n, max_of(count, 1)), 8))
+        : units(n), count(ceil_div(n, strip_units<T>)), width(round_up(ceil_div(n, max_of(count, 1)), 32))
     {}
     std::int64_t begin(std::int64_t part) const { return part * width; }
     std::int64_t end(std::int64_t part) const { return min_of((part + 1) * width, units); }

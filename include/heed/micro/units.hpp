@@ -4,7 +4,7 @@
 #pragma once
 
 #include "pairs.hpp"
-#include "tuning.hpp"
+#include "widen.hpp"
 
 HEED_BEGIN
 namespace micro {
@@ -26,17 +26,35 @@ template <class U, class E>
 HEED_INLINE U unit_of(const E* row, std::int64_t c, std::int64_t dim)
 {
     if constexpr (elements_of<U> == 2) return {row[c], c + 1 < dim ? row[c + 1] : E(0.f)};
-    else return static_cast<U>(row[c]);
+    else return static_cast<U>(channel_of(row, c));
 }
 
-/// Units of V for vec<U>::lanes channels: one row, or two that are `step` apart. Packed ones are loaded.
+/// Units of V for vec<U>::lanes channels from c on: of one row, or two that are `step` apart. Packed ones are loaded.
 template <class U, class E>
-HEED_INLINE vec<U> load_values(const E* v, std::int64_t step)
+HEED_INLINE vec<U> load_values(const E* v, int c, std::int64_t step)
 {
-    if constexpr (std::is_same_v<U, E>) return load(v);
-    else if constexpr (elements_of<U> == 2) return pair_rows(v, v + step);
-    else return load_as<U>(v);
+    if constexpr (std::is_same_v<U, E>) return load(v + c);
+    else if constexpr (elements_of<U> == 2) return pair_rows(v + c, v + c + step);
+    else return load_channels<U>(v, c);
 }
+
+/// Where in an element a row of a panel starts: a channel within a block, while the blocks before it are skipped.
+template <class E, bool = (channels_of<E> > 1)>
+struct place_in_block {
+    static constexpr int channel = 0;
+    /// Elements to skip for n channels.
+    HEED_INLINE std::int64_t skip(std::int64_t n) { return n; }
+};
+template <class E>
+struct place_in_block<E, true> {
+    int channel = 0;
+    HEED_INLINE std::int64_t skip(std::int64_t n)
+    {
+        n += channel;
+        channel = static_cast<int>(n % channels_of<E>);
+        return n / channels_of<E>;
+    }
+};
 
 /// What outputs() and scores_unpacked() pass, in groups of rows at a constant step. A packed panel of units; its rows
 /// are as many units as it is wide.
@@ -44,6 +62,7 @@ template <class U>
 struct packed_panel {
     using element = U;
     const U* data;
+    static constexpr place_in_block<U> place{};
 
     template <int Width>
     HEED_INLINE std::int64_t step() const
@@ -60,6 +79,7 @@ struct row_panel {
     using element = E;
     const E* data;
     std::int64_t row_step;
+    place_in_block<E> place;
 
     template <int>
     HEED_INLINE std::int64_t step() const
@@ -76,7 +96,7 @@ struct row_panel {
     template <int Size>
     HEED_INLINE row_panel from(int i) const
     {
-        return {group<Size>(i), row_step};
+        return {group<Size>(i), row_step, place};
     }
 };
 
@@ -86,6 +106,7 @@ struct row_groups {
     using element = E;
     const E* const* starts;
     std::int64_t row_step;
+    place_in_block<E> place;
 
     template <int>
     HEED_INLINE std::int64_t step() const

@@ -2,29 +2,10 @@
 // Rows of a cache as registers of channels, whatever they are stored as. Quantised numbers become floats, exactly.
 #pragma once
 
-#include "tuning.hpp"
+#include "quantised.hpp"
 
 HEED_BEGIN
 namespace micro {
-
-/// vec<T>::lanes channels of a block from the at-th on, a multiple of them.
-template <class T>
-HEED_INLINE vec<T> channels_of_block(const q8_0& block, int at)
-{
-    return load_as<T>(block.q + at) * vec<T>(float(block.d));
-}
-template <class T>
-HEED_INLINE vec<T> channels_of_block(const q4_0& block, int at)
-{
-#if defined(HEED_WITH_AVX512) || defined(HEED_WITH_AVX2)
-    const auto q = at < 16 ? arch::load_nibbles<false>(block.q + at) : arch::load_nibbles<true>(block.q + at - 16);
-    return native_vec<T, native_arch>(q) * vec<T>(float(block.d));
-#else
-    T lane[vec<T>::lanes];
-    for (int i = 0; i < vec<T>::lanes; ++i) lane[i] = block[at + i];
-    return load(lane);
-#endif
-}
 
 /// Channels [c, c + lanes) of a row; c is a multiple of lanes where elements are blocks.
 template <class T, class E>

@@ -2,7 +2,7 @@
 // AVX2 with FMA: the same operations, with the same bits, in half the width.
 #pragma once
 
-#include "../../element/quantised.hpp"
+#include "../../element.hpp"
 
 #include <cstdint>
 #include <immintrin.h>
@@ -174,35 +174,6 @@ HEED_INLINE void store_n(E* p, __m256 v, int n)
     E part[8];
     arch::store(part, v);
     for (int i = 0; i < n; ++i) p[i] = part[i];
-}
-
-// Eight numbers of 8 or 4 bits as floats.
-HEED_INLINE __m128i load_bytes(const void* p) { return _mm_loadl_epi64(static_cast<const __m128i*>(p)); }
-HEED_INLINE __m256 load(const std::int8_t* p) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(load_bytes(p))); }
-/// Sign and magnitude move to those of a float, whose exponent is then 120 too low; the one magnitude of NaN is lost.
-HEED_INLINE __m256 load(const fp8_e4m3* p)
-{
-    const __m256i b = _mm256_cvtepu8_epi32(load_bytes(p)), magnitude = _mm256_and_si256(b, _mm256_set1_epi32(0x7f));
-    const __m256i is_nan = _mm256_cmpeq_epi32(magnitude, _mm256_set1_epi32(0x7f));
-    const __m256i sign = _mm256_slli_epi32(_mm256_sub_epi32(b, magnitude), 24);
-    const __m256 x = _mm256_castsi256_ps(_mm256_or_si256(_mm256_slli_epi32(magnitude, 20), sign));
-    const __m256 nan = _mm256_castsi256_ps(_mm256_and_si256(is_nan, _mm256_set1_epi32(0x7fc00000)));
-    return _mm256_or_ps(_mm256_mul_ps(x, _mm256_set1_ps(0x1p120f)), nan);
-}
-/// q - 8 of the lower or the upper halves of eight bytes.
-template <bool Upper>
-HEED_INLINE __m256 load_nibbles(const std::uint8_t* p)
-{
-    const __m256i b = _mm256_cvtepu8_epi32(load_bytes(p));
-    const __m256i q = Upper ? _mm256_srli_epi32(b, 4) : _mm256_and_si256(b, _mm256_set1_epi32(15));
-    return _mm256_cvtepi32_ps(_mm256_sub_epi32(q, _mm256_set1_epi32(8)));
-}
-template <class E, class = std::enable_if_t<sizeof(E) == 1>, class = void>
-HEED_INLINE __m256 load_n(const E* p, int n)
-{
-    E part[8] = {};
-    for (int i = 0; i < n; ++i) part[i] = p[i];
-    return arch::load(part);
 }
 
 /// The largest lane, of a vector without NaN; and the sum of all lanes, upper half onto lower.

@@ -2,7 +2,7 @@
 // AVX-512: the operations that xsimd lacks or spells without a fused multiply-add.
 #pragma once
 
-#include "../../element/quantised.hpp"
+#include "../../element.hpp"
 
 #include <cstdint>
 
@@ -102,35 +102,6 @@ template <class E, class = std::enable_if_t<sizeof(E) == 2>>
 HEED_INLINE void store_n(E* p, __m512 v, int n)
 {
     _mm512_mask_storeu_epi16(p, (1u << n) - 1, _mm512_castsi256_si512(narrow(v, p)));
-}
-
-// Sixteen numbers of 8 or 4 bits as floats.
-HEED_INLINE __m128i load_bytes(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
-HEED_INLINE __m512 load(const std::int8_t* p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load_bytes(p))); }
-/// Sign and magnitude move to those of a float, whose exponent is then 120 too low; the one magnitude of NaN is lost.
-HEED_INLINE __m512 load(const fp8_e4m3* p)
-{
-    const __m512i b = _mm512_cvtepu8_epi32(load_bytes(p)), magnitude = _mm512_and_si512(b, _mm512_set1_epi32(0x7f));
-    const __mmask16 is_nan = _mm512_cmpeq_epi32_mask(magnitude, _mm512_set1_epi32(0x7f));
-    const __m512i sign = _mm512_slli_epi32(_mm512_sub_epi32(b, magnitude), 24);
-    const __m512 x = _mm512_castsi512_ps(_mm512_or_si512(_mm512_slli_epi32(magnitude, 20), sign));
-    const __m512i y = _mm512_castps_si512(_mm512_mul_ps(x, _mm512_set1_ps(0x1p120f)));
-    return _mm512_castsi512_ps(_mm512_mask_or_epi32(y, is_nan, y, _mm512_set1_epi32(0x7fc00000)));
-}
-/// q - 8 of the lower or the upper halves of sixteen bytes.
-template <bool Upper>
-HEED_INLINE __m512 load_nibbles(const std::uint8_t* p)
-{
-    const __m512i b = _mm512_cvtepu8_epi32(load_bytes(p));
-    const __m512i q = Upper ? _mm512_srli_epi32(b, 4) : _mm512_and_si512(b, _mm512_set1_epi32(15));
-    return _mm512_cvtepi32_ps(_mm512_sub_epi32(q, _mm512_set1_epi32(8)));
-}
-template <class E, class = std::enable_if_t<sizeof(E) == 1>, class = void>
-HEED_INLINE __m512 load_n(const E* p, int n)
-{
-    E part[16] = {};
-    for (int i = 0; i < n; ++i) part[i] = p[i];
-    return arch::load(part);
 }
 
 /// The largest lane, of a vector without NaN.

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: MIT
+// append: new tokens into a cache of any kind and element; fetch: what a cache holds, as floats.
+//
+//     heed::paged_kv cache{k_pool, v_pool, table};                 // the table lists the new tokens already
+//     heed::append(cache, sequence, position, k_rows, v_rows);
+//     heed::attend(def, q, cache, out);
+//
+// |x - fetched x| is at most half a scale in int8, q8_0 and q4_0, whose scale is chosen for the row or block, and 2^-4
+// |x| or half of the smallest step in fp8. A row of zeros has scale 0. NaN and Inf make the scale NaN, and so the row
+// or block; numbers with a given scale (of channels, or repeated over tokens) are cut off at the format's largest, and
+// may not be NaN or Inf in int8.
+#pragma once
+
+#include "kv/dense.hpp"
+#include "kv/scaled.hpp"
+#include "micro/quantise.hpp"
+#include "micro/widen.hpp"
+#include "validate.hpp"
+
+HEED_BEGIN
+
+/// Leaves the rows of keys as they are.
+struct no_transform {
+    template <class T>
+    void operator()(T*, std::int64_t, std::int64_t, std::int64_t) const
+    {}
+};
+
+namespace detail {
+
+inline constexpr std::int64_t largest_row = 8192;  // channels, on the stack
+
+/// How one side of a cache, k or v, is written and read: rows(head)(token) and what scales them.
+template <class T, class E, class Row, class Scales>
+class cache_side {
+public:
+    static constexpr bool per_token = is_per_token_v<Scales>, per_channel = is_per_channel_v<Scales>;
+    static_assert(std::is_same_v<Scales, unscaled> || std::is_same_v<E, std::int8_t> || std::is_same_v<E, fp8_e4m3>,
+                  "heed: append and fetch know scales of int8 and fp8_e4m3");
+
+    cache_side(Row at, const Scales& scales) : at_(at), scales_(scales) {}
+
+    /// Whether every row can be written: a whole number with a given scale cannot be NaN or Inf.
+    bool takes_all() const { return !std::is_same_v<E, std::int8_t> || chooses(); }
+    void write(std::int64_t head, std::int64_t token, const T* x, std::int64_t dim) const
+    {
+        auto* to = at_(head, token);
+        if constexpr (channels_of < E >> 1) {
+            for (std::int64_t c = 0; c < dim; c += channels_of<E>) micro::quantise(x + c, to[c / channels_of<E>]);
+        } else if constexpr (per_channel) {
+            const float* scale = scales_.scale.row(0, head, 0);
+            micro::quantise_by([&](std::int64_t c) { return scale[c]; }, x, dim, to);
+        } else if constexpr (per_token) {
+            auto& scale = *at_.scale(head, token);
+            if (chooses()) scale = micro::quantise(x, dim, to);
+            else micro::quantise_by([&](std::int64_t) { return scale; }, x, dim, to);
+        } else {
+            constexpr int lanes = vec<T>::lanes;
+            std::int64_t c = 0;
+            if constexpr (is_quantised_v<E>) {
+                for (; c < dim; ++c) to[c] = E(x[c]);
+            } else {
+                for (; c + lanes <= dim; c += lanes) store_as(to + c, load(x + c));
+                if (c < dim) store_as_n(to + c, load_n(x + c, static_cast<int>(dim - c)), static_cast<int>(dim - c));
+            }
+        }
+    }
+    void read(std::int64_t head, std::int64_t token, std::int64_t dim, T* x) const
+    {
+        const auto* from = at_(head, token);
+        for (std::int64_t c = 0; c < dim; ++c) {
+            x[c] = static_cast<T>(channel_of(from, c));
+            if constexpr (per_channel) x[c] *= scales_.scale.row(0, head, 0)[c];
+            if constexpr (per_token) x[c] *= *at_.scale(head, token);
+        }
+    }
+
+private:
+    /// Scales of single tokens are chosen; others are given.
+    bool chooses() const
+    {
+        if constexpr (per_token) return scales_.scale.step.tokens != 0;
+        return channels_of<E> > 1;
+    }
+
+    Row at_;
+    Scales scales_;
+};
+
+/// Rows of k or of v of one sequence.
+template <class Cache, bool Keys>
+struct rows_of_sequence {
+    const Cache& cache;
+    std::int64_t sequence;
+
+    auto* operator()(std::int64_t head, std::int64_t token) const
+    {
+        if constexpr (Keys) return cache.keys(sequence, head)(token).data;
+        else return cache.values(sequence, head)(token).data;
+    }
+    auto* scale(std::int64_t head, std::int64_t token) const
+    {
+        if constexpr (Keys) return cache.key_scales(sequence, head)(token).data;
+        else return cache.value_scales(sequence, head)(token).data;
+    }
+};
+
+/// The scales of a cache, and the views that append() writes to.
+template <class Cache>
+struct scales_of {
+    static unscaled keys(const Cache&) { return {}; }
+    static unscaled values(const Cache&) { return {}; }
+    template <class F>
+    static void written(const Cache& cache, F f)
+    {
+        cache.views(f);
+    }
+};
+template <class Source, class K, class V>
+struct scales_of<scaled_kv<Source, K, V>> {
+    static K keys(const scaled_kv<Source, K, V>& cache) { return cache.key_scale; }
+    static V values(const scaled_kv<Source, K, V>& cache) { return cache.value_scale; }
+    template <class F>
+    static void written(const scaled_kv<Source, K, V>& cache, F f)
+    {
+        cache.source.views(f);
+        if constexpr (is_per_token_v<K>)
+            if (cache.key_scale.scale.step.tokens != 0) f("k scale", cache.key_scale.scale);
+        if constexpr (is_per_token_v<V>)
+            if (cache.value_scale.scale.step.tokens != 0) f("v scale", cache.value_scale.scale);
+    }
+};
+
+template <class T, class Cache>
+auto keys_side(const Cache& cache, std::int64_t sequence)
+{
+    using scales = decltype(scales_of<Cache>::keys(cache));
+    using rows = rows_of_sequence<Cache, true>;
+    return cache_side<T, typename Cache::key_element, rows, scales>(rows{cache, sequence},
+                                                                    scales_of<Cache>::keys(cache));
+}
+template <class T, class Cache>
+auto values_side(const Cache& cache, std::int64_t sequence)
+{
+    using scales = decltype(scales_of<Cache>::values(cache));
+    using rows = rows_of_sequence<Cache, false>;
+    return cache_side<T, typename Cache::value_element, rows, scales>(rows{cache, sequence},
+                                                                      scales_of<Cache>::values(cache));
+}
+
+/// What append and fetch check alike: the cache, and that rows of the tokens [position, position + n) are held.
+template <class Cache, class K, class V>
+status check_tokens(const char* verb, const Cache& cache, std::int64_t sequence, std::int64_t position,
+                    const view<K>& k, const view<V>& v)
+{
+    using ll = long long;
+    status s;
+    cache.views([&](const char* name, const auto& rows) {
+        if (s) s = check_sizes(verb, name, rows);
+        if (s) s = check_memory(verb, name, rows);
+    });
+    if (s) s = cache.check();
+    if (s) s = cache.check_rows();
+    if (s) s = check_sizes(verb, "k rows", k);
+    if (s) s = check_sizes(verb, "v rows", v);
+    if (s) s = check_memory(verb, "k rows", k);
+    if (s) s = check_memory(verb, "v rows", v);
+    if (s) s = check_extents(verb, "k rows", k.size, {1, cache.heads(), k.size.tokens, cache.key_dim()});
+    if (s) s = check_extents(verb, "v rows", v.size, {1, cache.heads(), k.size.tokens, cache.value_dim()});
+    if (!s) return s;
+    if (sequence < 0 || sequence >= cache.batch())
+        return status::error(errc::invalid_argument, "%s: sequence %lld of %lld", verb, ll{sequence},
+                             ll{cache.batch()});
+    if (cache.key_dim() > largest_row || cache.value_dim() > largest_row)
+        return status::error(errc::invalid_argument, "%s: rows of %lld and %lld channels; at most %lld are possible",
+                             verb, ll{cache.key_dim()}, ll{cache.value_dim()}, ll{largest_row});
+    const token_span held = cache.held(sequence);
+    if (position < held.first || k.size.tokens > held.end - position)
+        return status::error(errc::invalid_argument,
+                             "%s: sequence %lld: %lld tokens from position %lld on; the cache holds [%lld, %lld)", verb,
+                             ll{sequence}, ll{k.size.tokens}, ll{position}, ll{held.first}, ll{held.end});
+    return {};
+}
+
+/// A row as numbers of T.
+template <class T, class E>
+void read_row(const E* from, std::int64_t dim, T* to)
+{
+    for (std::int64_t c = 0; c < dim; ++c) to[c] = static_cast<T>(from[c]);
+}
+
+}  // namespace detail
+
+/// Writes the tokens [position, position + n) of a sequence, quantised where the cache is.
+///
+/// k rows [1, Hkv, n, Dqk] and v rows [1, Hkv, n, Dv], float, bf16 and f16, or double for a cache of double. The cache
+/// is a kv source over views that are not const; its lengths or tables hold the new tokens already. `transform(row,
+/// dim, head, position)` may change each row of keys first, in a copy: RoPE, say. A page that is listed twice is not
+/// written: a status names it. Allocates nothing; returns a status, and nothing is written where it is false.
+template <class Cache, class K, class V, class Transform = no_transform>
+status append(const Cache& cache, std::int64_t sequence, std::int64_t position, const view<K>& k, const view<V>& v,
+              const Transform& transform = {})
+{
+    using T = compute_t<K>;
+    using key_row = decltype(*cache.keys(0, 0)(0).data);
+    using value_row = decltype(*cache.values(0, 0)(0).data);
+    static_assert(!std::is_const_v<std::remove_reference_t<key_row>> &&
+                      !std::is_const_v<std::remove_reference_t<value_row>>,
+                  "heed: append writes to a cache of views that are not const");
+    static_assert(std::is_same_v<compute_t<V>, T>, "heed: k and v rows are float, bf16 and f16, or both double");
+
+    status s = detail::check_tokens("append", cache, sequence, position, k, v);
+    detail::scales_of<Cache>::written(cache, [&](const char* name, const auto& rows) {
+        if (s) s = detail::check_output("append", name, rows);
+        if (s && (detail::may_overlap(rows, k) || detail::may_overlap(rows, v)))
+            s = status::error(errc::invalid_argument, "append: %s of the cache overlaps the rows to be written", name);
+    });
+    const std::int64_t n = k.size.tokens;
+    if (s && n > 0) s = cache.check_own(sequence, position, position + n);
+    if (!s) return s;
+
+    T row[detail::largest_row];
+    const auto keys = detail::keys_side<T>(cache, sequence);
+    const auto values = detail::values_side<T>(cache, sequence);
+    const auto for_keys = [&](auto f) {
+        const std::int64_t dim = cache.key_dim();
+        for (std::int64_t h = 0; h < cache.heads(); ++h)
+            for (std::int64_t t = 0; t < n; ++t) {
+                detail::read_row(k.row(0, h, t), dim, row);
+                transform(row, dim, h, position + t);
+                f(h, t, dim);
+            }
+    };
+    const auto for_values = [&](auto f) {
+        const std::int64_t dim = cache.value_dim();
+        for (std::int64_t h = 0; h < cache.heads(); ++h)
+            for (std::int64_t t = 0; t < n; ++t) {
+                detail::read_row(v.row(0, h, t), dim, row);
+                f(h, t, dim);
+            }
+    };
+    const auto refuse = [&](const char* name) {
+        return [&s, &row, name](std::int64_t h, std::int64_t t, std::int64_t dim) {
+            if (s && !micro::all_finite<T>(row, dim))
+                s = status::error(errc::invalid_argument,
+                                  "append: %s rows: head %lld, token %lld: NaN or Inf, in int8 with a given scale",
+                                  name, static_cast<long long>(h), static_cast<long long>(t));
+        };
+    };
+    if (!keys.takes_all()) for_keys(refuse("k"));
+    if (!values.takes_all()) for_values(refuse("v"));
+    if (!s) return s;
+    for_keys([&](std::int64_t h, std::int64_t t, std::int64_t dim) { keys.write(h, position + t, row, dim); });
+    for_values([&](std::int64_t h, std::int64_t t, std::int64_t dim) { values.write(h, position + t, row, dim); });
+    return {};
+}
+
+/// Reads the tokens [position, position + n) of a sequence into k rows [1, Hkv, n, Dqk] and v rows [1, Hkv, n, Dv] of
+/// float, or double: what attention over the cache attends to. Returns a status; nothing is written where it is false.
+template <class Cache, class T>
+status fetch(const Cache& cache, std::int64_t sequence, std::int64_t position, const view<T>& k, const view<T>& v)
+{
+    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "heed: fetch writes rows of float or double");
+    status s = detail::check_tokens("fetch", cache, sequence, position, k, v);
+    if (s) s = detail::check_output("fetch", "k rows", k);
+    if (s) s = detail::check_output("fetch", "v rows", v);
+    cache.views([&](const char* name, const auto& rows) {
+        if (s && (detail::may_overlap(k, rows) || detail::may_overlap(v, rows)))
+            s = status::error(errc::invalid_argument, "fetch: %s of the cache overlaps the rows to be filled", name);
+    });
+    if (!s) return s;
+    const auto keys = detail::keys_side<T>(cache, sequence);
+    const auto values = detail::values_side<T>(cache, sequence);
+    for (std::int64_t h = 0; h < cache.heads(); ++h)
+        for (std::int64_t t = 0; t < k.size.tokens; ++t) {
+            keys.read(h, position + t, cache.key_dim(), k.row(0, h, t));
+            values.read(h, position + t, cache.value_dim(), v.row(0, h, t));
+        }
+    return {};
+}
+
+HEED_END
