@@ -68,9 +68,10 @@ HEED_INLINE void transpose_words(const void* in, std::int64_t step, __m256i (&wo
 template <class E>
 HEED_INLINE __m256 take_byte(__m256i words, int i, const E* tag)
 {
-    if constexpr (std::is_same_v<E, std::int8_t>) return widen_upper(_mm256_slli_epi32(words, 24 - 8 * i), tag);
-    const __m256i upper = _mm256_slli_epi32(words, 24 - 8 * i);
-    return widen_upper(_mm256_and_si256(upper, _mm256_set1_epi32(static_cast<int>(0xff000000))), tag);
+    __m256i upper = _mm256_slli_epi32(words, 24 - 8 * i);
+    if constexpr (!std::is_same_v<E, std::int8_t>)
+        upper = _mm256_and_si256(upper, _mm256_set1_epi32(static_cast<int>(0xff000000)));
+    return widen_upper(upper, tag);
 }
 /// Words of q as those of q - 8 in four bits of two's complement, and the i-th of them.
 HEED_INLINE __m256i signed_nibbles(__m256i words)

@@ -59,7 +59,10 @@ HEED_INLINE void transpose_words(const void* in, std::int64_t step, __m512i (&wo
         const auto row = [&](const char* p) {
             return _mm_castsi128_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + k * step)));
         };
-        r[k] = _mm512_insertf128_ps(_mm512_castps128_ps256(row(a)), row(b), 1);
+        r[k] = _mm512_castps128_ps512(row(a));
+        r[k] = _mm512_insertf32x4(r[k], row(b), 1);
+        r[k] = _mm512_insertf32x4(r[k], row(c), 2);
+        r[k] = _mm512_insertf32x4(r[k], row(d), 3);
     }
     transpose_lanes(r, out);
     HEED_UNROLL
@@ -70,9 +73,10 @@ HEED_INLINE void transpose_words(const void* in, std::int64_t step, __m512i (&wo
 template <class E>
 HEED_INLINE __m512 take_byte(__m512i words, int i, const E* tag)
 {
-    if constexpr (std::is_same_v<E, std::int8_t>) return widen_upper(_mm512_slli_epi32(words, 24 - 8 * i), tag);
-    const __m512i upper = _mm512_slli_epi32(words, 24 - 8 * i);
-    return widen_upper(_mm512_and_si512(upper, _mm512_set1_epi32(static_cast<int>(0xff000000))), tag);
+    __m512i upper = _mm512_slli_epi32(words, 24 - 8 * i);
+    if constexpr (!std::is_same_v<E, std::int8_t>)
+        upper = _mm512_and_si512(upper, _mm512_set1_epi32(static_cast<int>(0xff000000)));
+    return widen_upper(upper, tag);
 }
 /// Words of q as those of q - 8 in four bits of two's complement, and the i-th of them.
 HEED_INLINE __m512i signed_nibbles(__m512i words)
