@@ -9,19 +9,26 @@
 namespace bench {
 namespace {
 
-constexpr const char* form = "(heed|eigen|openblas|onednn|fused|observe)/(prefill|decode|backward)/NORMALIZER/KV/MASK/"
-                             "bB_hqH_hkvH_sqS_skvS_dD/tT";
+constexpr const char* form = "(heed|eigen|openblas|onednn|fused|observe|dense)/(prefill|decode|backward)/NORMALIZER/KV/"
+                             "MASK/bB_hqH_hkvH_sqS_skvS_dD/tT";
 
 std::string read_kv(const std::string& text, bench_case& c)
 {
-    static const std::regex kv("(f32|bf16|bf16_native|f16)(_sparse([0-9]{2}))?");
+    static const std::regex kv("(f32|bf16|bf16_native|f16|int8|q8_0|q4_0|fp8)(_sparse([0-9]{2}))?"
+                               "(_page([0-9]{1,4})(_mixed([0-9]{1,9}))?)?");
     std::smatch m;
     if (!std::regex_match(text, m, kv))
         return "kv type " + text +
-               " is none of f32, bf16, bf16_native, f16, with or without _sparseNN (percent, two digits)";
+               " is none of f32, bf16, bf16_native, f16, int8, q8_0, q4_0, fp8, with or without _sparseNN (percent, "
+               "two "
+               "digits), _pageN (slots) and, behind it, _mixedN (keys of all sequences but the last)";
     c.native = m[1] == "bf16_native";
     c.element = c.native ? "bf16" : m[1].str();
     if (m[3].matched) c.weightless = std::stoi(m[3]);
+    if (m[5].matched) c.page = std::stoll(m[5]);
+    if (m[7].matched) c.short_keys = std::stoll(m[7]);
+    if ((m[5].matched && (c.page < 1 || c.page > 4096)) || (m[7].matched && c.short_keys < 1))
+        return "kv type " + text + ": pages have 1 to 4096 slots, and sequences a key";
     return "";
 }
 
@@ -68,6 +75,7 @@ double bench_case::flops() const
 {
     double pairs = 0;
     for (std::int64_t i = 0; i < queries; ++i) pairs += static_cast<double>(attended(i).end - attended(i).begin);
+    if (short_keys > 0) pairs = static_cast<double>(queries * total_keys()) / static_cast<double>(batch);
     return flops_a_pair() * pairs;
 }
 
@@ -76,24 +84,36 @@ double bench_case::unmasked_flops() const
     return flops_a_pair() * static_cast<double>(queries) * static_cast<double>(keys);
 }
 
+double bench_case::row_bytes(std::int64_t dim) const
+{
+    const auto d = static_cast<double>(dim);
+    if (element == "f32") return 4 * d;
+    if (element == "int8") return d + 4;
+    if (element == "fp8") return d;
+    if (element == "q8_0") return d / 32 * 34;
+    if (element == "q4_0") return d / 32 * 18;
+    return 2 * d;
+}
+
 double bench_case::kv_bytes() const
 {
     // Spans never move back from one row to the next.
-    const std::int64_t read = attended(queries - 1).end - attended(0).begin;
-    return element_bytes() * static_cast<double>(batch * kv_heads * read * (key_dim + value_dim));
+    const std::int64_t read = short_keys > 0 ? total_keys() : batch * (attended(queries - 1).end - attended(0).begin);
+    return static_cast<double>(kv_heads * read) * (row_bytes(key_dim) + row_bytes(value_dim));
 }
 
 double bench_case::tensor_bytes() const
 {
-    return kv_bytes() + element_bytes() * static_cast<double>(batch * query_heads * queries * (key_dim + value_dim));
+    const double element_bytes = over_cache() || element == "f32" ? 4 : 2;
+    return kv_bytes() + element_bytes * static_cast<double>(batch * query_heads * queries * (key_dim + value_dim));
 }
 
 std::string parse(const std::string& name, bench_case& c)
 {
-    static const std::regex shape(
-        "(heed|eigen|openblas|onednn|fused|observe)/(prefill|decode|backward)/([a-z_0-9]+)/([a-z0-9_]+)/([a-z0-9]+)/"
-        "b(\\d{1,6})_hq(\\d{1,6})_hkv(\\d{1,6})_sq(\\d{1,9})_skv(\\d{1,9})_"
-        "d(\\d{1,6})(x(\\d{1,6}))?/t(\\d{1,3})");
+    static const std::regex shape("(heed|eigen|openblas|onednn|fused|observe|dense)/(prefill|decode|backward)/"
+                                  "([a-z_0-9]+)/([a-z0-9_]+)/([a-z0-9]+)/"
+                                  "b(\\d{1,6})_hq(\\d{1,6})_hkv(\\d{1,6})_sq(\\d{1,9})_skv(\\d{1,9})_"
+                                  "d(\\d{1,6})(x(\\d{1,6}))?/t(\\d{1,3})");
     std::smatch m;
     if (!std::regex_match(name, m, shape)) return std::string("does not read ") + form;
     const auto number = [&](std::size_t i) { return std::int64_t{std::stoll(m[i])}; };
@@ -118,8 +138,11 @@ std::string parse(const std::string& name, bench_case& c)
         c.value_dim < 1 || c.threads < 1)
         return "a size is 0";
     if (c.query_heads % c.kv_heads) return "hq" + m[7].str() + " is not a multiple of hkv" + m[8].str();
-    const std::string wrong = read_kv(m[4], c);
-    return wrong.empty() ? read_mask(m[5], c) : wrong;
+    std::string wrong = read_kv(m[4], c);
+    if (wrong.empty()) wrong = read_mask(m[5], c);
+    if (wrong.empty() && c.short_keys > 0 && (c.mask != mask_kind::all || c.short_keys > c.keys))
+        wrong = "_mixed" + std::to_string(c.short_keys) + " needs mask all and as many keys in the last sequence";
+    return wrong;
 }
 
 bench_case parsed(const std::string& name)

@@ -3,6 +3,7 @@
 //
 //     IMPL/PHASE/NORMALIZER/KV/MASK/bB_hqH_hkvH_sqS_skvS_dD/tT
 //     heed/prefill/softpick/f32/causal/b1_hq8_hkv8_sq2048_skv2048_d128/t1
+//     heed/decode/softmax/q8_0_page16/all/b1_hq32_hkv8_sq1_skv32768_d128/t1
 //     openblas/decode/softmax/f32_sparse90/window1024/b1_hq8_hkv2_sq1_skv32768_d192x128/t2
 #pragma once
 
@@ -20,16 +21,24 @@ struct span {
 
 struct bench_case {
     std::string name, impl, phase, normalizer;
-    std::string element;  // of all four tensors: f32, bf16, f16
-    bool native = false;  // their products too are of bf16: heed::compute<bf16>
-    int weightless = -1;  // percent of the keys whose scores are all negative; -1: nothing is planted
+    std::string element;          // of all four tensors: f32, bf16, f16; or of a cache: int8, q8_0, q4_0, fp8
+    bool native = false;          // their products too are of bf16: heed::compute<bf16>
+    int weightless = -1;          // percent of the keys whose scores are all negative; -1: nothing is planted
+    std::int64_t page = 0;        // slots of a page, where K and V lie in pages
+    std::int64_t short_keys = 0;  // of all sequences but the last, where they are mixed
     mask_kind mask = mask_kind::all;
     std::int64_t mask_size = 0;  // N of windowN, documentsN
     std::int64_t batch = 0, query_heads = 0, kv_heads = 0, queries = 0, keys = 0, key_dim = 0, value_dim = 0;
     int threads = 0;
 
     std::int64_t group() const { return query_heads / kv_heads; }
-    double element_bytes() const { return element == "f32" ? 4 : 2; }
+    /// Whether K and V are in a cache of a kind of its own, and queries and outputs float.
+    bool over_cache() const { return page > 0 || (element != "f32" && element != "bf16" && element != "f16"); }
+    std::int64_t keys_of(std::int64_t sequence) const
+    {
+        return short_keys > 0 && sequence + 1 < batch ? short_keys : keys;
+    }
+    std::int64_t total_keys() const { return (batch - 1) * keys_of(0) + keys; }
 
     /// What a query row attends. Every mask is causal but `all`, aligned bottom-right.
     span attended(std::int64_t query) const;
@@ -47,6 +56,7 @@ struct bench_case {
 
 private:
     double flops_a_pair() const;
+    double row_bytes(std::int64_t dim) const;  // with its scales
 };
 
 /// Returns what is wrong with the name, or an empty string.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Those who run a case: heed, the peers that were found when heed-bench was built, softmax fused by hand, and heed with
-// observe() behind it. A contestant owns its output and scratch and shares the inputs; run() is what is timed.
+// Those who run a case: heed, the peers that were found when heed-bench was built, softmax fused by hand, heed with
+// observe() behind it, and heed over the same cache without its pages. A contestant owns its output and scratch and
+// shares the inputs; run() is what is timed.
 #pragma once
 
 #include "cases.hpp"
@@ -25,7 +26,7 @@ struct implementation {
     bool is_peer;          // somebody else's code
 };
 
-/// heed first, then its peers, then fused and observe.
+/// heed first, then its peers, then fused, observe and dense.
 const std::vector<implementation>& implementations();
 
 /// Why somebody can not run a case, or empty.
@@ -40,6 +41,8 @@ std::string disagreement(const bench_case&, const std::vector<float>& of_heed, c
 
 std::string heed_refusal(const bench_case&);
 std::string backward_refusal(const bench_case&);  // of heed in that phase
+std::string cache_refusal(const bench_case&);     // of heed over such a cache
+std::string dense_refusal(const bench_case&);
 std::string eigen_refusal(const bench_case&);
 std::string fused_refusal(const bench_case&);
 std::string observe_refusal(const bench_case&);
@@ -48,6 +51,8 @@ std::string onednn_refusal(const bench_case&);
 
 contestant make_heed(const bench_case&);
 contestant make_backward(const bench_case&);
+contestant make_over_cache(const bench_case&);
+contestant make_dense(const bench_case&);
 contestant make_eigen(const bench_case&);
 contestant make_fused(const bench_case&);
 contestant make_observe(const bench_case&);

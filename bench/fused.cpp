@@ -130,7 +130,7 @@ private:
         const micro::row_parts<float> parts(c.key_dim);
         for (std::int64_t part = 0; part < parts.count; ++part) {
             const std::int64_t first = parts.begin(part), channels = parts.end(part) - first;
-            micro::pack_keys(k + first, c.key_dim, keys, channels, strip_.get());
+            micro::pack_keys(k, c.key_dim, keys, first, channels, strip_.get());
             const float* next = k + (part + 1 == parts.count ? strip * c.key_dim : first + channels);
             const int requests = static_cast<int>(max_of(channels / micro::ahead_every, 1));
             for (int g = 0; g < n_groups_; ++g)
@@ -186,7 +186,7 @@ private:
             const std::int64_t channel = vecs * panel / panels * lanes;
             const int width = static_cast<int>(vecs * (panel + 1) / panels - vecs * panel / panels);
             const std::int64_t channels = min_of(width * lanes, c.value_dim - channel);
-            micro::pack_values(v + channel, c.value_dim, keys, channels, width, values_.get());
+            micro::pack_values(v, c.value_dim, keys, channel, channels, width, values_.get());
             const float* next = v + (panel + 1 == panels ? run_keys * c.value_dim : channel + channels);
             for (int g = 0; g < n_groups_; ++g)
                 if (const int own = std::min(groups_[g].keys - j, keys); own > 0)

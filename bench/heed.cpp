@@ -117,6 +117,7 @@ contestant with_mask(const bench_case& c, const Normalizer& normalizer)
 std::string heed_refusal(const bench_case& c)
 {
     if (c.phase == "backward") return backward_refusal(c);
+    if (c.over_cache()) return cache_refusal(c);
     if (!c.native) return "";
     const heed::bf16* const nowhere = nullptr;  // a plan looks at sizes alone
     const heed::plan plan(heed::attention{heed::compute<heed::bf16>{}},
@@ -133,6 +134,7 @@ contestant make_observe(const bench_case& c) { return make_heed(c); }
 contestant make_heed(const bench_case& c)
 {
     if (c.phase == "backward") return make_backward(c);
+    if (c.over_cache()) return make_over_cache(c);
     static const std::vector<float> logits(1000000, 0.5f);
     if (c.normalizer == "softmax") return with_mask(c, heed::softmax{});
     if (c.normalizer == "softmax1") return with_mask(c, heed::softmax1{});

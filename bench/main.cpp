@@ -126,12 +126,9 @@ std::vector<suite_row> chosen_rows(const arguments& a)
     std::vector<suite_row> rows;
     for (const std::string& name : a.cases) {
         const bench_case named = checked(name), heed = parsed(name_for("heed", named));
-        const bool contract = named.impl == "fused", observed = named.impl == "observe";
-        rows.push_back({contract || observed ? "cases, beside " + named.impl : "cases", heed.name.substr(5),
-                        "case " + std::to_string(rows.size() + 1), heed,
-                        contract   ? rivals::fused
-                        : observed ? rivals::observe
-                                   : rivals::peers});
+        const rivals against = rivals_like(named.impl);
+        rows.push_back({against == rivals::peers ? "cases" : "cases, beside " + named.impl, heed.name.substr(5),
+                        "case " + std::to_string(rows.size() + 1), heed, against});
     }
     if (rows.empty()) rows = standard_suite(this_machine().threads);
     try {

@@ -63,7 +63,7 @@ void add_types_and_normalizers(builder& b)
     b.row("f32", "f32", "prefill/softmax/f32/all/" + size, heed_alone);
     for (const std::string type : {"bf16", "f16"}) b.row(type, type, "prefill/softmax/" + type + "/all/" + size);
     b.section("prefill by normalizer, f32, 2048 x 2048, 4 heads of 128");
-    for (const std::string n : {"softmax", "softpick", "softmax1", "softmax_sink", "sigmoid", "relu1", "relu2"})
+    for (const std::string n : {"softmax", "softpick", "softmax1", "softmax_sink", "sigmoid", "relu1"})
         b.row(n, n, "prefill/" + n + "/f32/all/" + size, heed_alone);
 }
 
@@ -81,7 +81,7 @@ void add_backward(builder& b)
 {
     b.section("backward, f32, 10 flops a pair and channel");
     const std::string d128 = "b1_hq2_hkv2_sq2048_skv2048_d128/t1", d64 = "b1_hq4_hkv4_sq1024_skv1024_d64/t1";
-    for (const std::string n : {"softmax", "softpick", "sigmoid", "relu1"})
+    for (const std::string n : {"softmax", "softpick", "sigmoid"})
         b.row(n + ", 2048 x 2048, 2 heads of 128", "backward|" + n, "backward/" + n + "/f32/all/" + d128, heed_alone);
     for (const std::string n : {"softmax", "softpick"})
         b.row(n + ", causal", "backward|" + n + ", causal", "backward/" + n + "/f32/causal/" + d128, heed_alone);
@@ -93,11 +93,10 @@ void add_backward(builder& b)
 void add_observing(builder& b)
 {
     b.section("observing: attend() and observe() beside attend() alone, f32");
-    const std::string d128 = "b1_hq4_hkv4_sq2048_skv2048_d128/t1", d64 = "b1_hq4_hkv4_sq1024_skv1024_d64/t1";
+    const std::string d128 = "b1_hq4_hkv4_sq2048_skv2048_d128/t1";
     b.row("2048 x 2048, 4 heads of 128", "observe|D 128", "prefill/softmax/f32/all/" + d128, rivals::observe);
     b.row("  causal", "observe|causal", "prefill/softmax/f32/causal/" + d128, rivals::observe);
     b.row("  causal, softpick", "observe|softpick", "prefill/softpick/f32/causal/" + d128, rivals::observe);
-    b.row("1024 x 1024, 4 heads of 64, causal", "observe|D 64", "prefill/softmax/f32/causal/" + d64, rivals::observe);
 }
 
 void add_native(builder& b)
@@ -134,8 +133,26 @@ void add_decode(builder& b)
             b.row(n, n + "|" + sparse + " %",
                   "decode/" + n + "/f32_sparse" + sparse + "/all/b1_hq8_hkv8_sq1_skv32768_d128/t1", heed_alone);
     b.section("decode by cache length, f32, 8/2 heads of 128");
-    for (const std::string keys : {"1024", "4096", "16384", "65536", "262144"})
+    for (const std::string keys : {"1024", "16384", "262144"})
         b.row(keys + " keys", keys + " keys", "decode/softmax/f32/all/b1_hq8_hkv2_sq1_skv" + keys + "_d128/t1");
+}
+
+/// Caches as engines hold them.
+void add_caches(builder& b)
+{
+    const std::string gqa = "b1_hq32_hkv8_sq1_skv32768_d128/t1";
+    b.section("decode over quantised caches, 32768 keys, heads of 128 (of read: bytes stored)");
+    for (const std::string type : {"int8", "q8_0", "q4_0", "fp8"})
+        b.row(type + ", 32/8 heads", type + "|32/8", "decode/softmax/" + type + "/all/" + gqa, heed_alone);
+    b.section("pages of 16 tokens, in no order, beside the same numbers in one piece");
+    for (const std::string type : {"f32", "q8_0"})
+        b.row("decode, 32768 keys, 32/8 heads of 128, " + type, "pages|" + type,
+              "decode/softmax/" + type + "_page16/all/" + gqa, rivals::dense);
+    b.row("prefill, 2048 x 2048, 4 heads of 128, q8_0", "pages|prefill",
+          "prefill/softmax/q8_0_page16/all/b1_hq4_hkv4_sq2048_skv2048_d128/t1", rivals::dense);
+    b.section("a batch of 63 sequences of 256 keys and one of 16384, f32");
+    b.row("decode, 8/8 heads of 128", "mixed",
+          "decode/softmax/f32_page16_mixed256/all/b64_hq8_hkv8_sq1_skv16384_d128/t1", heed_alone);
 }
 
 /// The rows of one thread above, on `n`.
@@ -146,14 +163,24 @@ void add_threads(builder& b, int n)
     b.row("prefill, 2048 x 2048, 8 heads of 128, f32", "prefill",
           "prefill/softmax/f32/all/b1_hq8_hkv8_sq2048_skv2048_d128" + t);
     b.row("  causal", "causal", "prefill/softmax/f32/causal/b1_hq8_hkv8_sq2048_skv2048_d128" + t);
-    for (const std::string type : {"f32", "bf16", "f16"})
+    for (const std::string type : {"f32", "bf16"})
         b.row("decode, 32768 keys, 32/8 heads of 128, " + type, "decode|" + type,
               "decode/softmax/" + type + "/all/b1_hq32_hkv8_sq1_skv32768_d128" + t);
+    b.row("decode, 63 sequences of 256 keys and one of 16384, f32", "mixed",
+          "decode/softmax/f32_page16_mixed256/all/b64_hq8_hkv8_sq1_skv16384_d128" + t, heed_alone);
     b.row("decode, 131072 keys, 1 head of 128, f32", "1 head",
           "decode/softmax/f32/all/b1_hq1_hkv1_sq1_skv131072_d128" + t);
 }
 
 }  // namespace
+
+rivals rivals_like(const std::string& impl)
+{
+    return impl == "fused"     ? rivals::fused
+           : impl == "observe" ? rivals::observe
+           : impl == "dense"   ? rivals::dense
+                               : rivals::peers;
+}
 
 std::vector<suite_row> standard_suite(int threads)
 {
@@ -166,6 +193,7 @@ std::vector<suite_row> standard_suite(int threads)
     add_observing(b);
     add_native(b);
     add_decode(b);
+    add_caches(b);
     for (int n = 2; n <= threads && n <= 512; n *= 2) add_threads(b, n);
     return b.rows();
 }
@@ -175,9 +203,8 @@ bool takes_part(const implementation& who, const suite_row& row)
     constexpr double most_flops = 50e9;
     bench_case c = row.problem;
     c.impl = who.name;
-    const bool asked = who.name == "heed" || (row.against == rivals::peers && who.is_peer) ||
-                       (row.against == rivals::fused && who.name == "fused") ||
-                       (row.against == rivals::observe && who.name == "observe");
+    const bool asked =
+        who.name == "heed" || (row.against == rivals_like(who.name) && (row.against != rivals::peers || who.is_peer));
     if (!asked || (who.computes_masked && c.unmasked_flops() > most_flops)) return false;
     return refusal(who, c).empty();
 }

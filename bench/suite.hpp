@@ -10,7 +10,7 @@
 namespace bench {
 
 /// Whom a row sets beside heed.
-enum class rivals { none, peers, fused, observe };
+enum class rivals { none, peers, fused, observe, dense };
 
 struct suite_row {
     std::string section, title;
@@ -21,6 +21,9 @@ struct suite_row {
     /// About what it takes, peers included, where a core does 100 GFLOP/s and reads 20 GB/s.
     double expected_seconds() const { return 2.3 + 2.5e-10 * problem.flops(); }
 };
+
+/// Those of whom one has that name.
+rivals rivals_like(const std::string& impl);
 
 /// For a machine of so many threads: rows on 2, 4, ... of them are among it.
 std::vector<suite_row> standard_suite(int threads);

@@ -118,7 +118,8 @@ void print_row(const row_results& results, int width)
     const entry* best = nullptr;
     for (std::size_t i = 1; i < results.entries.size(); ++i)
         if (!best || results.entries[i].heed_is_faster < best->heed_is_faster) best = &results.entries[i];
-    const int digits = results.row.against == rivals::fused ? 3 : 2;  // about a few percent
+    const int digits =
+        results.row.against == rivals::fused || results.row.against == rivals::dense ? 3 : 2;  // about a few percent
     const bool observed = results.row.against == rivals::observe;
     if (best)
         std::printf("%*s%5.*f x %s", decode ? 3 : 20, "", digits, best->heed_is_faster,
@@ -148,6 +149,7 @@ table_results run_table(const std::vector<suite_row>& rows)
             std::printf("\n%-*s %8s %8s %8s %7s %8s   %s\n", width, row.section.c_str(), "ms", "GFLOP/s", "of peak",
                         "GB/s", "of read",
                         row.against == rivals::fused     ? "faster than fused"
+                        : row.against == rivals::dense   ? "faster than in one piece"
                         : row.against == rivals::observe ? "with observe"
                                                          : "faster than the best peer");
             section = row.section;

@@ -6,8 +6,10 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
 using namespace bench;
 
@@ -57,7 +59,7 @@ TEST_CASE("backward counts five products a pair, and only heed has it")
     REQUIRE(parsed("heed/" + name).flops() == 2 * (3 * 8 + 2 * 4) * 4 * (1 + 2 + 3));
     std::string wrong;
     REQUIRE(implementation_of(parsed("heed/" + name), wrong));
-    for (const std::string who : {"eigen", "fused", "observe"}) {
+    for (const std::string who : {"eigen", "fused", "observe", "dense"}) {
         REQUIRE_FALSE(implementation_of(parsed(who + "/" + name), wrong));
         REQUIRE_THAT(wrong, Catch::Contains(who + " has no backward"));
     }
@@ -153,25 +155,63 @@ TEST_CASE("products of bf16 are a type of their own, in the bytes of bf16, and h
     REQUIRE((bf16_dot_peak(1, 0.001) > 0) == heed::has_bf16_dots);
 }
 
-TEST_CASE("fused stands beside heed in the rows about the contract, observe in those about observing, and no peer does")
+TEST_CASE("fused stands beside heed in the rows about the contract, observe in those about observing, dense in those "
+          "about pages, and no peer does")
 {
-    int of_contract = 0, of_observing = 0;
+    const std::map<std::string, std::string> sections{
+        {"the contract", "fused"}, {"observing", "observe"}, {"pages of 16", "dense"}};
+    std::map<std::string, int> found;
     for (const suite_row& row : standard_suite(2)) {
-        const bool contract = row.section.rfind("the contract", 0) == 0;
-        const bool observing = row.section.rfind("observing", 0) == 0;
-        of_contract += contract;
-        of_observing += observing;
+        std::string only;  // who stands beside heed in this row, where it is not peers
+        for (const auto& [section, who] : sections)
+            if (row.section.rfind(section, 0) == 0) only = who;
+        ++found[only];
         INFO(row.section << ", " << row.title);
         for (const implementation& who : implementations()) {
             if (who.name == "heed") continue;
-            const bool fused = who.name == "fused", observe = who.name == "observe";
-            REQUIRE(who.is_peer == !(fused || observe));
-            if (fused || observe || contract || observing)
-                REQUIRE(takes_part(who, row) == ((fused && contract) || (observe && observing)));
+            const bool alone = who.name == "fused" || who.name == "observe" || who.name == "dense";
+            REQUIRE(who.is_peer == !alone);
+            if (alone || !only.empty()) REQUIRE(takes_part(who, row) == (who.name == only));
         }
     }
-    REQUIRE(of_contract == 3);
-    REQUIRE(of_observing == 4);
+    REQUIRE(found["fused"] == 3);
+    REQUIRE(found["observe"] == 3);
+    REQUIRE(found["dense"] == 3);
+}
+
+TEST_CASE("a cache counts the bytes that it stores, and mixed sequences their own keys")
+{
+    const auto bytes = [](const std::string& kv) {
+        return parsed("heed/decode/softmax/" + kv + "/all/b1_hq4_hkv2_sq1_skv10_d64/t1").kv_bytes();
+    };
+    REQUIRE(bytes("int8") == 2 * 10 * 2 * (64 + 4));
+    REQUIRE(bytes("q8_0") == 2 * 10 * 2 * 2 * 34);
+    REQUIRE(bytes("q4_0_page16") == 2 * 10 * 2 * 2 * 18);
+    REQUIRE(bytes("fp8") == 2 * 10 * 2 * 64);
+    REQUIRE(bytes("bf16_page4") == 2 * 10 * 2 * 64 * 2);
+    const bench_case mixed = parsed("heed/decode/softmax/f32_page16_mixed20/all/b3_hq4_hkv2_sq1_skv100_d64/t1");
+    REQUIRE(mixed.kv_bytes() == 2 * (20 + 20 + 100) * 2 * 64 * 4);
+    REQUIRE(mixed.flops() == 2 * 2 * 64 * 4 * (20 + 20 + 100));
+}
+
+TEST_CASE("pages, quantised and mixed caches compute what the same numbers in one piece do")
+{
+    const std::string shape = "/all/b2_hq4_hkv2_sq3_skv70_d64/t1";
+    for (const std::string kv :
+         {"f32_page16", "bf16_page16", "q8_0_page5", "q4_0_page1", "int8_page16", "fp8_page64"}) {
+        const bench_case c = parsed("heed/prefill/softmax/" + kv + shape);
+        const contestant paged = make_over_cache(c), dense = make_dense(c);
+        paged.run();
+        dense.run();
+        REQUIRE(paged.output() == dense.output());
+    }
+    // Three sequences: the first two hold what two of 20 keys would, the last what one of 100 would.
+    const contestant mixed =
+        make_over_cache(parsed("heed/decode/softmax/f32_page16_mixed20/all/b3_hq2_hkv1_sq1_skv100_d64/t1"));
+    mixed.run();
+    const std::vector<float> out = mixed.output();
+    REQUIRE(out.size() == 3 * 2 * 64);
+    REQUIRE(std::all_of(out.begin(), out.end(), [](float x) { return std::isfinite(x) && x != 0; }));
 }
 
 TEST_CASE("the suite is made of cases that parse, on no more threads than there are")

@@ -150,6 +150,7 @@ public:
     static constexpr int channels = block > 1 ? static_cast<int>(block) : 16;
     static constexpr int together = 16;
 
+    transposed_keys() = default;
     HEED_INLINE transposed_keys(const E* row, std::int64_t c, std::int64_t step) : at_(row + c / block), step_(step)
     {
         if constexpr (block > 1) d_ = gather<T>(&at_->d, step * static_cast<std::int64_t>(sizeof(E)));

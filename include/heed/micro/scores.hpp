@@ -85,20 +85,27 @@ HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_st
             using keys = transposed_keys<T, E>;
             for (; c + keys::channels <= end; c += keys::channels, a += keys::channels) {
                 ahead.next(Vecs * lanes * keys::channels);
+                keys k[Vecs];
                 HEED_UNROLL
-                for (int i = 0; i < Vecs; ++i) {
-                    keys k(panel.template group<lanes>(i), c, panel.row_step);
+                for (int i = 0; i < Vecs; ++i) k[i] = keys(panel.template group<lanes>(i), c, panel.row_step);
+                HEED_UNROLL
+                for (int first = 0; first < keys::channels; first += keys::together) {
                     HEED_UNROLL
-                    for (int first = 0; first < keys::channels; first += keys::together) {
-                        k.turn_to(first);
+                    for (int i = 0; i < Vecs; ++i) k[i].turn_to(first);
+                    // A word of each register in turn: the sums of one would wait for each other.
+                    HEED_UNROLL
+                    for (int w = 0; w < keys::together; w += 4) {
                         HEED_UNROLL
-                        for (int u = 0; u < keys::together; ++u) {
-                            const vec<T> b = in_register(k[u]);
+                        for (int i = 0; i < Vecs; ++i) {
                             HEED_UNROLL
-                            for (int r = 0; r < Rows; ++r)
-                                accumulate(acc[i][r], vec<T>(a[r * query_step<T> + first + u]), b);
+                            for (int u = w; u < w + 4; ++u) {
+                                const vec<T> b = in_register(k[i][u]);
+                                HEED_UNROLL
+                                for (int r = 0; r < Rows; ++r)
+                                    accumulate(acc[i][r], vec<T>(a[r * query_step<T> + first + u]), b);
+                            }
+                            __asm__ volatile("" ::: "memory");  // as below
                         }
-                        __asm__ volatile("" ::: "memory");  // as below
                     }
                 }
             }
