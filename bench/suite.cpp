@@ -126,7 +126,6 @@ void add_decode(builder& b)
     }
     b.row("16 x 1024 keys, 8/8 heads of 128, f32", "16 x 1024|f32",
           "decode/softmax/f32/all/b16_hq8_hkv8_sq1_skv1024_d128/t1");
-    b.row("131072 keys, 1 head of 128, f32", "1 head|f32", "decode/softmax/f32/all/b1_hq1_hkv1_sq1_skv131072_d128/t1");
     b.section("decode with planted scores, f32, 32768 keys, 8/8 heads of 128");
     for (const std::string sparse : {"00", "90"})
         for (const std::string n : {"softmax", "softpick"})
