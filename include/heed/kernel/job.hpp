@@ -16,6 +16,7 @@ template <class Def, class Kv, class Q>
 struct job {
     using T = compute_t<Q>;
     using unit = std::conditional_t<Def::computes_in_bf16 && has_bf16_dots, bf16_pair, T>;
+    using kv_type = Kv;
     using key_element = typename Kv::key_element;
     using value_element = typename Kv::value_element;
 

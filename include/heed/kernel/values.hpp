@@ -94,6 +94,10 @@ void add_packed(const Job& job, const row_block& block, const row_group* groups,
                 n = here.count >= left ? left : static_cast<int>(here.count) / each * each;
                 micro::pack_values(here.data, here.step, n, channel, channels, width,
                                    mem.values + x / each * width * lanes);
+                if constexpr (!Job::kv_type::one_run)  // the next panel's lines; those of a dense source come below
+                    if (channel + channels < dim)
+                        for (int i = 0; i < n; ++i)
+                            __builtin_prefetch(here.data + i * here.step + elements_for<E>(channel + channels), 0, 2);
             }
             const auto* next = channel + channels == dim ? after : v.data + elements_for<E>(channel + channels);
             for (int g = 0; g < n_groups; ++g) {
