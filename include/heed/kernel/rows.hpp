@@ -81,13 +81,11 @@ struct strided_group {
     static constexpr bool one_run = true;
     const E* data;
     std::int64_t step;
-    micro::place_in_block<E> place;
 
     const E* row(int x) const { return data + x * step; }
     int run_from(int, int n) const { return n; }
-    micro::row_panel<E> panel(int x) const { return {row(x), step, place}; }
-    micro::row_panel<E> two_groups() const { return {data, step, place}; }
-    void skip_channels(std::int64_t n, int) { data += place.skip(n); }
+    micro::row_panel<E> panel(int x) const { return {row(x), step, {}}; }
+    micro::row_panel<E> two_groups() const { return {data, step, {}}; }
 };
 
 /// Up to `Groups` groups of `Size` rows: a group lies at a constant step, the groups anywhere.
@@ -95,17 +93,11 @@ template <class E, int Groups, int Size>
 struct scattered_groups {
     const E* starts[Groups];
     std::int64_t step;
-    micro::place_in_block<E> place;
 
     const E* row(int x) const { return starts[x / Size] + x % Size * step; }
     int run_from(int x, int n) const { return n < Size - x % Size ? n : Size - x % Size; }
-    micro::row_groups<E> panel(int x) const { return {starts + x / Size, step, place}; }
+    micro::row_groups<E> panel(int x) const { return {starts + x / Size, step, {}}; }
     micro::two_row_groups<E> two_groups() const { return {starts[0], step, starts[1] - starts[0]}; }
-    void skip_channels(std::int64_t n, int rows)
-    {
-        const std::int64_t elements = place.skip(n);
-        for (int x = 0; x < rows; x += Size) starts[x / Size] += elements;
-    }
 };
 
 /// Rows [token, token + n), n <= Groups * Size, as one of these: where they lie, or, where a group of them is not
@@ -116,7 +108,7 @@ HEED_INLINE auto grouped(const Source& source, std::int64_t token, [[maybe_unuse
     using E = typename Source::element;
     auto run = source(token);
     if constexpr (Source::one_run) {
-        return strided_group<E>{run.data, run.step, {}};
+        return strided_group<E>{run.data, run.step};
     } else {
         scattered_groups<E, Groups, Size> to;
         to.step = run.step;

@@ -142,29 +142,33 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
                 if (lo < end) f(g, lo, (end - lo + each - 1) / each);
             }
         };
-        for (std::int64_t panel = 0; panel < ceil_div(dim, lanes);) {
-            const bool whole = panel < direct;
-            const int vecs = whole ? static_cast<int>(min_of(direct - panel, micro::block_vecs)) : 1;
-            const std::int64_t channel = panel * lanes, channels = min_of(vecs * lanes, dim - channel);
-            const int in_place = whole ? paired : 0;  // all but what lacks a channel or the second of a pair
-            far.before(ahead, near, elements_for<E>(keys * channels));
-            for_groups(0, in_place, std::integral_constant<int, grouped_keys>{}, [&](int g, int lo, int units) {
-                micro::outputs(groups[g].rows, vecs, mem.weights(groups[g].first) + lo / each, v.panel(lo - j), units,
-                               o + groups[g].first * o_step + channel, o_step, g == 0 ? ahead : others);
+        // In place: whole registers of channels, but for the key that lacks the second of its pair.
+        if (direct > 0) {
+            far.before(ahead, near, elements_for<E>(paired * direct * lanes));
+            for_groups(0, paired, std::integral_constant<int, grouped_keys>{}, [&](int g, int lo, int units) {
+                micro::outputs_run(groups[g].rows, static_cast<int>(direct), mem.weights(groups[g].first) + lo / each,
+                                   v.panel(lo - j), units, o + groups[g].first * o_step, o_step,
+                                   g == 0 ? ahead : others);
             });
-            for (int x = in_place, n; x < keys; x += n) {
+        }
+        const auto add_rest = [&](int from, std::int64_t channel, std::int64_t channels, int vecs) {
+            for (int x = from, n; x < keys; x += n) {
                 n = v.run_from(x, keys - x);
-                micro::pack_values(v.row(x), v.step, n, 0, channels, vecs,
-                                   mem.values + (x - in_place) / each * vecs * lanes);
+                micro::pack_values(v.row(x), v.step, n, channel, channels, vecs,
+                                   mem.values + (x - from) / each * vecs * lanes);
             }
-            for_groups(in_place, keys, std::integral_constant<int, each>{}, [&](int g, int lo, int units) {
+            for_groups(from, keys, std::integral_constant<int, each>{}, [&](int g, int lo, int units) {
                 micro::outputs(groups[g].rows, vecs, mem.weights(groups[g].first) + lo / each,
-                               micro::packed_panel<U>{mem.values + (lo - j - in_place) / each * vecs * lanes}, units,
+                               micro::packed_panel<U>{mem.values + (lo - j - from) / each * vecs * lanes}, units,
                                o + groups[g].first * o_step + channel, o_step, micro::next_ahead(v.row(0)));
             });
-            v.skip_channels(channels, keys);
-            panel += vecs;
-        }
+        };
+        if (paired < keys)
+            for (std::int64_t c = 0; c < direct; c += micro::block_vecs) {
+                const int vecs = static_cast<int>(min_of(direct - c, micro::block_vecs));
+                add_rest(paired, c * lanes, vecs * lanes, vecs);
+            }
+        if (dim % lanes != 0) add_rest(0, direct * lanes, dim - direct * lanes, 1);
     }
 }
 

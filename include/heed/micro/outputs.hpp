@@ -11,8 +11,7 @@ namespace micro {
 
 /// `panel` is packed, or rows of V that are made into units on the way.
 template <int Rows, int Vecs, class U, class Panel, class Ahead>
-HEED_NOINLINE inline void outputs_block(const U* p, Panel panel, int units, sum_t<U>* o, std::int64_t o_step,
-                                        Ahead&& reader)
+HEED_INLINE void add_panel(const U* p, Panel panel, int units, sum_t<U>* o, std::int64_t o_step, Ahead& ahead)
 {
     using T = sum_t<U>;
     using E = typename Panel::element;
@@ -20,7 +19,6 @@ HEED_NOINLINE inline void outputs_block(const U* p, Panel panel, int units, sum_
     const std::int64_t v_step = panel.template step<Vecs * lanes>();
     const int channel = panel.place.channel;
     const E* v = panel.first();
-    std::decay_t<Ahead> ahead = reader;
     vec<T> acc[Rows][Vecs];
     load_block(acc, o, o_step);
     const auto unit = [&](int x) HEED_INLINE_LAMBDA {
@@ -49,18 +47,53 @@ HEED_NOINLINE inline void outputs_block(const U* p, Panel panel, int units, sum_
         ++p;
     }
     store_block(acc, o, o_step);
-    if constexpr (!std::is_const_v<std::remove_reference_t<Ahead>>) reader = ahead;  // goes on in the next panel
+}
+
+template <int Rows, int Vecs, class U, class Panel, class Ahead>
+HEED_NOINLINE inline void outputs_block(const U* p, Panel panel, int units, sum_t<U>* o, std::int64_t o_step,
+                                        Ahead ahead)
+{
+    add_panel<Rows, Vecs>(p, panel, units, o, o_step, ahead);
 }
 
 /// o[r][c] += sum_j p[r][j] v[j][c] for `rows` <= block_rows rows and `vecs` <= block_vecs registers of channels.
 template <class U, class Panel, class Ahead>
 HEED_INLINE void outputs(int rows, int vecs, const U* p, Panel panel, int units, sum_t<U>* o, std::int64_t o_step,
-                         Ahead&& ahead)
+                         Ahead ahead)
 {
     with_rows(rows, [&](auto r) HEED_INLINE_LAMBDA {
         with_vecs(vecs, [&](auto n)
                             HEED_INLINE_LAMBDA { outputs_block<r.value, n.value>(p, panel, units, o, o_step, ahead); });
     });
+}
+
+/// All panels of a short run of rows, one after the other: `vecs` whole registers of channels.
+template <int Rows, class U, class Panel, class Ahead>
+HEED_NOINLINE inline void outputs_run_block(const U* p, Panel panel, int units, int vecs, sum_t<U>* o,
+                                            std::int64_t o_step, Ahead& reader)
+{
+    constexpr int lanes = vec<sum_t<U>>::lanes;
+    Ahead ahead = reader;
+    for (; vecs >= block_vecs; vecs -= block_vecs) {
+        add_panel<Rows, block_vecs>(p, panel, units, o, o_step, ahead);
+        panel.skip(block_vecs * lanes);
+        o += block_vecs * lanes;
+    }
+    for (; vecs > 0; --vecs) {
+        add_panel<Rows, 1>(p, panel, units, o, o_step, ahead);
+        panel.skip(lanes);
+        o += lanes;
+    }
+    reader = ahead;
+}
+
+/// The same as outputs() for rows of V where they lie, over `vecs` registers of channels, any number.
+template <class U, class Panel, class Ahead>
+HEED_INLINE void outputs_run(int rows, int vecs, const U* p, Panel panel, int units, sum_t<U>* o, std::int64_t o_step,
+                             Ahead& ahead)
+{
+    with_rows(rows, [&](auto r)
+                        HEED_INLINE_LAMBDA { outputs_run_block<r.value>(p, panel, units, vecs, o, o_step, ahead); });
 }
 
 template <int Rows, int Vecs, class T>

@@ -88,6 +88,7 @@ struct row_panel {
     }
     HEED_INLINE const E* first() const { return data; }
     HEED_INLINE const E* next_group(const E* here) { return here; }
+    HEED_INLINE void skip(std::int64_t channels) { data += place.skip(channels); }
     template <int Size>
     HEED_INLINE const E* group(int i) const
     {
@@ -107,6 +108,7 @@ struct row_groups {
     const E* const* starts;
     std::int64_t row_step;
     place_in_block<E> place;
+    std::int64_t skipped = 0;  // elements
 
     template <int>
     HEED_INLINE std::int64_t step() const
@@ -114,7 +116,8 @@ struct row_groups {
         return row_step;
     }
     HEED_INLINE const E* first() const { return nullptr; }
-    HEED_INLINE const E* next_group(const E*) { return *starts++; }
+    HEED_INLINE const E* next_group(const E*) { return *starts++ + skipped; }
+    HEED_INLINE void skip(std::int64_t channels) { skipped += place.skip(channels); }
 };
 
 /// The same for two groups.
