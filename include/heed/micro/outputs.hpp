@@ -92,8 +92,8 @@ template <class U, class Panel, class Ahead>
 HEED_INLINE void outputs_run(int rows, int vecs, const U* p, Panel panel, int units, sum_t<U>* o, std::int64_t o_step,
                              Ahead& ahead)
 {
-    with_rows(rows, [&](auto r)
-                        HEED_INLINE_LAMBDA { outputs_run_block<r.value>(p, panel, units, vecs, o, o_step, ahead); });
+    with_rows(rows,
+              [&](auto r) HEED_INLINE_LAMBDA { outputs_run_block<r.value>(p, panel, units, vecs, o, o_step, ahead); });
 }
 
 template <int Rows, int Vecs, class T>
