@@ -12,57 +12,42 @@ namespace test {
 
 enum class layout { page_slot_head, page_head_slot, both_in_one_pool };
 
-template <class E>
-class paged {
+/// Which pages hold the first lengths[b] tokens of sequence b, in a random order. Whole pages of the first `shared`
+/// tokens are those of sequence 0.
+class page_lists {
 public:
     using index = std::int32_t;
 
-    /// The first lengths[b] tokens of sequence b. Whole pages of the first `shared` tokens are those of sequence 0.
-    paged(const tensor<E>& k, const tensor<E>& v, std::vector<int64> lengths, int64 slots, layout how, int64 shared = 0)
-        : slots_(slots), heads_(k.size.heads), lengths_(std::move(lengths))
+    page_lists(std::vector<int64> lengths, int64 slots, int64 shared = 0) : slots_(slots), lengths_(std::move(lengths))
     {
-        width_ = (k.size.tokens + slots - 1) / slots;
         indptr_.push_back(0);
         for (const int64 length : lengths_) {
             const int64 pages = (length + slots - 1) / slots;
+            width_ = std::max(width_, pages);
             indptr_.push_back(indptr_.back() + static_cast<index>(pages));
             last_page_len_.push_back(static_cast<index>(pages ? length - (pages - 1) * slots : 0));
         }
-        const int64 pages = indptr_.back() + 3;
-        std::vector<index> order(static_cast<std::size_t>(pages));
+        std::vector<index> order(static_cast<std::size_t>(pool_pages()));
         std::iota(order.begin(), order.end(), 0);
         std::shuffle(order.begin(), order.end(), std::mt19937_64(5));
-
-        const int64 dk = k.size.dim, dv = v.size.dim;
-        const E nan(std::numeric_limits<heed::compute_t<E>>::quiet_NaN());
-        k_.assign(static_cast<std::size_t>(pages * slots * heads_ * (dk + dv)), nan);
-        const heed::extents k_size{pages, heads_, slots, dk}, v_size{pages, heads_, slots, dv};
-        if (how == layout::both_in_one_pool) {
-            const int64 row = dk + dv;
-            const heed::strides step{slots * heads_ * row, row, heads_ * row};
-            k_pool_ = {k_.data(), k_size, step};
-            v_pool_ = {k_.data() + dk, v_size, step};
-        } else {
-            v_.assign(static_cast<std::size_t>(pages * slots * heads_ * dv), nan);
-            const bool head_first = how == layout::page_head_slot;
-            k_pool_ = head_first ? heed::bhsd(k_.data(), k_size) : heed::bshd(k_.data(), k_size);
-            v_pool_ = head_first ? heed::bhsd(v_.data(), v_size) : heed::bshd(v_.data(), v_size);
-        }
 
         padded_.assign(lengths_.size() * static_cast<std::size_t>(width_), -1);  // never read
         for (std::size_t b = 0; b < lengths_.size(); ++b)
             for (int64 i = 0; i < indptr_[b + 1] - indptr_[b]; ++i) {
-                const auto entry = static_cast<std::size_t>(indptr_[b] + i);
                 const bool same = (i + 1) * slots <= std::min({shared, lengths_[b], lengths_[0]});
-                pages_.push_back(same && b > 0 ? pages_[static_cast<std::size_t>(i)] : order[entry]);
+                pages_.push_back(same && b > 0 ? pages_[static_cast<std::size_t>(i)]
+                                               : order[static_cast<std::size_t>(indptr_[b] + i)]);
                 padded_[b * static_cast<std::size_t>(width_) + static_cast<std::size_t>(i)] = pages_.back();
-                for (int64 t = i * slots; t < std::min((i + 1) * slots, lengths_[b]); ++t)
-                    for (int64 h = 0; h < heads_; ++h) {
-                        const auto row = static_cast<int64>(b);
-                        std::copy_n(k.in().row(row, h, t), dk, k_pool_.row(pages_.back(), h, t % slots));
-                        std::copy_n(v.in().row(row, h, t), dv, v_pool_.row(pages_.back(), h, t % slots));
-                    }
             }
+    }
+
+    int64 slots() const { return slots_; }
+    /// Of a pool: some are not listed.
+    int64 pool_pages() const { return indptr_.back() + 3; }
+    int64 length(int64 b) const { return lengths_[static_cast<std::size_t>(b)]; }
+    int64 page_of(int64 b, int64 token) const
+    {
+        return pages_[static_cast<std::size_t>(indptr_[static_cast<std::size_t>(b)] + token / slots_)];
     }
 
     heed::page_table csr() const
@@ -74,9 +59,17 @@ public:
     {
         return heed::page_table::padded({padded_.data(), count(padded_)}, width_, {lengths_.data(), count(lengths_)});
     }
-    heed::paged_kv<const E> source(const heed::page_table& table) const { return {k_pool_, v_pool_, table}; }
 
-    std::vector<index>& pages() { return pages_; }
+    /// Copies the rows of dense tokens to the pages that hold them.
+    template <class E>
+    void fill(const heed::view<const E>& from, const heed::view<E>& pool) const
+    {
+        for (int64 b = 0; b < count(lengths_); ++b)
+            for (int64 t = 0; t < length(b); ++t)
+                for (int64 h = 0; h < from.size.heads; ++h)
+                    std::copy_n(from.row(b, h, t), heed::elements_for<E>(from.size.dim),
+                                pool.row(page_of(b, t), h, t % slots_));
+    }
 
 private:
     template <class T>
@@ -85,9 +78,42 @@ private:
         return static_cast<int64>(v.size());
     }
 
-    int64 slots_, heads_, width_;
+    int64 slots_, width_ = 0;
     std::vector<int64> lengths_;
     std::vector<index> indptr_, pages_, last_page_len_, padded_;
+};
+
+template <class E>
+class paged {
+public:
+    paged(const tensor<E>& k, const tensor<E>& v, std::vector<int64> lengths, int64 slots, layout how, int64 shared = 0)
+        : lists_(std::move(lengths), slots, shared)
+    {
+        const int64 pages = lists_.pool_pages(), heads = k.size.heads, dk = k.size.dim, dv = v.size.dim;
+        const E nan(std::numeric_limits<heed::compute_t<E>>::quiet_NaN());
+        k_.assign(static_cast<std::size_t>(pages * slots * heads * (dk + dv)), nan);
+        const heed::extents k_size{pages, heads, slots, dk}, v_size{pages, heads, slots, dv};
+        if (how == layout::both_in_one_pool) {
+            const int64 row = dk + dv;
+            const heed::strides step{slots * heads * row, row, heads * row};
+            k_pool_ = {k_.data(), k_size, step};
+            v_pool_ = {k_.data() + dk, v_size, step};
+        } else {
+            v_.assign(static_cast<std::size_t>(pages * slots * heads * dv), nan);
+            const bool head_first = how == layout::page_head_slot;
+            k_pool_ = head_first ? heed::bhsd(k_.data(), k_size) : heed::bshd(k_.data(), k_size);
+            v_pool_ = head_first ? heed::bhsd(v_.data(), v_size) : heed::bshd(v_.data(), v_size);
+        }
+        lists_.fill(k.in(), k_pool_);
+        lists_.fill(v.in(), v_pool_);
+    }
+
+    heed::page_table csr() const { return lists_.csr(); }
+    heed::page_table padded() const { return lists_.padded(); }
+    heed::paged_kv<const E> source(const heed::page_table& table) const { return {k_pool_, v_pool_, table}; }
+
+private:
+    page_lists lists_;
     std::vector<E> k_, v_;
     heed::view<E> k_pool_, v_pool_;
 };

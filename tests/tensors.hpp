@@ -12,19 +12,24 @@ namespace test {
 
 using int64 = std::int64_t;
 
-/// A dense [B, H, S, D] tensor that owns its memory.
+/// A dense [B, H, S, D] tensor that owns its memory; of quantised blocks, too.
 template <class T>
 struct tensor {
     heed::extents size;
     std::vector<T> data;
 
     tensor() = default;
-    explicit tensor(heed::extents e, T value = T(0))
-        : size(e), data(static_cast<std::size_t>(e.batch * e.heads * e.tokens * e.dim), value)
-    {}
+    explicit tensor(heed::extents e) : size(e), data(elements_in(e)) {}
+    tensor(heed::extents e, T value) : size(e), data(elements_in(e), value) {}
     heed::view<T> view() { return heed::bhsd(data.data(), size); }
     heed::view<const T> view() const { return heed::bhsd(data.data(), size); }
     heed::view<const T> in() const { return view(); }
+
+private:
+    static std::size_t elements_in(const heed::extents& e)
+    {
+        return static_cast<std::size_t>(e.batch * e.heads * e.tokens * heed::elements_for<T>(e.dim));
+    }
 };
 
 template <class T>
