@@ -19,11 +19,13 @@ void pack_query_of(const Job& job, const query_place& p, std::int64_t kv_head, i
         micro::scale_query(job.kv.key_channel_scales(kv_head), job.kv.key_dim(), q, mem.part_step);
 }
 
-/// factors[j] = the scale of token + j, for j in [0, count), and 1 up to key_tile.
+/// factors[j] = the scale of token + j for j in [first, count), and 1 for what else there is up to key_tile: a ring has
+/// lost the tokens before `first`.
 template <class Rows, class T>
-void gather_scales(const Rows& source, std::int64_t token, int count, T* factors)
+void gather_scales(const Rows& source, std::int64_t token, int first, int count, T* factors)
 {
-    for (int j = 0; j < count;) {
+    for (int j = 0; j < first; ++j) factors[j] = T(1);
+    for (int j = first; j < count;) {
         const auto run = source(token + j);
         const int n = static_cast<int>(min_of(run.count, count - j));
         for (int i = 0; i < n; ++i) factors[j + i] = run.data[i * run.step];
@@ -39,8 +41,7 @@ void with_scales(const Rows& source, const row_group* groups, int n_groups, std:
 {
     using T = sum_t<U>;
     alignas(cache_line) T factors[micro::key_tile];
-    for (int j = 0; j < first; ++j) factors[j] = T(1);  // a ring has lost those tokens
-    gather_scales(source, token + first, count - first, factors + first);
+    gather_scales(source, token, first, count, factors);
     for (int g = 0; g < n_groups; ++g) {
         const int begin = groups[g].lo / micro::mass_lanes * micro::mass_lanes;
         const int end = static_cast<int>(round_up(groups[g].hi, micro::mass_lanes));
