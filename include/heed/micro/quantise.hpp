@@ -47,7 +47,7 @@ float scale_that_fits(float wanted, Fits fits)
 template <class Fits>
 f16 f16_that_fits(float wanted, Fits fits)
 {
-    f16 d(wanted);
+    f16 d(wanted < 65504.f ? wanted : 65504.f);
     if (!fits(float(d))) ++d.bits;
     if (!(float(d) <= 65504.f)) d.bits = 0x7e00;
     return d;
@@ -59,7 +59,10 @@ inline float quantise(const float* x, std::int64_t n, std::int8_t* q)
     float scale = std::numeric_limits<float>::quiet_NaN();
     if (all_finite<float>(x, n)) {
         const float most = extremes_of(x, n).largest();
-        scale = scale_that_fits(most / 127, [&](float s) { return most <= 127.5f * s; });
+        float wanted = most / 127;
+        if (127 * wanted > std::numeric_limits<float>::max()) wanted = std::nextafter(wanted, 0.f);
+        // In double: half of the smallest float is none.
+        scale = scale_that_fits(wanted, [&](float s) { return double(most) <= 127.5 * double(s); });
     }
     for (std::int64_t c = 0; c < n; ++c)
         q[c] = static_cast<std::int8_t>(scale == scale ? quantum(x[c], scale, -127, 127) : 0);
