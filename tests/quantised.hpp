@@ -66,13 +66,17 @@ tensor<E> poisoned(heed::extents e)
     return t;
 }
 
-/// A pool with the rows of dense tokens in pages.
+/// A pool of pages of rows of E.
 template <class E>
 class page_pool {
 public:
-    page_pool(const page_lists& lists, const tensor<E>& rows, layout how)
-        : rows_(poisoned<E>({lists.pool_pages(), rows.size.heads, lists.slots(), rows.size.dim})),
+    page_pool(const page_lists& lists, int64 heads, int64 dim, layout how)
+        : rows_(poisoned<E>({lists.pool_pages(), heads, lists.slots(), dim})),
           head_first_(how == layout::page_head_slot)
+    {}
+    /// With the rows of dense tokens.
+    page_pool(const page_lists& lists, const tensor<E>& rows, layout how)
+        : page_pool(lists, rows.size.heads, rows.size.dim, how)
     {
         lists.fill(rows.in(), view());
     }
@@ -81,7 +85,7 @@ public:
         return head_first_ ? heed::bhsd(rows_.data.data(), rows_.size) : heed::bshd(rows_.data.data(), rows_.size);
     }
     heed::view<const E> in() const { return const_cast<page_pool*>(this)->view(); }
-    std::vector<E>& data() { return rows_.data; }
+    const std::vector<E>& data() const { return rows_.data; }
 
 private:
     tensor<E> rows_;

@@ -122,18 +122,12 @@ void same_bytes_everywhere(const How& how)
         for (const layout where : {layout::page_slot_head, layout::page_head_slot})
             for (const bool csr : {true, false}) {
                 CAPTURE(slots, static_cast<int>(where), csr);
-                const page_lists lists(lengths, slots), nothing({}, slots);
+                const page_lists lists(lengths, slots);
                 const page_pool expected_k(lists, whole.k, where), expected_v(lists, whole.v, where);
                 const page_pool expected_ks(lists, whole.k_scales, where), expected_vs(lists, whole.v_scales, where);
-                page_pool pool_k(lists, whole.k, where), pool_v(lists, whole.v, where);
-                page_pool pool_ks(lists, whole.k_scales, where), pool_vs(lists, whole.v_scales, where);
-                const auto forget = [](auto& data) {
-                    std::memset(static_cast<void*>(data.data()), 0xff, data.size() * sizeof(data[0]));
-                };
-                forget(pool_k.data());
-                forget(pool_v.data());
-                forget(pool_ks.data());
-                forget(pool_vs.data());
+                page_pool<K> pool_k(lists, heads, key_dim, where);
+                page_pool<V> pool_v(lists, heads, value_dim, where);
+                page_pool<float> pool_ks(lists, heads, 1, where), pool_vs(lists, heads, 1, where);
                 const auto cache = how(heed::paged_kv{pool_k.view(), pool_v.view(), csr ? lists.csr() : lists.padded()},
                                        pool_ks.view(), pool_vs.view());
                 in_chunks(9, [&](int64 b, int64 first, int64 n) { write(cache, b, first, n); });
