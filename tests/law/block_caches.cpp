@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Caches of q8_0 and q4_0 blocks have the bits of float caches of the numbers that they hold, wherever they lie, and
 // where they were written token by token.
-#include "quantised.hpp"
+#include "cache_laws.hpp"
 
 using namespace test;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Caches of fp8: without scales they have the bits of float caches of the same numbers, with one scale for a head those
 // of each sequence alone; and their keys go with values of any other element.
-#include "quantised.hpp"
+#include "cache_laws.hpp"
 
 using namespace test;
 

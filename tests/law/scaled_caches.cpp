@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Scales lie where the rows lie: int8 and fp8 caches have the bits of each sequence alone, in pages, rings, batches and
 // chunks, at head sizes that fill no register.
-#include "quantised.hpp"
+#include "cache_laws.hpp"
 
 using namespace test;
 

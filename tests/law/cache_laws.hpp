@@ -3,7 +3,7 @@
 // sequence has the bits that it has alone.
 #pragma once
 
-#include "../quantised.hpp"
+#include "quantised.hpp"
 
 #include <heed/executor/threads.hpp>
 
