@@ -39,8 +39,8 @@ struct verdict {
     }
 };
 
-/// Judges one row after another.
-template <class T, class Def>
+/// Judges one row after another. T is what was computed in, K the keys' and values' type, as wide or wider.
+template <class T, class Def, class K = T>
 class gate {
     using real = wider_t<T>;
     using normalizer = typename Def::normalizer_type;
@@ -52,7 +52,7 @@ class gate {
     static constexpr real passing = verdict::passing;
 
 public:
-    gate(const Def& def, heed::view<const T> q, heed::view<const T> k, heed::view<const T> v)
+    gate(const Def& def, heed::view<const T> q, heed::view<const K> k, heed::view<const K> v)
         : def_(def), q_(q), k_(k), v_(v), keys_(k.size.tokens),
           ref_({q.size.batch, q.size.heads, q.size.tokens, v.size.dim})
     {
@@ -155,7 +155,8 @@ private:
     }
 
     const Def& def_;
-    heed::view<const T> q_, k_, v_;
+    heed::view<const T> q_;
+    heed::view<const K> k_, v_;
     int64 keys_;
     test::tensor<real> ref_;
     std::vector<real> masked_, weights_;

@@ -34,13 +34,13 @@ struct judged_score {
 };
 
 /// The score at a place that says batch, head, row, position and key.
-template <class Real, class Def, class E>
-judged_score<Real> judge_score(const Def& def, const heed::view<const E>& q, const heed::view<const E>& k,
+template <class Real, class Def, class E, class K>
+judged_score<Real> judge_score(const Def& def, const heed::view<const E>& q, const heed::view<const K>& k,
                                const heed::score_place<Real>& at)
 {
     constexpr Real map_error = 2;  // of a score map, in units of its result
     const E* a = q.row(at.batch, at.head, at.row);
-    const E* b = k.row(at.batch, at.head / (q.size.heads / k.size.heads), at.key);
+    const K* b = k.row(at.batch, at.head / (q.size.heads / k.size.heads), at.key);
     const Real scale = static_cast<heed::compute_t<E>>(def.scale_for(q.size.dim));
     Real dot = 0, sum = 0;
     for (int64 c = 0; c < q.size.dim; ++c) {
