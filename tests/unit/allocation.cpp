@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // run() and run_task() of a plan allocate nothing, whatever they compute and whoever runs the tasks.
 #include "gradients.hpp"
+#include "quantised.hpp"
 
+#include <heed/append.hpp>
 #include <heed/executor/threads.hpp>
 #include <heed/observe.hpp>
 
@@ -225,5 +227,42 @@ TEST_CASE("observing allocates nothing")
     REQUIRE(allocations_of([&] { s = plan.map(q, k, stats, {0, 3, 0, 130}, map.data(), how); }) == 0);
     REQUIRE(s);
     REQUIRE(allocations_of([&] { s = heed::observe(def, q, k, stats, wanted, how); }) == 0);
+    REQUIRE(s);
+}
+
+TEST_CASE("append, fetch and attention over quantised pages allocate nothing")
+{
+    const problem<float> p(2, 4, 2, 5, 700, 64, 40);
+    const page_lists lists({700, 300}, 16);
+    page_pool<heed::q8_0> k(lists, 2, 64, layout::page_slot_head);
+    page_pool<std::int8_t> v(lists, 2, 40, layout::page_slot_head);
+    page_pool<float> scales(lists, 2, 1, layout::page_slot_head);
+    const heed::scaled_kv cache{heed::paged_kv{k.view(), v.view(), lists.csr()}, heed::unscaled{},
+                                heed::per_token{scales.view()}};
+    const auto negated = [](float* row, int64 dim, int64, int64) {
+        for (int64 c = 0; c < dim; ++c) row[c] = -row[c];
+    };
+    heed::status s;
+    for (const int64 b : {0, 1}) {
+        const auto k_rows = sequence(p.k, b, lists.length(b)), v_rows = sequence(p.v, b, lists.length(b));
+        REQUIRE(allocations_of([&] { s = heed::append(cache, b, 0, k_rows, v_rows, negated); }) == 0);
+        REQUIRE(s);
+    }
+    tensor<float> k_back({1, 2, 300, 64}), v_back({1, 2, 300, 40});
+    const auto to_k = k_back.view(), to_v = v_back.view();
+    REQUIRE(allocations_of([&] { s = heed::fetch(cache, 1, 0, to_k, to_v); }) == 0);
+    REQUIRE(s);
+    REQUIRE(std::fabs(k_back.in().row(0, 1, 299)[63] + p.k.in().row(1, 1, 299)[63]) < 0.05f);  // something was written
+
+    heed::thread_pool pool(2);
+    const heed::attention def{heed::softpick{}, heed::causal{}};
+    const auto q = p.q.in();
+    heed::options<float> how{.executor = pool};
+    const heed::plan plan(def, q, cache, how);
+    std::vector<unsigned char> scratch(plan.workspace_bytes());
+    how.workspace = {scratch.data(), scratch.size()};
+    tensor<float> out(p.out_size());
+    const auto to = out.view();
+    REQUIRE(allocations_of([&] { s = plan.run(q, cache, to, how); }) == 0);
     REQUIRE(s);
 }

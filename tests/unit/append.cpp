@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // append writes the same bytes to every kind of cache, in chunks of any size, and no others; what it refuses it leaves
 // as it was.
-#include "../quantised.hpp"
+#include "quantised.hpp"
 
 #include <heed/append.hpp>
 

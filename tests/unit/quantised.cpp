@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Quantised elements, bit by bit, and how near to a float what append() writes of it is.
-#include "../quantised.hpp"
+#include "quantised.hpp"
 
 #include <heed/append.hpp>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Scales beside a cache: what NaN, 0 and negative ones mean, whom they reach, and which of them are refused.
-#include "../quantised.hpp"
+#include "quantised.hpp"
 
 #include <heed/append.hpp>
 #include <heed/reference.hpp>
