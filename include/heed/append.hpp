@@ -37,6 +37,8 @@ public:
     static constexpr bool per_token = is_per_token_v<Scales>, per_channel = is_per_channel_v<Scales>;
     static_assert(std::is_same_v<Scales, unscaled> || std::is_same_v<E, std::int8_t> || std::is_same_v<E, fp8_e4m3>,
                   "heed: append and fetch know scales of int8 and fp8_e4m3");
+    static_assert(!std::is_same_v<E, std::int8_t> || !std::is_same_v<Scales, unscaled>,
+                  "heed: rows of int8 have scales: scaled_kv");
 
     cache_side(Row at, const Scales& scales) : at_(at), scales_(scales) {}
 
