@@ -127,8 +127,10 @@ public:
             for (const layout where : {layout::page_slot_head, layout::page_head_slot}) {
                 CAPTURE(slots, static_cast<int>(where));
                 const page_lists lists(lengths, slots, 100);
-                const page_pool k(lists, p_.k, where), v(lists, p_.v, where);
-                const page_pool k_scales(lists, p_.k_scales, where), v_scales(lists, p_.v_scales, where);
+                const page_pool k(lists, p_.k, where);
+                const page_pool v(lists, p_.v, where);
+                const page_pool k_scales(lists, p_.k_scales, where);
+                const page_pool v_scales(lists, p_.v_scales, where);
                 for (const heed::page_table& table : {lists.csr(), lists.padded()})
                     has_bits(how_(p_, heed::paged_kv{k.in(), v.in(), table}, k_scales.in(), v_scales.in()), expected,
                              turn++ % 3 + 1);
@@ -159,8 +161,10 @@ public:
                             q.view().row(0, h, bounds[b]));
         const page_lists lists(lengths, 16, 100);
         const layout where = layout::page_slot_head;
-        const page_pool k(lists, p_.k, where), v(lists, p_.v, where);
-        const page_pool k_scales(lists, p_.k_scales, where), v_scales(lists, p_.v_scales, where);
+        const page_pool k(lists, p_.k, where);
+        const page_pool v(lists, p_.v, where);
+        const page_pool k_scales(lists, p_.k_scales, where);
+        const page_pool v_scales(lists, p_.v_scales, where);
         const cut_rows rows(p_, [&](const auto& of) { return cut(of, lengths); });
         const auto check = [&](const auto& kv, int threads) {
             heed::thread_pool pool(threads);

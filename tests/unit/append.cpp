@@ -123,8 +123,10 @@ void same_bytes_everywhere(const How& how)
             for (const bool csr : {true, false}) {
                 CAPTURE(slots, static_cast<int>(where), csr);
                 const page_lists lists(lengths, slots);
-                const page_pool expected_k(lists, whole.k, where), expected_v(lists, whole.v, where);
-                const page_pool expected_ks(lists, whole.k_scales, where), expected_vs(lists, whole.v_scales, where);
+                const page_pool expected_k(lists, whole.k, where);
+                const page_pool expected_v(lists, whole.v, where);
+                const page_pool expected_ks(lists, whole.k_scales, where);
+                const page_pool expected_vs(lists, whole.v_scales, where);
                 page_pool<K> pool_k(lists, heads, key_dim, where);
                 page_pool<V> pool_v(lists, heads, value_dim, where);
                 page_pool<float> pool_ks(lists, heads, 1, where), pool_vs(lists, heads, 1, where);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Quantised rows and their scales between pages that may not be touched: nothing outside is read by attention, and
 // append writes to nothing else.
-#include "quantised.hpp"
 #include "guarded.hpp"
+#include "quantised.hpp"
 
 #include <heed/append.hpp>
 
@@ -142,5 +142,78 @@ TEST_CASE("nothing outside the rows of int8 and fp8 and of their scales is touch
     SECTION("fp8 keys, int8 values, odd head sizes")
     {
         sweep<heed::fp8_e4m3, std::int8_t>(heed::attention{heed::softmax{}}, scaled_rows{}, 13);
+    }
+}
+
+namespace {
+
+/// A pool of whole pages that ends, or starts, where memory does, each page listed once, in another order.
+template <class K, class V>
+struct guarded_pool {
+    guarded k{1 << 18}, v{1 << 18}, k_scales{1 << 14}, v_scales{1 << 14};
+
+    template <class E>
+    static heed::view<const E> place(guarded& memory, const tensor<E>& rows, int64 slots,
+                                     const std::vector<int64>& pages, int offset)
+    {
+        const int64 row = heed::elements_for<E>(rows.size.dim), count = static_cast<int64>(pages.size());
+        const heed::view<E> pool =
+            heed::bhsd(memory.template place<E>(count * slots * row, offset), {count, 1, slots, rows.size.dim});
+        for (int64 t = 0; t < rows.size.tokens; ++t)
+            std::copy_n(rows.in().row(0, 0, t), row,
+                        pool.row(pages[static_cast<std::size_t>(t / slots)], 0, t % slots));
+        return pool;
+    }
+
+    template <class Def, class How>
+    void check(const Def& def, const How& how, int64 queries, int64 slots, int64 keys, int64 key_dim, int64 value_dim)
+    {
+        const auto seed = static_cast<std::uint64_t>(slots);
+        const tensor<float> q = normal<float>({1, 2, queries, key_dim}, seed);
+        const auto k_rows = drawn_elements<K>({1, 1, keys, key_dim}, seed + 1);
+        const auto v_rows = drawn_elements<V>({1, 1, keys, value_dim}, seed + 2);
+        const tensor<float> ks = drawn_scales({1, 1, keys, 1}, seed + 3, 0.02),
+                            vs = drawn_scales({1, 1, keys, 1}, seed + 4, 0.02);
+        tensor<float> expected({1, 2, queries, value_dim}, -7), out = expected;
+        heed::or_throw(heed::attend(def, q.in(), how(heed::dense_kv{k_rows.in(), v_rows.in()}, ks.in(), vs.in()),
+                                    expected.view()));
+        std::vector<int64> pages(static_cast<std::size_t>((keys + slots - 1) / slots));
+        std::iota(pages.begin(), pages.end(), 0);
+        std::shuffle(pages.begin(), pages.end(), std::mt19937_64(seed));
+        const auto count = static_cast<int64>(pages.size());
+        const heed::page_table table =
+            heed::page_table::padded(heed::index_view(pages.data(), count), count, heed::index_view(&keys, 1));
+        for (const int offset : {-1, 0}) {
+            CAPTURE(queries, slots, keys, offset);
+            const auto gk = place(k, k_rows, slots, pages, offset);
+            const auto gv = place(v, v_rows, slots, pages, offset);
+            const auto gks = place(k_scales, ks, slots, pages, offset), gvs = place(v_scales, vs, slots, pages, offset);
+            heed::or_throw(heed::attend(def, q.in(), how(heed::paged_kv{gk, gv, table}, gks, gvs), out.view()));
+            REQUIRE(same_bits(out.data, expected.data));
+        }
+    }
+};
+
+template <class K, class V, class Def, class How>
+void sweep_pages(const Def& def, const How& how, int64 key_dim, int64 value_dim)
+{
+    guarded_pool<K, V> pool;
+    for (const int64 slots : {1, 5, 8, 16, 40})
+        for (const int64 queries : {1, 3, 30})
+            for (const int64 tokens : {3 * slots, 3 * slots - slots / 2, (600 / slots) * slots})
+                pool.check(def, how, queries, slots, tokens, key_dim, value_dim);
+}
+
+}  // namespace
+
+TEST_CASE("nothing outside the pages of a quantised pool and of its scales is read")
+{
+    SECTION("q8_0 keys, q4_0 values")
+    {
+        sweep_pages<heed::q8_0, heed::q4_0>(heed::attention{heed::softmax{}}, unscaled_rows{}, 96, 64);
+    }
+    SECTION("int8 keys, fp8 values, odd head sizes")
+    {
+        sweep_pages<std::int8_t, heed::fp8_e4m3>(heed::attention{heed::softpick{}}, scaled_rows{}, 33, 45);
     }
 }
