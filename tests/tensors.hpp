@@ -20,7 +20,7 @@ struct tensor {
 
     tensor() = default;
     explicit tensor(heed::extents e) : size(e), data(elements_in(e)) {}
-    tensor(heed::extents e, T value) : size(e), data(elements_in(e), value) {}
+    explicit tensor(heed::extents e, T value) : size(e), data(elements_in(e), value) {}
     heed::view<T> view() { return heed::bhsd(data.data(), size); }
     heed::view<const T> view() const { return heed::bhsd(data.data(), size); }
     heed::view<const T> in() const { return view(); }
