@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A Llama-style model in the checkpoint format of llama2.c ("legacy"), with heed's attention and Eigen's matrix
-// products. Loading trusts nothing: every size is checked against the length of the file before it is used. The
-// tensors may be bf16 instead, which a file does not say of itself: see sidecar.hpp.
+// A Llama-style model in the checkpoint format of llama2.c ("legacy"), and its tokenizer. Loading trusts nothing: every
+// size is checked against the length of the file before it is used. The tensors may be bf16 instead, which a file does
+// not say of itself: see sidecar.hpp.
 #pragma once
 
 #include <heed/heed.hpp>
@@ -13,6 +13,7 @@
 #include <iterator>
 #include <stdexcept>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace llama2c {
@@ -147,6 +148,7 @@ public:
                 throw input_error(name + ": token " + std::to_string(i) + " has length " + std::to_string(length));
             scores_.push_back(score);
             pieces_.emplace_back(bytes.data() + at, static_cast<std::size_t>(length));
+            ids_.emplace(pieces_.back(), static_cast<int>(i));  // of equal pieces the first
             at += static_cast<std::size_t>(length);
         }
         if (at != bytes.size())
@@ -202,111 +204,13 @@ private:
     float score(int id) const { return scores_[static_cast<std::size_t>(id)]; }
     int find(const std::string& text) const
     {
-        for (std::size_t i = 0; i < pieces_.size(); ++i)
-            if (pieces_[i] == text) return static_cast<int>(i);
-        return -1;
+        const auto at = ids_.find(text);
+        return at == ids_.end() ? -1 : at->second;
     }
 
     std::vector<float> scores_;
     std::vector<std::string> pieces_;
-};
-
-/// A model, its KV cache [layer][token][kv head][channel], and how far it is filled. Def is the attention it runs: one
-/// for all layers, or one for each.
-template <class Def>
-class transformer {
-public:
-    transformer(const checkpoint& model, const Def& def, heed::executor_ref executor)
-        : transformer(model, std::vector<Def>(static_cast<std::size_t>(model.c.layers), def), executor)
-    {}
-    transformer(const checkpoint& model, const std::vector<Def>& of_layers, heed::executor_ref executor)
-        : m_(model), c_(model.c), defs_(of_layers), executor_(executor),
-          keys_(static_cast<std::size_t>(c_.layers * c_.context * c_.kv_dim())), values_(keys_.size())
-    {
-        if (static_cast<int64>(defs_.size()) != c_.layers)
-            throw input_error(std::to_string(defs_.size()) + " definitions of attention for " +
-                              std::to_string(c_.layers) + " layers");
-    }
-
-    int64 position() const { return filled_; }
-
-    /// Appends tokens to the cache, in one attention call a layer; logits [tokens, vocabulary].
-    matrix forward(const std::vector<int>& tokens)
-    {
-        const int64 n = static_cast<int64>(tokens.size()), head_dim = c_.head_dim();
-        if (filled_ + n > c_.context)
-            throw input_error(std::to_string(filled_ + n) + " tokens do not fit the model's context of " +
-                              std::to_string(c_.context));
-        matrix x(n, c_.dim);
-        for (int64 i = 0; i < n; ++i)
-            x.row(i) = weights(m_.embedding, c_.vocabulary, c_.dim).row(tokens[static_cast<std::size_t>(i)]);
-
-        for (int64 layer = 0; layer < c_.layers; ++layer) {
-            const auto of = [layer](const float* p, int64 rows, int64 columns) {
-                return weights(p + layer * rows * columns, rows, columns);
-            };
-            const matrix a = normalised(x, m_.attention_norm + layer * c_.dim);
-            matrix q = a * of(m_.wq, c_.dim, c_.dim).transpose();
-            float* const k = keys_.data() + layer * c_.context * c_.kv_dim();
-            float* const v = values_.data() + layer * c_.context * c_.kv_dim();
-            Eigen::Map<matrix> new_k(k + filled_ * c_.kv_dim(), n, c_.kv_dim()),
-                new_v(v + filled_ * c_.kv_dim(), n, c_.kv_dim());
-            new_k.noalias() = a * of(m_.wk, c_.kv_dim(), c_.dim).transpose();
-            new_v.noalias() = a * of(m_.wv, c_.kv_dim(), c_.dim).transpose();
-            rotate(q.data(), n, c_.dim);
-            rotate(new_k.data(), n, c_.kv_dim());
-
-            const heed::extents rows{1, c_.heads, n, head_dim}, cache{1, c_.kv_heads, filled_ + n, head_dim};
-            const auto out = heed::bshd(q.data(), rows);  // in place: attention may overwrite its queries
-            const Def& def = defs_[static_cast<std::size_t>(layer)];
-            heed::or_throw(heed::attend(def, heed::view<const float>(out), heed::bshd<const float>(k, cache),
-                                        heed::bshd<const float>(v, cache), out, {.executor = executor_}));
-            x.noalias() += q * of(m_.wo, c_.dim, c_.dim).transpose();
-
-            const matrix f = normalised(x, m_.ffn_norm + layer * c_.dim);
-            const matrix gate = f * of(m_.w1, c_.hidden, c_.dim).transpose(),
-                         up = f * of(m_.w3, c_.hidden, c_.dim).transpose();
-            const matrix h = (gate.array() / (1 + (-gate.array()).exp()) * up.array()).matrix();
-            x.noalias() += h * of(m_.w2, c_.dim, c_.hidden).transpose();
-        }
-        filled_ += n;
-        return normalised(x, m_.final_norm) * weights(m_.classifier, c_.vocabulary, c_.dim).transpose();
-    }
-
-private:
-    /// RMSNorm, eps 1e-5.
-    matrix normalised(const matrix& x, const float* weight) const
-    {
-        const Eigen::Map<const Eigen::RowVectorXf> w(weight, c_.dim);
-        matrix y(x.rows(), x.cols());
-        for (Eigen::Index i = 0; i < x.rows(); ++i)
-            y.row(i) =
-                x.row(i).cwiseProduct(w) / std::sqrt(x.row(i).squaredNorm() / static_cast<float>(c_.dim) + 1e-5f);
-        return y;
-    }
-
-    /// RoPE on neighbouring pairs, base 10000, for new rows from position filled_ on.
-    void rotate(float* rows, int64 n, int64 width) const
-    {
-        for (int64 i = 0; i < n; ++i)
-            for (int64 x = 0; x < width; x += 2) {
-                const float frequency =
-                    1 / std::pow(10000.0f, static_cast<float>(x % c_.head_dim()) / static_cast<float>(c_.head_dim()));
-                const float angle = static_cast<float>(filled_ + i) * frequency, cos = std::cos(angle),
-                            sin = std::sin(angle);
-                float* p = rows + i * width + x;
-                const float a = p[0], b = p[1];
-                p[0] = a * cos - b * sin;
-                p[1] = a * sin + b * cos;
-            }
-    }
-
-    const checkpoint& m_;
-    const config c_;
-    const std::vector<Def> defs_;
-    heed::executor_ref executor_;
-    std::vector<float> keys_, values_;
-    int64 filled_ = 0;
+    std::unordered_map<std::string, int> ids_;
 };
 
 }  // namespace llama2c

@@ -1,26 +1,29 @@
 // SPDX-License-Identifier: MIT
-// Runs a llama2.c checkpoint with heed's attention: the prompt in one prefill call, then token by token against a
-// growing KV cache. A sidecar beside the checkpoint says with which normalizer the model was trained.
-#include "ablations.hpp"
+// Runs a llama2.c checkpoint with heed's attention: prompts in one prefill call, then token by token, all sequences
+// together, against a growing KV cache of any element, in pages or not. A sidecar beside the checkpoint says
+// with which normalizer the model was trained.
 #include "arguments.hpp"
-#include "sidecar.hpp"
+#include "storyteller/transformer.hpp"
 
 #include <heed/executor/threads.hpp>
 
 #include <chrono>
 #include <cstdio>
 #include <random>
-#include <unistd.h>
+#include <sstream>
 
 namespace {
 
 using namespace llama2c;
 
-const char usage[] = "usage: storyteller CHECKPOINT TOKENIZER [--prompt TEXT] [--tokens N] [--normalizer NAME]\n"
+const char usage[] = "usage: storyteller CHECKPOINT TOKENIZER [--prompt TEXT | --batch FILE | --score FILE] [--tokens N]\n"
+                     "                   [--normalizer NAME] [--cache f32|bf16|f16|int8|q8_0|q4_0] [--page N]\n"
                      "                   [--threads N] [--temperature T] [--seed N] [--ids]\n";
 
 struct settings {
-    std::string model, vocabulary, prompt, normalizer;  // empty: the model's own
+    std::string model, vocabulary, normalizer;  // normalizer: empty is the model's own
+    std::string prompt, batch, score;
+    cache_form cache;
     int64 tokens = 256, threads = 1, seed = 1;
     double temperature = 0;
     bool ids = false;
@@ -29,16 +32,24 @@ struct settings {
 settings parse(int argc, char** argv)
 {
     settings s;
-    std::vector<std::string> files;
+    std::vector<std::string> files, tasks;
     for (int i = 1; i < argc; ++i) {
         const std::string a = argv[i];
         const auto value = [&] {
             if (++i >= argc) throw input_error(a + ": needs a value");
             return std::string(argv[i]);
         };
-        if (a == "--prompt") s.prompt = value();
+        const auto task = [&](std::string& what) {
+            what = value();
+            tasks.push_back(a);
+        };
+        if (a == "--prompt") task(s.prompt);
+        else if (a == "--batch") task(s.batch);
+        else if (a == "--score") task(s.score);
         else if (a == "--tokens") s.tokens = whole_number(a, value(), 0, 1 << 20);
         else if (a == "--normalizer") s.normalizer = value();
+        else if (a == "--cache") s.cache.as = element_named(a, value());
+        else if (a == "--page") s.cache.page = whole_number(a, value(), 1, 4096);
         else if (a == "--threads") s.threads = whole_number(a, value(), 1, 1024);
         else if (a == "--seed") s.seed = whole_number(a, value(), 0, int64{1} << 62);
         else if (a == "--ids") s.ids = true;
@@ -48,9 +59,47 @@ settings parse(int argc, char** argv)
     }
     if (files.size() != 2)
         throw input_error(std::to_string(files.size()) + " files given, a checkpoint and a tokenizer are needed");
+    if (tasks.size() > 1) throw input_error(tasks[0] + " and " + tasks[1] + ": one is possible");
     s.model = files[0];
     s.vocabulary = files[1];
     return s;
+}
+
+/// A text's ids, if they fit the model.
+std::vector<int> encode(const tokenizer& words, const config& c, const std::string& text, const std::string& name)
+{
+    std::vector<int> ids = words.encode(text);
+    if (static_cast<int64>(ids.size()) > c.context)
+        throw input_error(name + ": " + std::to_string(ids.size()) + " tokens, the model's context has " +
+                          std::to_string(c.context));
+    return ids;
+}
+
+/// The prompts, each with its name in messages.
+std::vector<std::pair<std::string, std::string>> read_prompts(const settings& s)
+{
+    if (s.batch.empty()) return {{s.prompt, "--prompt"}};
+    const std::vector<char> bytes = read_file(s.batch);
+    std::istringstream lines(std::string(bytes.begin(), bytes.end()));
+    std::vector<std::pair<std::string, std::string>> prompts;
+    for (std::string line; std::getline(lines, line);) {
+        const std::string name = s.batch + ": line " + std::to_string(prompts.size() + 1);
+        if (!line.empty() && line.back() == '\r') line.pop_back();
+        if (line.empty()) throw input_error(name + ": is empty, a prompt a line is needed");
+        prompts.emplace_back(line, name);
+    }
+    return prompts;
+}
+
+/// "cache q8_0, 16 tokens a page: 255 of 256 tokens in 348160 bytes, 327680 in f32"
+std::string described(const cache_size& size, const cache_form& form)
+{
+    std::string text = std::string("cache ") + element_names[static_cast<int>(form.as)];
+    if (form.page) text += ", " + std::to_string(form.page) + (form.page == 1 ? " token a page" : " tokens a page");
+    text += ": " + std::to_string(size.tokens) + " of " + std::to_string(size.room) + " tokens in " +
+            std::to_string(size.bytes) + " bytes";
+    if (form.as != element::f32) text += ", " + std::to_string(size.f32_bytes) + " in f32";
+    return text;
 }
 
 template <class Row>
@@ -66,78 +115,112 @@ int next_token(const Row& logits, double temperature, std::mt19937_64& random)
     return std::discrete_distribution<int>(p.begin(), p.end())(random);
 }
 
-/// `normalizers`: one for all layers, or one for each.
-template <class Normalizer>
-void tell(const settings& s, const checkpoint& model, const tokenizer& words,
-          const std::vector<Normalizer>& normalizers)
-{
-    heed::thread_pool pool(static_cast<int>(s.threads));
-    std::vector<decltype(heed::attention{normalizers[0], heed::causal{}})> definitions;
-    for (std::size_t layer = 0; layer < static_cast<std::size_t>(model.c.layers); ++layer)
-        definitions.emplace_back(normalizers[normalizers.size() == 1 ? 0 : layer], heed::causal{});
-    transformer story(model, definitions, pool);
-    const std::vector<int> prompt = words.encode(s.prompt);
-    if (static_cast<int64>(prompt.size()) > model.c.context)
-        throw input_error("--prompt: " + std::to_string(prompt.size()) + " tokens, the model's context has " +
-                          std::to_string(model.c.context));
+/// A prompt and what the model makes of it.
+struct story {
+    std::vector<int> ids;
+    std::mt19937_64 random;  // each its own, so that it is told as it would be alone
+    std::size_t told = 0;
+    bool ended = false;
+};
 
-    int previous = 0;
-    const auto show = [&](int id) {
-        if (s.ids) std::printf("%d\n", id);
-        else if (id != tokenizer::bos) std::fputs(words.decode(previous, id).c_str(), stdout);
-        std::fflush(stdout);
-        previous = id;
-    };
-    for (const int id : prompt) show(id);
+/// Shows stories one below the other, the first that has not ended as it grows.
+class printer {
+public:
+    printer(const tokenizer& words, bool ids) : words_(words), ids_(ids) {}
 
-    std::mt19937_64 random(static_cast<std::uint64_t>(s.seed));
-    const auto start = std::chrono::steady_clock::now();
-    int64 told = 0;
-    if (s.tokens > 0) {
-        matrix logits = story.forward(prompt);
-        for (;;) {
-            const int id = next_token(logits.row(logits.rows() - 1), s.temperature, random);
-            if (id == tokenizer::bos) break;  // the model ends its story
-            show(id);
-            if (++told == s.tokens || story.position() == model.c.context) break;
-            logits = story.forward({id});
+    void show(const std::vector<story>& stories)
+    {
+        for (; at_ < stories.size(); ++at_, shown_ = 0) {
+            const story& s = stories[at_];
+            if (at_ > 0 && shown_ == 0) std::printf("\n");
+            for (; shown_ < s.ids.size(); ++shown_) {
+                const int id = s.ids[shown_];
+                if (ids_) std::printf("%d\n", id);
+                else if (id != tokenizer::bos) std::fputs(words_.decode(s.ids[shown_ - 1], id).c_str(), stdout);
+            }
+            if (s.ended && !ids_) std::printf("\n");
+            std::fflush(stdout);
+            if (!s.ended) return;
         }
     }
+
+private:
+    const tokenizer& words_;
+    const bool ids_;
+    std::size_t at_ = 0, shown_ = 0;  // the story, and how many of its ids
+};
+
+void tell(const settings& s, const checkpoint& model, const tokenizer& words, cached_attention& attention,
+          std::vector<std::vector<int>> unread)
+{
+    std::vector<story> stories;
+    for (const auto& ids : unread)
+        stories.push_back({ids, std::mt19937_64(static_cast<std::uint64_t>(s.seed)), 0, s.tokens == 0});
+    transformer reader(model, attention);
+    printer page(words, s.ids);
+    page.show(stories);
+    const auto start = std::chrono::steady_clock::now();
+    std::size_t told = 0;
+    for (std::size_t open = s.tokens == 0 ? 0 : stories.size(); open > 0;) {
+        const matrix logits = reader.forward(unread);
+        Eigen::Index end = 0;
+        for (std::size_t b = 0; b < stories.size(); ++b) {
+            story& tale = stories[b];
+            if (tale.ended) continue;
+            end += static_cast<Eigen::Index>(unread[b].size());
+            const int id = next_token(logits.row(end - 1), s.temperature, tale.random);
+            tale.ended = id == tokenizer::bos;  // the model ends its story
+            if (!tale.ended) {
+                tale.ids.push_back(id);
+                ++told;
+                tale.ended = ++tale.told == static_cast<std::size_t>(s.tokens) ||
+                             attention.length(static_cast<int64>(b)) == model.c.context;
+            }
+            unread[b] = {id};
+            if (!tale.ended) continue;
+            unread[b].clear();
+            attention.release(static_cast<int64>(b));
+            --open;
+        }
+        page.show(stories);
+    }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    if (!s.ids) std::printf("\n");
-    if (!s.ids && isatty(STDOUT_FILENO))
-        std::printf("\n%lld tokens, %.0f tokens/s\n", static_cast<long long>(told),
-                    static_cast<double>(told) / seconds);
+    if (!s.ids)
+        std::fprintf(stderr, "%zu tokens, %.0f tokens/s; %s\n", told, static_cast<double>(told) / seconds,
+                     described(attention.size(), s.cache).c_str());
+}
+
+/// Perplexity of a text, its last line break left out.
+void score(const settings& s, const checkpoint& model, const tokenizer& words, cached_attention& attention)
+{
+    const std::vector<char> bytes = read_file(s.score);
+    std::string text(bytes.begin(), bytes.end());
+    if (text.back() == '\n') text.pop_back();
+    const std::vector<int> ids = encode(words, model.c, text, s.score);
+    if (ids.size() < 2) throw input_error(s.score + ": has no text");
+    const double surprise = perplexity(transformer(model, attention).forward({ids}), ids);
+    std::printf("perplexity %.4f, %zu tokens\n", surprise, ids.size() - 1);
+    std::fflush(stdout);
+    std::fprintf(stderr, "%s\n", described(attention.size(), s.cache).c_str());
 }
 
 void run(const settings& s)
 {
-    const sidecar beside = read_sidecar(s.model);
+    sidecar beside = read_sidecar(s.model);
+    if (!s.normalizer.empty()) beside.normalizer = s.normalizer;
     const checkpoint model(read_file(s.model), s.model, beside.bf16);
     const tokenizer words(read_file(s.vocabulary), model.c.vocabulary, s.vocabulary);
-    const std::string& name = s.normalizer.empty() ? beside.normalizer : s.normalizer;
-    const auto with = [&](const auto& normalizer) { tell(s, model, words, std::vector{normalizer}); };
-    if (name == "softmax") return with(heed::softmax{});
-    if (name == "softmax1") return with(heed::softmax1{});
-    if (name == "softmax_sink") {
-        const std::vector<float> zeros(static_cast<std::size_t>(model.c.heads), 0.0f);
-        return with(heed::softmax_sink{zeros.data(), model.c.heads});
-    }
-    if (name == "sink") {
-        check_sinks(beside, model.c, s.model);
-        std::vector<heed::softmax_sink> of_layers;
-        for (const auto& logits : beside.sinks) of_layers.emplace_back(logits.data(), model.c.heads);
-        return tell(s, model, words, of_layers);
-    }
-    if (name == "softpick") return with(heed::softpick{});
-    if (name == "sigmoid") return with(heed::sigmoid{beside.bias});
-    if (name == "relu1") return with(heed::relu<1>{});
-    if (name == "relu2") return with(heed::relu<2>{});
-    if (name == "relu-softmax") return with(ablation::relu_softmax{});
-    if (name == "rectified-only") return with(ablation::rectified_only{});
-    throw input_error((s.normalizer.empty() ? sidecar_path(s.model) + ": normalizer " : "--normalizer ") + name +
-                      ": is none of softmax, softmax1, softmax_sink, sink, softpick, sigmoid, relu1, relu2, "
-                      "relu-softmax, rectified-only");
+    check_sinks(beside, model.c, s.model);
+
+    std::vector<std::vector<int>> texts;
+    if (s.score.empty())
+        for (const auto& [text, name] : read_prompts(s)) texts.push_back(encode(words, model.c, text, name));
+    cache_form cache = s.cache;
+    cache.sequences = s.score.empty() ? static_cast<int64>(texts.size()) : 1;
+    heed::thread_pool pool(static_cast<int>(s.threads));
+    const auto attention = make_attention(beside.normalizer, beside, model.c, cache, pool);
+    if (s.score.empty()) tell(s, model, words, *attention, std::move(texts));
+    else score(s, model, words, *attention);
 }
 
 }  // namespace
@@ -150,6 +233,9 @@ int main(int argc, char** argv)
     } catch (const input_error& e) {
         std::fprintf(stderr, "storyteller: %s\n", e.what());
         if (argc < 3) std::fputs(usage, stderr);
+        return 2;
+    } catch (const heed::error& e) {
+        std::fprintf(stderr, "storyteller: %s\n", e.what());
         return 2;
     } catch (const std::bad_alloc&) {
         std::fprintf(stderr, "storyteller: %s: too large for this machine's memory\n",
