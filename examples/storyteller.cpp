@@ -16,9 +16,10 @@ namespace {
 
 using namespace llama2c;
 
-const char usage[] = "usage: storyteller CHECKPOINT TOKENIZER [--prompt TEXT | --batch FILE | --score FILE] [--tokens N]\n"
-                     "                   [--normalizer NAME] [--cache f32|bf16|f16|int8|q8_0|q4_0] [--page N]\n"
-                     "                   [--threads N] [--temperature T] [--seed N] [--ids]\n";
+const char usage[] =
+    "usage: storyteller CHECKPOINT TOKENIZER [--prompt TEXT | --batch FILE | --score FILE]\n"
+    "                   [--tokens N] [--normalizer NAME] [--cache f32|bf16|f16|int8|q8_0|q4_0] [--page N]\n"
+    "                   [--threads N] [--temperature T] [--seed N] [--ids]\n";
 
 struct settings {
     std::string model, vocabulary, normalizer;  // normalizer: empty is the model's own

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The normalizers by name, with caches of f32.
+// The normalizers by name, with contiguous caches.
 #include "attention_of.hpp"
 
 #include "../ablations.hpp"
@@ -28,15 +28,17 @@ of_layers<heed::softmax_sink> softmax_with(const std::vector<std::vector<float>>
 std::unique_ptr<cached_attention> make_attention(const std::string& normalizer, const sidecar& beside, const config& c,
                                                  const cache_form& cache, heed::executor_ref executor)
 {
+    const bool contiguous = cache.as == element::f32 && cache.page == 0;
     const auto any_cache = [&](auto with) {
-        if (cache.as == element::f32) return make<float>(c, std::move(with), cache, executor);
-        return make_small(c, std::move(with), cache, executor);
+        return contiguous ? attention_over<contiguous_cache>(c, std::move(with), cache, executor)
+                          : attention_over_pages(c, std::move(with), cache, executor);
     };
     const auto f32_cache = [&](auto with) {
-        if (cache.as != element::f32)
-            throw input_error("--cache " + std::string(element_names[static_cast<int>(cache.as)]) +
-                              ": with softmax, its kin with sinks, and softpick; " + normalizer + " has f32");
-        return make<float>(c, of_layers<decltype(with)>{{with}}, cache, executor);
+        if (!contiguous)
+            throw input_error((cache.page ? "--page" : "--cache") + (": " + normalizer) +
+                              " has caches of f32 without pages; softmax, softmax1, softmax_sink, sink and softpick "
+                              "have all");
+        return attention_over<contiguous_cache>(c, of_layers<decltype(with)>{{with}}, cache, executor);
     };
     if (normalizer == "softmax") return any_cache(softmax_with(-std::numeric_limits<float>::infinity(), c));
     if (normalizer == "softmax1" || normalizer == "softmax_sink") return any_cache(softmax_with(0, c));

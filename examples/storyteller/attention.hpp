@@ -62,7 +62,7 @@ public:
 };
 
 /// Attention of a model with the named normalizer, and of `beside` what that one needs. Throws input_error for other
-/// names, and for normalizers without kernels for the cache's element.
+/// names, and for normalizers without kernels for such a cache.
 std::unique_ptr<cached_attention> make_attention(const std::string& normalizer, const sidecar& beside,
                                                  const config& model, const cache_form& cache,
                                                  heed::executor_ref executor);

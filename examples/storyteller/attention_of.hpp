@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
-// cached_attention with one normalizer and one element, and the choice of the element.
+// cached_attention with one normalizer and one kind of cache, and the choice of the latter.
 //
-// A pair of them is a set of kernels, seconds of compiling each. So every normalizer has f32 caches, softmax and
-// softpick have all; what is not in pages is one page as long as the context, with the same kernels; and softmax,
-// softmax1 and those with sinks are one normalizer here, softmax with an extra mass e^z where z is -inf, 0 or learnt.
+// A pair of them is a set of kernels, seconds of compiling each. So every normalizer has contiguous caches of f32,
+// softmax and softpick have all; and softmax, softmax1 and those with sinks are one normalizer here, softmax with an
+// extra mass e^z where z is -inf, 0 or learnt.
 #pragma once
 
-#include "attention.hpp"
 #include "kv_cache.hpp"
+
+#include <cmath>
 
 namespace llama2c {
 
@@ -18,36 +19,30 @@ struct of_layers {
     std::vector<std::vector<float>> logits = {};
 };
 
-template <class Normalizer, class E>
+template <class Normalizer, class Cache>
 class attention_of final : public cached_attention {
 public:
-    attention_of(const config& c, of_layers<Normalizer> with, const cache_form& cache, heed::executor_ref executor)
-        : c_(c), with_(std::move(with)), executor_(executor),
-          pages_(cache.sequences, c.context, cache.page ? cache.page : c.context),
-          cache_(c.layers, c.kv_heads, c.head_dim())
+    attention_of(const config& c, of_layers<Normalizer> with, const cache_form& form, heed::executor_ref executor)
+        : c_(c), with_(std::move(with)), executor_(executor), cache_(c, form)
     {
         // The scale is that of the model's heads, which may be smaller than the cache's rows.
         for (const Normalizer& n : with_.normalizers)
             definitions_.emplace_back(n, heed::causal{}, heed::scale{1 / std::sqrt(static_cast<double>(c.head_dim()))});
     }
 
-    int64 sequences() const override { return pages_.sequences(); }
-    int64 length(int64 sequence) const override { return pages_.length(sequence); }
+    int64 sequences() const override { return cache_.sequences(); }
+    int64 length(int64 sequence) const override { return cache_.length(sequence); }
 
     void extend(const std::vector<int64>& tokens) override
     {
+        cache_.extend(tokens);
         bounds_.assign(1, 0);
-        for (int64 b = 0; b < sequences(); ++b) {
-            const int64 n = tokens[static_cast<std::size_t>(b)];
-            pages_.extend(b, n);
-            bounds_.push_back(bounds_.back() + n);
-        }
-        cache_.make_room(pages_);
+        for (const int64 n : tokens) bounds_.push_back(bounds_.back() + n);
     }
 
     void attend(int64 layer, matrix& q, matrix k, matrix v) override
     {
-        const auto source = cache_.source(static_cast<std::size_t>(layer), pages_);
+        const auto source = cache_.source(layer);
         const int64 rows = q.rows(), dim = cache_.dim();
         k = widened(std::move(k));
         v = widened(std::move(v));
@@ -67,14 +62,8 @@ public:
         q = narrowed(std::move(q));
     }
 
-    void release(int64 sequence) override { pages_.release(sequence); }
-
-    cache_size size() const override
-    {
-        const int64 room = pages_.most_pages() * pages_.slots();
-        return {pages_.most_tokens(), room, room * cache_.token_bytes(),
-                room * c_.layers * c_.kv_dim() * int64{2 * sizeof(float)}};
-    }
+    void release(int64 sequence) override { cache_.release(sequence); }
+    cache_size size() const override { return cache_.size(); }
 
 private:
     /// Rows of heads as long as the cache's, with zeros behind the model's channels; and back.
@@ -103,36 +92,37 @@ private:
     const of_layers<Normalizer> with_;
     heed::executor_ref executor_;
     std::vector<definition> definitions_;
-    pages pages_;
-    kv_cache<E> cache_;
+    Cache cache_;
     std::vector<int64> bounds_;  // of the rows of the tokens that are being added
 };
 
-template <class E, class Normalizer>
-std::unique_ptr<cached_attention> make(const config& c, of_layers<Normalizer> with, const cache_form& cache,
-                                       heed::executor_ref executor)
+template <class Cache, class Normalizer>
+std::unique_ptr<cached_attention> attention_over(const config& c, of_layers<Normalizer> with, const cache_form& form,
+                                                 heed::executor_ref executor)
 {
-    return std::make_unique<attention_of<Normalizer, E>>(c, std::move(with), cache, executor);
+    return std::make_unique<attention_of<Normalizer, Cache>>(c, std::move(with), form, executor);
 }
 
-/// For caches of all elements but f32.
+/// Over pages, of any element.
 template <class Normalizer>
-std::unique_ptr<cached_attention> make_small(const config& c, of_layers<Normalizer> with, const cache_form& cache,
-                                             heed::executor_ref executor)
+std::unique_ptr<cached_attention> attention_over_pages(const config& c, of_layers<Normalizer> with,
+                                                       const cache_form& form, heed::executor_ref executor)
 {
-    switch (cache.as) {
-    case element::bf16: return make<heed::bf16>(c, std::move(with), cache, executor);
-    case element::f16: return make<heed::f16>(c, std::move(with), cache, executor);
-    case element::int8: return make<std::int8_t>(c, std::move(with), cache, executor);
-    case element::q8_0: return make<heed::q8_0>(c, std::move(with), cache, executor);
-    default: return make<heed::q4_0>(c, std::move(with), cache, executor);
+    switch (form.as) {
+    case element::f32: return attention_over<paged_cache<float>>(c, std::move(with), form, executor);
+    case element::bf16: return attention_over<paged_cache<heed::bf16>>(c, std::move(with), form, executor);
+    case element::f16: return attention_over<paged_cache<heed::f16>>(c, std::move(with), form, executor);
+    case element::int8: return attention_over<paged_cache<std::int8_t>>(c, std::move(with), form, executor);
+    case element::q8_0: return attention_over<paged_cache<heed::q8_0>>(c, std::move(with), form, executor);
+    case element::q4_0: break;
     }
+    return attention_over<paged_cache<heed::q4_0>>(c, std::move(with), form, executor);
 }
 
 // Compiled in files of their own.
-extern template std::unique_ptr<cached_attention> make_small(const config&, of_layers<heed::softmax_sink>,
-                                                             const cache_form&, heed::executor_ref);
-extern template std::unique_ptr<cached_attention> make_small(const config&, of_layers<heed::softpick>,
-                                                             const cache_form&, heed::executor_ref);
+extern template std::unique_ptr<cached_attention> attention_over_pages(const config&, of_layers<heed::softmax_sink>,
+                                                                       const cache_form&, heed::executor_ref);
+extern template std::unique_ptr<cached_attention> attention_over_pages(const config&, of_layers<heed::softpick>,
+                                                                       const cache_form&, heed::executor_ref);
 
 }  // namespace llama2c
