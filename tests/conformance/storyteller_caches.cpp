@@ -20,10 +20,10 @@ std::size_t common_prefix(const std::vector<int>& a, const std::vector<int>& b)
     return static_cast<std::size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
 }
 
-/// What a cache must do on this model. The perplexities of the golden text that were measured are 1.5800 (f32), 1.5805,
-/// 1.5800, 1.5852, 1.5861 and 3.0: heads of 8 channels leave little to average the errors of 4 bits. Allowed is some
-/// five times the difference, but for q4_0, and a prefix of half of what was measured or less, as one near tie that
-/// another machine's matrix products decide otherwise ends it.
+/// What a cache must do on this model. The perplexities of the golden text that were measured are 1.5774 (f32), 1.5780,
+/// 1.5774, 1.5825, 1.5835 and 3.0537; common with the golden ids are all 256, 256, 256, 119, 119 and 20. Heads of 8
+/// channels leave little to average the errors of 4 bits. Allowed are at least five times the difference (q4_0: twice)
+/// and half of the prefix or less, as a near tie that another machine's matrix products decide otherwise ends it.
 struct expectation {
     element as;
     std::size_t prefix;
@@ -158,8 +158,8 @@ TEST_CASE("the storyteller tells each story of a batch as it tells it alone")
     const scratch_file batch(lines);
     for (const std::string how :
          {"--tokens 40", "--tokens 600", "--tokens 600 --page 16 --threads 2",
-          "--tokens 60 --page 16 --temperature 0.8 --seed 5", "--tokens 60 --cache int8 --page 16",
-          "--tokens 60 --cache bf16 --ids", "--tokens 0", "--tokens 60 --normalizer relu2"}) {
+          "--tokens 60 --page 16 --temperature 0.8 --seed 5", "--tokens 24 --cache int8 --page 16",
+          "--tokens 24 --cache bf16 --ids", "--tokens 0", "--tokens 60 --normalizer relu2"}) {
         INFO(how);
         std::string alone;
         for (const auto& p : prompts)
