@@ -2,7 +2,11 @@
 // Numbers from a command line, checked.
 #pragma once
 
-#include "llama2c.hpp"
+#include "input_error.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
 
 namespace llama2c {
 

@@ -4,6 +4,8 @@
 // not say of itself: see sidecar.hpp.
 #pragma once
 
+#include "input_error.hpp"
+
 #include <heed/heed.hpp>
 
 #include <Eigen/Core>
@@ -11,21 +13,14 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
-#include <stdexcept>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 namespace llama2c {
 
-using int64 = std::int64_t;
 using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using weights = Eigen::Map<const matrix>;
-
-/// What is wrong with a file or an argument, in one line.
-struct input_error : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
 
 inline std::vector<char> read_file(const std::string& path)
 {
