@@ -33,7 +33,7 @@ inline std::size_t attention_scratch_bytes(const attention_shape& s, heed::execu
 {
     const heed::view<const float> q = heed::bshd<const float>(nullptr, {1, s.n_heads, 1, s.head_size});
     const heed::view<const float> cache = detail::cached(nullptr, s.seq_len, s);
-    return detail::softmax_plan(heed::attention<>{}, q, cache, cache, {.executor = executor}).workspace_bytes();
+    return detail::softmax_plan(heed::attention<>{}, q, cache, cache, {executor}).workspace_bytes();
 }
 
 /// xb = attention of one token's queries over keys 0 to pos, query head h with the keys of h / (n_heads / n_kv_heads).
@@ -51,8 +51,8 @@ inline heed::status attend_token(float* xb, const float* q, const float* keys, c
     const heed::extents one{1, s.n_heads, 1, s.head_size};
     const auto Q = heed::bshd(q, one);
     const auto K = detail::cached(keys, pos + 1, s), V = detail::cached(values, pos + 1, s);
-    const detail::softmax_plan plan(heed::attention<>{}, Q, K, V, {.executor = executor});
-    return plan.run(Q, K, V, heed::bshd(xb, one), {.executor = executor, .workspace = scratch});
+    const detail::softmax_plan plan(heed::attention<>{}, Q, K, V, {executor});
+    return plan.run(Q, K, V, heed::bshd(xb, one), {executor, scratch});
 }
 
 }  // namespace llama2c
