@@ -2,6 +2,8 @@
 // Counts allocations of the program that includes this, in one of its files.
 #pragma once
 
+#include <heed/simd.hpp>  // the compiler's intrinsics declare posix_memalign, which must come before the definition
+
 #include <atomic>
 #include <cstdlib>
 #include <new>
@@ -43,27 +45,27 @@ void* __libc_malloc(std::size_t);
 void* __libc_calloc(std::size_t, std::size_t);
 void* __libc_realloc(void*, std::size_t);
 void* __libc_memalign(std::size_t, std::size_t);
-void* malloc(std::size_t n) noexcept
+void* malloc(std::size_t n)
 {
     test::count_allocation();
     return __libc_malloc(n);
 }
-void* calloc(std::size_t n, std::size_t size) noexcept
+void* calloc(std::size_t n, std::size_t size)
 {
     test::count_allocation();
     return __libc_calloc(n, size);
 }
-void* realloc(void* p, std::size_t n) noexcept
+void* realloc(void* p, std::size_t n)
 {
     test::count_allocation();
     return __libc_realloc(p, n);
 }
-void* aligned_alloc(std::size_t alignment, std::size_t n) noexcept
+void* aligned_alloc(std::size_t alignment, std::size_t n)
 {
     test::count_allocation();
     return __libc_memalign(alignment, n);
 }
-int posix_memalign(void** p, std::size_t alignment, std::size_t n) noexcept
+int posix_memalign(void** p, std::size_t alignment, std::size_t n)
 {
     test::count_allocation();
     *p = __libc_memalign(alignment, n);
