@@ -113,7 +113,9 @@ bool may_overlap(const view<A>& out, const view<B>& in)
     if (!bytes_of(out, a) || !bytes_of(in, b)) return true;
     if (a.end <= b.begin || b.end <= a.begin) return false;
     const std::int64_t period = out.step.tokens;
-    const auto width = [](const auto& v) { return elements_for<std::remove_reference_t<decltype(*v.data)>>(v.size.dim); };
+    const auto width = [](const auto& v) {
+        return elements_for<std::remove_reference_t<decltype(*v.data)>>(v.size.dim);
+    };
     const auto inside = [&](const auto& v) {
         return v.step.tokens == period && v.step.heads >= 0 && v.step.batch % period == 0 &&
                (v.size.heads - 1) * v.step.heads + width(v) <= period;

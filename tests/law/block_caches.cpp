@@ -3,6 +3,8 @@
 // where they were written token by token.
 #include "cache_laws.hpp"
 
+#include <heed/observe.hpp>
+
 using namespace test;
 
 namespace {
@@ -99,4 +101,74 @@ TEST_CASE("to append to blocks and attend is to attend to what fetch reads")
     tensor<float> out(p.out_size());  // a cache that may be written to is attended to as it stands
     heed::or_throw(heed::attend(def, p.q.in(), cache, out.view()));
     REQUIRE(same_bits(out.data, expected.data));
+}
+
+namespace {
+
+/// What observe() says of the rows of attention over `kv`: entropy, total weight and mean distance of each.
+template <class Def, class Kv>
+std::vector<float> seen(const Def& def, const tensor<float>& q, const Kv& kv)
+{
+    const auto rows = static_cast<std::size_t>(q.size.heads * q.size.tokens);
+    std::vector<float> shift(rows), mass(rows), numbers(3 * rows);
+    tensor<float> out({1, q.size.heads, q.size.tokens, kv.value_dim()});
+    heed::options<float> how;
+    how.stats = {shift.data(), mass.data(), nullptr};
+    heed::or_throw(heed::attend(def, q.in(), kv, out.view(), how));
+    heed::observations<float> wanted;
+    wanted.entropy = numbers.data();
+    wanted.total = numbers.data() + rows;
+    wanted.mean_distance = numbers.data() + 2 * rows;
+    heed::or_throw(heed::observe(def, q.in(), kv, how.stats, wanted));
+    return numbers;
+}
+
+/// Attention over `kv` in two parts that are folded in order.
+template <class Def, class K, class V>
+std::vector<float> folded(const Def& def, const tensor<float>& q, const tensor<K>& k, const tensor<V>& v)
+{
+    const heed::extents size{1, q.size.heads, q.size.tokens, v.size.dim};
+    const auto rows = static_cast<std::size_t>(size.heads * size.tokens);
+    std::vector<float> shift(rows), mass(rows);
+    tensor<float> sums(size), out(size);
+    const heed::state<float> s{shift.data(), mass.data(), sums.data.data(), size};
+    heed::clear(def, s);
+    for (const auto& [first, n] : {std::pair<int64, int64>{0, 512}, {512, k.size.tokens - 512}})
+        heed::or_throw(heed::attend_partial(def, q.in(),
+                                            heed::dense_kv{tokens(k.in(), first, n), tokens(v.in(), first, n)}, s,
+                                            {first, k.size.tokens}));
+    heed::or_throw(heed::finish(def, s, out.view()));
+    return out.data;
+}
+
+}  // namespace
+
+TEST_CASE("blocks are observed, and attended to in parts, as the floats that they hold")
+{
+    const stored_problem<heed::q8_0, heed::q4_0> p(1, 13, 700, 96, 64, 31);
+    const auto f = in_floats(p);
+    const heed::attention def{heed::softmax{}, heed::causal{} & heed::window{5000}};
+    REQUIRE(same_bits(seen(def, p.q, heed::dense_kv{p.k.in(), p.v.in()}),
+                      seen(def, p.q, heed::dense_kv{f.k.in(), f.v.in()})));
+    REQUIRE(same_bits(folded(def, p.q, p.k, p.v), folded(def, p.q, f.k, f.v)));
+}
+
+TEST_CASE("scales beside keys are in what is observed of them")
+{
+    const stored_problem<std::int8_t, std::int8_t> p(1, 5, 700, 64, 64, 32);
+    tensor<float> k = widened(p.k);
+    for (int64 h = 0; h < k.size.heads; ++h)
+        for (int64 t = 0; t < k.size.tokens; ++t)
+            for (int64 c = 0; c < k.size.dim; ++c) k.view().row(0, h, t)[c] *= *p.k_scales.in().row(0, h, t);
+    const heed::attention def{heed::softmax{}, heed::causal{} & heed::window{5000}};
+    const heed::scaled_kv scaled{heed::dense_kv{p.k.in(), p.v.in()}, heed::per_token{p.k_scales.in()},
+                                 heed::per_token{p.v_scales.in()}};
+    const std::vector<float> of_scaled = seen(def, p.q, scaled),
+                             of_floats = seen(def, p.q, heed::dense_kv{k.in(), k.in()});
+    for (std::size_t i = 0; i < of_scaled.size(); ++i) {
+        CAPTURE(i);
+        // The scores of both are sums of 64 products, rounded in another order: e^s is off by a few units of each
+        // score.
+        REQUIRE(of_scaled[i] == Approx(of_floats[i]).epsilon(2e-4).margin(1e-5));
+    }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // From floats to numbers of 8 and of 4 bits. With a scale that is chosen here every number is off by half of it at
-// most; it is the smallest that the format has for that. Where a number is NaN or Inf, or too large for any scale, the
-// scale is NaN, and so is all that it belongs to.
+// most, and the largest of them comes close to the format's end. Where a number is NaN or Inf, or too large for any
+// scale, the scale is NaN, and so is all that it belongs to.
 #pragma once
 
 #include "finite.hpp"
