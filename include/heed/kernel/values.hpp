@@ -143,12 +143,16 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
             }
         };
         // In place: whole registers of channels, but for the key that lacks the second of its pair.
-        if (direct > 0) {
-            far.before(ahead, near, elements_for<E>(paired * direct * lanes));
+        // What is asked for ahead follows the runs of a source between calls, so one of several takes a panel a call.
+        const std::int64_t slice = Kv::one_run ? max_of(direct, 1) : micro::block_vecs;
+        for (std::int64_t c = 0; c < direct; c += slice) {
+            const int vecs = static_cast<int>(min_of(slice, direct - c));
+            far.before(ahead, near, elements_for<E>(paired * vecs * lanes));
             for_groups(0, paired, std::integral_constant<int, grouped_keys>{}, [&](int g, int lo, int units) {
-                micro::outputs_run(groups[g].rows, static_cast<int>(direct), mem.weights(groups[g].first) + lo / each,
-                                   v.panel(lo - j), units, o + groups[g].first * o_step, o_step,
-                                   g == 0 ? ahead : others);
+                auto panel = v.panel(lo - j);
+                panel.skip(c * lanes);
+                micro::outputs_run(groups[g].rows, vecs, mem.weights(groups[g].first) + lo / each, panel, units,
+                                   o + groups[g].first * o_step + c * lanes, o_step, g == 0 ? ahead : others);
             });
         }
         const auto add_rest = [&](int from, std::int64_t channel, std::int64_t channels, int vecs) {
