@@ -73,7 +73,7 @@ HEED_INLINE void transpose_words(const void* in, std::int64_t step, __m512i (&wo
 template <class E>
 HEED_INLINE __m512 take_byte(__m512i words, int i, const E* tag)
 {
-    __m512i upper = _mm512_slli_epi32(words, 24 - 8 * i);
+    __m512i upper = _mm512_slli_epi32(words, static_cast<unsigned>(24 - 8 * i));
     if constexpr (!std::is_same_v<E, std::int8_t>)
         upper = _mm512_and_si512(upper, _mm512_set1_epi32(static_cast<int>(0xff000000)));
     return widen_upper(upper, tag);
@@ -85,7 +85,7 @@ HEED_INLINE __m512i signed_nibbles(__m512i words)
 }
 HEED_INLINE __m512 take_nibble(__m512i words, int i)
 {
-    return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(words, 28 - 4 * i), 28));
+    return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(words, static_cast<unsigned>(28 - 4 * i)), 28));
 }
 
 /// Sixteen f16 that are `step` bytes apart.
