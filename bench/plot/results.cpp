@@ -59,7 +59,7 @@ results read(const json& j)
         row to{from.at("section"), from.at("title"), from.at("tick"), {}};
         const json& entries = from.at("entries");
         for (const json& e : entries)
-            if (e.at("impl") != "observe")  // no contestant: heed, and more
+            if (e.at("impl") != "observe" && e.at("impl") != "dense")  // no contestants: heed, and more or less
                 to.entries.push_back(read_entry(e, entries.at(0), r.limits));
         if (to.entries.empty() || to.heed().impl != "heed") throw std::runtime_error("a row does not start with heed");
         r.rows.push_back(to);
