@@ -30,11 +30,12 @@ namespace detail {
 
 inline constexpr std::int64_t largest_row = 8192;  // channels, on the stack
 
-/// How one side of a cache, k or v, is written and read: rows(head)(token) and what scales them.
+/// How one side of a cache, k or v, is written and read: at(head, token) is a row, at.scale(head, token) its scale.
 template <class T, class E, class Row, class Scales>
 class cache_side {
 public:
     static constexpr bool per_token = is_per_token_v<Scales>, per_channel = is_per_channel_v<Scales>;
+    static constexpr bool in_blocks = (channels_of<E> > 1);
     static_assert(std::is_same_v<Scales, unscaled> || std::is_same_v<E, std::int8_t> || std::is_same_v<E, fp8_e4m3>,
                   "heed: append and fetch know scales of int8 and fp8_e4m3");
     static_assert(!std::is_same_v<E, std::int8_t> || !std::is_same_v<Scales, unscaled>,
@@ -47,7 +48,7 @@ public:
     void write(std::int64_t head, std::int64_t token, const T* x, std::int64_t dim) const
     {
         auto* to = at_(head, token);
-        if constexpr (channels_of < E >> 1) {
+        if constexpr (in_blocks) {
             for (std::int64_t c = 0; c < dim; c += channels_of<E>) micro::quantise(x + c, to[c / channels_of<E>]);
         } else if constexpr (per_channel) {
             const float* scale = scales_.scale.row(0, head, 0);
@@ -82,7 +83,7 @@ private:
     bool chooses() const
     {
         if constexpr (per_token) return scales_.scale.step.tokens != 0;
-        return channels_of<E> > 1;
+        return in_blocks;
     }
 
     Row at_;
@@ -110,8 +111,11 @@ struct rows_of_sequence {
 /// The scales of a cache, and the views that append() writes to.
 template <class Cache>
 struct scales_of {
-    static unscaled keys(const Cache&) { return {}; }
-    static unscaled values(const Cache&) { return {}; }
+    template <bool Keys>
+    static unscaled side(const Cache&)
+    {
+        return {};
+    }
     template <class F>
     static void written(const Cache& cache, F f)
     {
@@ -120,8 +124,12 @@ struct scales_of {
 };
 template <class Source, class K, class V>
 struct scales_of<scaled_kv<Source, K, V>> {
-    static K keys(const scaled_kv<Source, K, V>& cache) { return cache.key_scale; }
-    static V values(const scaled_kv<Source, K, V>& cache) { return cache.value_scale; }
+    template <bool Keys>
+    static auto side(const scaled_kv<Source, K, V>& cache)
+    {
+        if constexpr (Keys) return cache.key_scale;
+        else return cache.value_scale;
+    }
     template <class F>
     static void written(const scaled_kv<Source, K, V>& cache, F f)
     {
@@ -133,21 +141,13 @@ struct scales_of<scaled_kv<Source, K, V>> {
     }
 };
 
-template <class T, class Cache>
-auto keys_side(const Cache& cache, std::int64_t sequence)
+template <class T, bool Keys, class Cache>
+auto side_of(const Cache& cache, std::int64_t sequence)
 {
-    using scales = decltype(scales_of<Cache>::keys(cache));
-    using rows = rows_of_sequence<Cache, true>;
-    return cache_side<T, typename Cache::key_element, rows, scales>(rows{cache, sequence},
-                                                                    scales_of<Cache>::keys(cache));
-}
-template <class T, class Cache>
-auto values_side(const Cache& cache, std::int64_t sequence)
-{
-    using scales = decltype(scales_of<Cache>::values(cache));
-    using rows = rows_of_sequence<Cache, false>;
-    return cache_side<T, typename Cache::value_element, rows, scales>(rows{cache, sequence},
-                                                                      scales_of<Cache>::values(cache));
+    using element = std::conditional_t<Keys, typename Cache::key_element, typename Cache::value_element>;
+    using rows = rows_of_sequence<Cache, Keys>;
+    const auto scales = scales_of<Cache>::template side<Keys>(cache);
+    return cache_side<T, element, rows, std::remove_const_t<decltype(scales)>>(rows{cache, sequence}, scales);
 }
 
 /// What append and fetch check alike: the cache, and that rows of the tokens [position, position + n) are held.
@@ -197,8 +197,9 @@ void read_row(const E* from, std::int64_t dim, T* to)
 ///
 /// k rows [1, Hkv, n, Dqk] and v rows [1, Hkv, n, Dv], float, bf16 and f16, or double for a cache of double. The cache
 /// is a kv source over views that are not const; its lengths or tables hold the new tokens already. `transform(row,
-/// dim, head, position)` may change each row of keys first, in a copy: RoPE, say. It may be called twice for a row. A page that is listed twice is not
-/// written: a status names it. Allocates nothing; returns a status, and nothing is written where it is false.
+/// dim, head, position)` may change each row of keys first, in a copy: RoPE, say. It may be called twice for a row. A
+/// page that is listed twice is not written: a status names it. Allocates nothing; returns a status, and nothing is
+/// written where it is false.
 template <class Cache, class K, class V, class Transform = no_transform>
 status append(const Cache& cache, std::int64_t sequence, std::int64_t position, const view<K>& k, const view<V>& v,
               const Transform& transform = {})
@@ -222,22 +223,14 @@ status append(const Cache& cache, std::int64_t sequence, std::int64_t position, 
     if (!s) return s;
 
     T row[detail::largest_row];
-    const auto keys = detail::keys_side<T>(cache, sequence);
-    const auto values = detail::values_side<T>(cache, sequence);
-    const auto for_keys = [&](auto f) {
-        const std::int64_t dim = cache.key_dim();
-        for (std::int64_t h = 0; h < cache.heads(); ++h)
+    const auto keys = detail::side_of<T, true>(cache, sequence);
+    const auto values = detail::side_of<T, false>(cache, sequence);
+    const auto for_rows = [&](const auto& rows, const auto& change, auto f) {
+        const std::int64_t dim = rows.size.dim;
+        for (std::int64_t h = 0; h < rows.size.heads; ++h)
             for (std::int64_t t = 0; t < n; ++t) {
-                detail::read_row(k.row(0, h, t), dim, row);
-                transform(row, dim, h, position + t);
-                f(h, t, dim);
-            }
-    };
-    const auto for_values = [&](auto f) {
-        const std::int64_t dim = cache.value_dim();
-        for (std::int64_t h = 0; h < cache.heads(); ++h)
-            for (std::int64_t t = 0; t < n; ++t) {
-                detail::read_row(v.row(0, h, t), dim, row);
+                detail::read_row(rows.row(0, h, t), dim, row);
+                change(row, dim, h, position + t);
                 f(h, t, dim);
             }
     };
@@ -249,11 +242,14 @@ status append(const Cache& cache, std::int64_t sequence, std::int64_t position, 
                                   name, static_cast<long long>(h), static_cast<long long>(t));
         };
     };
-    if (!keys.takes_all()) for_keys(refuse("k"));
-    if (!values.takes_all()) for_values(refuse("v"));
+    const auto write_to = [&](const auto& side) {
+        return [&](std::int64_t h, std::int64_t t, std::int64_t dim) { side.write(h, position + t, row, dim); };
+    };
+    if (!keys.takes_all()) for_rows(k, transform, refuse("k"));
+    if (!values.takes_all()) for_rows(v, no_transform{}, refuse("v"));
     if (!s) return s;
-    for_keys([&](std::int64_t h, std::int64_t t, std::int64_t dim) { keys.write(h, position + t, row, dim); });
-    for_values([&](std::int64_t h, std::int64_t t, std::int64_t dim) { values.write(h, position + t, row, dim); });
+    for_rows(k, transform, write_to(keys));
+    for_rows(v, no_transform{}, write_to(values));
     return {};
 }
 
@@ -271,8 +267,8 @@ status fetch(const Cache& cache, std::int64_t sequence, std::int64_t position, c
             s = status::error(errc::invalid_argument, "fetch: %s of the cache overlaps the rows to be filled", name);
     });
     if (!s) return s;
-    const auto keys = detail::keys_side<T>(cache, sequence);
-    const auto values = detail::values_side<T>(cache, sequence);
+    const auto keys = detail::side_of<T, true>(cache, sequence);
+    const auto values = detail::side_of<T, false>(cache, sequence);
     for (std::int64_t h = 0; h < cache.heads(); ++h)
         for (std::int64_t t = 0; t < k.size.tokens; ++t) {
             keys.read(h, position + t, cache.key_dim(), k.row(0, h, t));

@@ -34,13 +34,14 @@ void gather_scales(const Rows& source, std::int64_t token, int first, int count,
     for (int j = count; j < micro::key_tile; ++j) factors[j] = T(1);
 }
 
-/// Calls f(factors, s, begin, end) for the scores of every row of the groups, in whole registers.
-template <class Rows, class U, class F>
-void with_scales(const Rows& source, const row_group* groups, int n_groups, std::int64_t token, int first, int count,
-                 const scratch<U>& mem, F f)
+/// Replaces every register x of the rows of scores by f(x, scales of its keys).
+template <class Job, class Rows, class U, class F>
+void with_scales(const Job& job, const row_block& block, const Rows& source, const row_group* groups, int n_groups,
+                 std::int64_t token, int count, const scratch<U>& mem, F f)
 {
     using T = sum_t<U>;
     alignas(cache_line) T factors[micro::key_tile];
+    const int first = static_cast<int>(max_of(job.kv.held(block.batch).first - token, 0));
     gather_scales(source, token, first, count, factors);
     for (int g = 0; g < n_groups; ++g) {
         const int begin = groups[g].lo / micro::mass_lanes * micro::mass_lanes;
@@ -58,12 +59,10 @@ template <class Job, class U = typename Job::unit>
 void scale_scores(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
                   int count, const scratch<U>& mem)
 {
-    if constexpr (has_key_scales_v<decltype(job.kv)>) {
-        using V = vec<sum_t<U>>;
-        const int first = static_cast<int>(max_of(job.kv.held(block.batch).first - token, 0));
-        with_scales(job.kv.key_scales(block.batch, block.kv_head), groups, n_groups, token, first, count, mem,
+    using V = vec<sum_t<U>>;
+    if constexpr (has_key_scales_v<decltype(job.kv)>)
+        with_scales(job, block, job.kv.key_scales(block.batch, block.kv_head), groups, n_groups, token, count, mem,
                     [](V s, V scale) HEED_INLINE_LAMBDA { return s * scale; });
-    }
 }
 
 /// w_j *= v_scale_j; a weight of 0 stays 0, whatever the scale is.
@@ -71,12 +70,10 @@ template <class Job, class U = typename Job::unit>
 void scale_weights(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
                    int count, const scratch<U>& mem)
 {
-    if constexpr (has_value_scales_v<decltype(job.kv)>) {
-        using V = vec<sum_t<U>>;
-        const int first = static_cast<int>(max_of(job.kv.held(block.batch).first - token, 0));
-        with_scales(job.kv.value_scales(block.batch, block.kv_head), groups, n_groups, token, first, count, mem,
+    using V = vec<sum_t<U>>;
+    if constexpr (has_value_scales_v<decltype(job.kv)>)
+        with_scales(job, block, job.kv.value_scales(block.batch, block.kv_head), groups, n_groups, token, count, mem,
                     [](V w, V scale) HEED_INLINE_LAMBDA { return select(w == V(0), V(0), w * scale); });
-    }
 }
 
 }  // namespace kernel
