@@ -268,15 +268,25 @@ HEED_INLINE void transpose_lanes(const __m256 (&r)[4], __m256 (&out)[4])
     out[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
 }
 
+/// out[w] lane j = the w-th 32 bits of row j, of 8 rows of 16 bytes that are `step` bytes apart.
+HEED_INLINE void transpose_rows(const void* in, std::int64_t step, __m256 (&out)[4])
+{
+    const char *a = opaque(static_cast<const char*>(in)), *b = opaque(a + 4 * step);
+    __m256 r[4];
+    HEED_UNROLL
+    for (int k = 0; k < 4; ++k) {
+        const auto row = [&](const char* p) {
+            return _mm_castsi128_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + k * step)));
+        };
+        r[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(row(a)), row(b), 1);
+    }
+    transpose_lanes(r, out);
+}
+
 /// out[c] lane j = in[j * step + c] for 8 keys j and 4 channels c.
 HEED_INLINE void transpose(const float* in, std::int64_t step, __m256 (&out)[4])
 {
-    const float *a = opaque(in), *b = opaque(a + 4 * step);
-    __m256 r[4];
-    HEED_UNROLL
-    for (int k = 0; k < 4; ++k)
-        r[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(a + k * step)), _mm_loadu_ps(b + k * step), 1);
-    transpose_lanes(r, out);
+    transpose_rows(in, step * static_cast<std::int64_t>(sizeof(float)), out);
 }
 
 /// The same for 8 keys and 8 channels of 16 bits: pairs of channels travel as one float and are taken apart at the end.
@@ -296,17 +306,8 @@ HEED_INLINE __m256 upper_halves(__m256i pairs, const f16* p)
 template <class E, class = std::enable_if_t<sizeof(E) == 2>>
 HEED_INLINE void transpose(const E* in, std::int64_t step, __m256 (&out)[8])
 {
-    const E *a = opaque(in), *b = opaque(a + 4 * step);
-    __m256 r[4];
-    HEED_UNROLL
-    for (int k = 0; k < 4; ++k) {
-        const auto row = [&](const E* p) {
-            return _mm_castsi128_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + k * step)));
-        };
-        r[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(row(a)), row(b), 1);
-    }
     __m256 pairs[4];
-    transpose_lanes(r, pairs);
+    transpose_rows(in, step * static_cast<std::int64_t>(sizeof(E)), pairs);
     HEED_UNROLL
     for (int c = 0; c < 4; ++c) {
         out[2 * c] = lower_halves(_mm256_castps_si256(pairs[c]), in);

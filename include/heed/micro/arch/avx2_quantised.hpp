@@ -50,16 +50,8 @@ __m256i words_of(__m256);
 /// words[w] lane j = bytes [4 w, 4 w + 4) of row j, of 8 rows that are `step` bytes apart.
 HEED_INLINE void transpose_words(const void* in, std::int64_t step, __m256i (&words)[4])
 {
-    const char *a = opaque(static_cast<const char*>(in)), *b = opaque(a + 4 * step);
-    __m256 r[4], out[4];
-    HEED_UNROLL
-    for (int k = 0; k < 4; ++k) {
-        const auto row = [&](const char* p) {
-            return _mm_castsi128_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + k * step)));
-        };
-        r[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(row(a)), row(b), 1);
-    }
-    transpose_lanes(r, out);
+    __m256 out[4];
+    transpose_rows(in, step, out);
     HEED_UNROLL
     for (int k = 0; k < 4; ++k) words[k] = _mm256_castps_si256(out[k]);
 }

@@ -51,20 +51,8 @@ __m512i words_of(__m512);
 /// words[w] lane j = bytes [4 w, 4 w + 4) of row j, of 16 rows that are `step` bytes apart.
 HEED_INLINE void transpose_words(const void* in, std::int64_t step, __m512i (&words)[4])
 {
-    const char *a = opaque(static_cast<const char*>(in)), *b = opaque(a + 4 * step), *c = opaque(b + 4 * step),
-               *d = opaque(c + 4 * step);
-    __m512 r[4], out[4];
-    HEED_UNROLL
-    for (int k = 0; k < 4; ++k) {
-        const auto row = [&](const char* p) {
-            return _mm_castsi128_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + k * step)));
-        };
-        r[k] = _mm512_castps128_ps512(row(a));
-        r[k] = _mm512_insertf32x4(r[k], row(b), 1);
-        r[k] = _mm512_insertf32x4(r[k], row(c), 2);
-        r[k] = _mm512_insertf32x4(r[k], row(d), 3);
-    }
-    transpose_lanes(r, out);
+    __m512 out[4];
+    transpose_rows(in, step, out);
     HEED_UNROLL
     for (int k = 0; k < 4; ++k) words[k] = _mm512_castps_si512(out[k]);
 }
