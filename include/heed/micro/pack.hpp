@@ -8,6 +8,18 @@
 HEED_BEGIN
 namespace micro {
 
+/// strip[u][j] = unit u of k[j] for channels from c on and the lanes [first, last), one by one; 0 where there is no
+/// key. By itself: gcc would prepare all pointers of these loops before every line of the ones that run.
+template <class U, class E>
+HEED_NOINLINE inline void pack_lanes(const E* k, std::int64_t step, int keys, std::int64_t c, std::int64_t dim,
+                                     U* strip, int first, int last)
+{
+    constexpr int width = key_strip<sum_t<U>>, each = elements_of<U>;
+    for (; c < dim; c += each)
+        for (int j = first; j < last; ++j)
+            strip[c / each * width + j] = j < keys ? unit_of<U>(k + j * step, c, dim) : U{};
+}
+
 /// strip[u][j] = unit u of k[j] from `channel` on, for `keys` rows of `dim` channels; lanes without a key, up to
 /// `filled` <= key_strip, are 0. A strip that is packed from several runs of rows starts at the lane of their first
 /// key.
@@ -31,28 +43,27 @@ HEED_NOINLINE inline void pack_keys(const E* k, std::int64_t step, int keys, std
         }
     } else {
         constexpr int some = transposed_channels<E>, units = transposed_units<U, E>;
-        // One cache line of channels at a time: its rows are read once and its strip rows are filled from end to end.
         const int whole = keys / lanes * lanes;
         k += channel;
-        for (std::int64_t c = 0; c < dim; c += line) {
-            const std::int64_t end = min_of(c + line, dim), transposed = c + (end - c) / some * some;
-            for (int j = 0; j < whole; j += lanes) {
-                const E* row = k + j * step;
-                for (std::int64_t x = c; x < transposed; x += some) {
-                    vec<U> t[units];
-                    transpose_units<U>(row + x, step, t);
-                    HEED_UNROLL
-                    for (int u = 0; u < units; ++u) store(strip + (x / each + u) * width + j, t[u]);
-                }
-                for (std::int64_t x = transposed; x < end; x += each)
-                    for (int i = 0; i < lanes; ++i)
-                        strip[x / each * width + j + i] = unit_of<U>(row + i * step, x, dim);
+        const auto transposed = [&](const E* row, U* to, auto channels) HEED_INLINE_LAMBDA {
+            HEED_UNROLL
+            for (int x = 0; x < channels.value; x += some) {
+                vec<U> t[units];
+                transpose_units<U>(row + x, step, t);
+                HEED_UNROLL
+                for (int u = 0; u < units; ++u) store(to + (x / each + u) * width, t[u]);
             }
-        }
-        if (whole == filled) return;
-        for (std::int64_t c = 0; c < dim; c += each)
-            for (int j = whole; j < filled; ++j)
-                strip[c / each * width + j] = j < keys ? unit_of<U>(k + j * step, c, dim) : U{};
+        };
+        // One cache line of channels at a time: its rows are read once and its strip rows are filled from end to end.
+        std::int64_t c = 0;
+        for (; c + line <= dim; c += line)
+            for (int j = 0; j < whole; j += lanes)
+                transposed(k + j * step + c, strip + c / each * width + j, std::integral_constant<int, line>{});
+        for (; c + some <= dim; c += some)
+            for (int j = 0; j < whole; j += lanes)
+                transposed(k + j * step + c, strip + c / each * width + j, std::integral_constant<int, some>{});
+        if (c < dim) pack_lanes(k, step, keys, c, dim, strip, 0, whole);
+        if (whole < filled) pack_lanes(k, step, keys, 0, dim, strip, whole, filled);
     }
 }
 
