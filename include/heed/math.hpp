@@ -68,6 +68,21 @@ if_scalar<T> exp(T a)
     return std::exp(a);
 }
 
+/// e^-|a|, at most 1: for what would be infinite, or cancel, at one end of the line.
+template <class T>
+if_scalar<T> exp_neg_abs(T a)
+{
+    return std::exp(-std::fabs(a));
+}
+
+/// 1 / (1 + e^-a) with relative accuracy at both ends.
+template <class T>
+if_scalar<T> logistic(T a)
+{
+    const T z = exp_neg_abs(a);
+    return (a < 0 ? z : T(1)) / (T(1) + z);
+}
+
 template <class T>
 if_scalar<T> expm1(T a)
 {

@@ -123,6 +123,12 @@ HEED_INLINE vec<T, A> abs(vec<T, A> a)
 {
     return vec<T, A>(xsimd::abs(a.native));
 }
+/// -|a|
+template <class T, class A>
+HEED_INLINE vec<T, A> neg_abs(vec<T, A> a)
+{
+    return vec<T, A>(a.native | xsimd::batch<T, A>(T(-0.0)));
+}
 template <class T, class A>
 HEED_INLINE vec<T, A> copysign(vec<T, A> magnitude, identity_t<vec<T, A>> sign)
 {
@@ -171,11 +177,11 @@ HEED_INLINE vec<T, A> power_of_two(vec<T, A> n)
 {
     return native_vec<T, A>(arch::power_of_two(raw(n)));
 }
-/// The same for -126 <= n <= 127, unchecked; any number for NaN.
+/// 2^(n + more) for a whole n, where that is a normal number, unchecked; any number for NaN.
 template <class T, class A>
-HEED_INLINE vec<T, A> near_power_of_two(vec<T, A> n)
+HEED_INLINE vec<T, A> near_power_of_two(vec<T, A> n, int more = 0)
 {
-    return native_vec<T, A>(arch::near_power_of_two(raw(n)));
+    return native_vec<T, A>(arch::near_power_of_two(raw(n), more));
 }
 /// Lane i of yes where bit i is set, else of no.
 template <class T, class A>
@@ -294,9 +300,9 @@ HEED_INLINE vec<T, A> power_of_two(vec<T, A> n)
     });
 }
 template <class T, class A>
-HEED_INLINE vec<T, A> near_power_of_two(vec<T, A> n)
+HEED_INLINE vec<T, A> near_power_of_two(vec<T, A> n, int more = 0)
 {
-    return power_of_two(n);
+    return power_of_two(n + vec<T, A>(static_cast<T>(more)));
 }
 template <class T, class A>
 HEED_INLINE vec<T, A> select_bits(std::uint32_t bits, vec<T, A> yes, vec<T, A> no)

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <random>
 #include <thread>
 #include <vector>
@@ -36,6 +37,7 @@ std::vector<T> through_vectors(std::vector<T> x, F f)
 struct worst_case {
     double ulps = 0;
     float at = 0;
+    bool same = true;  // exp_neg_abs(s), exp_neg_abs(-s) and exp(s)
 };
 
 /// The floats whose bits are [first, last], compared with the double exponential of the C library.
@@ -44,9 +46,13 @@ worst_case worst_of(std::uint32_t first, std::uint32_t last)
     constexpr std::uint32_t lanes = heed::vec<float>::lanes;
     worst_case worst;
     for (std::uint32_t x = first; x <= last; x += lanes) {
-        float in[lanes], out[lanes];
+        float in[lanes], out[lanes], falling[lanes], mirrored[lanes];
         for (std::uint32_t i = 0; i < lanes; ++i) in[i] = std::bit_cast<float>(std::min(x + i, last));
         heed::store(out, heed::exp(heed::load(in)));
+        heed::store(falling, heed::exp_neg_abs(heed::load(in)));
+        heed::store(mirrored, heed::exp_neg_abs(-heed::load(in)));
+        worst.same =
+            worst.same && std::memcmp(out, falling, sizeof(out)) == 0 && std::memcmp(out, mirrored, sizeof(out)) == 0;
         for (std::uint32_t i = 0; i < lanes; ++i) {
             const double exact = std::exp(static_cast<double>(in[i]));
             // The unit of float at `exact`: its exponent field, 23 binary digits down, and no less than 2^-149.
@@ -54,7 +60,7 @@ worst_case worst_of(std::uint32_t first, std::uint32_t last)
             const double per_ulp =
                 std::bit_cast<double>((2 * 1023 + 23 - std::max<std::uint64_t>(field, 1023 - 126)) << 52);
             const double error = std::fabs(static_cast<double>(out[i]) - exact) * per_ulp;
-            if (!(error <= worst.ulps)) worst = {error, in[i]};
+            if (!(error <= worst.ulps)) worst = {error, in[i], worst.same};
         }
     }
     return worst;
@@ -62,7 +68,7 @@ worst_case worst_of(std::uint32_t first, std::uint32_t last)
 
 }  // namespace
 
-TEST_CASE("e^s errs by at most 1 ulp for every float from -104 to 0")
+TEST_CASE("e^s errs by at most 1 ulp for every float from -104 to 0, and e^-|s| has its bits")
 {
     const std::uint32_t first = std::bit_cast<std::uint32_t>(-0.0f), last = std::bit_cast<std::uint32_t>(-104.0f);
     const std::uint32_t n = std::max(1u, std::thread::hardware_concurrency()), parts = 4 * n;
@@ -79,12 +85,16 @@ TEST_CASE("e^s errs by at most 1 ulp for every float from -104 to 0")
         });
     for (std::thread& t : threads) t.join();
     worst_case all;
-    for (const worst_case& w : worst)
+    bool same = true;
+    for (const worst_case& w : worst) {
+        same = same && w.same;
         if (!(w.ulps <= all.ulps)) all = w;
+    }
     std::printf("exp: every float in [-104, 0], largest error %.4f ulp at %.9g\n", all.ulps,
                 static_cast<double>(all.at));
     REQUIRE(all.ulps <= 1.0);
     REQUIRE(all.ulps > 0.5);  // or nothing was compared
+    REQUIRE(same);
 }
 
 TEST_CASE("e^s and e^s - 1 err by a few ulp over the whole range, in float and double")
@@ -100,6 +110,8 @@ TEST_CASE("e^s and e^s - 1 err by a few ulp over the whole range, in float and d
             x.push_back(std::ldexp(std::normal_distribution<T>(0, 1)(random), -static_cast<int>(random() % 60)));
         const std::vector<T> e = through_vectors(x, [](auto v) { return heed::exp(v); });
         const std::vector<T> m = through_vectors(x, [](auto v) { return heed::expm1(v); });
+        CHECK(through_vectors(x, [](auto v) { return heed::exp_neg_abs(v); }) ==
+              through_vectors(x, [](auto v) { return heed::exp(-heed::abs(v)); }));
         double worst_e = 0, worst_m = 0;
         for (std::size_t i = 0; i < x.size(); ++i) {
             const long double s = x[i];
@@ -123,12 +135,15 @@ TEST_CASE("e^s is infinite above its range, zero below, and keeps NaN")
                                2 * top, std::numeric_limits<T>::max(),  inf,      nan};
         const std::vector<T> e = through_vectors(x, [](auto v) { return heed::exp(v); });
         const std::vector<T> m = through_vectors(x, [](auto v) { return heed::expm1(v); });
+        const std::vector<T> falling = through_vectors(x, [](auto v) { return heed::exp_neg_abs(v); });
         const T expected[] = {0, 0, 0, 1, inf, inf, inf};
         for (std::size_t i = 0; i < 7; ++i) {
             CAPTURE(x[i]);
             CHECK(e[i] == expected[i]);
             CHECK(m[i] == expected[i] - 1);
+            CHECK(falling[i] == (x[i] == 0 ? 1 : 0));
         }
+        CHECK(std::isnan(falling[7]));
         CHECK(std::isnan(e[7]));
         CHECK(std::isnan(m[7]));
     };

@@ -31,6 +31,8 @@ struct exp_constants<float> {
     static constexpr float largest = 0x1p127f;  // of |r|
     static constexpr float top = 127;           // 2^top is finite,
     static constexpr float overflow = 128.4f;   // and e^s is infinite from about here on
+    static constexpr float underflow = -104;    // e^s is 0 from here down
+    static constexpr int lift = 64;             // 2^(r + lift) is a normal number for all e^s above that
     static constexpr float poly[] = {0x1.000006p-1f, 0x1.5554d2p-3f, 0x1.55438p-5f, 0x1.11f302p-7f, 0x1.808952p-10f};
 };
 
@@ -43,6 +45,8 @@ struct exp_constants<double> {
     static constexpr double largest = 0x1p1023;
     static constexpr double top = 1023;
     static constexpr double overflow = 1024.4;
+    static constexpr double underflow = -746;
+    static constexpr int lift = 512;
     static constexpr double poly[] = {0.5,
                                       0x1.5555555555557p-3,
                                       0x1.5555555555556p-5,
@@ -94,6 +98,36 @@ HEED_INLINE vec<T, A> exp(vec<T, A> s)
     const vec<T, A> r = max(e.r, T(-2) * C::top), half = round(r * vec<T, A>(T(0.5)));
     const vec<T, A> p = near_power_of_two(half);
     return fma(e.g, p, p) * near_power_of_two(r - half);
+}
+
+namespace detail {
+
+/// 2^lift e^-|s|: never subnormal, so that one clamp and one power do.
+template <class T, class A>
+HEED_INLINE vec<T, A> lifted_exp_neg_abs(vec<T, A> s)
+{
+    using C = exp_constants<T>;
+    const exp_split<T, A> e(max(neg_abs(s), C::underflow));
+    const vec<T, A> p = near_power_of_two(e.r, C::lift);
+    return fma(e.g, p, p);
+}
+
+}  // namespace detail
+
+/// e^-|s|, the same bits as exp(-abs(s)) for fewer operations.
+template <class T, class A>
+HEED_INLINE vec<T, A> exp_neg_abs(vec<T, A> s)
+{
+    return detail::lifted_exp_neg_abs(s) * near_power_of_two(vec<T, A>(0), -detail::exp_constants<T>::lift);
+}
+
+/// 1 / (1 + e^-s) with relative accuracy at both ends: e^s / (1 + e^s) where s is negative.
+template <class T, class A>
+HEED_INLINE vec<T, A> logistic(vec<T, A> s)
+{
+    const vec<T, A> z = detail::lifted_exp_neg_abs(s),
+                    one = near_power_of_two(vec<T, A>(0), detail::exp_constants<T>::lift);
+    return select(s < vec<T, A>(0), z, one) / (one + z);
 }
 
 /// e^s - 1, relative accuracy for small s too.

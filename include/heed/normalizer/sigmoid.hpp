@@ -16,13 +16,13 @@ struct sigmoid {
     template <class Score>
     auto terms(Score s) const
     {
-        return weight{logistic(s.value())};
+        return weight{logistic(biased(s.value()))};
     }
     /// p (1 - p) = z / (1 + z)^2 for z = e^-|s + b|, which does not cancel where p is nearly 1.
     template <class Score>
     auto slopes(Score s) const
     {
-        const auto z = falling(biased(s.value()));
+        const auto z = exp_neg_abs(biased(s.value()));
         using V = std::decay_t<decltype(z)>;
         const V p = V(1) / (V(1) + z);
         return weight{z * p * p};
@@ -38,17 +38,6 @@ private:
     V biased(V s) const
     {
         return s + V(static_cast<typename lanes_of<V>::element>(bias));
-    }
-    template <class V>
-    static V falling(V x)
-    {
-        return exp(-abs(x));  // at most 1: small weights do not overflow to 0
-    }
-    template <class V>
-    V logistic(V s) const
-    {
-        const V x = biased(s), z = falling(x);
-        return select(x < V(0), z, V(1)) / (V(1) + z);
     }
 };
 

@@ -45,15 +45,15 @@ HEED_INLINE __m256d power_of_two(__m256d n)
     return _mm256_blendv_pd(_mm256_mul_pd(a, b), n, _mm256_cmp_pd(n, n, _CMP_UNORD_Q));
 }
 
-/// The same for -126 <= n <= 127, unchecked; any number for NaN.
-HEED_INLINE __m256 near_power_of_two(__m256 n)
+/// 2^(n + more) for a whole n, where that is a normal number, unchecked; any number for NaN.
+HEED_INLINE __m256 near_power_of_two(__m256 n, int more)
 {
-    const __m256i k = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    const __m256i k = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127 + more));
     return _mm256_castsi256_ps(_mm256_slli_epi32(k, 23));
 }
-HEED_INLINE __m256d near_power_of_two(__m256d n)
+HEED_INLINE __m256d near_power_of_two(__m256d n, int more)
 {
-    const __m256i k = _mm256_cvtepi32_epi64(_mm_add_epi32(_mm256_cvtpd_epi32(n), _mm_set1_epi32(1023)));
+    const __m256i k = _mm256_cvtepi32_epi64(_mm_add_epi32(_mm256_cvtpd_epi32(n), _mm_set1_epi32(1023 + more)));
     return _mm256_castsi256_pd(_mm256_slli_epi64(k, 52));
 }
 

@@ -27,9 +27,15 @@ HEED_INLINE __m512d round(__m512d a) { return _mm512_roundscale_pd(a, _MM_FROUND
 HEED_INLINE __m512 power_of_two(__m512 n) { return _mm512_scalef_ps(_mm512_set1_ps(1), n); }
 HEED_INLINE __m512d power_of_two(__m512d n) { return _mm512_scalef_pd(_mm512_set1_pd(1), n); }
 
-/// The same for -126 <= n <= 127, unchecked.
-HEED_INLINE __m512 near_power_of_two(__m512 n) { return power_of_two(n); }
-HEED_INLINE __m512d near_power_of_two(__m512d n) { return power_of_two(n); }
+/// 2^(n + more) for a whole n, where that is a normal number, unchecked.
+HEED_INLINE __m512 near_power_of_two(__m512 n, int more)
+{
+    return _mm512_scalef_ps(_mm512_castsi512_ps(_mm512_set1_epi32((127 + more) << 23)), n);
+}
+HEED_INLINE __m512d near_power_of_two(__m512d n, int more)
+{
+    return _mm512_scalef_pd(_mm512_castsi512_pd(_mm512_set1_epi64((1023LL + more) << 52)), n);
+}
 
 /// x = fraction * 2^exponent with the fraction in [sqrt 1/2, sqrt 2), for positive finite x, subnormal ones too.
 HEED_INLINE __m512 split_exponent(__m512 x, __m512& exponent)
