@@ -42,31 +42,46 @@ HEED_INLINE T sum_of_lanes(vec<T> (&acc)[micro::mass_lanes / vec<T>::lanes])
     return sum_by_halves(acc[0]);
 }
 
-/// Turns scores s[begin, end) into weights and returns l; with Drop, scores of -inf are not attended. With Pairs both
-/// terms are rounded to bf16: what the weights lose is missing in the mass as well, so that errors of one sign cancel.
-template <range Range, bool Drop, bool Pairs, class Normalizer, class T>
-HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, vec<T> shift)
+/// Sixteen keys that a row attends all, as most are even where a mask's edge runs through a tile.
+inline constexpr std::uint32_t all_sixteen = 0xffff;
+
+/// Where scores of -inf may be, which are not attended: nowhere, among sixteen keys of which a mask leaves some out,
+/// anywhere.
+enum class dropped { none, masked, any };
+
+/// Turns scores s[begin, end) into weights and returns l. With Pairs both terms are rounded to bf16: what the weights
+/// lose is missing in the mass as well, so that errors of one sign cancel.
+template <range Range, dropped Dropped, bool Pairs, class Normalizer, class T>
+HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, const key_bits& bits, vec<T> shift)
 {
     using V = vec<T>;
     constexpr int lanes = V::lanes, lane_vecs = micro::mass_lanes / lanes;
     const V one = power_of_two(V(0) - shift);
     V sums[lane_vecs];
     for (V& sum : sums) sum = V(0);
-    for (int j = begin; j < end; j += micro::mass_lanes) {
+    const auto sixteen = [&](T* at, auto may_drop) HEED_INLINE_LAMBDA {
         HEED_UNROLL
         for (int i = 0; i < lane_vecs; ++i) {
-            const V v = load(s + j + i * lanes);
-            const auto dropped = [&](V x) HEED_INLINE_LAMBDA {  // a NaN stays
+            const V v = load(at + i * lanes);
+            const auto attended = [&](V x) HEED_INLINE_LAMBDA {  // a NaN stays
                 if constexpr (Pairs) x = rounded_to_bf16(x);
-                return Drop ? select(v == V(-std::numeric_limits<T>::infinity()), V(0), x) : x;
+                return may_drop.value ? select(v == V(-std::numeric_limits<T>::infinity()), V(0), x) : x;
             };
             const auto t = normalizer.terms(shifted_score<T, native_arch, Range>(v, shift, one));
             if constexpr (has_mass_v<Normalizer>) {
-                store(s + j + i * lanes, dropped(t.weight));
-                sums[i] = sums[i] + dropped(t.mass);
+                store(at + i * lanes, attended(t.weight));
+                sums[i] = sums[i] + attended(t.mass);
             } else {
-                store(s + j + i * lanes, dropped(t.value));
+                store(at + i * lanes, attended(t.value));
             }
+        }
+    };
+    for (int j = begin; j < end; j += micro::mass_lanes) {
+        if constexpr (Dropped == dropped::masked) {
+            if (bits.sixteen(j) == all_sixteen) sixteen(s + j, std::false_type{});
+            else sixteen(s + j, std::true_type{});
+        } else {
+            sixteen(s + j, std::bool_constant<Dropped == dropped::any>{});
         }
     }
     return has_mass_v<Normalizer> ? sum_of_lanes(sums) : T(0);
@@ -87,23 +102,38 @@ HEED_INLINE score_range<T> map_row(const Def& def, [[maybe_unused]] T scale, sco
 {
     using V = vec<T>;
     constexpr int lanes = V::lanes;
-    constexpr bool may_drop = Masked || Def::has_score_maps, pairs = elements_of<U> == 2;
+    constexpr bool pairs = elements_of<U> == 2;
     const V minus_infinity(-std::numeric_limits<T>::infinity());
 
     V highest = minus_infinity, lowest = V(0) - minus_infinity;
     const std::int64_t first = place.key;
-    for (int j = begin; j < end; j += lanes) {
-        V v = load(s + j);
-        if constexpr (pairs) v = v * V(scale);
-        if constexpr (Def::has_score_maps) {
-            place.key = first + j;
-            place.valid = count - j;
-            v = def.map_score(v, place);
+    const auto sixteen = [&](int from, [[maybe_unused]] std::uint32_t attended, auto masked) HEED_INLINE_LAMBDA {
+        constexpr bool may_drop = masked.value || Def::has_score_maps;
+        HEED_UNROLL
+        for (int i = 0; i < micro::mass_lanes; i += lanes) {
+            const int j = from + i;
+            V v = load(s + j);
+            if constexpr (pairs) v = v * V(scale);
+            if constexpr (Def::has_score_maps) {
+                place.key = first + j;
+                place.valid = count - j;
+                v = def.map_score(v, place);
+            }
+            if constexpr (masked.value) v = select_bits(attended >> i, v, minus_infinity);
+            if constexpr (may_drop || pairs) store(s + j, v);
+            highest = max(highest, v);
+            lowest = may_drop ? select(v == minus_infinity, lowest, min(lowest, v)) : min(lowest, v);
         }
-        if constexpr (Masked) v = select_bits(bits.sixteen(j & ~15) >> (j & 15), v, minus_infinity);
-        if constexpr (may_drop || pairs) store(s + j, v);
-        highest = max(highest, v);
-        lowest = may_drop ? select(v == minus_infinity, lowest, min(lowest, v)) : min(lowest, v);
+    };
+    for (int j = begin; j < end; j += micro::mass_lanes) {
+        const std::uint32_t attended = Masked ? bits.sixteen(j) : all_sixteen;
+        if constexpr (Masked) {
+            if (attended != all_sixteen) {
+                sixteen(j, attended, std::true_type{});
+                continue;
+            }
+        }
+        sixteen(j, attended, std::false_type{});
     }
     return {lowest, highest};
 }
@@ -116,14 +146,15 @@ HEED_NOINLINE inline void weigh_row(const Def& def, T scale, score_place<vec<T>>
 {
     using normalizer = typename Def::normalizer_type;
     constexpr int lanes = vec<T>::lanes;
-    constexpr bool may_drop = Masked || Def::has_score_maps, pairs = elements_of<U> == 2;
+    constexpr bool pairs = elements_of<U> == 2;
+    constexpr dropped where = Def::has_score_maps ? dropped::any : Masked ? dropped::masked : dropped::none;
 
     const auto [lowest, highest] = map_row<Masked, U>(def, scale, place, s, begin, end, count, bits);
     const T top = largest(highest), bottom = -largest(vec<T>(0) - lowest);
     shift = shift_for<normalizer::shift>(top);
     mass = is_near(bottom, top, shift)
-               ? weigh<range::near, may_drop, pairs>(def.normalizer(), s, begin, end, vec<T>(shift))
-               : weigh<range::any, true, pairs>(def.normalizer(), s, begin, end, vec<T>(shift));
+               ? weigh<range::near, where, pairs>(def.normalizer(), s, begin, end, bits, vec<T>(shift))
+               : weigh<range::any, dropped::any, pairs>(def.normalizer(), s, begin, end, bits, vec<T>(shift));
     if constexpr (pairs)
         for (int j = begin; j < end; j += lanes) store_as(reinterpret_cast<bf16*>(s) + j, load(s + j));
 }
