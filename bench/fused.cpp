@@ -133,12 +133,13 @@ private:
             micro::pack_keys(k, c.key_dim, keys, first, channels, strip_.get());
             const float* next = k + (part + 1 == parts.count ? strip * c.key_dim : first + channels);
             const int requests = static_cast<int>(max_of(channels / micro::ahead_every, 1));
+            micro::next_lines lines(next, c.key_dim, strip, channels, requests);
             for (int g = 0; g < n_groups_; ++g)
                 if (groups_[g].keys > j)
                     micro::scores(groups_[g].rows,
                                   q_.get() + part * part_step_ + groups_[g].first * micro::query_step<float>,
                                   strip_.get(), channels, part > 0, s_.get() + groups_[g].first * micro::score_step + j,
-                                  micro::next_ahead(next, c.key_dim, strip, channels, requests, g));
+                                  lines.take());
         }
     }
 
@@ -188,12 +189,12 @@ private:
             const std::int64_t channels = min_of(width * lanes, c.value_dim - channel);
             micro::pack_values(v, c.value_dim, keys, channel, channels, width, values_.get());
             const float* next = v + (panel + 1 == panels ? run_keys * c.value_dim : channel + channels);
+            micro::next_lines lines(next, c.value_dim, keys, width * lanes, requests);
             for (int g = 0; g < n_groups_; ++g)
                 if (const int own = std::min(groups_[g].keys - j, keys); own > 0)
                     micro::outputs(groups_[g].rows, width, s_.get() + groups_[g].first * micro::score_step + j,
-                                   micro::packed_panel<float>{values_.get()}, own,
-                                   o_.get() + groups_[g].first * o_step_ + channel, o_step_,
-                                   micro::next_ahead(next, c.value_dim, keys, width * lanes, requests, g));
+                                   micro::packed_panel<float>{values_.get()}, own, true,
+                                   o_.get() + groups_[g].first * o_step_ + channel, o_step_, lines.take());
         }
     }
 

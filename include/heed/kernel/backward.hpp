@@ -109,14 +109,13 @@ void add_dq(const Job& job, const step_place& at, const tile_cover& cover, const
         const T* panels = mem.k_panels + j * o_step;
         micro::for_panels<T>(dim, [&](std::int64_t channel, std::int64_t, int width) {
             const T* panel = panels + channel * keys;
+            micro::next_lines<T> lines(panel + keys * width * lanes, width * lanes, keys, width * lanes, requests);
             for (int g = 0; g < cover.n_groups; ++g) {
                 if (lo[g] >= hi[g]) continue;
                 const row_group& rows = cover.groups[g];
                 micro::outputs(rows.rows, width, mem.ds + rows.first * step + j + lo[g],
-                               micro::packed_panel<T>{panel + lo[g] * width * lanes}, hi[g] - lo[g],
-                               mem.dq + rows.first * o_step + channel, o_step,
-                               micro::next_ahead<T>(panel + keys * width * lanes, width * lanes, keys, width * lanes,
-                                                    requests, g));
+                               micro::packed_panel<T>{panel + lo[g] * width * lanes}, hi[g] - lo[g], true,
+                               mem.dq + rows.first * o_step + channel, o_step, lines.take());
             }
         });
     }
@@ -142,7 +141,7 @@ void backward_step(const Job& job, const step_place& at, const scratch_of<Job>& 
         }
         return;
     }
-    if constexpr (Job::learns_rows) fill_zero(mem.sums, block.count * micro::mass_lanes);
+    if constexpr (Job::learns_rows) micro::fill_zero(mem.sums, block.count * micro::mass_lanes);
     for (int j = 0; j < at.count; j += strip) recompute_strip(job, at, cover, j, mem);
     if constexpr (Job::learns_rows) {
         if (job.to.dslopes) {

@@ -36,12 +36,12 @@ void score_strip(const Job& job, const row_block& block, const row_group* groups
         }
         const auto* next = part + 1 == parts.count ? after : here.data + elements_for<E>(channel + channels);
         const int requests = static_cast<int>(max_of(units / micro::ahead_every, 1));
+        micro::next_lines lines(next, here.step, strip, elements_for<E>(channels), requests);
         for (int g = 0; g < n_groups; ++g)
             if (attends(groups[g], j, strip))
                 micro::scores(groups[g].rows,
                               mem.q + part * mem.part_step + groups[g].first * micro::query_step<sum_t<U>>, mem.strip,
-                              units, part > 0, mem.s + groups[g].first * micro::score_step + j,
-                              micro::next_ahead(next, here.step, strip, elements_for<E>(channels), requests, g));
+                              units, part > 0, mem.s + groups[g].first * micro::score_step + j, lines.take());
     }
 }
 

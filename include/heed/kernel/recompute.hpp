@@ -140,21 +140,14 @@ void strip_products(const T* strip, std::int64_t dim, const tile_cover& cover, W
         const std::int64_t channel = parts.begin(part), channels = parts.end(part) - channel;
         const T* here = strip + channel * width;
         const int requests = static_cast<int>(max_of(channels / micro::ahead_every, 1));
+        micro::next_lines<T> lines(here + channels * width, width, static_cast<int>(channels), width, requests);
         for (int g = 0; g < cover.n_groups; ++g) {
             const row_group& rows = cover.groups[g];
             if (!wanted(g)) continue;
-            micro::scores(
-                rows.rows, q + part * part_step + rows.first * micro::query_step<T>, here, channels, part > 0,
-                s + rows.first * micro::score_step,
-                micro::next_ahead<T>(here + channels * width, width, static_cast<int>(channels), width, requests, g));
+            micro::scores(rows.rows, q + part * part_step + rows.first * micro::query_step<T>, here, channels, part > 0,
+                          s + rows.first * micro::score_step, lines.take());
         }
     }
-}
-
-template <class T>
-HEED_INLINE void fill_zero(T* p, int n)
-{
-    for (int j = 0; j < n; ++j) p[j] = T(0);
 }
 
 /// Writes dbias for up to `n` of the keys behind `place`, where it is wanted; zeros without `g`.
@@ -218,7 +211,7 @@ void recompute_strip(const Job& job, const step_place& at, const tile_cover& cov
         for (int r = rows.first; r < rows.first + rows.rows; ++r) {
             T* s = mem.s + r * step + j;
             if (!attended(g)) {
-                fill_zero(s, strip);
+                micro::fill_zero(s, strip);
                 continue;
             }
             if constexpr (Def::has_score_maps)
@@ -243,7 +236,7 @@ void recompute_strip(const Job& job, const step_place& at, const tile_cover& cov
         for (int r = rows.first; r < rows.first + rows.rows; ++r) {
             T* ds = mem.ds + r * step + j;
             if (!(parts[g] & has_slopes)) {
-                fill_zero(ds, strip);
+                micro::fill_zero(ds, strip);
                 if constexpr (Job::learns_scores) write_scores<Job, T>(job, place_in_strip(r), keys, nullptr);
                 continue;
             }

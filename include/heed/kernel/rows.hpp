@@ -139,16 +139,17 @@ row_after(const Source& source, const rows<const typename Source::element>& run,
 template <class Source>
 class run_follower {
 public:
-    /// From `token` on, once the kernels have used `used` bytes; the cursor asks for one of `Every` that they use.
-    HEED_INLINE run_follower(const Source& source, std::int64_t token, std::int64_t used)
-        : source_(source), next_(token), until_(used)
+    /// From `token` on, once the kernels have used `used` bytes; the cursor asks for rows that are so far `apart`, and
+    /// for one byte of `Every` that they use.
+    HEED_INLINE run_follower(const Source& source, std::int64_t token, std::int64_t apart, std::int64_t used)
+        : source_(source), next_(token), apart_(apart), until_(used)
     {}
     template <int Every>
     HEED_INLINE void aim(micro::line_cursor& cursor, std::int64_t used)
     {
         if (used < until_ || next_ >= source_.end) return;
         const auto run = source_(next_);
-        cursor = micro::line_cursor(run.data, run.step, source_.elements());
+        cursor = micro::line_cursor(run.data, run.step, source_.elements(), apart_, run.count);
         next_ += run.count;
         until_ += Every * run.count * source_.elements() * static_cast<std::int64_t>(sizeof(*run.data));
     }
@@ -159,7 +160,7 @@ private:
     static constexpr std::int64_t unbounded_use = std::numeric_limits<std::int64_t>::max();
 
     Source source_;
-    std::int64_t next_, until_;
+    std::int64_t next_, apart_, until_;
 };
 
 /// What decode asks for while it passes the tile that starts at `token`; see micro::tile_ahead.
@@ -168,16 +169,17 @@ class far_ahead {
 public:
     far_ahead(const Kv& kv, const row_block& block, std::int64_t token, bool sparse)
         : lines(lines_from(kv, block, token, sparse)), sparse_(sparse),
-          k_(keys_of(kv, block), token + (sparse ? micro::key_tile : micro::key_tile / 2 + micro::lead_rows), 0),
-          second_k_(keys_of(kv, block), token + micro::key_tile + micro::key_tile / 2, 0),
-          v_(values_of(kv, block), token + micro::lead_rows, 0)
+          k_(keys_of(kv, block), token + (sparse ? micro::key_tile : micro::key_tile / 2 + micro::lead_rows),
+             micro::rows_apart, 0),
+          second_k_(keys_of(kv, block), token + micro::key_tile + micro::key_tile / 2, micro::rows_apart, 0),
+          v_(values_of(kv, block), token + micro::lead_rows, micro::rows_apart, 0)
     {}
     /// The rows of `source` from `token` on are about to be used: follows the runs near_rows ahead.
     template <class Source>
     HEED_INLINE run_follower<Source> near(const Source& source, std::int64_t token)
     {
         until_ = used_;
-        return {source, token + micro::near_rows, used_};
+        return {source, token + micro::near_rows, micro::near_rows / 2, used_};
     }
     /// n elements are about to be used.
     template <class E, class Source>

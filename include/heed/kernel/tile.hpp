@@ -63,9 +63,8 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
     }
 
     scale_weights(job, block, groups, n_groups, token, count, mem);
-    for (std::int64_t c = 0; c < block.count * o_step; c += vec<T>::lanes) store(result.o + c, vec<T>(0));
-    if (streaming) add_few(job, block, groups, n_groups, token, count, lowest, highest, mem, result.o, o_step, far);
-    else add_packed(job, block, groups, n_groups, token, lowest, highest, mem, result.o, o_step);
+    if (streaming) take_few(job, block, groups, n_groups, token, count, lowest, highest, mem, result.o, o_step, far);
+    else take_packed(job, block, groups, n_groups, token, lowest, highest, mem, result.o, o_step);
 
     // A NaN or Inf in V may have met a weight of 0: find out from the outputs, and leave such keys out where it did.
     constexpr int each = elements_of<U>;
@@ -73,7 +72,7 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
         for (int r = groups[g].first; r < groups[g].first + groups[g].rows; ++r) {
             T* o = result.o + r * o_step;
             if (!micro::all_finite<T>(o, o_step)) {
-                for (std::int64_t c = 0; c < o_step; c += vec<T>::lanes) store(o + c, vec<T>(0));
+                micro::fill_zero(o, o_step);
                 for (int j = groups[g].lo / each * each; j < groups[g].hi; j += each) {
                     const int keys = each < count - j ? each : count - j;
                     const auto v = together(values_of(job.kv, block), token + j, keys, keys, mem.copy);

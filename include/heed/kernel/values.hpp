@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// O += P V of a tile: which rows of V are read, and how.
+// O = P V of a tile: which rows of V are read, and how.
 //
 // Prefill packs V into panels of a few channels that stay in the L1 cache while all rows pass. Decode reads V from
 // memory, in short runs of whole rows; where many keys have the weight 0 in every row at hand (trained softpick heads
@@ -13,9 +13,9 @@
 HEED_BEGIN
 namespace kernel {
 
-/// Lists the keys of the tile to which any row gives a weight, and returns their number.
+/// Lists the keys of the tile to which any row gives a weight, and returns their number; stops where it exceeds `most`.
 template <class U>
-int list_weights(const row_group* groups, int n_groups, const scratch<U>& mem)
+int list_weights(const row_group* groups, int n_groups, int most, const scratch<U>& mem)
 {
     constexpr int lanes = vec<sum_t<U>>::lanes;
     int n = 0, lo = micro::key_tile, hi = 0;
@@ -23,7 +23,7 @@ int list_weights(const row_group* groups, int n_groups, const scratch<U>& mem)
         lo = groups[g].lo < lo ? groups[g].lo : lo;
         hi = groups[g].hi > hi ? groups[g].hi : hi;
     }
-    for (int j = lo / lanes * lanes; j < hi; j += lanes) {
+    for (int j = lo / lanes * lanes; j < hi && n <= most; j += lanes) {
         std::uint32_t any = 0;
         for (int g = 0; g < n_groups; ++g) {
             const row_group& rows = groups[g];
@@ -36,7 +36,7 @@ int list_weights(const row_group* groups, int n_groups, const scratch<U>& mem)
     return n;
 }
 
-/// Adds P V over the n listed keys, for whole registers of channels.
+/// o += P V over the n listed keys, for whole registers of channels.
 template <class Job, class U = typename Job::unit, class T = typename Job::T>
 void add_listed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
                 int n, const scratch<U>& mem, T* o, std::int64_t o_step)
@@ -73,15 +73,17 @@ void add_listed(const Job& job, const row_block& block, const row_group* groups,
     }
 }
 
-/// Adds P V where rows are many: V is packed panel by panel, widened where it is of a storage type.
+/// o = P V where rows are many: V is packed panel by panel, widened where it is of a storage type.
 template <class Job, class U = typename Job::unit, class T = typename Job::T>
-void add_packed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-                int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step)
+void take_packed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
+                 int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step)
 {
     using E = typename Job::value_element;
     constexpr int lanes = vec<T>::lanes, each = elements_of<U>, run = micro::value_run<T> * each;
     const auto source = values_of(job.kv, block);
     const std::int64_t dim = job.kv.value_dim();
+    for (int g = 0; g < n_groups; ++g)
+        if (groups[g].hi <= groups[g].lo) micro::fill_zero(o + groups[g].first * o_step, groups[g].rows * o_step);
     for (int j = lowest / run * run; j < highest; j += run) {
         const int keys = run < highest - j ? run : highest - j;
         const int requests = static_cast<int>(max_of(keys / each / micro::ahead_every, 1));
@@ -100,6 +102,7 @@ void add_packed(const Job& job, const row_block& block, const row_group* groups,
                             __builtin_prefetch(here.data + i * here.step + elements_for<E>(channel + channels), 0, 2);
             }
             const auto* next = channel + channels == dim ? after : v.data + elements_for<E>(channel + channels);
+            micro::next_lines lines(next, v.step, keys, elements_for<E>(width * lanes), requests);
             for (int g = 0; g < n_groups; ++g) {
                 const row_group& rows = groups[g];
                 const int lo = (rows.lo > j ? rows.lo : j) / each, end = rows.hi < j + keys ? rows.hi : j + keys;
@@ -107,14 +110,13 @@ void add_packed(const Job& job, const row_block& block, const row_group* groups,
                 if (lo >= hi) continue;
                 micro::outputs(rows.rows, width, mem.weights(rows.first) + lo,
                                micro::packed_panel<U>{mem.values + (lo - j / each) * width * lanes}, hi - lo,
-                               o + rows.first * o_step + channel, o_step,
-                               micro::next_ahead(next, v.step, keys, elements_for<E>(width * lanes), requests, g));
+                               rows.lo < j, o + rows.first * o_step + channel, o_step, lines.take());
             }
         });
     }
 }
 
-/// Adds P V where rows are few: V is streamed from memory in short runs of whole rows.
+/// o += P V where rows are few: V is streamed from memory in short runs of whole rows.
 template <class Job, class U = typename Job::unit, class T = typename Job::T,
           class Kv = std::decay_t<decltype(std::declval<Job>().kv)>>
 void add_streamed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
@@ -163,7 +165,7 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
             }
             for_groups(from, keys, std::integral_constant<int, each>{}, [&](int g, int lo, int units) {
                 micro::outputs(groups[g].rows, vecs, mem.weights(groups[g].first) + lo / each,
-                               micro::packed_panel<U>{mem.values + (lo - j - from) / each * vecs * lanes}, units,
+                               micro::packed_panel<U>{mem.values + (lo - j - from) / each * vecs * lanes}, units, true,
                                o + groups[g].first * o_step + channel, o_step, micro::next_ahead(v.row(0)));
             });
         };
@@ -176,16 +178,18 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
     }
 }
 
-/// Adds P V where rows are few, over all keys or those that have a weight.
+/// o = P V where rows are few, over all keys or those that have a weight.
 template <class Job, class U = typename Job::unit, class T = typename Job::T,
           class Kv = std::decay_t<decltype(std::declval<Job>().kv)>>
-void add_few(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-             int count, int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step, far_ahead<Kv>& far)
+void take_few(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
+              int count, int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step, far_ahead<Kv>& far)
 {
+    micro::fill_zero(o, block.count * o_step);
     if constexpr (elements_of<U> == 1) {
         if (job.kv.value_dim() % vec<T>::lanes == 0) {
-            const int n = list_weights(groups, n_groups, mem);
-            *mem.sparse = n <= count * micro::listed_share;
+            const int most = static_cast<int>(count * micro::listed_share);
+            const int n = list_weights(groups, n_groups, most, mem);
+            *mem.sparse = n <= most;
             if (n == 0) return;
             if (*mem.sparse) return add_listed(job, block, groups, n_groups, token, n, mem, o, o_step);
         }

@@ -11,7 +11,8 @@ namespace micro {
 
 /// `panel` is packed, or rows of V that are made into units on the way.
 template <int Rows, int Vecs, class U, class Panel, class Ahead>
-HEED_INLINE void add_panel(const U* p, Panel panel, int units, sum_t<U>* o, std::int64_t o_step, Ahead& ahead)
+HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<U>* o, std::int64_t o_step,
+                           Ahead& ahead)
 {
     using T = sum_t<U>;
     using E = typename Panel::element;
@@ -20,7 +21,7 @@ HEED_INLINE void add_panel(const U* p, Panel panel, int units, sum_t<U>* o, std:
     const int channel = panel.place.channel;
     const E* v = panel.first();
     vec<T> acc[Rows][Vecs];
-    load_block(acc, o, o_step);
+    load_block(acc, more, o, o_step);
     const auto unit = [&](int x) HEED_INLINE_LAMBDA {
         vec<U> b[Vecs];
         HEED_UNROLL
@@ -50,20 +51,22 @@ HEED_INLINE void add_panel(const U* p, Panel panel, int units, sum_t<U>* o, std:
 }
 
 template <int Rows, int Vecs, class U, class Panel, class Ahead>
-HEED_NOINLINE inline void outputs_block(const U* p, Panel panel, int units, sum_t<U>* o, std::int64_t o_step,
+HEED_NOINLINE inline void outputs_block(const U* p, Panel panel, int units, bool more, sum_t<U>* o, std::int64_t o_step,
                                         Ahead ahead)
 {
-    add_panel<Rows, Vecs>(p, panel, units, o, o_step, ahead);
+    add_panel<Rows, Vecs>(p, panel, units, more, o, o_step, ahead);
 }
 
-/// o[r][c] += sum_j p[r][j] v[j][c] for `rows` <= block_rows rows and `vecs` <= block_vecs registers of channels.
+/// o[r][c] (+)= sum_j p[r][j] v[j][c] for `rows` <= block_rows rows and `vecs` <= block_vecs registers of channels;
+/// `more` goes on with the sums in o.
 template <class U, class Panel, class Ahead>
-HEED_INLINE void outputs(int rows, int vecs, const U* p, Panel panel, int units, sum_t<U>* o, std::int64_t o_step,
-                         Ahead ahead)
+HEED_INLINE void outputs(int rows, int vecs, const U* p, Panel panel, int units, bool more, sum_t<U>* o,
+                         std::int64_t o_step, Ahead ahead)
 {
     with_rows(rows, [&](auto r) HEED_INLINE_LAMBDA {
-        with_vecs(vecs, [&](auto n)
-                            HEED_INLINE_LAMBDA { outputs_block<r.value, n.value>(p, panel, units, o, o_step, ahead); });
+        with_vecs(vecs, [&](auto n) HEED_INLINE_LAMBDA {
+            outputs_block<r.value, n.value>(p, panel, units, more, o, o_step, ahead);
+        });
     });
 }
 
@@ -75,19 +78,19 @@ HEED_NOINLINE inline void outputs_run_block(const U* p, Panel panel, int units, 
     constexpr int lanes = vec<sum_t<U>>::lanes;
     Ahead ahead = reader;
     for (; vecs >= block_vecs; vecs -= block_vecs) {
-        add_panel<Rows, block_vecs>(p, panel, units, o, o_step, ahead);
+        add_panel<Rows, block_vecs>(p, panel, units, true, o, o_step, ahead);
         panel.skip(block_vecs * lanes);
         o += block_vecs * lanes;
     }
     for (; vecs > 0; --vecs) {
-        add_panel<Rows, 1>(p, panel, units, o, o_step, ahead);
+        add_panel<Rows, 1>(p, panel, units, true, o, o_step, ahead);
         panel.skip(lanes);
         o += lanes;
     }
     reader = ahead;
 }
 
-/// The same as outputs() for rows of V where they lie, over `vecs` registers of channels, any number.
+/// Adds to o for rows of V where they lie, over `vecs` registers of channels, any number.
 template <class U, class Panel, class Ahead>
 HEED_INLINE void outputs_run(int rows, int vecs, const U* p, Panel panel, int units, sum_t<U>* o, std::int64_t o_step,
                              Ahead& ahead)
@@ -101,7 +104,7 @@ HEED_NOINLINE inline void outputs_transposed_block(const T* p, const T* v, int u
 {
     constexpr int lanes = vec<T>::lanes;
     vec<T> acc[Rows][Vecs];
-    load_block(acc, o, o_step);
+    load_block(acc, true, o, o_step);
     const auto unit = [&](int x) HEED_INLINE_LAMBDA {
         vec<T> b[Vecs];
         HEED_UNROLL
@@ -145,7 +148,7 @@ HEED_NOINLINE inline void outputs_listed_block(const T* p, const int* list, cons
 {
     constexpr int lanes = vec<T>::lanes;
     vec<T> acc[Rows][Vecs];
-    load_block(acc, o, o_step);
+    load_block(acc, true, o, o_step);
     for (int x = 0; x < n; ++x) {
         const E* row = v[x];
         const E* ahead = v[x + listed_ahead] + elements_for<E>(channel);
@@ -163,7 +166,7 @@ HEED_NOINLINE inline void outputs_listed_block(const T* p, const int* list, cons
     store_block(acc, o, o_step);
 }
 
-/// The same over n keys of which list[x] says the place in p and v[x] where their row is, from `channel` on;
+/// Adds to o over n keys of which list[x] says the place in p and v[x] where their row is, from `channel` on;
 /// listed_ahead more rows follow.
 template <class T, class E>
 HEED_INLINE void outputs_listed(int rows, int vecs, const T* p, const int* list, const E* const* v,

@@ -16,11 +16,7 @@ HEED_NOINLINE inline void scores_block(const U* q, const U* strip, std::int64_t 
     using T = sum_t<U>;
     constexpr int lanes = vec<T>::lanes, width = block_vecs;
     vec<T> acc[Rows][width];
-    HEED_UNROLL
-    for (int r = 0; r < Rows; ++r) {
-        HEED_UNROLL
-        for (int i = 0; i < width; ++i) acc[r][i] = more ? load(s + r * score_step + i * lanes) : vec<T>(0);
-    }
+    load_block(acc, more, s, score_step);
     const auto unit = [&](int x) HEED_INLINE_LAMBDA {
         vec<U> b[width];
         HEED_UNROLL

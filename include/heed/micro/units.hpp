@@ -143,14 +143,20 @@ struct two_row_groups {
 template <class U, class E>
 inline constexpr int rows_of = std::is_same_v<U, E> ? 1 : elements_of<U>;
 
-/// The sums of a register block, from and to memory.
+template <class T>
+HEED_INLINE void fill_zero(T* p, std::int64_t n)  // whole registers
+{
+    for (std::int64_t i = 0; i < n; i += vec<T>::lanes) store(p + i, vec<T>(0));
+}
+
+/// The sums of a register block, from and to memory; where there are no `more` to go on with, 0.
 template <int Rows, int Vecs, class T>
-HEED_INLINE void load_block(vec<T> (&acc)[Rows][Vecs], const T* o, std::int64_t o_step)
+HEED_INLINE void load_block(vec<T> (&acc)[Rows][Vecs], bool more, const T* o, std::int64_t o_step)
 {
     HEED_UNROLL
     for (int r = 0; r < Rows; ++r) {
         HEED_UNROLL
-        for (int i = 0; i < Vecs; ++i) acc[r][i] = load(o + r * o_step + i * vec<T>::lanes);
+        for (int i = 0; i < Vecs; ++i) acc[r][i] = more ? load(o + r * o_step + i * vec<T>::lanes) : vec<T>(0);
     }
 }
 template <int Rows, int Vecs, class T>
