@@ -68,7 +68,7 @@ if_scalar<T> exp(T a)
     return std::exp(a);
 }
 
-/// e^-|a|, at most 1: for what would be infinite, or cancel, at one end of the line.
+/// e^-|a|: what logistic(), softplus or tanh are written in so that neither large nor small arguments hurt them.
 template <class T>
 if_scalar<T> exp_neg_abs(T a)
 {

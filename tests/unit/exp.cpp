@@ -104,7 +104,7 @@ TEST_CASE("e^s and e^s - 1 err by a few ulp over the whole range, in float and d
         std::mt19937_64 random(1);
         std::vector<T> x;
         const T top = std::log(std::numeric_limits<T>::max());
-        for (int i = 0; i < 200000; ++i) x.push_back(std::uniform_real_distribution<T>(-top - 20, top)(random));
+        for (int i = 0; i < 200000; ++i) x.push_back(std::uniform_real_distribution<T>(-top - 60, top)(random));
         for (int i = 0; i < 200000; ++i) x.push_back(std::normal_distribution<T>(0, 1)(random));
         for (int i = 0; i < 200000; ++i)
             x.push_back(std::ldexp(std::normal_distribution<T>(0, 1)(random), -static_cast<int>(random() % 60)));
@@ -112,12 +112,16 @@ TEST_CASE("e^s and e^s - 1 err by a few ulp over the whole range, in float and d
         const std::vector<T> m = through_vectors(x, [](auto v) { return heed::expm1(v); });
         CHECK(through_vectors(x, [](auto v) { return heed::exp_neg_abs(v); }) ==
               through_vectors(x, [](auto v) { return heed::exp(-heed::abs(v)); }));
-        double worst_e = 0, worst_m = 0;
+        const std::vector<T> p = through_vectors(x, [](auto v) { return heed::logistic(v); });
+        double worst_e = 0, worst_m = 0, worst_p = 0;
         for (std::size_t i = 0; i < x.size(); ++i) {
             const long double s = x[i];
             worst_e = std::max(worst_e, ulps(e[i], std::exp(s)));
             worst_m = std::max(worst_m, ulps(m[i], std::expm1(s)));
+            worst_p = std::max(worst_p, ulps(p[i], 1 / (1 + std::exp(-s))));
+            worst_p = std::max(worst_p, ulps(heed::logistic(x[i]), 1 / (1 + std::exp(-s))));
         }
+        CHECK(worst_p <= 2.5 * bound);  // of e^-|s|, of the sum, of the quotient
         CHECK(worst_e <= bound);
         CHECK(worst_m <= 2 * bound);
     };
@@ -135,6 +139,7 @@ TEST_CASE("e^s is infinite above its range, zero below, and keeps NaN")
                                2 * top, std::numeric_limits<T>::max(),  inf,      nan};
         const std::vector<T> e = through_vectors(x, [](auto v) { return heed::exp(v); });
         const std::vector<T> m = through_vectors(x, [](auto v) { return heed::expm1(v); });
+        const std::vector<T> p = through_vectors(x, [](auto v) { return heed::logistic(v); });
         const std::vector<T> falling = through_vectors(x, [](auto v) { return heed::exp_neg_abs(v); });
         const T expected[] = {0, 0, 0, 1, inf, inf, inf};
         for (std::size_t i = 0; i < 7; ++i) {
@@ -142,7 +147,9 @@ TEST_CASE("e^s is infinite above its range, zero below, and keeps NaN")
             CHECK(e[i] == expected[i]);
             CHECK(m[i] == expected[i] - 1);
             CHECK(falling[i] == (x[i] == 0 ? 1 : 0));
+            CHECK(p[i] == (x[i] < 0 ? T(0) : x[i] > 0 ? T(1) : T(0.5)));
         }
+        CHECK(std::isnan(p[7]));
         CHECK(std::isnan(falling[7]));
         CHECK(std::isnan(e[7]));
         CHECK(std::isnan(m[7]));

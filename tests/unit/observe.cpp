@@ -413,7 +413,8 @@ TEST_CASE("no bit depends on threads, workspace, chunks of queries, batch, group
 TEST_CASE("a worker of observe needs less than 2 MiB at head size 128, for any number of queries and keys")
 {
     const heed::attention def{heed::softmax{}, heed::causal{}};
-    for (const int64 queries : {1, 192, 193, 16384, 1 << 30})
+    constexpr int64 block = heed::micro::query_block;
+    for (const int64 queries : {int64{1}, block, block + 1, int64{16384}, int64{1} << 30})
         for (const int64 keys : {0, 512, 1 << 30}) {
             const auto q = heed::bhsd<const float>(nullptr, {1, 8, queries, 128});
             const auto k = heed::bhsd<const float>(nullptr, {1, 1, keys, 128});

@@ -138,7 +138,9 @@ double largest_error(const tensor<float>& out, const float (&row)[dim])
 TEST_CASE("a worker needs at most 2 MiB at head size 128, for any number of queries and keys")
 {
     std::size_t most = 0;
-    for (const int64 queries : {1, 2, 5, 12, 13, 100, 191, 192, 193, 1000, 16384, 1 << 20, 1 << 30})
+    constexpr int64 block = heed::micro::query_block;
+    for (const int64 queries : {int64{1}, int64{2}, int64{5}, int64{12}, int64{13}, int64{100}, block - 1, block,
+                                block + 1, int64{1000}, int64{16384}, int64{1} << 20, int64{1} << 30})
         for (const int64 keys : {0, 1, 511, 512, 513, 4096, 1 << 20, 1 << 30})
             for (const int64 group : {1, 4, 7, 64}) {
                 CAPTURE(queries, keys, group);

@@ -179,7 +179,7 @@ public:
     HEED_INLINE run_follower<Source> near(const Source& source, std::int64_t token)
     {
         until_ = used_;
-        return {source, token + micro::near_rows, micro::near_rows / 2, used_};
+        return {source, token + micro::near_rows, micro::near_apart, used_};
     }
     /// n elements are about to be used.
     template <class E, class Source>

@@ -46,7 +46,8 @@ HEED_INLINE T sum_of_lanes(vec<T> (&acc)[micro::mass_lanes / vec<T>::lanes])
 inline constexpr std::uint32_t all_sixteen = 0xffff;
 
 /// Where scores of -inf may be, which are not attended: nowhere, among sixteen keys of which a mask leaves some out,
-/// anywhere.
+/// anywhere. (A dot product of -inf is none of the first two: map_row() counts it as the lowest score, and the row is
+/// not near its shift.)
 enum class dropped { none, masked, any };
 
 /// Turns scores s[begin, end) into weights and returns l. With Pairs both terms are rounded to bf16: what the weights
@@ -87,7 +88,7 @@ HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, cons
     return has_mass_v<Normalizer> ? sum_of_lanes(sums) : T(0);
 }
 
-/// The lowest and the highest score of each lane, of those that are attended; a NaN is none.
+/// The lowest and the highest score of each lane, of those that mask and score maps leave; a NaN is none.
 template <class T>
 struct score_range {
     vec<T> lowest, highest;
@@ -127,13 +128,8 @@ HEED_INLINE score_range<T> map_row(const Def& def, [[maybe_unused]] T scale, sco
     };
     for (int j = begin; j < end; j += micro::mass_lanes) {
         const std::uint32_t attended = Masked ? bits.sixteen(j) : all_sixteen;
-        if constexpr (Masked) {
-            if (attended != all_sixteen) {
-                sixteen(j, attended, std::true_type{});
-                continue;
-            }
-        }
-        sixteen(j, attended, std::false_type{});
+        if (Masked && attended != all_sixteen) sixteen(j, attended, std::bool_constant<Masked>{});
+        else sixteen(j, attended, std::false_type{});
     }
     return {lowest, highest};
 }

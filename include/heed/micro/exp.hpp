@@ -33,6 +33,7 @@ struct exp_constants<float> {
     static constexpr float overflow = 128.4f;   // and e^s is infinite from about here on
     static constexpr float underflow = -104;    // e^s is 0 from here down
     static constexpr int lift = 64;             // 2^(r + lift) is a normal number for all e^s above that
+    static constexpr float lifted = 0x1p64f, unlifted = 0x1p-64f;
     static constexpr float poly[] = {0x1.000006p-1f, 0x1.5554d2p-3f, 0x1.55438p-5f, 0x1.11f302p-7f, 0x1.808952p-10f};
 };
 
@@ -47,6 +48,7 @@ struct exp_constants<double> {
     static constexpr double overflow = 1024.4;
     static constexpr double underflow = -746;
     static constexpr int lift = 512;
+    static constexpr double lifted = 0x1p512, unlifted = 0x1p-512;
     static constexpr double poly[] = {0.5,
                                       0x1.5555555555557p-3,
                                       0x1.5555555555556p-5,
@@ -118,15 +120,14 @@ HEED_INLINE vec<T, A> lifted_exp_neg_abs(vec<T, A> s)
 template <class T, class A>
 HEED_INLINE vec<T, A> exp_neg_abs(vec<T, A> s)
 {
-    return detail::lifted_exp_neg_abs(s) * near_power_of_two(vec<T, A>(0), -detail::exp_constants<T>::lift);
+    return detail::lifted_exp_neg_abs(s) * vec<T, A>(detail::exp_constants<T>::unlifted);
 }
 
 /// 1 / (1 + e^-s) with relative accuracy at both ends: e^s / (1 + e^s) where s is negative.
 template <class T, class A>
 HEED_INLINE vec<T, A> logistic(vec<T, A> s)
 {
-    const vec<T, A> z = detail::lifted_exp_neg_abs(s),
-                    one = near_power_of_two(vec<T, A>(0), detail::exp_constants<T>::lift);
+    const vec<T, A> z = detail::lifted_exp_neg_abs(s), one(detail::exp_constants<T>::lifted);
     return select(s < vec<T, A>(0), z, one) / (one + z);
 }
 

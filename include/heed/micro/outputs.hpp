@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// O += P V for a register block of query rows and channels: one lane a channel, fma over keys in ascending order.
+// O (+)= P V for a register block of query rows and channels: one lane a channel, fma over keys in ascending order.
 // A weight of exactly 0 contributes exactly nothing, so leaving its key out changes no bit.
 #pragma once
 
@@ -9,7 +9,7 @@
 HEED_BEGIN
 namespace micro {
 
-/// `panel` is packed, or rows of V that are made into units on the way.
+/// The sums of one panel, from o or from 0. `panel` is packed, or rows of V that are made into units on the way.
 template <int Rows, int Vecs, class U, class Panel, class Ahead>
 HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<U>* o, std::int64_t o_step,
                            Ahead& ahead)

@@ -16,21 +16,29 @@ template <class T>
 inline constexpr int line_of = sizeof(T) < 64 ? 64 / static_cast<int>(sizeof(T)) : 1;
 
 /// Walks over the lines of rows of `n` elements, two lines at a time: those of some rows, and with each the one that is
-/// `apart` rows behind it; then of the rows behind both. Of two lines that far apart memory has more channels at work:
-/// decode of f32 is 4 to 12 % faster on Zen 3. Narrower elements, whose arithmetic takes as long as memory, gain
-/// nothing or lose 5 %: their rows come two by two.
+/// `apart` rows behind it; then of the rows behind both. Of two lines that far apart memory has more channels at work.
+/// Narrower elements than float, whose arithmetic takes as long as memory, lose by it: their lines come in order.
 class line_cursor {
 public:
-    /// `count` rows from `row` on, and those behind them.
+    /// `count` rows from `row` on, but for a few where they do not come out even, and those behind them.
     template <class T>
     HEED_INLINE line_cursor(const T* row, std::int64_t step, std::int64_t n, std::int64_t apart, std::int64_t count)
-        : row_(reinterpret_cast<const char*>(row)), at_(row_), row_bytes_(n * size<T>), step_(step * size<T>),
-          rows_(min_of(std::is_floating_point_v<T> ? apart : 1, count / 2)), left_(rows_), apart_(rows_ * step_)
+        : row_(reinterpret_cast<const char*>(row)), at_(row_), row_bytes_(n * size<T>), step_(step * size<T>)
     {
-        if (rows_ > 0) return;
-        rows_ = left_ = 1;  // the lines of one row, two by two
-        apart_ = line;
+        if constexpr (!std::is_floating_point_v<T>) apart = 0;
+        const bool gapless = step == n;
+        const std::int64_t half = count / 2;
+        if (half > 0 && (apart > 0 || !gapless)) {
+            const std::int64_t rows = apart == 0 ? 1 : half <= apart ? half : half / ceil_div(half, apart);
+            apart_ = rows * step_;
+            if (gapless) row_bytes_ = step_ = apart_;
+            else rows_ = left_ = rows;
+            return;
+        }
+        apart_ = line;  // the lines of one row, two by two
         stride_ = 2 * line;
+        if (gapless) row_bytes_ = step_ = count * row_bytes_;
+        step_ -= line;
     }
     /// Asks for the next two lines. Locality: 3 for the L1 cache, 2 for the L2 cache.
     template <int Locality>
@@ -54,12 +62,12 @@ private:
     static constexpr std::int64_t line = 64;
 
     const char *row_, *at_;
-    std::int64_t row_bytes_, step_, rows_, left_, apart_, stride_ = line;
+    std::int64_t row_bytes_, step_, rows_ = 1, left_ = 1, apart_, stride_ = line;
 };
 
 /// Decode, where K and V come from memory once: asks for both at the same time, for two lines of each while four lines
-/// are used, so that memory sees two streams more: on Zen 3 two read 1.2 times as fast as one. They start so far ahead
-/// that neither is overtaken while its phase uses lines of one alone.
+/// are used, so that memory sees two streams: on Zen 3 two read 1.2 times as fast as one. They start so far ahead that
+/// neither is overtaken while its phase uses lines of one alone.
 class tile_ahead {
 public:
     /// `k` and `v` are the rows of the tile's first key; Q K^T is about to start.
@@ -93,12 +101,12 @@ template <class T>
 class stream_ahead {
 public:
     HEED_INLINE stream_ahead(const T* row, std::int64_t step, std::int64_t n, const tile_ahead& far)
-        : near_(row + near_rows * step, step, n, near_rows / 2, key_tile), far_(far)
+        : near_(row + near_rows * step, step, n, near_apart, key_tile), far_(far)
     {}
     /// For rows that another register block asks for: one line again and again, so that the kernels need not be
     /// compiled a second time.
     HEED_INLINE explicit stream_ahead(const T* row)
-        : near_(row, 0, line_of<T>, near_rows / 2, key_tile), far_(row, 0, line_of<T>, row, 0, line_of<T>)
+        : near_(row, 0, line_of<T>, near_apart, key_tile), far_(row, 0, line_of<T>, row, 0, line_of<T>)
     {}
     /// For every n channels that are used; four lines or a multiple, or what is left of them counts for the next time.
     HEED_INLINE void next(int n)

@@ -54,8 +54,8 @@ template <class T>
 inline constexpr int value_run = strip_units<T>;
 
 /// Query rows of a block: enough to spread the cost of packing K, few enough for the scores to stay in the L2 cache.
-/// With 168 the causal cases were 1 to 2 % faster than with 192, and all of them no slower (Zen 3, 512 KiB of L2); on
-/// Zen 4, which has twice of it, 96 and 288 were slower than 192.
+/// With 168 the causal cases were 1 to 2 % faster than with 192, and none slower (Zen 3, 512 KiB of L2); on Zen 4,
+/// which has twice that, 96 and 288 were slower than 192.
 inline constexpr std::int64_t query_block = block_vecs == 4 ? 192 : 168;
 
 /// Query rows and keys of a step of the backward pass: at D 128 its operands take 1.7 MB, of which each product has the
@@ -79,9 +79,14 @@ inline constexpr int listed_ahead = 24;
 
 /// How many rows ahead of their use K and V are asked for: into the L1 cache, and at least into the L2 cache.
 inline constexpr int near_rows = 16;
-inline constexpr int lead_rows = 80;
-/// How far apart two rows are that are asked for together: a page of memory or more.
-inline constexpr int rows_apart = 32;
+inline constexpr int least_lead = 48;
+
+/// How far apart two rows are that are asked for together, of those that are used soon and of those that lead; 0 asks
+/// in the order of addresses. Decode of f32 takes 4 to 6 % less time so with 4 rows a head and 6 to 15 % with one (Zen
+/// 3); no machine with AVX-512 has been asked yet. A row that comes second of its two leads by so many rows less.
+inline constexpr int near_apart = block_vecs == 4 ? 0 : near_rows / 2;
+inline constexpr int rows_apart = block_vecs == 4 ? 0 : 32;
+inline constexpr int lead_rows = least_lead + rows_apart;
 
 /// Channels, or keys, that the register blocks take between two requests for what comes next.
 inline constexpr int ahead_every = 8;

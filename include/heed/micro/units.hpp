@@ -143,8 +143,9 @@ struct two_row_groups {
 template <class U, class E>
 inline constexpr int rows_of = std::is_same_v<U, E> ? 1 : elements_of<U>;
 
+/// p[0, n) = 0 in whole registers.
 template <class T>
-HEED_INLINE void fill_zero(T* p, std::int64_t n)  // whole registers
+HEED_INLINE void fill_zero(T* p, std::int64_t n)
 {
     for (std::int64_t i = 0; i < n; i += vec<T>::lanes) store(p + i, vec<T>(0));
 }

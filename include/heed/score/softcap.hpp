@@ -21,7 +21,7 @@ struct softcap {
     V slope(V s, const score_place<V>&) const
     {
         using T = typename lanes_of<V>::element;
-        const V z = exp(abs(s / V(static_cast<T>(cap))) * V(-2)), half = V(1) + z;
+        const V z = exp_neg_abs(s / V(static_cast<T>(cap)) * V(2)), half = V(1) + z;
         return V(4) * z / (half * half);
     }
     status check(const problem&) const
