@@ -123,12 +123,6 @@ HEED_INLINE vec<T, A> abs(vec<T, A> a)
 {
     return vec<T, A>(xsimd::abs(a.native));
 }
-/// -|a|
-template <class T, class A>
-HEED_INLINE vec<T, A> neg_abs(vec<T, A> a)
-{
-    return vec<T, A>(a.native | xsimd::batch<T, A>(T(-0.0)));
-}
 template <class T, class A>
 HEED_INLINE vec<T, A> copysign(vec<T, A> magnitude, identity_t<vec<T, A>> sign)
 {

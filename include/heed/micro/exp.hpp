@@ -109,7 +109,7 @@ template <class T, class A>
 HEED_INLINE vec<T, A> lifted_exp_neg_abs(vec<T, A> s)
 {
     using C = exp_constants<T>;
-    const exp_split<T, A> e(max(neg_abs(s), C::underflow));
+    const exp_split<T, A> e(max(-abs(s), C::underflow));
     const vec<T, A> p = near_power_of_two(e.r, C::lift);
     return fma(e.g, p, p);
 }
