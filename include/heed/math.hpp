@@ -68,7 +68,7 @@ if_scalar<T> exp(T a)
     return std::exp(a);
 }
 
-/// e^-|a|: what logistic(), softplus or tanh are written in so that neither large nor small arguments hurt them.
+/// e^-|a|, at most 1: what is written in it, as logistic() is, overflows at neither end.
 template <class T>
 if_scalar<T> exp_neg_abs(T a)
 {

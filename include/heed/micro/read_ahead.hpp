@@ -38,7 +38,7 @@ public:
         apart_ = line;  // the lines of one row, two by two
         stride_ = 2 * line;
         if (gapless) row_bytes_ = step_ = count * row_bytes_;
-        step_ -= line;
+        step_ -= line;  // ask() adds apart_ where a row ends
     }
     /// Asks for the next two lines. Locality: 3 for the L1 cache, 2 for the L2 cache.
     template <int Locality>
