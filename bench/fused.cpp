@@ -132,8 +132,7 @@ private:
             const std::int64_t first = parts.begin(part), channels = parts.end(part) - first;
             micro::pack_keys(k, c.key_dim, keys, first, channels, strip_.get());
             const float* next = k + (part + 1 == parts.count ? strip * c.key_dim : first + channels);
-            const int requests = static_cast<int>(max_of(channels / micro::ahead_every, 1));
-            micro::next_lines lines(next, c.key_dim, strip, channels, requests);
+            micro::next_lines lines(next, c.key_dim, strip, channels, channels);
             for (int g = 0; g < n_groups_; ++g)
                 if (groups_[g].keys > j)
                     micro::scores(groups_[g].rows,
@@ -182,14 +181,13 @@ private:
     void add(const float* v, int j, int keys)
     {
         const std::int64_t vecs = ceil_div(c.value_dim, lanes), panels = ceil_div(vecs, micro::block_vecs);
-        const int requests = static_cast<int>(max_of(keys / micro::ahead_every, 1));
         for (std::int64_t panel = 0; panel < panels; ++panel) {
             const std::int64_t channel = vecs * panel / panels * lanes;
             const int width = static_cast<int>(vecs * (panel + 1) / panels - vecs * panel / panels);
             const std::int64_t channels = min_of(width * lanes, c.value_dim - channel);
             micro::pack_values(v, c.value_dim, keys, channel, channels, width, values_.get());
             const float* next = v + (panel + 1 == panels ? run_keys * c.value_dim : channel + channels);
-            micro::next_lines lines(next, c.value_dim, keys, width * lanes, requests);
+            micro::next_lines lines(next, c.value_dim, keys, width * lanes, keys);
             for (int g = 0; g < n_groups_; ++g)
                 if (const int own = std::min(groups_[g].keys - j, keys); own > 0)
                     micro::outputs(groups_[g].rows, width, s_.get() + groups_[g].first * micro::score_step + j,

@@ -96,7 +96,7 @@ void add_dq(const Job& job, const step_place& at, const tile_cover& cover, const
         return;
     }
     for (int j = 0; j < at.count; j += run) {
-        const int keys = run < at.count - j ? run : at.count - j, requests = (keys + 7) / micro::ahead_every;
+        const int keys = run < at.count - j ? run : at.count - j;
         int lo[max_groups], hi[max_groups];
         for (int g = 0; g < cover.n_groups; ++g) {
             lo[g] = keys, hi[g] = 0;
@@ -109,7 +109,7 @@ void add_dq(const Job& job, const step_place& at, const tile_cover& cover, const
         const T* panels = mem.k_panels + j * o_step;
         micro::for_panels<T>(dim, [&](std::int64_t channel, std::int64_t, int width) {
             const T* panel = panels + channel * keys;
-            micro::next_lines<T> lines(panel + keys * width * lanes, width * lanes, keys, width * lanes, requests);
+            micro::next_lines<T> lines(panel + keys * width * lanes, width * lanes, keys, width * lanes, keys);
             for (int g = 0; g < cover.n_groups; ++g) {
                 if (lo[g] >= hi[g]) continue;
                 const row_group& rows = cover.groups[g];

@@ -35,8 +35,7 @@ void score_strip(const Job& job, const row_block& block, const row_group* groups
             micro::pack_keys(k.data, k.step, n, channel, channels, mem.strip + x, n == left ? strip - x : n);
         }
         const auto* next = part + 1 == parts.count ? after : here.data + elements_for<E>(channel + channels);
-        const int requests = static_cast<int>(max_of(units / micro::ahead_every, 1));
-        micro::next_lines lines(next, here.step, strip, elements_for<E>(channels), requests);
+        micro::next_lines lines(next, here.step, strip, elements_for<E>(channels), units);
         for (int g = 0; g < n_groups; ++g)
             if (attends(groups[g], j, strip))
                 micro::scores(groups[g].rows,

@@ -86,7 +86,6 @@ void take_packed(const Job& job, const row_block& block, const row_group* groups
         if (groups[g].hi <= groups[g].lo) micro::fill_zero(o + groups[g].first * o_step, groups[g].rows * o_step);
     for (int j = lowest / run * run; j < highest; j += run) {
         const int keys = run < highest - j ? run : highest - j;
-        const int requests = static_cast<int>(max_of(keys / each / micro::ahead_every, 1));
         const auto v = source(token + j);
         const auto* after = row_after(source, v, token + j, run);
         micro::for_panels<T>(dim, [&](std::int64_t channel, std::int64_t channels, int width) HEED_INLINE_LAMBDA {
@@ -102,7 +101,7 @@ void take_packed(const Job& job, const row_block& block, const row_group* groups
                             __builtin_prefetch(here.data + i * here.step + elements_for<E>(channel + channels), 0, 2);
             }
             const auto* next = channel + channels == dim ? after : v.data + elements_for<E>(channel + channels);
-            micro::next_lines lines(next, v.step, keys, elements_for<E>(width * lanes), requests);
+            micro::next_lines lines(next, v.step, keys, elements_for<E>(width * lanes), keys / each);
             for (int g = 0; g < n_groups; ++g) {
                 const row_group& rows = groups[g];
                 const int lo = (rows.lo > j ? rows.lo : j) / each, end = rows.hi < j + keys ? rows.hi : j + keys;

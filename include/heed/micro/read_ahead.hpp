@@ -162,15 +162,17 @@ private:
 template <class T>
 class next_lines {
 public:
-    /// The next thing is `rows` rows of `n` elements; a register block makes so many requests.
-    HEED_INLINE next_lines(const T* first, std::int64_t step, int rows, std::int64_t n, int requests)
-        : line_(first), at_(first), step_(step), skip_(requests * step), rows_(rows), requests_(requests), columns_(n)
+    /// The next thing is `rows` rows of `n` elements; a register block passes `units` units now, and asks once for
+    /// every ahead_every of them.
+    HEED_INLINE next_lines(const T* first, std::int64_t step, int rows, std::int64_t n, std::int64_t units)
+        : line_(first), at_(first), step_(step), columns_(n), rows_(rows),
+          requests_(static_cast<int>(max_of(units / ahead_every, 1)))
     {}
     HEED_INLINE next_ahead<T> take()
     {
         if (columns_ <= 0) return next_ahead<T>(line_);
         const next_ahead<T> lines(at_, step_);
-        at_ += skip_;
+        at_ += requests_ * step_;
         asked_ += requests_;
         if (asked_ >= rows_) {
             asked_ = 0;
@@ -182,9 +184,8 @@ public:
 
 private:
     const T *line_, *at_;
-    std::int64_t step_, skip_;
+    std::int64_t step_, columns_;
     int rows_, requests_, asked_ = 0;
-    std::int64_t columns_;
 };
 
 }  // namespace micro
