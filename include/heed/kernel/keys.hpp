@@ -65,9 +65,11 @@ void score_streamed(const Job& job, const row_block& block, const row_group* gro
     const int begin = lowest / some * some, stop = static_cast<int>(min_of(round_up(highest, some), count));
     const int whole = begin + (stop - begin) / some * some;
     const auto first = source(token + begin);
-    micro::stream_ahead ahead(first.data, first.step, source.elements(), far.lines);
+    const std::int64_t lead =
+        micro::two_distances ? micro::near_rows : max_of(some, micro::key_lead / max_of(source.bytes(), 1));
+    micro::stream_ahead ahead(first.data, first.step, source.elements(), lead, far.lines);
     micro::stream_ahead others(first.data);
-    auto near = far.near(source, token + begin);
+    auto near = far.near(source, token + begin + lead);
     for (int j = begin; j < whole; j += some) {
         far.before(ahead, near, some * source.elements());
         const auto k = grouped<2, some / 2>(source, token + j, some, mem.copy);

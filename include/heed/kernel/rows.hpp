@@ -25,6 +25,7 @@ struct head_source {
 
     HEED_INLINE rows<const E> operator()(std::int64_t token) const { return at(token); }
     HEED_INLINE std::int64_t elements() const { return elements_for<E>(dim); }  // of a row
+    HEED_INLINE std::int64_t bytes() const { return elements() * static_cast<std::int64_t>(sizeof(E)); }
 };
 template <class Kv>
 HEED_INLINE auto keys_of(const Kv& kv, const row_block& block)
@@ -139,19 +140,19 @@ row_after(const Source& source, const rows<const typename Source::element>& run,
 template <class Source>
 class run_follower {
 public:
-    /// From `token` on, once the kernels have used `used` bytes; the cursor asks for rows that are so far `apart`, and
-    /// for one byte of `Every` that they use.
-    HEED_INLINE run_follower(const Source& source, std::int64_t token, std::int64_t apart, std::int64_t used)
-        : source_(source), next_(token), apart_(apart), until_(used)
+    /// From `token` on, once the kernels have used `used` bytes.
+    HEED_INLINE run_follower(const Source& source, std::int64_t token, std::int64_t used)
+        : source_(source), next_(token), until_(used)
     {}
-    template <int Every>
-    HEED_INLINE void aim(micro::line_cursor& cursor, std::int64_t used)
+    /// `follow(row, step, elements, count)` aims a cursor that asks for one byte of `Every` that the kernels use.
+    template <int Every, class Follow>
+    HEED_INLINE void aim(std::int64_t used, Follow follow)
     {
         if (used < until_ || next_ >= source_.end) return;
         const auto run = source_(next_);
-        cursor = micro::line_cursor(run.data, run.step, source_.elements(), apart_, run.count);
+        follow(run.data, run.step, source_.elements(), run.count);
         next_ += run.count;
-        until_ += Every * run.count * source_.elements() * static_cast<std::int64_t>(sizeof(*run.data));
+        until_ += Every * run.count * source_.bytes();
     }
     /// How many bytes may be used before the next run.
     HEED_INLINE std::int64_t until() const { return next_ < source_.end ? until_ : unbounded_use; }
@@ -160,7 +161,7 @@ private:
     static constexpr std::int64_t unbounded_use = std::numeric_limits<std::int64_t>::max();
 
     Source source_;
-    std::int64_t next_, apart_, until_;
+    std::int64_t next_, until_;
 };
 
 /// What decode asks for while it passes the tile that starts at `token`; see micro::tile_ahead.
@@ -169,17 +170,16 @@ class far_ahead {
 public:
     far_ahead(const Kv& kv, const row_block& block, std::int64_t token, bool sparse)
         : lines(lines_from(kv, block, token, sparse)), sparse_(sparse),
-          k_(keys_of(kv, block), token + (sparse ? micro::key_tile : micro::key_tile / 2 + micro::lead_rows),
-             micro::rows_apart, 0),
-          second_k_(keys_of(kv, block), token + micro::key_tile + micro::key_tile / 2, micro::rows_apart, 0),
-          v_(values_of(kv, block), token + micro::lead_rows, micro::rows_apart, 0)
+          k_(keys_of(kv, block), token + (sparse ? micro::key_tile : micro::key_tile / 2 + micro::lead_rows), 0),
+          second_k_(keys_of(kv, block), token + micro::key_tile + micro::key_tile / 2, 0),
+          v_(values_of(kv, block), token + micro::lead_rows, 0)
     {}
-    /// The rows of `source` from `token` on are about to be used: follows the runs near_rows ahead.
+    /// The rows of `source` from `token` on are about to be asked for.
     template <class Source>
     HEED_INLINE run_follower<Source> near(const Source& source, std::int64_t token)
     {
         until_ = used_;
-        return {source, token + micro::near_rows, micro::near_apart, used_};
+        return {source, token, used_};
     }
     /// n elements are about to be used.
     template <class E, class Source>
@@ -191,10 +191,10 @@ public:
         }
     }
 
-    micro::tile_ahead lines;
+    micro::far_lines lines;
 
 private:
-    static micro::tile_ahead lines_from(const Kv& kv, const row_block& block, std::int64_t token, bool sparse)
+    static micro::far_lines lines_from(const Kv& kv, const row_block& block, std::int64_t token, bool sparse)
     {
         const auto keys = keys_of(kv, block);
         const auto values = values_of(kv, block);
@@ -206,16 +206,21 @@ private:
     template <class E, class Source>
     HEED_INLINE void aim(micro::stream_ahead<E>& at, run_follower<Source>& near)
     {
-        near.template aim<1>(at.near(), used_);
-        k_.template aim<2>(at.far().first(), used_);
-        until_ = min_of(near.until(), k_.until());
-        if (sparse_) {
-            second_k_.template aim<2>(at.far().second(), used_);
-            until_ = min_of(until_, second_k_.until());
-        } else {
-            v_.template aim<2>(at.far().second(), used_);
-            until_ = min_of(until_, v_.until());
+        near.template aim<1>(used_, [&](auto... rows) HEED_INLINE_LAMBDA { at.follow(rows...); });
+        until_ = near.until();
+        if constexpr (micro::two_distances) {
+            aim_far(k_, at.far().first());
+            if (sparse_) aim_far(second_k_, at.far().second());
+            else aim_far(v_, at.far().second());
         }
+    }
+    template <class Follower>
+    HEED_INLINE void aim_far(Follower& rows, micro::line_cursor& lines)
+    {
+        rows.template aim<2>(used_, [&](auto row, auto step, auto n, auto count) HEED_INLINE_LAMBDA {
+            lines = micro::line_cursor(row, step, n, micro::rows_apart, count);
+        });
+        until_ = min_of(until_, rows.until());
     }
 
     bool sparse_;

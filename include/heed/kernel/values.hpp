@@ -128,9 +128,12 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
     const std::int64_t dim = job.kv.value_dim(), direct = dim / lanes;  // registers that are read where they lie
     const int begin = lowest / grouped_keys * grouped_keys;
     const auto first = source(token + begin);
-    micro::stream_ahead ahead(first.data, first.step, source.elements(), far.lines);
+    const bool light = block.count <= micro::wide_rows || direct < micro::wide_vecs;
+    const std::int64_t lead =
+        micro::two_distances ? micro::near_rows : micro::value_lead<E>(light) / max_of(source.bytes(), 1);
+    micro::stream_ahead ahead(first.data, first.step, source.elements(), lead, far.lines);
     micro::stream_ahead others(first.data);
-    auto near = far.near(source, token + begin);
+    auto near = far.near(source, token + begin + lead);
     for (int j = begin; j < highest; j += run) {
         const int keys = run < highest - j ? run : highest - j, paired = keys / each * each;
         auto v = grouped<run / grouped_keys, grouped_keys>(source, token + j, keys, mem.copy);
@@ -144,8 +147,8 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
             }
         };
         // In place: whole registers of channels, but for the key that lacks the second of its pair.
-        // What is asked for ahead follows the runs of a source between calls, so one of several takes a panel a call.
-        const std::int64_t slice = Kv::one_run ? max_of(direct, 1) : micro::block_vecs;
+        // What is asked for ahead follows the runs of a source between calls, so one of several takes a part a call.
+        const std::int64_t slice = Kv::one_run ? max_of(direct, 1) : micro::wide_vecs;
         for (std::int64_t c = 0; c < direct; c += slice) {
             const int vecs = static_cast<int>(min_of(slice, direct - c));
             far.before(ahead, near, elements_for<E>(paired * vecs * lanes));

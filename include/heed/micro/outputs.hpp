@@ -37,9 +37,11 @@ HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<
     int j = 0;
     for (; j + ahead_every <= units; j += ahead_every) {
         v = panel.next_group(v);
-        ahead.next(ahead_every * rows_of<U, E> * Vecs * lanes);
         HEED_UNROLL
-        for (int x = 0; x < ahead_every; ++x) unit(x);
+        for (int x = 0; x < ahead_every; ++x) {
+            unit(x);
+            if ((x + 1) % Ahead::every == 0) ahead.next(Ahead::share * rows_of<U, E> * Vecs * lanes);
+        }
         p += ahead_every;
     }
     if (j < units) v = panel.next_group(v);
@@ -77,16 +79,24 @@ HEED_NOINLINE inline void outputs_run_block(const U* p, Panel panel, int units, 
 {
     constexpr int lanes = vec<sum_t<U>>::lanes;
     Ahead ahead = reader;
-    for (; vecs >= block_vecs; vecs -= block_vecs) {
-        add_panel<Rows, block_vecs>(p, panel, units, true, o, o_step, ahead);
-        panel.skip(block_vecs * lanes);
-        o += block_vecs * lanes;
-    }
-    for (; vecs > 0; --vecs) {
-        add_panel<Rows, 1>(p, panel, units, true, o, o_step, ahead);
-        panel.skip(lanes);
-        o += lanes;
-    }
+    const auto take = [&](auto width) HEED_INLINE_LAMBDA {
+        for (; vecs >= width.value; vecs -= width.value) {
+            if constexpr (width.value > block_vecs && Rows > wide_rows) {
+                constexpr int some = (Rows + 1) / 2;
+                half_ahead<Ahead> half{ahead};
+                add_panel<some, width.value>(p, panel, units, true, o, o_step, half);
+                add_panel<Rows - some, width.value>(p + some * score_step, panel, units, true, o + some * o_step,
+                                                    o_step, half);
+            } else {
+                add_panel<Rows, width.value>(p, panel, units, true, o, o_step, ahead);
+            }
+            panel.skip(width.value * lanes);
+            o += width.value * lanes;
+        }
+    };
+    if constexpr (wide_vecs > block_vecs) take(std::integral_constant<int, wide_vecs>{});
+    take(std::integral_constant<int, block_vecs>{});
+    take(std::integral_constant<int, 1>{});
     reader = ahead;
 }
 

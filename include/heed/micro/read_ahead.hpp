@@ -2,9 +2,8 @@
 // Asking memory for rows of K and V before they are needed.
 //
 // Hardware prefetchers follow what is read in the order of addresses. Neither a transposition of 16 rows nor one half
-// of the channels of V is, so the kernels ask for lines themselves, a few at every step. On Zen 4 the scores of 4 rows
-// took keys from memory at 0.30 of the read bandwidth when the lines were asked for in the order of use, at 0.72 in the
-// order of addresses, at 0.84 with two distances, and at 0.5 to 0.7 when they were asked for in bursts.
+// of the channels of V is, so the kernels ask for lines themselves, a few at every step: in the order of their use, or in
+// bursts, they come at a third to two thirds of the read bandwidth.
 #pragma once
 
 #include "tuning.hpp"
@@ -14,6 +13,36 @@ namespace micro {
 
 template <class T>
 inline constexpr int line_of = sizeof(T) < 64 ? 64 / static_cast<int>(sizeof(T)) : 1;
+
+/// Walks over the lines of rows of `n` elements in the order of addresses, two lines at a time.
+class line_walk {
+public:
+    template <class T>
+    HEED_INLINE line_walk(const T* row, std::int64_t step, std::int64_t n)
+        : at_(reinterpret_cast<const char*>(row)),
+          bytes_(step == n ? endless : n * static_cast<std::int64_t>(sizeof(T))), end_(at_ + bytes_),
+          gap_((step - n) * static_cast<std::int64_t>(sizeof(T)))
+    {}
+    /// Asks for the next two lines. Locality: 3 for the L1 cache, 2 for the L2 cache.
+    template <int Locality>
+    HEED_INLINE void ask()
+    {
+        __builtin_prefetch(at_, 0, Locality);
+        __builtin_prefetch(at_ + line_of<char>, 0, Locality);
+        at_ += 2 * line_of<char>;
+        if (at_ < end_) return;
+        at_ = end_ + gap_;
+        end_ = at_ + bytes_;
+    }
+
+private:
+    static constexpr std::int64_t endless = std::int64_t(1) << 46;
+
+    const char* at_;
+    std::int64_t bytes_;  // of a row
+    const char* end_;
+    std::int64_t gap_;
+};
 
 /// Walks over the lines of rows of `n` elements, two lines at a time: those of some rows, and with each the one that is
 /// `apart` rows behind it; then of the rows behind both. Of two lines that far apart memory has more channels at work.
@@ -96,50 +125,84 @@ private:
     line_cursor first_, second_;
 };
 
-/// Decode, the rows that are used now: asks for those a little ahead into the L1 cache.
+/// One distance: nothing else is asked for.
+struct nothing_ahead {
+    template <class... Rows>
+    HEED_INLINE nothing_ahead(Rows...)
+    {}
+    HEED_INLINE void next() {}
+};
+using far_lines = std::conditional_t<two_distances, tile_ahead, nothing_ahead>;
+
+/// Decode, the rows that are used now: asks for those `lead` rows ahead into the L1 cache.
 template <class T>
 class stream_ahead {
 public:
-    HEED_INLINE stream_ahead(const T* row, std::int64_t step, std::int64_t n, const tile_ahead& far)
-        : near_(row + near_rows * step, step, n, near_apart, key_tile), far_(far)
+    /// The kernels call next() once for so many units of keys or channels, and say what `share` units use.
+    static constexpr int every = two_distances ? ahead_every : 1, share = every;
+
+    HEED_INLINE stream_ahead(const T* row, std::int64_t step, std::int64_t n, std::int64_t lead, const far_lines& far)
+        : near_(near_lines(row + lead * step, step, n, key_tile)), far_(far)
     {}
     /// For rows that another register block asks for: one line again and again, so that the kernels need not be
     /// compiled a second time.
     HEED_INLINE explicit stream_ahead(const T* row)
-        : near_(row, 0, line_of<T>, near_apart, key_tile), far_(row, 0, line_of<T>, row, 0, line_of<T>)
+        : near_(near_lines(row, 0, line_of<T>, key_tile)), far_(row, 0, line_of<T>, row, 0, line_of<T>)
     {}
-    /// For every n channels that are used; four lines or a multiple, or what is left of them counts for the next time.
+    /// For every n channels that are used; `at_once` lines or a multiple, or what is left of them counts for the next
+    /// time.
     HEED_INLINE void next(int n)
     {
         const int bytes = static_cast<int>(elements_for<T>(n)) * static_cast<int>(sizeof(T));
-        if (bytes % four_lines == 0) {
-            for (int i = 0; i < bytes; i += four_lines) ask();  // not unrolled: as fast, and 10 % less code
+        if (bytes % at_once == 0) {
+            for (int i = 0; i < bytes; i += at_once) ask();  // not unrolled: as fast, and 10 % less code
         } else {
-            for (owed_ += bytes; owed_ >= four_lines; owed_ -= four_lines) ask();
+            for (owed_ += bytes; owed_ >= at_once; owed_ -= at_once) ask();
         }
     }
-    HEED_INLINE line_cursor& near() { return near_; }
-    HEED_INLINE tile_ahead& far() { return far_; }
+    /// Goes on with `count` rows from `row` on.
+    HEED_INLINE void follow(const T* row, std::int64_t step, std::int64_t n, std::int64_t count)
+    {
+        near_ = near_lines(row, step, n, count);
+    }
+    HEED_INLINE far_lines& far() { return far_; }
 
 private:
-    static constexpr int four_lines = 256;
+    static constexpr int at_once = two_distances ? 256 : 128;  // bytes
 
+    HEED_INLINE static auto near_lines(const T* row, std::int64_t step, std::int64_t n,
+                                       [[maybe_unused]] std::int64_t count)
+    {
+        if constexpr (two_distances) return line_cursor(row, step, n, near_apart, count);
+        else return line_walk(row, step, n);
+    }
     HEED_INLINE void ask()
     {
-        near_.template ask<3>();
-        near_.template ask<3>();
+        for (int i = 0; i < at_once; i += 2 * line_of<char>) near_.template ask<3>();
         far_.next();
     }
 
-    line_cursor near_;
-    tile_ahead far_;
+    std::conditional_t<two_distances, line_cursor, line_walk> near_;
+    far_lines far_;
     int owed_ = 0;  // bytes
+};
+
+/// The same for one of two passes over the same rows: each asks for half of what comes next.
+template <class Ahead>
+struct half_ahead {
+    static constexpr int every = 2 * Ahead::every, share = Ahead::share;
+
+    HEED_INLINE void next(int n) { ahead.next(n); }
+
+    Ahead& ahead;
 };
 
 /// One line of each of some rows, one at every step.
 template <class T>
 class next_ahead {
 public:
+    static constexpr int every = ahead_every, share = every;
+
     HEED_INLINE next_ahead(const T* first, std::int64_t step) : at_(first), step_(step) {}
     /// Nothing comes next: one line again and again.
     HEED_INLINE explicit next_ahead(const T* line) : at_(line), step_(0) {}

@@ -77,16 +77,37 @@ inline constexpr int streaming_run = 32;
 inline constexpr double listed_share = 0.4;
 inline constexpr int listed_ahead = 24;
 
-/// How many rows ahead of their use K and V are asked for: into the L1 cache, and at least into the L2 cache.
+/// How decode asks for K and V. On Zen 3 into the L1 cache shortly before their use, and long before it into the L2
+/// cache. Zen 5 reads fastest where it sees one stream of lines in the order of addresses, which its own prefetchers
+/// follow: with a second distance decode took 1.1 to 1.25 times as long.
+inline constexpr bool two_distances = block_vecs != 4;
+
+/// Two distances: how many rows ahead of their use K and V are asked for, into the L1 cache and at least into the L2
+/// cache.
 inline constexpr int near_rows = 16;
 inline constexpr int least_lead = 48;
 
-/// How far apart two rows are that are asked for together, of those that are used soon and of those that lead; 0 asks
-/// in the order of addresses. Decode of f32 takes 13 % less time so with one row a head and 5 % with four (Zen 3); no
-/// machine with AVX-512 has been asked yet. A row that comes second of its two leads by so many rows less.
-inline constexpr int near_apart = block_vecs == 4 ? 0 : near_rows / 2;
-inline constexpr int rows_apart = block_vecs == 4 ? 0 : 32;
+/// Two distances: how far apart two rows are that are asked for together, of those that are used soon and of those that
+/// lead. Decode of f32 takes 13 % less time than in the order of addresses with one row a head, and 5 % with four
+/// (Zen 3). A row that comes second of its two leads by so many rows less.
+inline constexpr int near_apart = near_rows / 2;
+inline constexpr int rows_apart = 32;
 inline constexpr int lead_rows = least_lead + rows_apart;
+
+/// One distance: bytes. Keys are used column by column of 32 rows, so that the whole next 32 have to be there. Values
+/// come row by row: a short lead is best as long as multiply-adds take less time than memory (Zen 5: 0.92 instead of
+/// 0.85 of the read bandwidth with one row of f32; with 24 rows of 512 bytes 0.94 instead of 0.73 with four).
+inline constexpr std::int64_t key_lead = 16 * 1024;
+template <class E>
+constexpr std::int64_t value_lead(bool light)
+{
+    return light && sizeof(E) >= sizeof(float) ? 6 * 1024 : 12 * 1024;
+}
+
+/// Registers of channels of V that decode takes at once: the more of a row, the more in the order of addresses. Of more
+/// query rows than `wide_rows` half take their turn after the other, with V from the L1 cache.
+inline constexpr int wide_vecs = block_vecs == 4 ? 8 : block_vecs;
+inline constexpr int wide_rows = block_rows * block_vecs / wide_vecs;
 
 /// Channels, or keys, that the register blocks take between two requests for what comes next.
 inline constexpr int ahead_every = 8;
