@@ -39,8 +39,10 @@ HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<
         v = panel.next_group(v);
         HEED_UNROLL
         for (int x = 0; x < ahead_every; ++x) {
+            constexpr int used = Ahead::share * rows_of<U, E> * Vecs * lanes;
+            if (x == 0 && Ahead::every == ahead_every) ahead.next(used);
             unit(x);
-            if ((x + 1) % Ahead::every == 0) ahead.next(Ahead::share * rows_of<U, E> * Vecs * lanes);
+            if (Ahead::every < ahead_every && (x + 1) % Ahead::every == 0) ahead.next(used);
         }
         p += ahead_every;
     }
