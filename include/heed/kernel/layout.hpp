@@ -31,13 +31,17 @@ inline std::int64_t rows_of_blocks(std::int64_t rows, std::int64_t blocks)
     return blocks > 0 ? min_of(round_up(ceil_div(rows, blocks), micro::block_rows), rows) : 0;
 }
 
-inline sequence_cut cut_rows(std::int64_t rows, const token_span& held)
+/// Tasks that each worker gets at least, so that their lengths may differ.
+inline constexpr int tasks_of_worker = 4;
+
+/// Blocks of at most so many rows.
+inline sequence_cut cut_rows(std::int64_t rows, const token_span& held, std::int64_t most_rows)
 {
     sequence_cut c;
     c.rows = rows;
     c.keys = max_of(held.end - held.first, 0);
     if (c.keys > 0) c.tiles = ceil_div(held.end, micro::key_tile) - held.first / micro::key_tile;
-    c.blocks_per_head = ceil_div(rows, micro::query_block);
+    c.blocks_per_head = ceil_div(rows, most_rows);
     c.block_rows = rows_of_blocks(rows, c.blocks_per_head);
     return c;
 }
@@ -50,9 +54,6 @@ struct sequence_tasks {
     std::size_t stored;
 };
 
-/// Tasks that each worker gets at least, so that their lengths may differ.
-inline constexpr int tasks_of_worker = 4;
-
 inline constexpr std::size_t in_lines(std::size_t bytes) { return (bytes + cache_line - 1) / cache_line * cache_line; }
 
 /// Of sequences that are alike, each is cut as this says; of others this has the largest of each number.
@@ -62,6 +63,7 @@ struct layout : sequence_cut {
     bool copies = false;                                  // whether rows of K and V may lie in several runs
     bool uneven = false;                                  // whether sequences differ
     std::int64_t o_step = 0, walk_tasks = 0, fold_tasks = 0, slots = 0;  // slots: stored partials
+    std::int64_t most_rows = micro::query_block;                         // of a block
     int workers = 1;
     double cost = 0;  // of all blocks
     std::size_t worker_bytes = 0, stored_bytes = 0, total_bytes = 0;
@@ -82,6 +84,7 @@ struct layout : sequence_cut {
     /// Multiply-adds at most, and reads of K and V.
     double work() const { return cost * static_cast<double>(key_dim + value_dim); }
 
+    bool keep_busy(std::int64_t blocks) const { return workers == 1 || blocks >= workers * tasks_of_worker; }
     /// A block of this cut, walked whole, in tasks as long as they should be at most.
     double share(const sequence_cut& c) const
     {
@@ -224,7 +227,9 @@ template <class T>
 layout make_layout(const problem_sizes& p, std::int64_t queries, const token_span& held)
 {
     layout l = begin_layout(p, round_up(p.value_dim, vec<T>::lanes));
-    static_cast<sequence_cut&>(l) = cut_rows(queries * l.group, held);
+    if (!l.keep_busy(l.batch * l.kv_heads * ceil_div(queries * l.group, l.most_rows)))
+        l.most_rows = micro::small_query_block;
+    static_cast<sequence_cut&>(l) = cut_rows(queries * l.group, held, l.most_rows);
     l.tokens = held.end;
     l.cost = static_cast<double>(l.blocks()) * l.block_cost();
     l.set_spans(l);
@@ -245,7 +250,7 @@ void for_sequences(const layout& l, Queries queries, Held held, F f)
 {
     for (const int turn : {0, 1, 2})
         for (std::int64_t b = 0; b < l.batch; ++b) {
-            sequence_cut c = cut_rows(queries(b) * l.group, held(b));
+            sequence_cut c = cut_rows(queries(b) * l.group, held(b), l.most_rows);
             l.set_spans(c);
             if ((c.split() ? 0 : l.share(c) > 0.25 ? 1 : 2) == turn) f(b, c);
         }
@@ -257,8 +262,11 @@ layout make_uneven_layout(const problem_sizes& p, Queries queries, Held held)
 {
     layout l = begin_layout(p, round_up(p.value_dim, vec<T>::lanes));
     l.uneven = true;
+    std::int64_t blocks = 0;
+    for (std::int64_t b = 0; b < l.batch; ++b) blocks += l.kv_heads * ceil_div(queries(b) * l.group, l.most_rows);
+    if (!l.keep_busy(blocks)) l.most_rows = micro::small_query_block;
     for (std::int64_t b = 0; b < l.batch; ++b) {
-        const sequence_cut c = cut_rows(queries(b) * l.group, held(b));
+        const sequence_cut c = cut_rows(queries(b) * l.group, held(b), l.most_rows);
         l.rows = max_of(l.rows, c.rows);
         l.block_rows = max_of(l.block_rows, c.block_rows);
         l.blocks_per_head = max_of(l.blocks_per_head, c.blocks_per_head);
