@@ -91,7 +91,7 @@ public:
     {
         for (int r = 0; r < block.count; ++r) {
             const query_place p = place(block, r);
-            pack_query_of(job_, p, block.kv_head / sharing_, r, mem);
+            pack_query_of(job_, job_.row_of(job_.q, p), block.kv_head / sharing_, r, mem);
             const std::int64_t i = index_of(p);
             norms[r] = denominator(job_.def.normalizer(), p.head, stats_.shift[i], stats_.mass[i]);
         }

@@ -53,8 +53,7 @@ HEED_NOINLINE rows<const typename Source::element> gathered(const Source& source
         const auto run = source(token + i);
         for (std::int64_t x = 0; x < run.count && i < n; ++x, ++i) {
             if (const std::int64_t next = token + i + micro::near_rows; next < source.end) {
-                const E* row = source(next).data;
-                for (std::int64_t c = 0; c < each; c += micro::line_of<E>) __builtin_prefetch(row + c);
+                micro::ask_for(source(next).data, source.dim);
             }
             std::memcpy(to + i * each, run.data + x * run.step, static_cast<std::size_t>(each) * sizeof(E));
         }

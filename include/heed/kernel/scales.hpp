@@ -9,12 +9,12 @@
 HEED_BEGIN
 namespace kernel {
 
-/// Packs query row r of a block, at `p`, of the kv head it reads.
-template <class Job, class U = typename Job::unit>
-void pack_query_of(const Job& job, const query_place& p, std::int64_t kv_head, int r, const scratch<U>& mem)
+/// Packs a row of queries as row r of a block, of the kv head it reads.
+template <class Job, class Q, class U = typename Job::unit>
+void pack_query_of(const Job& job, const Q* row, std::int64_t kv_head, int r, const scratch<U>& mem)
 {
     U* q = mem.q + r * micro::query_step<sum_t<U>>;
-    micro::pack_query(job.row_of(job.q, p), job.kv.key_dim(), job.scale, q, mem.part_step);
+    micro::pack_query(row, job.kv.key_dim(), job.scale, q, mem.part_step);
     if constexpr (has_channel_scales_v<decltype(job.kv)>)
         micro::scale_query(job.kv.key_channel_scales(kv_head), job.kv.key_dim(), q, mem.part_step);
 }

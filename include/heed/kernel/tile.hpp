@@ -49,9 +49,11 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
         const int end =
             groups[g].hi <= groups[g].lo ? begin : static_cast<int>(round_up(groups[g].hi, micro::mass_lanes));
         for (int r = groups[g].first; r < groups[g].first + groups[g].rows; ++r) {
-            score_place<vec<T>> place;
-            static_cast<query_place&>(place) = place_of(job, block, position_0, block.first + r);
-            place.key = job.first_key + token;
+            score_place<vec<T>> place{};
+            if constexpr (std::decay_t<decltype(job.def)>::has_score_maps) {
+                static_cast<query_place&>(place) = place_of(job, block, position_0, block.first + r);
+                place.key = job.first_key + token;
+            }
             T* s = mem.s + r * micro::score_step;
             if (cover.masked)
                 weigh_row<true, U>(job.def, job.scale, place, s, begin, end, count, mem.bits[r], result.shift[r],

@@ -101,8 +101,10 @@ private:
     void begin_block(const row_block& block, const scratch<U>& mem) const
     {
         *mem.sparse = false;
+        const auto row = [&](int r) { return job_.row_of(job_.q, place_of(job_, block, 0, block.first + r)); };
         for (int r = 0; r < block.count; ++r) {
-            pack_query_of(job_, place_of(job_, block, 0, block.first + r), block.kv_head, r, mem);
+            if (r + micro::near_rows < block.count) micro::ask_for(row(r + micro::near_rows), job_.kv.key_dim());
+            pack_query_of(job_, row(r), block.kv_head, r, mem);
         }
     }
 

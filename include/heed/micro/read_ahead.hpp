@@ -14,6 +14,13 @@ namespace micro {
 template <class T>
 inline constexpr int line_of = sizeof(T) < 64 ? 64 / static_cast<int>(sizeof(T)) : 1;
 
+/// Asks for one row of `n` elements.
+template <class T>
+HEED_INLINE void ask_for(const T* row, std::int64_t n)
+{
+    for (std::int64_t c = 0; c < elements_for<T>(n); c += line_of<T>) __builtin_prefetch(row + c);
+}
+
 /// Walks over the lines of rows of `n` elements in the order of addresses, two lines at a time.
 class line_walk {
 public:

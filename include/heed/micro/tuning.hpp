@@ -39,7 +39,7 @@ struct row_parts {
     std::int64_t units, count, width;
 
     explicit row_parts(std::int64_t n)
-        : units(n), count(ceil_div(n, strip_units<T>)), width(round_up(ceil_div(n, max_of(count, 1)), 32))
+        : units(n), count(ceil_div(n, strip_units<T>)), width(round_up(count > 1 ? ceil_div(n, count) : n, 32))
     {}
     std::int64_t begin(std::int64_t part) const { return part * width; }
     std::int64_t end(std::int64_t part) const { return min_of((part + 1) * width, units); }
