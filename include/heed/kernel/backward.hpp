@@ -109,7 +109,7 @@ void add_dq(const Job& job, const step_place& at, const tile_cover& cover, const
         const T* panels = mem.k_panels + j * o_step;
         micro::for_panels<T>(dim, [&](std::int64_t channel, std::int64_t, int width) {
             const T* panel = panels + channel * keys;
-            micro::next_lines<T> lines(panel + keys * width * lanes, width * lanes, keys, width * lanes, keys);
+            micro::next_lines lines({panel + keys * width * lanes, width * lanes, width * lanes, keys}, keys);
             for (int g = 0; g < cover.n_groups; ++g) {
                 if (lo[g] >= hi[g]) continue;
                 const row_group& rows = cover.groups[g];

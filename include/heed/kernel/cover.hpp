@@ -15,24 +15,28 @@ struct tile_cover {
     row_group groups[max_groups];
 };
 
+/// Which of these pairs the mask lets pass.
+template <class Job>
+coverage classify(const Job& job, const row_block& block, std::int64_t position_0, std::int64_t token, int count)
+{
+    if constexpr (!std::decay_t<decltype(job.def)>::has_mask) return coverage::full;
+    const std::int64_t row = block.first / job.group, key_0 = job.first_key + token;
+    return job.def.classify({block.batch, block.kv_head * job.group, (block.kv_head + 1) * job.group, row,
+                             (block.first + block.count - 1) / job.group + 1, position_0 + row, key_0, key_0 + count});
+}
+
 /// Covers rows of `block` and the keys [token, token + count); fills bits[row] where they are masked. Of a tile that no
 /// row attends only `kind` is set.
 template <class Job>
 tile_cover cover_tile(const Job& job, const row_block& block, std::int64_t position_0, std::int64_t token, int count,
                       key_bits* bits)
 {
-    using Def = std::decay_t<decltype(job.def)>;
     const std::int64_t key_0 = job.first_key + token;
     // A ring has lost the tokens before its first.
     const int first_held = static_cast<int>(max_of(job.kv.held(block.batch).first - token, 0));
     tile_cover c;
-    if constexpr (Def::has_mask) {
-        const std::int64_t row_begin = block.first / job.group;
-        c.kind = job.def.classify({block.batch, block.kv_head * job.group, (block.kv_head + 1) * job.group, row_begin,
-                                   (block.first + block.count - 1) / job.group + 1, position_0 + row_begin, key_0,
-                                   key_0 + count});
-        if (c.kind == coverage::none) return c;
-    }
+    c.kind = classify(job, block, position_0, token, count);
+    if (c.kind == coverage::none) return c;
     c.masked = c.kind == coverage::partial || count % micro::mass_lanes != 0 || first_held > 0;
     c.n_groups = groups_of(block.count);
     c.lowest = count;

@@ -4,6 +4,7 @@
 
 #include "../attention.hpp"
 #include "../kv.hpp"
+#include "../micro/read_ahead.hpp"
 #include "../micro/units.hpp"
 
 HEED_BEGIN
@@ -84,6 +85,12 @@ struct scratch {
 
     /// Weights as units: of pairs, rows are narrowed where they lie.
     const U* weights(int row) const { return reinterpret_cast<const U*>(s + row * micro::score_step); }
+};
+
+/// What prefill reads from memory behind a tile: the first keys of the next one, or those and the queries of the next
+/// block.
+struct next_reads {
+    micro::row_lines keys, queries;
 };
 
 /// Row x of a block as policies see it.

@@ -13,6 +13,17 @@ static_assert(copied_rows >= micro::unpacked_keys<float>);
 
 HEED_INLINE bool attends(const row_group& rows, int first, int n) { return rows.lo < first + n && first < rows.hi; }
 
+/// What the first panel of V takes from these keys.
+template <class Job>
+HEED_INLINE micro::row_lines first_panel(const Job& job, const row_block& block, std::int64_t token, int keys)
+{
+    const auto source = values_of(job.kv, block);
+    const auto run = source(token);
+    constexpr std::int64_t most = micro::block_vecs * vec<typename Job::T>::lanes;
+    return {run.data, run.step, elements_for<typename Job::value_element>(min_of(source.dim, most)),
+            static_cast<int>(min_of(run.count, keys))};
+}
+
 /// Scores of the strip of `keys` <= key_strip keys from key j of the tile on.
 template <class Job, class U = typename Job::unit>
 void score_strip(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
@@ -25,6 +36,7 @@ void score_strip(const Job& job, const row_block& block, const row_group* groups
     const micro::row_parts<sum_t<U>> parts(ceil_div(dim, each));
     const auto here = source(first);
     const auto* after = row_after(source, here, first, strip);
+    const int keys_after = static_cast<int>(min_of(strip, max_of(source.end - first - strip, 0)));
     for (std::int64_t part = 0; part < parts.count; ++part) {
         const std::int64_t channel = parts.begin(part) * each, channels = min_of(parts.end(part) * each, dim) - channel;
         const std::int64_t units = ceil_div(channels, each);
@@ -34,8 +46,11 @@ void score_strip(const Job& job, const row_block& block, const row_group* groups
             n = k.count >= left ? left : static_cast<int>(k.count) / lanes * lanes;
             micro::pack_keys(k.data, k.step, n, channel, channels, mem.strip + x, n == left ? strip - x : n);
         }
-        const auto* next = part + 1 == parts.count ? after : here.data + elements_for<E>(channel + channels);
-        micro::next_lines lines(next, here.step, strip, elements_for<E>(channels), units);
+        micro::row_lines next{after, here.step, elements_for<E>(parts.end(0) * each), keys_after};
+        if (part + 1 < parts.count)
+            next = {here.data + elements_for<E>(channel + channels), here.step, elements_for<E>(channels), strip};
+        micro::next_lines lines(next, units);
+        lines.then(first_panel(job, block, first, keys));
         for (int g = 0; g < n_groups; ++g)
             if (attends(groups[g], j, strip))
                 micro::scores(groups[g].rows,

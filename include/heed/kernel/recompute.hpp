@@ -139,7 +139,7 @@ void strip_products(const T* strip, std::int64_t dim, const tile_cover& cover, W
     for (std::int64_t part = 0; part < parts.count; ++part) {
         const std::int64_t channel = parts.begin(part), channels = parts.end(part) - channel;
         const T* here = strip + channel * width;
-        micro::next_lines<T> lines(here + channels * width, width, static_cast<int>(channels), width, channels);
+        micro::next_lines lines({here + channels * width, width, width, static_cast<int>(channels)}, channels);
         for (int g = 0; g < cover.n_groups; ++g) {
             const row_group& rows = cover.groups[g];
             if (!wanted(g)) continue;

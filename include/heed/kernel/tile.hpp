@@ -26,10 +26,10 @@ HEED_INLINE void flush_subnormals(T* o, std::int64_t padded)
 }
 
 /// The partial result of `block` and the keys [token, token + count) of one tile. Returns false, with nothing
-/// written, where the mask lets no row attend any of them.
+/// written, where the mask lets no row attend any of them. `next` is what is read after it.
 template <class Job, class U = typename Job::unit, class T = typename Job::T>
 bool tile_step(const Job& job, const row_block& block, std::int64_t token, int count, const scratch<U>& mem,
-               const partial<T>& result, std::int64_t o_step)
+               const partial<T>& result, std::int64_t o_step, const next_reads& next)
 {
     const std::int64_t position_0 = job.position_of_row_0(block.batch);
     const tile_cover cover = cover_tile(job, block, position_0, token, count, mem.bits);
@@ -66,7 +66,7 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
 
     scale_weights(job, block, groups, n_groups, token, count, mem);
     if (streaming) take_few(job, block, groups, n_groups, token, count, lowest, highest, mem, result.o, o_step, far);
-    else take_packed(job, block, groups, n_groups, token, lowest, highest, mem, result.o, o_step);
+    else take_packed(job, block, groups, n_groups, token, lowest, highest, mem, result.o, o_step, next);
 
     // A NaN or Inf in V may have met a weight of 0: find out from the outputs, and leave such keys out where it did.
     constexpr int each = elements_of<U>;

@@ -76,7 +76,7 @@ void add_listed(const Job& job, const row_block& block, const row_group* groups,
 /// o = P V where rows are many: V is packed panel by panel, widened where it is of a storage type.
 template <class Job, class U = typename Job::unit, class T = typename Job::T>
 void take_packed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-                 int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step)
+                 int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step, const next_reads& next)
 {
     using E = typename Job::value_element;
     constexpr int lanes = vec<T>::lanes, each = elements_of<U>, run = micro::value_run<T> * each;
@@ -87,7 +87,8 @@ void take_packed(const Job& job, const row_block& block, const row_group* groups
     for (int j = lowest / run * run; j < highest; j += run) {
         const int keys = run < highest - j ? run : highest - j;
         const auto v = source(token + j);
-        const auto* after = row_after(source, v, token + j, run);
+        const bool more = j + run < highest;
+        const auto* after = more ? row_after(source, v, token + j, run) : nullptr;
         micro::for_panels<T>(dim, [&](std::int64_t channel, std::int64_t channels, int width) HEED_INLINE_LAMBDA {
             for (int x = 0, n; x < keys; x += n) {  // runs of rows: one in a source of one run
                 const int left = keys - x, some = left < each ? left : each;
@@ -100,8 +101,14 @@ void take_packed(const Job& job, const row_block& block, const row_group* groups
                         for (int i = 0; i < n; ++i)
                             __builtin_prefetch(here.data + i * here.step + elements_for<E>(channel + channels), 0, 2);
             }
-            const auto* next = channel + channels == dim ? after : v.data + elements_for<E>(channel + channels);
-            micro::next_lines lines(next, v.step, keys, elements_for<E>(width * lanes), keys / each);
+            micro::row_lines panel{after, v.step, elements_for<E>(width * lanes), more ? keys : 0};
+            if (channel + channels < dim)
+                panel = {v.data + elements_for<E>(channel + channels), v.step, elements_for<E>(width * lanes), keys};
+            micro::next_lines lines(panel, keys / each);
+            if (!more && channel + channels == dim) {
+                lines.then(next.keys);
+                lines.then(next.queries);
+            }
             for (int g = 0; g < n_groups; ++g) {
                 const row_group& rows = groups[g];
                 const int lo = (rows.lo > j ? rows.lo : j) / each, end = rows.hi < j + keys ? rows.hi : j + keys;

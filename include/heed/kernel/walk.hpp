@@ -43,7 +43,7 @@ public:
         const std::int64_t index = folds ? own : own / of.cut.spans, span = own % of.cut.spans;
         const row_block block = block_of(of, index);
         if (folds) fold_block(block, of, index, mem);
-        else if (!of.cut.split()) walk_block(block, of.cut.tiles, mem);
+        else if (!of.cut.split()) walk_block(block, of.cut.tiles, mem, reads_of(task + l_.workers));
         else
             store_partials(block, of, index, of.cut.tiles * span / of.cut.spans,
                            of.cut.tiles * (span + 1) / of.cut.spans, mem);
@@ -108,24 +108,61 @@ private:
         }
     }
 
-    /// One step, of the tile-th tile that holds tokens of the block's sequence; false where there is none.
-    bool step(const row_block& block, std::int64_t tile, const scratch<U>& mem, const partial<T>& result) const
+    /// The first token of the tile-th tile that holds tokens of the block's sequence, and how many there are.
+    std::int64_t first_of(const row_block& block, std::int64_t tile) const
     {
-        const token_span held = job_.kv.held(block.batch);
-        const std::int64_t token = (held.first / micro::key_tile + tile) * micro::key_tile;
-        if (token >= held.end) return false;
-        return tile_step(job_, block, token, static_cast<int>(min_of(micro::key_tile, held.end - token)), mem, result,
-                         l_.o_step);
+        return (job_.kv.held(block.batch).first / micro::key_tile + tile) * micro::key_tile;
+    }
+    std::int64_t keys_from(const row_block& block, std::int64_t token) const
+    {
+        return min_of(micro::key_tile, job_.kv.held(block.batch).end - token);
     }
 
-    void walk_block(const row_block& block, std::int64_t tiles, const scratch<U>& mem) const
+    /// The first strip of keys of a tile.
+    micro::row_lines strip_of(const row_block& block, std::int64_t token) const
+    {
+        const auto source = keys_of(job_.kv, block);
+        const auto run = source(token);
+        const std::int64_t keys = min_of(min_of(keys_from(block, token), micro::key_strip<T>), run.count);
+        return {run.data, run.step, source.elements(), static_cast<int>(keys)};
+    }
+    /// What a task reads first, of those that walk over a block: most likely this worker's next one.
+    next_reads reads_of(std::int64_t task) const
+    {
+        if (task >= l_.walk_tasks) return {};
+        const sequence_tasks of = tasks_with(task, false);
+        const row_block block = block_of(of, (task - of.first_walk) / of.cut.spans);
+        if (block.count <= micro::streaming_rows || keys_from(block, first_of(block, 0)) <= 0) return {};
+        next_reads reads;
+        reads.keys = strip_of(block, first_of(block, 0));
+        if (job_.group == 1) {  // rows of several heads have no constant step
+            const auto* row = job_.row_of(job_.q, place_of(job_, block, 0, block.first));
+            reads.queries = {row, job_.q.step.tokens, job_.kv.key_dim(), block.count};
+        }
+        return reads;
+    }
+
+    /// One step, of the tile-th tile; false where there are no tokens of it, or none of them is attended.
+    bool step(const row_block& block, std::int64_t tile, const scratch<U>& mem, const partial<T>& result,
+              const next_reads& next) const
+    {
+        const std::int64_t token = first_of(block, tile), keys = keys_from(block, token);
+        return keys > 0 &&
+               tile_step(job_, block, token, static_cast<int>(keys), mem, result, l_.o_step, next);
+    }
+
+    void walk_block(const row_block& block, std::int64_t tiles, const scratch<U>& mem, const next_reads& next) const
     {
         begin_block(block, mem);
         bool empty = !to_.state_shift;  // then the first tile's partial is the sum so far
         if (!empty) begin_rows(block, mem.run);
         for (std::int64_t tile = 0; tile < tiles; ++tile) {
             const partial<T>& result = empty ? mem.run : mem.tile;
-            if (!step(block, tile, mem, result)) continue;
+            const std::int64_t after = first_of(block, tile + 1);
+            const bool goes_on = block.count > micro::streaming_rows && keys_from(block, after) > 0 &&
+                                 classify(job_, block, job_.position_of_row_0(block.batch), after,
+                                          static_cast<int>(keys_from(block, after))) != coverage::none;
+            if (!step(block, tile, mem, result, goes_on ? next_reads{strip_of(block, after), {}} : next)) continue;
             if (!empty) fold(block, mem.run, mem.tile);
             empty = false;
         }
@@ -153,7 +190,7 @@ private:
     {
         begin_block(block, mem);
         for (std::int64_t tile = first_tile; tile < end_tile; ++tile)
-            attended(of, index, tile) = step(block, tile, mem, stored(of, index, tile));
+            attended(of, index, tile) = step(block, tile, mem, stored(of, index, tile), {});
     }
 
     void fold_block(const row_block& block, const sequence_tasks& of, std::int64_t index, const scratch<U>& mem) const

@@ -204,58 +204,75 @@ struct half_ahead {
     Ahead& ahead;
 };
 
-/// One line of each of some rows, one at every step.
-template <class T>
+/// Lines of rows, those of a row at every step.
 class next_ahead {
 public:
     static constexpr int every = ahead_every, share = every;
 
-    HEED_INLINE next_ahead(const T* first, std::int64_t step) : at_(first), step_(step) {}
-    /// Nothing comes next: one line again and again.
-    HEED_INLINE explicit next_ahead(const T* line) : at_(line), step_(0) {}
+    HEED_INLINE next_ahead(const void* first, std::int64_t step) : at_(static_cast<const char*>(first)), step_(step) {}
+    /// Nothing comes next: the same again and again.
+    HEED_INLINE explicit next_ahead(const void* line) : next_ahead(line, 0) {}
 
     HEED_INLINE void next(int = 0)
     {
-        __builtin_prefetch(at_, 0, 2);
+        HEED_UNROLL
+        for (int i = 0; i < lines_at_once; ++i) __builtin_prefetch(at_ + i * line_of<char>, 0, 2);
         at_ += step_;
     }
 
 private:
-    const T* at_;
+    const char* at_;
     std::int64_t step_;
 };
 
+/// `n` elements of each of `count` rows, as bytes.
+struct row_lines {
+    const char* first = nullptr;
+    std::int64_t step = 0, bytes = 0;
+    int count = 0;
+
+    row_lines() = default;
+    template <class T>
+    HEED_INLINE row_lines(const T* row, std::int64_t row_step, std::int64_t n, int rows)
+        : first(reinterpret_cast<const char*>(row)), step(row_step * static_cast<std::int64_t>(sizeof(T))),
+          bytes(n * static_cast<std::int64_t>(sizeof(T))), count(rows)
+    {}
+};
+
 /// Prefill: while all rows of a block pass a packed strip of K or panel of V, what will be packed next comes into the
-/// L2 cache. Each register block asks for one line of each row of its part; it carries a pointer and nothing to decide:
-/// a loop over lines in the middle of the multiply-adds took 0.90 instead of 0.98 of the FMA peak. This shares out the
+/// L2 cache. Each register block asks for lines of each row of its part; it carries a pointer and nothing to decide: a
+/// loop over lines in the middle of the multiply-adds took 0.90 instead of 0.98 of the FMA peak. This shares out the
 /// lines, by additions alone: two divisions a register block took 1 % of prefill.
-template <class T>
 class next_lines {
 public:
-    /// The next thing is `rows` rows of `n` elements; a register block passes `units` units now, and asks once for
-    /// every ahead_every of them.
-    HEED_INLINE next_lines(const T* first, std::int64_t step, int rows, std::int64_t n, std::int64_t units)
-        : line_(first), at_(first), step_(step), columns_(n), rows_(rows),
-          requests_(static_cast<int>(max_of(units / ahead_every, 1)))
+    /// A register block passes `units` units now, and asks once for every ahead_every of them.
+    HEED_INLINE next_lines(const row_lines& rows, std::int64_t units)
+        : rows_(rows), at_(rows.first), requests_(static_cast<int>(max_of(units / ahead_every, 1)))
     {}
-    HEED_INLINE next_ahead<T> take()
+    /// What to ask for behind these rows.
+    HEED_INLINE void then(const row_lines& rows) { later_[n_later_++] = rows; }
+    HEED_INLINE next_ahead take()
     {
-        if (columns_ <= 0) return next_ahead<T>(line_);
-        const next_ahead<T> lines(at_, step_);
-        at_ += requests_ * step_;
+        if (rows_.bytes <= 0) {
+            if (n_asked_ == n_later_) return next_ahead(rows_.first);
+            rows_ = later_[n_asked_++];
+            at_ = rows_.first;
+        }
+        const next_ahead lines(at_, rows_.step);
+        at_ += requests_ * rows_.step;
         asked_ += requests_;
-        if (asked_ >= rows_) {
+        if (asked_ >= rows_.count) {
             asked_ = 0;
-            columns_ -= line_of<T>;
-            at_ = line_ += line_of<T>;
+            rows_.bytes -= lines_at_once * line_of<char>;
+            at_ = rows_.first += lines_at_once * line_of<char>;
         }
         return lines;
     }
 
 private:
-    const T *line_, *at_;
-    std::int64_t step_, columns_;
-    int rows_, requests_, asked_ = 0;
+    row_lines rows_, later_[2];
+    const char* at_;
+    int requests_, asked_ = 0, n_later_ = 0, n_asked_ = 0;
 };
 
 }  // namespace micro
