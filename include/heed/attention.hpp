@@ -123,7 +123,8 @@ public:
     static constexpr int parameters = (int{parameter_of_v<Policies> == Kind} + ... + 0);
 
     /// True unless every key of every row is attended by definition.
-    static constexpr bool has_mask = (is_mask_v<Policies> || ...);
+    static constexpr int masks = (int{is_mask_v<Policies>} + ... + 0);
+    static constexpr bool has_mask = masks > 0;
 
     /// The factor of q . k for keys of this many channels.
     double scale_for(std::int64_t key_dim) const
@@ -202,9 +203,11 @@ public:
     void mark(const query_place& at, std::int64_t first, int count, key_bits& bits) const
     {
         bits.clear();
-        bits.set_range(0, count);
+        if (masks != 1) bits.set_range(0, count);
         visit([&](const auto& p) {
-            if constexpr (is_mask_v<std::decay_t<decltype(p)>>) {
+            if constexpr (!is_mask_v<std::decay_t<decltype(p)>>) return;
+            else if constexpr (masks == 1) heed::mark(p, at, first, count, bits), bits.clear_from(count);
+            else {
                 key_bits own;
                 heed::mark(p, at, first, count, own);
                 bits &= own;

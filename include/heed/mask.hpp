@@ -39,6 +39,11 @@ public:
         for (int w = 0; w < words && w * 64 < bit; ++w)
             word_[w] &= bit >= w * 64 + 64 ? 0 : ~std::uint64_t{0} << (bit - w * 64);
     }
+    void clear_from(int bit)
+    {
+        for (int w = bit / 64; w < words; ++w)
+            word_[w] &= w * 64 < bit ? ~(~std::uint64_t{0} << (bit - w * 64)) : 0;
+    }
     void set(int bit) { word_[bit / 64] |= std::uint64_t{1} << (bit % 64); }
     bool test(int bit) const { return (word_[bit / 64] >> (bit % 64)) & 1; }
 
@@ -47,9 +52,11 @@ public:
     {
         begin = max_of(begin, 0);
         end = min_of(end, capacity);
-        for (int w = 0; w < words; ++w) {
-            const std::int64_t lo = max_of(begin - w * 64, 0), hi = min_of(end - w * 64, 64);
-            if (lo < hi) word_[w] |= (~std::uint64_t{0} >> (64 - (hi - lo))) << lo;
+        if (begin >= end) return;
+        const std::int64_t first = begin / 64, last = (end - 1) / 64;
+        for (std::int64_t w = first; w <= last; ++w) {
+            const std::uint64_t from = w == first ? ~std::uint64_t{0} << begin % 64 : ~std::uint64_t{0};
+            word_[w] |= w == last ? from & (~std::uint64_t{0} >> (63 - (end - 1) % 64)) : from;
         }
     }
     key_bits& operator&=(const key_bits& o)

@@ -55,7 +55,8 @@ void score_strip(const Job& job, const row_block& block, const row_group* groups
             if (attends(groups[g], j, strip))
                 micro::scores(groups[g].rows,
                               mem.q + part * mem.part_step + groups[g].first * micro::query_step<sum_t<U>>, mem.strip,
-                              units, part > 0, mem.s + groups[g].first * micro::score_step + j, lines.take());
+                              units, part > 0, mem.s + groups[g].first * micro::score_step + j, groups[g].lo - j,
+                              groups[g].hi - j, lines.take());
     }
 }
 

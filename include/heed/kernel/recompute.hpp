@@ -144,7 +144,7 @@ void strip_products(const T* strip, std::int64_t dim, const tile_cover& cover, W
             const row_group& rows = cover.groups[g];
             if (!wanted(g)) continue;
             micro::scores(rows.rows, q + part * part_step + rows.first * micro::query_step<T>, here, channels, part > 0,
-                          s + rows.first * micro::score_step, lines.take());
+                          s + rows.first * micro::score_step, 0, width, lines.take());
         }
     }
 }

@@ -8,13 +8,13 @@
 HEED_BEGIN
 namespace micro {
 
-/// `more` goes on with the sums of earlier units in s.
-template <int Rows, class U, class Ahead>
+/// `Width` registers of keys; `more` goes on with the sums of earlier units in s.
+template <int Rows, int Width, class U, class Ahead>
 HEED_NOINLINE inline void scores_block(const U* q, const U* strip, std::int64_t units, bool more, sum_t<U>* s,
                                        Ahead ahead)
 {
     using T = sum_t<U>;
-    constexpr int lanes = vec<T>::lanes, width = block_vecs;
+    constexpr int lanes = vec<T>::lanes, width = Width;
     vec<T> acc[Rows][width];
     load_block(acc, more, s, score_step);
     const auto unit = [&](int x) HEED_INLINE_LAMBDA {
@@ -44,11 +44,22 @@ HEED_NOINLINE inline void scores_block(const U* q, const U* strip, std::int64_t 
     store_block(acc, s, score_step);
 }
 
-/// s[r][j] (+)= q[r] . k[j] over `units` units, for `rows` <= block_rows rows and one strip of keys.
+/// s[r][j] (+)= q[r] . k[j] over `units` units, for `rows` <= block_rows rows and one strip of keys, of which [lo, hi)
+/// are wanted. Half a strip, if it has them all, still keeps the multipliers of AVX-512 busy.
 template <class U, class Ahead>
-HEED_INLINE void scores(int rows, const U* q, const U* strip, std::int64_t units, bool more, sum_t<U>* s, Ahead ahead)
+HEED_INLINE void scores(int rows, const U* q, const U* strip, std::int64_t units, bool more, sum_t<U>* s, int lo,
+                        int hi, Ahead ahead)
 {
-    with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA { scores_block<n.value>(q, strip, units, more, s, ahead); });
+    constexpr int half = key_strip<sum_t<U>> / 2;
+    with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA {
+        if constexpr (block_vecs == 4) {
+            if (hi <= half || lo >= half) {
+                const int from = lo >= half ? half : 0;
+                return scores_block<n.value, block_vecs / 2>(q, strip + from, units, more, s + from, ahead);
+            }
+        }
+        scores_block<n.value, block_vecs>(q, strip, units, more, s, ahead);
+    });
 }
 
 /// Keys whose scores are taken at a time where keys are not packed. Two registers of them: the sums of one would wait
