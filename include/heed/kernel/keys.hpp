@@ -80,14 +80,12 @@ void score_streamed(const Job& job, const row_block& block, const row_group* gro
     const std::int64_t dim = source.dim;
     const int begin = lowest / some * some, stop = static_cast<int>(min_of(round_up(highest, some), count));
     const int whole = begin + (stop - begin) / some * some;
-    const auto first = source(token + begin);
     const std::int64_t lead =
         micro::two_distances ? micro::near_rows : max_of(some, micro::key_lead / max_of(source.bytes(), 1));
-    micro::stream_ahead ahead(first.data, first.step, source.elements(), lead, far.lines);
-    micro::stream_ahead others(first.data);
+    auto ahead = far.from(source, token + begin, lead), others = far.idle(source, token + begin);
     auto near = far.near(source, token + begin + lead);
     for (int j = begin; j < whole; j += some) {
-        far.before(ahead, near, some * source.elements());
+        far.before(ahead, near, some * source.elements(), some);
         const auto k = grouped<2, some / 2>(source, token + j, some, mem.copy);
         const auto score = [&](const row_group& rows, auto& reader) {
             if (attends(rows, j, some))

@@ -135,21 +135,22 @@ row_after(const Source& source, const rows<const typename Source::element>& run,
     return run.data + n * run.step;
 }
 
-/// A cursor that asks for rows ahead of their use walks at a constant step. This aims it anew where its run ends.
+/// Two distances: a cursor that asks for rows ahead of their use walks at a constant step. This aims it anew where its
+/// run ends.
 template <class Source>
 class run_follower {
 public:
-    /// From `token` on, once the kernels have used `used` bytes.
-    HEED_INLINE run_follower(const Source& source, std::int64_t token, std::int64_t used)
-        : source_(source), next_(token), until_(used)
+    /// From `token` on, once the kernels have used `used` bytes; the cursor asks for rows that are so far `apart`, and
+    /// for one byte of `Every` that they use.
+    HEED_INLINE run_follower(const Source& source, std::int64_t token, std::int64_t apart, std::int64_t used)
+        : source_(source), next_(token), apart_(apart), until_(used)
     {}
-    /// `follow(row, step, elements, count)` aims a cursor that asks for one byte of `Every` that the kernels use.
-    template <int Every, class Follow>
-    HEED_INLINE void aim(std::int64_t used, Follow follow)
+    template <int Every>
+    HEED_INLINE void aim(micro::line_cursor& cursor, std::int64_t used)
     {
         if (used < until_ || next_ >= source_.end) return;
         const auto run = source_(next_);
-        follow(run.data, run.step, source_.elements(), run.count);
+        cursor = micro::line_cursor(run.data, run.step, source_.elements(), apart_, run.count);
         next_ += run.count;
         until_ += Every * run.count * source_.bytes();
     }
@@ -160,39 +161,108 @@ private:
     static constexpr std::int64_t unbounded_use = std::numeric_limits<std::int64_t>::max();
 
     Source source_;
-    std::int64_t next_, until_;
+    std::int64_t next_, apart_, until_;
+};
+
+/// One distance: lists the rows to ask for while the kernels use as many.
+template <class Source>
+class piece_list {
+public:
+    HEED_INLINE piece_list(const Source& source, std::int64_t token) : source_(source), next_(token) {}
+    /// The next n <= copied_rows rows, or what there is of them.
+    HEED_INLINE micro::piece_walk list(int n)
+    {
+        if (next_ >= source_.end) return nothing();
+        int pieces = 0;
+        const auto add = [&](const void* row, std::int64_t rows) {
+            const char* const first = static_cast<const char*>(row);
+            pieces_[pieces++] = {first, first + rows * source_.bytes()};
+        };
+        while (n > 0 && next_ < source_.end) {
+            const auto run = source_(next_);
+            const int some = static_cast<int>(min_of(run.count, n));
+            if (run.step == source_.elements()) add(run.data, some);
+            else
+                for (int i = 0; i < some; ++i) add(run.data + i * run.step, 1);
+            next_ += some;
+            n -= some;
+        }
+        pieces_[pieces] = {pieces_[pieces - 1].end,
+                           reinterpret_cast<const char*>(std::numeric_limits<std::intptr_t>::max())};
+        return micro::piece_walk(pieces_);
+    }
+    HEED_INLINE micro::piece_walk nothing() const
+    {
+        return micro::piece_walk(reinterpret_cast<const char*>(pieces_));
+    }
+
+private:
+    Source source_;
+    std::int64_t next_;
+    micro::piece pieces_[copied_rows + 1];
 };
 
 /// What decode asks for while it passes the tile that starts at `token`; see micro::tile_ahead.
 template <class Kv>
 class far_ahead {
+    static constexpr bool lists = !micro::two_distances && !Kv::one_run;
+
 public:
+    using near_walk = std::conditional_t<micro::two_distances, micro::line_cursor,
+                                         std::conditional_t<lists, micro::piece_walk, micro::line_walk>>;
+
     far_ahead(const Kv& kv, const row_block& block, std::int64_t token, bool sparse)
         : lines(lines_from(kv, block, token, sparse)), sparse_(sparse),
-          k_(keys_of(kv, block), token + (sparse ? micro::key_tile : micro::key_tile / 2 + micro::lead_rows), 0),
-          second_k_(keys_of(kv, block), token + micro::key_tile + micro::key_tile / 2, 0),
-          v_(values_of(kv, block), token + micro::lead_rows, 0)
+          k_(keys_of(kv, block), token + (sparse ? micro::key_tile : micro::key_tile / 2 + micro::lead_rows),
+             micro::rows_apart, 0),
+          second_k_(keys_of(kv, block), token + micro::key_tile + micro::key_tile / 2, micro::rows_apart, 0),
+          v_(values_of(kv, block), token + micro::lead_rows, micro::rows_apart, 0)
     {}
-    /// The rows of `source` from `token` on are about to be asked for.
+
+    /// The rows of `source` from `token` on are about to be used: asks for those `lead` rows ahead, and for what leads
+    /// them.
     template <class Source>
-    HEED_INLINE run_follower<Source> near(const Source& source, std::int64_t token)
+    HEED_INLINE auto from(const Source& source, std::int64_t token, std::int64_t lead)
+    {
+        const auto run = source(token);
+        return stream<Source>(walk(run.data + lead * run.step, run.step, source.elements()), lines);
+    }
+    /// For rows that another register block asks for: one line again and again, so that the kernels need not be
+    /// compiled a second time.
+    template <class Source>
+    HEED_INLINE auto idle(const Source& source, std::int64_t token)
+    {
+        using E = typename Source::element;
+        const E* const row = source(token).data;
+        return stream<Source>(walk(row, 0, micro::line_of<E>),
+                              micro::far_lines(row, 0, micro::line_of<E>, row, 0, micro::line_of<E>));
+    }
+    /// What follows the runs of a source from `token` on.
+    template <class Source>
+    HEED_INLINE auto near(const Source& source, std::int64_t token)
     {
         until_ = used_;
-        return {source, token, used_};
+        if constexpr (lists) return piece_list<Source>(source, token);
+        else return run_follower<Source>(source, token, micro::near_apart, used_);
     }
-    /// n elements are about to be used.
-    template <class E, class Source>
-    HEED_INLINE void before(micro::stream_ahead<E>& at, run_follower<Source>& near, std::int64_t n)
+    /// n elements are about to be used, and with them the first of `rows` more rows.
+    template <class Stream, class Near>
+    HEED_INLINE void before(Stream& at, Near& near, [[maybe_unused]] std::int64_t n, [[maybe_unused]] int rows)
     {
-        if constexpr (!Kv::one_run) {
+        if constexpr (lists) {
+            if (rows > 0) at.near() = near.list(rows);
+        } else if constexpr (!Kv::one_run) {
             if (used_ >= until_) aim(at, near);
-            used_ += n * static_cast<std::int64_t>(sizeof(E));
+            used_ += n * static_cast<std::int64_t>(sizeof(typename Stream::element));
         }
     }
 
     micro::far_lines lines;
 
 private:
+    template <class Source>
+    using stream = micro::stream_ahead<typename Source::element, near_walk>;
+
     static micro::far_lines lines_from(const Kv& kv, const row_block& block, std::int64_t token, bool sparse)
     {
         const auto keys = keys_of(kv, block);
@@ -202,24 +272,22 @@ private:
         if (sparse) return {k.data, k.step, keys.elements()};
         return {k.data, k.step, keys.elements(), v.data, v.step, values.elements()};
     }
-    template <class E, class Source>
-    HEED_INLINE void aim(micro::stream_ahead<E>& at, run_follower<Source>& near)
+    template <class E>
+    HEED_INLINE near_walk walk(const E* row, [[maybe_unused]] std::int64_t step, [[maybe_unused]] std::int64_t n)
     {
-        near.template aim<1>(used_, [&](auto... rows) HEED_INLINE_LAMBDA { at.follow(rows...); });
-        until_ = near.until();
-        if constexpr (micro::two_distances) {
-            aim_far(k_, at.far().first());
-            if (sparse_) aim_far(second_k_, at.far().second());
-            else aim_far(v_, at.far().second());
-        }
+        if constexpr (micro::two_distances) return {row, step, n, micro::near_apart, micro::key_tile};
+        else if constexpr (lists) return near_walk(reinterpret_cast<const char*>(row));
+        else return {row, step, n};
     }
-    template <class Follower>
-    HEED_INLINE void aim_far(Follower& rows, micro::line_cursor& lines)
+    template <class Stream, class Near>
+    HEED_INLINE void aim(Stream& at, Near& near)
     {
-        rows.template aim<2>(used_, [&](auto row, auto step, auto n, auto count) HEED_INLINE_LAMBDA {
-            lines = micro::line_cursor(row, step, n, micro::rows_apart, count);
-        });
-        until_ = min_of(until_, rows.until());
+        near.template aim<1>(at.near(), used_);
+        k_.template aim<2>(at.far().first(), used_);
+        until_ = min_of(near.until(), k_.until());
+        if (sparse_) second_k_.template aim<2>(at.far().second(), used_);
+        else v_.template aim<2>(at.far().second(), used_);
+        until_ = min_of(until_, sparse_ ? second_k_.until() : v_.until());
     }
 
     bool sparse_;

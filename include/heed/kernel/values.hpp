@@ -134,12 +134,10 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
     const auto source = values_of(job.kv, block);
     const std::int64_t dim = job.kv.value_dim(), direct = dim / lanes;  // registers that are read where they lie
     const int begin = lowest / grouped_keys * grouped_keys;
-    const auto first = source(token + begin);
     const bool light = block.count <= micro::wide_rows || direct < micro::wide_vecs;
     const std::int64_t lead =
         micro::two_distances ? micro::near_rows : micro::value_lead<E>(light) / max_of(source.bytes(), 1);
-    micro::stream_ahead ahead(first.data, first.step, source.elements(), lead, far.lines);
-    micro::stream_ahead others(first.data);
+    auto ahead = far.from(source, token + begin, lead), others = far.idle(source, token + begin);
     auto near = far.near(source, token + begin + lead);
     for (int j = begin; j < highest; j += run) {
         const int keys = run < highest - j ? run : highest - j, paired = keys / each * each;
@@ -158,7 +156,7 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
         const std::int64_t slice = Kv::one_run ? max_of(direct, 1) : micro::wide_vecs;
         for (std::int64_t c = 0; c < direct; c += slice) {
             const int vecs = static_cast<int>(min_of(slice, direct - c));
-            far.before(ahead, near, elements_for<E>(paired * vecs * lanes));
+            far.before(ahead, near, elements_for<E>(paired * vecs * lanes), c == 0 ? keys : 0);
             for_groups(0, paired, std::integral_constant<int, grouped_keys>{}, [&](int g, int lo, int units) {
                 auto panel = v.panel(lo - j);
                 panel.skip(c * lanes);

@@ -51,6 +51,34 @@ private:
     std::int64_t gap_;
 };
 
+/// Memory without gaps.
+struct piece {
+    const char *begin, *end;
+};
+
+/// Walks over the lines of pieces, two lines at a time; of the last one there is no end.
+class piece_walk {
+public:
+    HEED_INLINE explicit piece_walk(const piece* pieces) : at_(pieces->begin), end_(pieces->end), next_(pieces + 1) {}
+    /// The same lines again and again.
+    HEED_INLINE explicit piece_walk(const char* line) : at_(line), end_(line + 1), next_(nullptr), stride_(0) {}
+    template <int Locality>
+    HEED_INLINE void ask()
+    {
+        __builtin_prefetch(at_, 0, Locality);
+        __builtin_prefetch(at_ + line_of<char>, 0, Locality);
+        at_ += stride_;
+        if (at_ < end_) return;
+        at_ = next_->begin;
+        end_ = next_++->end;
+    }
+
+private:
+    const char *at_, *end_;
+    const piece* next_;
+    std::int64_t stride_ = 2 * line_of<char>;
+};
+
 /// Walks over the lines of rows of `n` elements, two lines at a time: those of some rows, and with each the one that is
 /// `apart` rows behind it; then of the rows behind both. Of two lines that far apart memory has more channels at work.
 /// Narrower elements than float, whose arithmetic takes as long as memory, lose by it: their lines come in order.
@@ -141,21 +169,16 @@ struct nothing_ahead {
 };
 using far_lines = std::conditional_t<two_distances, tile_ahead, nothing_ahead>;
 
-/// Decode, the rows that are used now: asks for those `lead` rows ahead into the L1 cache.
-template <class T>
+/// Decode, the rows that are used now: asks for those `lead` rows ahead into the L1 cache. Near walks over them.
+template <class T, class Near>
 class stream_ahead {
 public:
+    using element = T;
+
     /// The kernels call next() once for so many units of keys or channels, and say what `share` units use.
     static constexpr int every = two_distances ? ahead_every : 1, share = every;
 
-    HEED_INLINE stream_ahead(const T* row, std::int64_t step, std::int64_t n, std::int64_t lead, const far_lines& far)
-        : near_(near_lines(row + lead * step, step, n, key_tile)), far_(far)
-    {}
-    /// For rows that another register block asks for: one line again and again, so that the kernels need not be
-    /// compiled a second time.
-    HEED_INLINE explicit stream_ahead(const T* row)
-        : near_(near_lines(row, 0, line_of<T>, key_tile)), far_(row, 0, line_of<T>, row, 0, line_of<T>)
-    {}
+    HEED_INLINE stream_ahead(const Near& near, const far_lines& far) : near_(near), far_(far) {}
     /// For every n channels that are used; `at_once` lines or a multiple, or what is left of them counts for the next
     /// time.
     HEED_INLINE void next(int n)
@@ -167,29 +190,19 @@ public:
             for (owed_ += bytes; owed_ >= at_once; owed_ -= at_once) ask();
         }
     }
-    /// Goes on with `count` rows from `row` on.
-    HEED_INLINE void follow(const T* row, std::int64_t step, std::int64_t n, std::int64_t count)
-    {
-        near_ = near_lines(row, step, n, count);
-    }
+    HEED_INLINE Near& near() { return near_; }
     HEED_INLINE far_lines& far() { return far_; }
 
 private:
     static constexpr int at_once = two_distances ? 256 : 128;  // bytes
 
-    HEED_INLINE static auto near_lines(const T* row, std::int64_t step, std::int64_t n,
-                                       [[maybe_unused]] std::int64_t count)
-    {
-        if constexpr (two_distances) return line_cursor(row, step, n, near_apart, count);
-        else return line_walk(row, step, n);
-    }
     HEED_INLINE void ask()
     {
         for (int i = 0; i < at_once; i += 2 * line_of<char>) near_.template ask<3>();
         far_.next();
     }
 
-    std::conditional_t<two_distances, line_cursor, line_walk> near_;
+    Near near_;
     far_lines far_;
     int owed_ = 0;  // bytes
 };
