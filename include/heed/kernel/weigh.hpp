@@ -51,7 +51,8 @@ inline constexpr std::uint32_t all_sixteen = 0xffff;
 enum class dropped { none, masked, any };
 
 /// Turns scores s[begin, end) into weights and returns l. With Pairs both terms are rounded to bf16: what the weights
-/// lose is missing in the mass as well, so that errors of one sign cancel.
+/// lose is missing in the mass as well, so that errors of one sign cancel. Such weights lie side by side: that of key j
+/// is the j-th bf16 of the row, which is behind no score that is still to be read.
 template <range Range, dropped Dropped, bool Pairs, class Normalizer, class T>
 HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, const key_bits& bits, vec<T> shift)
 {
@@ -60,29 +61,35 @@ HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, cons
     const V one = power_of_two(V(0) - shift);
     V sums[lane_vecs];
     for (V& sum : sums) sum = V(0);
-    const auto sixteen = [&](T* at, auto may_drop) HEED_INLINE_LAMBDA {
+    const auto put = [&](int j, V weight) HEED_INLINE_LAMBDA {
+        if constexpr (Pairs) (void)store_rounded(reinterpret_cast<bf16*>(s) + j, weight);
+        else store(s + j, weight);
+    };
+    const auto sixteen = [&](int from, auto may_drop) HEED_INLINE_LAMBDA {
         HEED_UNROLL
         for (int i = 0; i < lane_vecs; ++i) {
-            const V v = load(at + i * lanes);
+            const int j = from + i * lanes;
+            const V v = load(s + j);
             const auto attended = [&](V x) HEED_INLINE_LAMBDA {  // a NaN stays
-                if constexpr (Pairs) x = rounded_to_bf16(x);
                 return may_drop.value ? select(v == V(-std::numeric_limits<T>::infinity()), V(0), x) : x;
             };
             const auto t = normalizer.terms(shifted_score<T, native_arch, Range>(v, shift, one));
             if constexpr (has_mass_v<Normalizer>) {
-                store(at + i * lanes, attended(t.weight));
-                sums[i] = sums[i] + attended(t.mass);
+                const V mass = attended(t.mass);
+                put(j, attended(t.weight));
+                if constexpr (Pairs) sums[i] = sums[i] + rounded_to_bf16(mass);
+                else sums[i] = sums[i] + mass;
             } else {
-                store(at + i * lanes, attended(t.value));
+                put(j, attended(t.value));
             }
         }
     };
     for (int j = begin; j < end; j += micro::mass_lanes) {
         if constexpr (Dropped == dropped::masked) {
-            if (bits.sixteen(j) == all_sixteen) sixteen(s + j, std::false_type{});
-            else sixteen(s + j, std::true_type{});
+            if (bits.sixteen(j) == all_sixteen) sixteen(j, std::false_type{});
+            else sixteen(j, std::true_type{});
         } else {
-            sixteen(s + j, std::bool_constant<Dropped == dropped::any>{});
+            sixteen(j, std::bool_constant<Dropped == dropped::any>{});
         }
     }
     return has_mass_v<Normalizer> ? sum_of_lanes(sums) : T(0);
@@ -134,14 +141,12 @@ HEED_INLINE score_range<T> map_row(const Def& def, [[maybe_unused]] T scale, sco
     return {lowest, highest};
 }
 
-/// Turns scores s[begin, end) into weights and returns {M, l}; see map_row. Weights of pairs are narrowed to bf16 where
-/// they lie.
+/// Turns scores s[begin, end) into weights and returns {M, l}; see map_row and weigh.
 template <bool Masked, class U, class Def, class T>
 HEED_NOINLINE inline void weigh_row(const Def& def, T scale, score_place<vec<T>> place, T* s, int begin, int end,
                                     int count, const key_bits& bits, T& shift, T& mass)
 {
     using normalizer = typename Def::normalizer_type;
-    constexpr int lanes = vec<T>::lanes;
     constexpr bool pairs = elements_of<U> == 2;
     constexpr dropped where = Def::has_score_maps ? dropped::any : Masked ? dropped::masked : dropped::none;
 
@@ -151,8 +156,6 @@ HEED_NOINLINE inline void weigh_row(const Def& def, T scale, score_place<vec<T>>
     mass = is_near(bottom, top, shift)
                ? weigh<range::near, where, pairs>(def.normalizer(), s, begin, end, bits, vec<T>(shift))
                : weigh<range::any, dropped::any, pairs>(def.normalizer(), s, begin, end, bits, vec<T>(shift));
-    if constexpr (pairs)
-        for (int j = begin; j < end; j += lanes) store_as(reinterpret_cast<bf16*>(s) + j, load(s + j));
 }
 
 }  // namespace kernel
