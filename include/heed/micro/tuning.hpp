@@ -114,7 +114,7 @@ inline constexpr int wide_rows = block_rows * block_vecs / wide_vecs;
 
 /// Channels, or keys, that the register blocks take between two requests for what comes next.
 inline constexpr int ahead_every = 8;
-inline constexpr int lines_at_once = block_vecs == 4 ? 2 : 1;
+inline constexpr int lines_at_once = block_vecs == 4 ? 4 : 1;
 
 /// f(std::integral_constant<int, rows>{}) for a number of rows of a register block.
 template <class F>
