@@ -73,6 +73,27 @@ void add_listed(const Job& job, const row_block& block, const row_group* groups,
     }
 }
 
+/// Whether panels of V can be read where they lie: with AVX-512, where the L2 cache is fast enough for them, if rows
+/// have no gaps and are whole lines, up to 1 KiB (longer ones would share too few cache sets).
+template <class Job>
+inline constexpr bool may_read_in_place = micro::block_vecs == 4 && Job::kv_type::one_run &&
+                                          std::is_same_v<typename Job::unit, typename Job::value_element>;
+template <class E>
+HEED_INLINE bool reads_in_place(const rows<const E>& v, std::int64_t dim)
+{
+    const std::int64_t bytes = dim * static_cast<std::int64_t>(sizeof(E));
+    return v.step == dim && bytes % cache_line == 0 && bytes <= 1024 &&
+           reinterpret_cast<std::uintptr_t>(v.data) % cache_line == 0;
+}
+
+/// A panel of V as outputs() takes it.
+template <class Job, class U>
+HEED_INLINE auto panel_of(const U* data, [[maybe_unused]] std::int64_t step)
+{
+    if constexpr (may_read_in_place<Job>) return micro::row_panel<U>{data, step, {}};
+    else return micro::packed_panel<U>{data};
+}
+
 /// o = P V where rows are many: V is packed panel by panel, widened where it is of a storage type.
 template <class Job, class U = typename Job::unit, class T = typename Job::T>
 void take_packed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
@@ -88,9 +109,17 @@ void take_packed(const Job& job, const row_block& block, const row_group* groups
         const int keys = run < highest - j ? run : highest - j;
         const auto v = source(token + j);
         const bool more = j + run < highest;
+        [[maybe_unused]] const bool in_place = reads_in_place<E>(v, dim);
         const auto* after = more ? row_after(source, v, token + j, run) : nullptr;
         micro::for_panels<T>(dim, [&](std::int64_t channel, std::int64_t channels, int width) HEED_INLINE_LAMBDA {
-            for (int x = 0, n; x < keys; x += n) {  // runs of rows: one in a source of one run
+            const U* values = mem.values;
+            std::int64_t step = width * lanes;
+            if constexpr (may_read_in_place<Job>)
+                if (in_place) {
+                    values = v.data + channel;
+                    step = v.step;
+                }
+            for (int x = 0, n; x < keys && values == mem.values; x += n) {  // runs of rows: one in a source of one run
                 const int left = keys - x, some = left < each ? left : each;
                 const auto here = together(source, token + j + x, some, some, mem.copy);
                 n = here.count >= left ? left : static_cast<int>(here.count) / each * each;
@@ -115,8 +144,8 @@ void take_packed(const Job& job, const row_block& block, const row_group* groups
                 const int hi = (end + each - 1) / each;
                 if (lo >= hi) continue;
                 micro::outputs(rows.rows, width, mem.weights(rows.first) + lo,
-                               micro::packed_panel<U>{mem.values + (lo - j / each) * width * lanes}, hi - lo,
-                               rows.lo < j, o + rows.first * o_step + channel, o_step, lines.take());
+                               panel_of<Job>(values + (lo - j / each) * step, step), hi - lo, rows.lo < j,
+                               o + rows.first * o_step + channel, o_step, lines.take());
             }
         });
     }
@@ -172,8 +201,8 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
             }
             for_groups(from, keys, std::integral_constant<int, each>{}, [&](int g, int lo, int units) {
                 micro::outputs(groups[g].rows, vecs, mem.weights(groups[g].first) + lo / each,
-                               micro::packed_panel<U>{mem.values + (lo - j - from) / each * vecs * lanes}, units, true,
-                               o + groups[g].first * o_step + channel, o_step, micro::next_ahead(v.row(0)));
+                               panel_of<Job>(mem.values + (lo - j - from) / each * vecs * lanes, vecs * lanes), units,
+                               true, o + groups[g].first * o_step + channel, o_step, micro::next_ahead(v.row(0)));
             });
         };
         if (paired < keys)
