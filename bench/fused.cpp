@@ -137,8 +137,8 @@ private:
                 if (groups_[g].keys > j)
                     micro::scores(groups_[g].rows,
                                   q_.get() + part * part_step_ + groups_[g].first * micro::query_step<float>,
-                                  strip_.get(), channels, part > 0, s_.get() + groups_[g].first * micro::score_step + j, 0,
-                                  groups_[g].keys - j, lines.take());
+                                  strip_.get(), channels, part > 0, s_.get() + groups_[g].first * micro::score_step + j,
+                                  0, groups_[g].keys - j, lines.take());
         }
     }
 

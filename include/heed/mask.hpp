@@ -41,8 +41,7 @@ public:
     }
     void clear_from(int bit)
     {
-        for (int w = bit / 64; w < words; ++w)
-            word_[w] &= w * 64 < bit ? ~(~std::uint64_t{0} << (bit - w * 64)) : 0;
+        for (int w = bit / 64; w < words; ++w) word_[w] &= w * 64 < bit ? ~(~std::uint64_t{0} << (bit - w * 64)) : 0;
     }
     void set(int bit) { word_[bit / 64] |= std::uint64_t{1} << (bit % 64); }
     bool test(int bit) const { return (word_[bit / 64] >> (bit % 64)) & 1; }

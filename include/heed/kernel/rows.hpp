@@ -191,10 +191,7 @@ public:
                            reinterpret_cast<const char*>(std::numeric_limits<std::intptr_t>::max())};
         return micro::piece_walk(pieces_);
     }
-    HEED_INLINE micro::piece_walk nothing() const
-    {
-        return micro::piece_walk(reinterpret_cast<const char*>(pieces_));
-    }
+    HEED_INLINE micro::piece_walk nothing() const { return micro::piece_walk(reinterpret_cast<const char*>(pieces_)); }
 
 private:
     Source source_;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // O = P V of a tile: which rows of V are read, and how.
 //
-// Prefill packs V into panels of a few channels that stay in the L1 cache while all rows pass. Decode reads V from
-// memory, in short runs of whole rows; where many keys have the weight 0 in every row at hand (trained softpick heads
-// show 93 to 99 % of them), their rows of V are not read at all. All give the same bits.
+// Prefill takes V in panels of a few channels that stay in a cache while all rows pass: packed, or where they lie.
+// Decode reads V from memory, in short runs of whole rows; where many keys have the weight 0 in every row at hand
+// (trained softpick heads show 93 to 99 % of them), their rows of V are not read at all. All give the same bits.
 #pragma once
 
 #include "../micro/outputs.hpp"
@@ -76,8 +76,8 @@ void add_listed(const Job& job, const row_block& block, const row_group* groups,
 /// Whether panels of V can be read where they lie: with AVX-512, where the L2 cache is fast enough for them, if rows
 /// have no gaps and are whole lines, up to 1 KiB (longer ones would share too few cache sets).
 template <class Job>
-inline constexpr bool may_read_in_place = micro::block_vecs == 4 && Job::kv_type::one_run &&
-                                          std::is_same_v<typename Job::unit, typename Job::value_element>;
+inline constexpr bool may_read_in_place =
+    micro::block_vecs == 4 && Job::kv_type::one_run&& std::is_same_v<typename Job::unit, typename Job::value_element>;
 template <class E>
 HEED_INLINE bool reads_in_place(const rows<const E>& v, std::int64_t dim)
 {

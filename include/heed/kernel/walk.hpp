@@ -147,8 +147,7 @@ private:
               const next_reads& next) const
     {
         const std::int64_t token = first_of(block, tile), keys = keys_from(block, token);
-        return keys > 0 &&
-               tile_step(job_, block, token, static_cast<int>(keys), mem, result, l_.o_step, next);
+        return keys > 0 && tile_step(job_, block, token, static_cast<int>(keys), mem, result, l_.o_step, next);
     }
 
     void walk_block(const row_block& block, std::int64_t tiles, const scratch<U>& mem, const next_reads& next) const

@@ -2,8 +2,8 @@
 // Asking memory for rows of K and V before they are needed.
 //
 // Hardware prefetchers follow what is read in the order of addresses. Neither a transposition of 16 rows nor one half
-// of the channels of V is, so the kernels ask for lines themselves, a few at every step: in the order of their use, or in
-// bursts, they come at a third to two thirds of the read bandwidth.
+// of the channels of V is, so the kernels ask for lines themselves, a few at every step: in the order of their use, or
+// in bursts, they come at a third to two thirds of the read bandwidth.
 #pragma once
 
 #include "tuning.hpp"

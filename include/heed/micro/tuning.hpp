@@ -52,11 +52,11 @@ inline constexpr int query_step = strip_units<T> + 16;
 /// Units of keys in a panel of V, which stays in the L1 cache in the same way; with AVX-512, a tile of them in the L2
 /// cache: that is fast enough, and sums are stored once a tile (Zen 5: 1 % of prefill).
 template <class T>
-inline constexpr int value_run = strip_units<T> * (block_vecs == 4 ? 4 : 1);
+inline constexpr int value_run = strip_units<T>*(block_vecs == 4 ? 4 : 1);
 
 /// Query rows of a block: enough to spread the cost of packing K and V, few enough for the scores to stay near. With
-/// 168 the causal cases were 1 to 2 % faster than with 192, and none slower (Zen 3). On Zen 5 336 to 480 are equal and 2
-/// to 3 % faster than 192, although their scores fill the L2 cache of 1 MiB. Where that makes too few blocks to keep
+/// 168 the causal cases were 1 to 2 % faster than with 192, and none slower (Zen 3). On Zen 5 336 to 480 are equal and
+/// 2 to 3 % faster than 192, although their scores fill the L2 cache of 1 MiB. Where that makes too few blocks to keep
 /// all workers busy, they are smaller.
 inline constexpr std::int64_t query_block = block_vecs == 4 ? 384 : 168;
 inline constexpr std::int64_t small_query_block = block_vecs == 4 ? 192 : query_block;
