@@ -6,6 +6,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <memory>
+
 using namespace test;
 
 TEST_CASE("chunked prefill and token-by-token decode have the bits of one prefill")
@@ -232,6 +234,32 @@ TEST_CASE("strides do not change a bit")
         for (int64 h = 0; h < 4; ++h)
             for (int64 s = 0; s < 33; ++s)
                 REQUIRE(std::memcmp(out.in().row(b, h, 32 - s), expected.in().row(b, h, s), 7 * sizeof(double)) == 0);
+}
+
+TEMPLATE_TEST_CASE("where values lie does not change a bit", "", float, double)
+{
+    // Whole lines without gaps may be read in place, others are packed.
+    for (const int64 dim : {16, 64, 80, 128, 256}) {
+        const problem<TestType> p(1, 2, 1, 40, 700, 24, dim);
+        const heed::attention def{heed::softmax{}, heed::causal{}};
+        const tensor<TestType> expected = p.attend(def);
+        for (const int64 gap : {0, 16})
+            for (const int64 off : {0, 1, 16}) {
+                const int64 step = dim + gap;
+                std::vector<TestType> memory(static_cast<std::size_t>(700 * step) + 32,
+                                             std::numeric_limits<TestType>::quiet_NaN());
+                void* line = memory.data();
+                std::size_t space = memory.size() * sizeof(TestType);
+                auto* const first = static_cast<TestType*>(std::align(64, 64, line, space)) + off;
+                for (int64 s = 0; s < 700; ++s)
+                    std::memcpy(first + s * step, p.v.in().row(0, 0, s),
+                                static_cast<std::size_t>(dim) * sizeof(TestType));
+                tensor<TestType> out(p.out_size());
+                heed::or_throw(heed::attend(def, p.q.in(), p.k.in(),
+                                            heed::strided<const TestType>(first, p.v.size, {0, 0, step}), out.view()));
+                REQUIRE(same_bits(out.data, expected.data));
+            }
+    }
 }
 
 TEST_CASE("a host's own loop over stages and tasks has the bits of run")
