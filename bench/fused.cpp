@@ -132,7 +132,8 @@ private:
             const std::int64_t first = parts.begin(part), channels = parts.end(part) - first;
             micro::pack_keys(k, c.key_dim, keys, first, channels, strip_.get());
             const float* next = k + (part + 1 == parts.count ? strip * c.key_dim : first + channels);
-            micro::next_lines lines({next, c.key_dim, channels, strip}, channels);
+            micro::next_lines lines(channels, k);
+            lines.then({next, c.key_dim, channels, strip});
             for (int g = 0; g < n_groups_; ++g)
                 if (groups_[g].keys > j)
                     micro::scores(groups_[g].rows,
@@ -187,7 +188,8 @@ private:
             const std::int64_t channels = min_of(width * lanes, c.value_dim - channel);
             micro::pack_values(v, c.value_dim, keys, channel, channels, width, values_.get());
             const float* next = v + (panel + 1 == panels ? run_keys * c.value_dim : channel + channels);
-            micro::next_lines lines({next, c.value_dim, width * lanes, keys}, keys);
+            micro::next_lines lines(keys, v);
+            lines.then({next, c.value_dim, width * lanes, keys});
             for (int g = 0; g < n_groups_; ++g)
                 if (const int own = std::min(groups_[g].keys - j, keys); own > 0)
                     micro::outputs(groups_[g].rows, width, s_.get() + groups_[g].first * micro::score_step + j,

@@ -122,8 +122,9 @@ public:
     template <parameter Kind>
     static constexpr int parameters = (int{parameter_of_v<Policies> == Kind} + ... + 0);
 
-    /// True unless every key of every row is attended by definition.
+    /// How many policies are masks.
     static constexpr int masks = (int{is_mask_v<Policies>} + ... + 0);
+    /// True unless every key of every row is attended by definition.
     static constexpr bool has_mask = masks > 0;
 
     /// The factor of q . k for keys of this many channels.
@@ -205,9 +206,10 @@ public:
         bits.clear();
         if (masks != 1) bits.set_range(0, count);
         visit([&](const auto& p) {
-            if constexpr (!is_mask_v<std::decay_t<decltype(p)>>) return;
-            else if constexpr (masks == 1) heed::mark(p, at, first, count, bits), bits.clear_from(count);
-            else {
+            if constexpr (is_mask_v<std::decay_t<decltype(p)>> && masks == 1) {
+                heed::mark(p, at, first, count, bits);
+                bits.clear_from(count);
+            } else if constexpr (is_mask_v<std::decay_t<decltype(p)>>) {
                 key_bits own;
                 heed::mark(p, at, first, count, own);
                 bits &= own;

@@ -49,7 +49,7 @@ void add_transposed(const tile_cover& cover, const step_place& at, step_part par
         const int first = cover.groups[g_begin].first;
         bool any = false;
         int rows = 0;
-        for (g_end = g_begin; g_end < cover.n_groups && rows + cover.groups[g_end].rows <= micro::value_run<T>;
+        for (g_end = g_begin; g_end < cover.n_groups && rows + cover.groups[g_end].rows <= micro::gradient_run<T>;
              ++g_end) {
             rows += cover.groups[g_end].rows;
             any = any || has(g_end, 0, strips);
@@ -84,7 +84,7 @@ void add_dq(const Job& job, const step_place& at, const tile_cover& cover, const
             std::int64_t o_step)
 {
     using T = typename Job::T;
-    constexpr int step = micro::score_step, strip = micro::key_strip<T>, run = micro::value_run<T>;
+    constexpr int step = micro::score_step, strip = micro::key_strip<T>, run = micro::gradient_run<T>;
     constexpr int lanes = vec<T>::lanes;
     const std::int64_t dim = job.kv.key_dim();
     if (!*mem.finite_keys) {
@@ -109,7 +109,8 @@ void add_dq(const Job& job, const step_place& at, const tile_cover& cover, const
         const T* panels = mem.k_panels + j * o_step;
         micro::for_panels<T>(dim, [&](std::int64_t channel, std::int64_t, int width) {
             const T* panel = panels + channel * keys;
-            micro::next_lines lines({panel + keys * width * lanes, width * lanes, width * lanes, keys}, keys);
+            micro::next_lines lines(keys, panel);
+            lines.then({panel + keys * width * lanes, width * lanes, width * lanes, keys});
             for (int g = 0; g < cover.n_groups; ++g) {
                 if (lo[g] >= hi[g]) continue;
                 const row_group& rows = cover.groups[g];

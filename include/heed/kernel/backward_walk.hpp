@@ -59,7 +59,7 @@ scratch_of<Job> carve_backward(carver& c, const backward_layout& l)
     m.a = c.take<T>(l.block_rows * micro::key_strip<T>);
     m.b = c.take<T>(l.block_rows * micro::key_strip<T>);
     m.raw = c.take<T>(Job::has_score_maps ? l.block_rows * micro::key_strip<T> : 0);
-    m.panel = c.take<T>(micro::value_run<T> * micro::block_vecs * lanes);
+    m.panel = c.take<T>(micro::gradient_run<T> * micro::block_vecs * lanes);
     m.dq = c.take<T>(l.block_rows * q_step);
     m.dk = c.take<T>(micro::gradient_tile * q_step);
     m.dv = c.take<T>(micro::gradient_tile * v_step);

@@ -15,7 +15,7 @@ struct tile_cover {
     row_group groups[max_groups];
 };
 
-/// Which of these pairs the mask lets pass.
+/// Whether the mask lets all, some or none of these pairs pass.
 template <class Job>
 coverage classify(const Job& job, const row_block& block, std::int64_t position_0, std::int64_t token, int count)
 {

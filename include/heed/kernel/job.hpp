@@ -75,7 +75,7 @@ struct scratch {
     std::int64_t part_step;
     U* strip;           // [strip_units][key_strip]
     T* s;               // [rows][score_step]: scores, then weights
-    U* values;          // [value_run][block_vecs * lanes]
+    U* values;          // [units of value_run][block_vecs * lanes]
     key_bits* bits;     // [rows]
     int* listed;        // [key_tile]: keys that have a weight
     void* listed_rows;  // [key_tile + listed_ahead] pointers to their rows of V

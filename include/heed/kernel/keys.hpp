@@ -13,32 +13,19 @@ static_assert(copied_rows >= micro::unpacked_keys<float>);
 
 HEED_INLINE bool attends(const row_group& rows, int first, int n) { return rows.lo < first + n && first < rows.hi; }
 
-/// What the first panel of V takes from these keys.
-template <class Job>
-HEED_INLINE micro::row_lines first_panel(const Job& job, const row_block& block, std::int64_t token, int keys)
-{
-    const auto source = values_of(job.kv, block);
-    const auto run = source(token);
-    constexpr std::int64_t most = micro::block_vecs * vec<typename Job::T>::lanes;
-    return {run.data, run.step, elements_for<typename Job::value_element>(min_of(source.dim, most)),
-            static_cast<int>(min_of(run.count, keys))};
-}
-
-/// Scores of the strip of `keys` <= key_strip keys from key j of the tile on.
+/// Scores of the strip of `keys` <= key_strip keys from key j of the tile on; asks for the next strip of the source,
+/// and then for `after`.
 template <class Job, class U = typename Job::unit>
 void score_strip(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-                 int j, int keys, const scratch<U>& mem)
+                 int j, int keys, const scratch<U>& mem, const micro::row_lines& after)
 {
-    using E = typename Job::key_element;
     constexpr int strip = micro::key_strip<sum_t<U>>, each = elements_of<U>, lanes = vec<U>::lanes;
     const auto source = keys_of(job.kv, block);
     const std::int64_t dim = job.kv.key_dim(), first = token + j;
     const micro::row_parts<sum_t<U>> parts(ceil_div(dim, each));
-    const auto here = source(first);
-    const auto* after = row_after(source, here, first, strip);
-    const int keys_after = static_cast<int>(min_of(strip, max_of(source.end - first - strip, 0)));
+    const auto end_of = [&](std::int64_t part) { return min_of(parts.end(part) * each, dim); };
     for (std::int64_t part = 0; part < parts.count; ++part) {
-        const std::int64_t channel = parts.begin(part) * each, channels = min_of(parts.end(part) * each, dim) - channel;
+        const std::int64_t channel = parts.begin(part) * each, channels = end_of(part) - channel;
         const std::int64_t units = ceil_div(channels, each);
         for (int x = 0, n; x < keys; x += n) {  // runs of rows: one in a source of one run
             const int left = keys - x, some = left < lanes ? left : lanes;
@@ -46,11 +33,13 @@ void score_strip(const Job& job, const row_block& block, const row_group* groups
             n = k.count >= left ? left : static_cast<int>(k.count) / lanes * lanes;
             micro::pack_keys(k.data, k.step, n, channel, channels, mem.strip + x, n == left ? strip - x : n);
         }
-        micro::row_lines next{after, here.step, elements_for<E>(parts.end(0) * each), keys_after};
-        if (part + 1 < parts.count)
-            next = {here.data + elements_for<E>(channel + channels), here.step, elements_for<E>(channels), strip};
-        micro::next_lines lines(next, units);
-        lines.then(first_panel(job, block, first, keys));
+        micro::next_lines lines(units, mem.strip);
+        if (part + 1 < parts.count) {
+            lines.then(lines_of(source, first, keys, end_of(part), end_of(part + 1) - end_of(part)));
+        } else {
+            lines.then(lines_of(source, first + strip, strip, 0, end_of(0)));
+            lines.then(after);
+        }
         for (int g = 0; g < n_groups; ++g)
             if (attends(groups[g], j, strip))
                 micro::scores(groups[g].rows,
@@ -60,14 +49,17 @@ void score_strip(const Job& job, const row_block& block, const row_group* groups
     }
 }
 
-/// S for the keys [lowest, highest) of the tile of `count` keys, as far as each group attends them.
-template <class Job, class U = typename Job::unit>
+/// S for the keys [lowest, highest) of the tile of `count` keys, as far as each group attends them. after(token, n) are
+/// lines to ask for besides the next keys while n keys from `token` on are scored.
+template <class Job, class After, class U = typename Job::unit>
 void score_packed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-                  int count, int lowest, int highest, const scratch<U>& mem)
+                  int count, int lowest, int highest, const scratch<U>& mem, After after)
 {
     constexpr int strip = micro::key_strip<sum_t<U>>;
-    for (int j = lowest / strip * strip; j < highest; j += strip)
-        score_strip(job, block, groups, n_groups, token, j, strip < count - j ? strip : count - j, mem);
+    for (int j = lowest / strip * strip; j < highest; j += strip) {
+        const int keys = strip < count - j ? strip : count - j;
+        score_strip(job, block, groups, n_groups, token, j, keys, mem, after(token + j, keys));
+    }
 }
 
 /// The same where rows are few.
@@ -80,8 +72,7 @@ void score_streamed(const Job& job, const row_block& block, const row_group* gro
     const std::int64_t dim = source.dim;
     const int begin = lowest / some * some, stop = static_cast<int>(min_of(round_up(highest, some), count));
     const int whole = begin + (stop - begin) / some * some;
-    const std::int64_t lead =
-        micro::two_distances ? micro::near_rows : max_of(some, micro::key_lead / max_of(source.bytes(), 1));
+    const std::int64_t lead = micro::two_distances ? micro::near_rows : max_of(some, micro::key_lead / source.bytes());
     auto ahead = far.from(source, token + begin, lead), others = far.idle(source, token + begin);
     auto near = far.near(source, token + begin + lead);
     for (int j = begin; j < whole; j += some) {
@@ -99,7 +90,7 @@ void score_streamed(const Job& job, const row_block& block, const row_group* gro
     // Keys that do not fill a register: packed strips, which start at multiples of their width as rows of scores end
     // there.
     for (int j = whole / strip * strip; whole < highest && j < highest; j += strip)
-        score_strip(job, block, groups, n_groups, token, j, strip < count - j ? strip : count - j, mem);
+        score_strip(job, block, groups, n_groups, token, j, strip < count - j ? strip : count - j, mem, {});
 }
 
 }  // namespace kernel

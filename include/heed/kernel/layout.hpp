@@ -84,7 +84,11 @@ struct layout : sequence_cut {
     /// Multiply-adds at most, and reads of K and V.
     double work() const { return cost * static_cast<double>(key_dim + value_dim); }
 
-    bool keep_busy(std::int64_t blocks) const { return workers == 1 || blocks >= workers * tasks_of_worker; }
+    /// Smaller blocks where so many of the largest size would leave workers idle.
+    void limit_rows(std::int64_t blocks)
+    {
+        if (workers > 1 && blocks < workers * tasks_of_worker) most_rows = micro::small_query_block;
+    }
     /// A block of this cut, walked whole, in tasks as long as they should be at most.
     double share(const sequence_cut& c) const
     {
@@ -173,7 +177,7 @@ scratch<U> carve_scratch(carver& c, const layout& l)
     m.q = c.take<U>(micro::row_parts<T>(l.key_dim).count * m.part_step);
     m.strip = c.take<U>(min_of(l.key_dim, micro::strip_units<T>) * micro::key_strip<T>);
     m.s = c.take<T>(l.block_rows * micro::score_step);
-    m.values = c.take<U>(micro::value_run<T> * micro::block_vecs * vec<T>::lanes);
+    m.values = c.take<U>(micro::value_run<T> / elements_of<U> * micro::block_vecs * vec<T>::lanes);
     m.bits = c.take<key_bits>(l.block_rows);
     m.listed = c.take<int>(micro::key_tile);
     m.sparse = c.take<bool>(1);
@@ -227,8 +231,7 @@ template <class T>
 layout make_layout(const problem_sizes& p, std::int64_t queries, const token_span& held)
 {
     layout l = begin_layout(p, round_up(p.value_dim, vec<T>::lanes));
-    if (!l.keep_busy(l.batch * l.kv_heads * ceil_div(queries * l.group, l.most_rows)))
-        l.most_rows = micro::small_query_block;
+    l.limit_rows(l.batch * l.kv_heads * ceil_div(queries * l.group, l.most_rows));
     static_cast<sequence_cut&>(l) = cut_rows(queries * l.group, held, l.most_rows);
     l.tokens = held.end;
     l.cost = static_cast<double>(l.blocks()) * l.block_cost();
@@ -264,7 +267,7 @@ layout make_uneven_layout(const problem_sizes& p, Queries queries, Held held)
     l.uneven = true;
     std::int64_t blocks = 0;
     for (std::int64_t b = 0; b < l.batch; ++b) blocks += l.kv_heads * ceil_div(queries(b) * l.group, l.most_rows);
-    if (!l.keep_busy(blocks)) l.most_rows = micro::small_query_block;
+    l.limit_rows(blocks);
     for (std::int64_t b = 0; b < l.batch; ++b) {
         const sequence_cut c = cut_rows(queries(b) * l.group, held(b), l.most_rows);
         l.rows = max_of(l.rows, c.rows);

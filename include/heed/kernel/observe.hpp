@@ -110,7 +110,8 @@ private:
         const tile_cover cover = cover_tile(job_, block, position_0, token, count, mem.bits);
         if (cover.kind == coverage::none) return;
         const row_block keys{block.batch, block.kv_head / sharing_, block.first, block.count};
-        score_packed(job_, keys, cover.groups, cover.n_groups, token, count, cover.lowest, cover.highest, mem);
+        score_packed(job_, keys, cover.groups, cover.n_groups, token, count, cover.lowest, cover.highest, mem,
+                     [](std::int64_t, int) { return micro::row_lines(); });
         scale_scores(job_, keys, cover.groups, cover.n_groups, token, count, mem);
         for (int g = 0; g < cover.n_groups; ++g) {
             const row_group& rows = cover.groups[g];

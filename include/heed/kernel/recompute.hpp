@@ -38,7 +38,7 @@ struct backward_scratch {
     std::int64_t part_step;
     T *k_strips, *v_strips;  // [strips][units][key_strip]: of the tile
     T* k_panels;             // [runs][panels][keys][registers]: scale * k
-    T* panel;                // [value_run][block_vecs * lanes]: of Q or dO
+    T* panel;                // [gradient_run][block_vecs * lanes]: of Q or dO
     T *s, *ds;               // [rows][score_step]: scores, then P; dP, then dS
     T *a, *b, *raw;          // [rows][key_strip]
     T *dq, *dk, *dv;         // [rows or keys][whole registers of channels]
@@ -106,7 +106,7 @@ void begin_tile(const Job& job, std::int64_t batch, std::int64_t kv_head, std::i
                 const scratch_of<Job>& mem)
 {
     using T = typename Job::T;
-    constexpr int strip = micro::key_strip<T>, run = micro::value_run<T>, lanes = vec<T>::lanes;
+    constexpr int strip = micro::key_strip<T>, run = micro::gradient_run<T>, lanes = vec<T>::lanes;
     const std::int64_t q_dim = job.kv.key_dim(), v_dim = job.kv.value_dim();
     for (int j = 0; j < count; j += strip) {
         const int keys = strip < count - j ? strip : count - j;
@@ -139,7 +139,8 @@ void strip_products(const T* strip, std::int64_t dim, const tile_cover& cover, W
     for (std::int64_t part = 0; part < parts.count; ++part) {
         const std::int64_t channel = parts.begin(part), channels = parts.end(part) - channel;
         const T* here = strip + channel * width;
-        micro::next_lines lines({here + channels * width, width, width, static_cast<int>(channels)}, channels);
+        micro::next_lines lines(channels, here);
+        lines.then({here + channels * width, width, width, static_cast<int>(channels)});
         for (int g = 0; g < cover.n_groups; ++g) {
             const row_group& rows = cover.groups[g];
             if (!wanted(g)) continue;

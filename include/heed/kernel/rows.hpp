@@ -125,14 +125,16 @@ HEED_INLINE auto grouped(const Source& source, std::int64_t token, [[maybe_unuse
     }
 }
 
-/// The row of token + n, to be asked for, where `run` starts at `token`.
+/// Channels of n rows from `token` on, to be asked for: as many of them as exist and lie at one step.
 template <class Source>
-HEED_INLINE const typename Source::element*
-row_after(const Source& source, const rows<const typename Source::element>& run, std::int64_t token, int n)
+HEED_INLINE micro::row_lines lines_of(const Source& source, std::int64_t token, std::int64_t n, std::int64_t channel,
+                                      std::int64_t channels)
 {
-    if constexpr (!Source::one_run)
-        if (run.count <= n && token + n < source.end) return source(token + n).data;
-    return run.data + n * run.step;
+    using E = typename Source::element;
+    if (token >= source.end) return {};
+    const auto run = source(token);
+    const std::int64_t rows = min_of(n, min_of(run.count, source.end - token));
+    return {run.data + elements_for<E>(channel), run.step, elements_for<E>(channels), static_cast<int>(rows)};
 }
 
 /// Two distances: a cursor that asks for rows ahead of their use walks at a constant step. This aims it anew where its
@@ -172,11 +174,11 @@ public:
     /// The next n <= copied_rows rows, or what there is of them.
     HEED_INLINE micro::piece_walk list(int n)
     {
-        if (next_ >= source_.end) return nothing();
+        if (next_ >= source_.end) return micro::piece_walk(static_cast<const void*>(pieces_));
         int pieces = 0;
         const auto add = [&](const void* row, std::int64_t rows) {
-            const char* const first = static_cast<const char*>(row);
-            pieces_[pieces++] = {first, first + rows * source_.bytes()};
+            const auto first = reinterpret_cast<std::uintptr_t>(row);
+            pieces_[pieces++] = {first, first + static_cast<std::uintptr_t>(rows * source_.bytes())};
         };
         while (n > 0 && next_ < source_.end) {
             const auto run = source_(next_);
@@ -187,11 +189,9 @@ public:
             next_ += some;
             n -= some;
         }
-        pieces_[pieces] = {pieces_[pieces - 1].end,
-                           reinterpret_cast<const char*>(std::numeric_limits<std::intptr_t>::max())};
+        pieces_[pieces] = {pieces_[pieces - 1].end, ~std::uintptr_t{0}};
         return micro::piece_walk(pieces_);
     }
-    HEED_INLINE micro::piece_walk nothing() const { return micro::piece_walk(reinterpret_cast<const char*>(pieces_)); }
 
 private:
     Source source_;
@@ -199,7 +199,8 @@ private:
     micro::piece pieces_[copied_rows + 1];
 };
 
-/// What decode asks for while it passes the tile that starts at `token`; see micro::tile_ahead.
+/// What decode asks for while it passes the tile that starts at `token`: see micro::stream_ahead and, with two
+/// distances, micro::tile_ahead.
 template <class Kv>
 class far_ahead {
     static constexpr bool lists = !micro::two_distances && !Kv::one_run;
@@ -273,7 +274,7 @@ private:
     HEED_INLINE near_walk walk(const E* row, [[maybe_unused]] std::int64_t step, [[maybe_unused]] std::int64_t n)
     {
         if constexpr (micro::two_distances) return {row, step, n, micro::near_apart, micro::key_tile};
-        else if constexpr (lists) return near_walk(reinterpret_cast<const char*>(row));
+        else if constexpr (lists) return near_walk(static_cast<const void*>(row));
         else return {row, step, n};
     }
     template <class Stream, class Near>

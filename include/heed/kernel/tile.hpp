@@ -40,7 +40,12 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
     const bool streaming = block.count <= micro::streaming_rows;
     far_ahead far(job.kv, block, token, *mem.sparse);
     if (streaming) score_streamed(job, block, groups, n_groups, token, count, lowest, highest, mem, far);
-    else score_packed(job, block, groups, n_groups, token, count, lowest, highest, mem);
+    else
+        score_packed(job, block, groups, n_groups, token, count, lowest, highest, mem,
+                     [&](std::int64_t from, int n) HEED_INLINE_LAMBDA {
+                         return lines_of(values_of(job.kv, block), from, n, 0,
+                                         micro::first_panel<T>(job.kv.value_dim()));
+                     });
 
     scale_scores(job, block, groups, n_groups, token, count, mem);
 
@@ -66,7 +71,7 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
 
     scale_weights(job, block, groups, n_groups, token, count, mem);
     if (streaming) take_few(job, block, groups, n_groups, token, count, lowest, highest, mem, result.o, o_step, far);
-    else take_packed(job, block, groups, n_groups, token, lowest, highest, mem, result.o, o_step, next);
+    else take_many(job, block, groups, n_groups, token, lowest, highest, mem, result.o, o_step, next);
 
     // A NaN or Inf in V may have met a weight of 0: find out from the outputs, and leave such keys out where it did.
     constexpr int each = elements_of<U>;

@@ -77,7 +77,7 @@ void add_listed(const Job& job, const row_block& block, const row_group* groups,
 /// have no gaps and are whole lines, up to 1 KiB (longer ones would share too few cache sets).
 template <class Job>
 inline constexpr bool may_read_in_place =
-    micro::block_vecs == 4 && Job::kv_type::one_run&& std::is_same_v<typename Job::unit, typename Job::value_element>;
+    micro::avx512&& Job::kv_type::one_run&& std::is_same_v<typename Job::unit, typename Job::value_element>;
 template <class E>
 HEED_INLINE bool reads_in_place(const rows<const E>& v, std::int64_t dim)
 {
@@ -94,47 +94,55 @@ HEED_INLINE auto panel_of(const U* data, [[maybe_unused]] std::int64_t step)
     else return micro::packed_panel<U>{data};
 }
 
-/// o = P V where rows are many: V is packed panel by panel, widened where it is of a storage type.
+/// Packs channels of n keys of V from `token` on, widened where they are of a storage type, into a panel.
 template <class Job, class U = typename Job::unit, class T = typename Job::T>
-void take_packed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-                 int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step, const next_reads& next)
+void pack_panel(const Job& job, const row_block& block, std::int64_t token, int n, std::int64_t channel,
+                std::int64_t channels, int vecs, const scratch<U>& mem)
 {
     using E = typename Job::value_element;
-    constexpr int lanes = vec<T>::lanes, each = elements_of<U>, run = micro::value_run<T> * each;
+    constexpr int lanes = vec<T>::lanes, each = elements_of<U>;
+    const auto source = values_of(job.kv, block);
+    for (int x = 0, some; x < n; x += some) {  // runs of rows: one in a source of one run
+        const int left = n - x, least = left < each ? left : each;
+        const auto here = together(source, token + x, least, least, mem.copy);
+        some = here.count >= left ? left : static_cast<int>(here.count) / each * each;
+        micro::pack_values(here.data, here.step, some, channel, channels, vecs, mem.values + x / each * vecs * lanes);
+        if constexpr (!Job::kv_type::one_run)  // the next panel's lines; those of one run have a step
+            if (channel + channels < job.kv.value_dim())
+                for (int i = 0; i < some; ++i)
+                    __builtin_prefetch(here.data + i * here.step + elements_for<E>(channel + channels), 0, 2);
+    }
+}
+
+/// o = P V where rows are many: panel by panel. Asks for the next panel, and at last for `next`.
+template <class Job, class U = typename Job::unit, class T = typename Job::T>
+void take_many(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
+               int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step, const next_reads& next)
+{
+    constexpr int lanes = vec<T>::lanes, each = elements_of<U>, run = micro::value_run<T>;
     const auto source = values_of(job.kv, block);
     const std::int64_t dim = job.kv.value_dim();
     for (int g = 0; g < n_groups; ++g)
         if (groups[g].hi <= groups[g].lo) micro::fill_zero(o + groups[g].first * o_step, groups[g].rows * o_step);
-    for (int j = lowest / run * run; j < highest; j += run) {
+    for (int j = lowest / each * each; j < highest; j += run) {
         const int keys = run < highest - j ? run : highest - j;
-        const auto v = source(token + j);
-        const bool more = j + run < highest;
-        [[maybe_unused]] const bool in_place = reads_in_place<E>(v, dim);
-        const auto* after = more ? row_after(source, v, token + j, run) : nullptr;
         micro::for_panels<T>(dim, [&](std::int64_t channel, std::int64_t channels, int width) HEED_INLINE_LAMBDA {
-            const U* values = mem.values;
+            const U* panel = mem.values;
             std::int64_t step = width * lanes;
-            if constexpr (may_read_in_place<Job>)
-                if (in_place) {
-                    values = v.data + channel;
-                    step = v.step;
-                }
-            for (int x = 0, n; x < keys && values == mem.values; x += n) {  // runs of rows: one in a source of one run
-                const int left = keys - x, some = left < each ? left : each;
-                const auto here = together(source, token + j + x, some, some, mem.copy);
-                n = here.count >= left ? left : static_cast<int>(here.count) / each * each;
-                micro::pack_values(here.data, here.step, n, channel, channels, width,
-                                   mem.values + x / each * width * lanes);
-                if constexpr (!Job::kv_type::one_run)  // the next panel's lines; those of a dense source come below
-                    if (channel + channels < dim)
-                        for (int i = 0; i < n; ++i)
-                            __builtin_prefetch(here.data + i * here.step + elements_for<E>(channel + channels), 0, 2);
+            bool in_place = false;
+            if constexpr (may_read_in_place<Job>) {
+                const auto v = source(token + j);
+                in_place = reads_in_place<typename Job::value_element>(v, dim);
+                if (in_place) panel = v.data + channel, step = v.step;
             }
-            micro::row_lines panel{after, v.step, elements_for<E>(width * lanes), more ? keys : 0};
-            if (channel + channels < dim)
-                panel = {v.data + elements_for<E>(channel + channels), v.step, elements_for<E>(width * lanes), keys};
-            micro::next_lines lines(panel, keys / each);
-            if (!more && channel + channels == dim) {
+            if (!in_place) pack_panel(job, block, token + j, keys, channel, channels, width, mem);
+            micro::next_lines lines(keys / each, mem.values);
+            if (channel + channels < dim) {
+                lines.then(lines_of(source, token + j, keys, channel + channels,
+                                    min_of(width * lanes, dim - channel - channels)));
+            } else if (j + run < highest) {
+                lines.then(lines_of(source, token + j + run, run, 0, micro::first_panel<T>(dim)));
+            } else {
                 lines.then(next.keys);
                 lines.then(next.queries);
             }
@@ -144,7 +152,7 @@ void take_packed(const Job& job, const row_block& block, const row_group* groups
                 const int hi = (end + each - 1) / each;
                 if (lo >= hi) continue;
                 micro::outputs(rows.rows, width, mem.weights(rows.first) + lo,
-                               panel_of<Job>(values + (lo - j / each) * step, step), hi - lo, rows.lo < j,
+                               panel_of<Job>(panel + (lo - j / each) * step, step), hi - lo, rows.lo < j,
                                o + rows.first * o_step + channel, o_step, lines.take());
             }
         });
@@ -164,8 +172,7 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
     const std::int64_t dim = job.kv.value_dim(), direct = dim / lanes;  // registers that are read where they lie
     const int begin = lowest / grouped_keys * grouped_keys;
     const bool light = block.count <= micro::wide_rows || direct < micro::wide_vecs;
-    const std::int64_t lead =
-        micro::two_distances ? micro::near_rows : micro::value_lead<E>(light) / max_of(source.bytes(), 1);
+    const std::int64_t lead = micro::two_distances ? micro::near_rows : micro::value_lead<E>(light) / source.bytes();
     auto ahead = far.from(source, token + begin, lead), others = far.idle(source, token + begin);
     auto near = far.near(source, token + begin + lead);
     for (int j = begin; j < highest; j += run) {
@@ -181,8 +188,9 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
             }
         };
         // In place: whole registers of channels, but for the key that lacks the second of its pair.
-        // What is asked for ahead follows the runs of a source between calls, so one of several takes a part a call.
-        const std::int64_t slice = Kv::one_run ? max_of(direct, 1) : micro::wide_vecs;
+        // Two distances: what is asked for follows the runs of a source between calls, so one of several takes a panel
+        // a call.
+        const std::int64_t slice = Kv::one_run || !micro::two_distances ? max_of(direct, 1) : micro::block_vecs;
         for (std::int64_t c = 0; c < direct; c += slice) {
             const int vecs = static_cast<int>(min_of(slice, direct - c));
             far.before(ahead, near, elements_for<E>(paired * vecs * lanes), c == 0 ? keys : 0);

@@ -118,27 +118,36 @@ private:
         return min_of(micro::key_tile, job_.kv.held(block.batch).end - token);
     }
 
-    /// The first strip of keys of a tile.
-    micro::row_lines strip_of(const row_block& block, std::int64_t token) const
+    /// The first tile from the tile-th on of which the mask lets any row of the block attend a key, or `tiles`.
+    std::int64_t attended_tile(const row_block& block, std::int64_t tile, std::int64_t tiles) const
     {
-        const auto source = keys_of(job_.kv, block);
-        const auto run = source(token);
-        const std::int64_t keys = min_of(min_of(keys_from(block, token), micro::key_strip<T>), run.count);
-        return {run.data, run.step, source.elements(), static_cast<int>(keys)};
+        const std::int64_t position_0 = job_.position_of_row_0(block.batch);
+        for (; tile < tiles; ++tile) {
+            const std::int64_t token = first_of(block, tile), keys = keys_from(block, token);
+            if (keys > 0 && classify(job_, block, position_0, token, static_cast<int>(keys)) != coverage::none) break;
+        }
+        return tile;
+    }
+    /// What is read first of a tile.
+    micro::row_lines first_keys(const row_block& block, std::int64_t tile) const
+    {
+        const std::int64_t most = micro::strip_units<T> * elements_of<U>;
+        return lines_of(keys_of(job_.kv, block), first_of(block, tile), micro::key_strip<T>, 0,
+                        min_of(job_.kv.key_dim(), most));
     }
     /// What a task reads first, of those that walk over a block: most likely this worker's next one.
     next_reads reads_of(std::int64_t task) const
     {
         if (task >= l_.walk_tasks) return {};
         const sequence_tasks of = tasks_with(task, false);
-        const row_block block = block_of(of, (task - of.first_walk) / of.cut.spans);
-        if (block.count <= micro::streaming_rows || keys_from(block, first_of(block, 0)) <= 0) return {};
+        const row_block block = block_of(of, task - of.first_walk);
+        if (block.count <= micro::streaming_rows) return {};
         next_reads reads;
-        reads.keys = strip_of(block, first_of(block, 0));
-        if (job_.group == 1) {  // rows of several heads have no constant step
-            const auto* row = job_.row_of(job_.q, place_of(job_, block, 0, block.first));
-            reads.queries = {row, job_.q.step.tokens, job_.kv.key_dim(), block.count};
-        }
+        const std::int64_t tile = attended_tile(block, 0, of.cut.tiles);
+        if (tile < of.cut.tiles) reads.keys = first_keys(block, tile);
+        if (job_.group == 1)  // rows of several heads have no constant step
+            reads.queries = {job_.row_of(job_.q, place_of(job_, block, 0, block.first)), job_.q.step.tokens,
+                             job_.kv.key_dim(), block.count};
         return reads;
     }
 
@@ -155,13 +164,11 @@ private:
         begin_block(block, mem);
         bool empty = !to_.state_shift;  // then the first tile's partial is the sum so far
         if (!empty) begin_rows(block, mem.run);
-        for (std::int64_t tile = 0; tile < tiles; ++tile) {
+        for (std::int64_t tile = attended_tile(block, 0, tiles), after; tile < tiles; tile = after) {
+            after = attended_tile(block, tile + 1, tiles);
             const partial<T>& result = empty ? mem.run : mem.tile;
-            const std::int64_t after = first_of(block, tile + 1);
-            const bool goes_on = block.count > micro::streaming_rows && keys_from(block, after) > 0 &&
-                                 classify(job_, block, job_.position_of_row_0(block.batch), after,
-                                          static_cast<int>(keys_from(block, after))) != coverage::none;
-            if (!step(block, tile, mem, result, goes_on ? next_reads{strip_of(block, after), {}} : next)) continue;
+            const next_reads reads = after < tiles ? next_reads{first_keys(block, after), {}} : next;
+            if (!step(block, tile, mem, result, reads)) continue;
             if (!empty) fold(block, mem.run, mem.tile);
             empty = false;
         }

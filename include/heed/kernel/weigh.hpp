@@ -52,7 +52,7 @@ enum class dropped { none, masked, any };
 
 /// Turns scores s[begin, end) into weights and returns l. With Pairs both terms are rounded to bf16: what the weights
 /// lose is missing in the mass as well, so that errors of one sign cancel. Such weights lie side by side: that of key j
-/// is the j-th bf16 of the row, which is behind no score that is still to be read.
+/// is the j-th bf16 of the row, which lies before all scores that are still to be read.
 template <range Range, dropped Dropped, bool Pairs, class Normalizer, class T>
 HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, const key_bits& bits, vec<T> shift)
 {
@@ -62,7 +62,7 @@ HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, cons
     V sums[lane_vecs];
     for (V& sum : sums) sum = V(0);
     const auto put = [&](int j, V weight) HEED_INLINE_LAMBDA {
-        if constexpr (Pairs) (void)store_rounded(reinterpret_cast<bf16*>(s) + j, weight);
+        if constexpr (Pairs) store_rounded(reinterpret_cast<bf16*>(s) + j, weight);
         else store(s + j, weight);
     };
     const auto sixteen = [&](int from, auto may_drop) HEED_INLINE_LAMBDA {

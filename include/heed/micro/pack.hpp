@@ -110,6 +110,15 @@ HEED_INLINE void for_panels(std::int64_t dim, F f)
     }
 }
 
+/// Channels of the first of them.
+template <class T>
+HEED_INLINE std::int64_t first_panel(std::int64_t dim)
+{
+    constexpr int lanes = vec<T>::lanes;
+    const std::int64_t vecs = ceil_div(dim, lanes);
+    return min_of(vecs / ceil_div(vecs, block_vecs) * lanes, dim);
+}
+
 /// out[j][c] = v[j][channel + c] in units of one row or two, for `channels` channels and 0 up to `vecs` whole
 /// registers.
 template <class U, class E>

@@ -14,28 +14,34 @@ namespace micro {
 template <class T>
 inline constexpr int line_of = sizeof(T) < 64 ? 64 / static_cast<int>(sizeof(T)) : 1;
 
-/// Asks for one row of `n` elements.
+/// Asks for a row of so many channels.
 template <class T>
-HEED_INLINE void ask_for(const T* row, std::int64_t n)
+HEED_INLINE void ask_for(const T* row, std::int64_t channels)
 {
-    for (std::int64_t c = 0; c < elements_for<T>(n); c += line_of<T>) __builtin_prefetch(row + c);
+    for (std::int64_t c = 0; c < elements_for<T>(channels); c += line_of<T>) __builtin_prefetch(row + c);
 }
 
-/// Walks over the lines of rows of `n` elements in the order of addresses, two lines at a time.
+/// Asks for two lines. Locality: 3 for the L1 cache, 2 for the L2 cache.
+template <int Locality>
+HEED_INLINE void ask_for_two(std::uintptr_t at)
+{
+    __builtin_prefetch(reinterpret_cast<const char*>(at), 0, Locality);
+    __builtin_prefetch(reinterpret_cast<const char*>(at) + line_of<char>, 0, Locality);
+}
+
+/// Walks over the lines of rows of `n` elements in the order of addresses, two lines at a time. Numbers, not pointers:
+/// rows without gaps have no end.
 class line_walk {
 public:
     template <class T>
     HEED_INLINE line_walk(const T* row, std::int64_t step, std::int64_t n)
-        : at_(reinterpret_cast<const char*>(row)),
-          bytes_(step == n ? endless : n * static_cast<std::int64_t>(sizeof(T))), end_(at_ + bytes_),
-          gap_((step - n) * static_cast<std::int64_t>(sizeof(T)))
+        : at_(reinterpret_cast<std::uintptr_t>(row)), bytes_(static_cast<std::uintptr_t>(n) * sizeof(T)),
+          end_(step == n ? ~std::uintptr_t{0} : at_ + bytes_), gap_(static_cast<std::uintptr_t>(step - n) * sizeof(T))
     {}
-    /// Asks for the next two lines. Locality: 3 for the L1 cache, 2 for the L2 cache.
     template <int Locality>
     HEED_INLINE void ask()
     {
-        __builtin_prefetch(at_, 0, Locality);
-        __builtin_prefetch(at_ + line_of<char>, 0, Locality);
+        ask_for_two<Locality>(at_);
         at_ += 2 * line_of<char>;
         if (at_ < end_) return;
         at_ = end_ + gap_;
@@ -43,30 +49,26 @@ public:
     }
 
 private:
-    static constexpr std::int64_t endless = std::int64_t(1) << 46;
-
-    const char* at_;
-    std::int64_t bytes_;  // of a row
-    const char* end_;
-    std::int64_t gap_;
+    std::uintptr_t at_, bytes_, end_, gap_;
 };
 
 /// Memory without gaps.
 struct piece {
-    const char *begin, *end;
+    std::uintptr_t begin, end;
 };
 
-/// Walks over the lines of pieces, two lines at a time; of the last one there is no end.
+/// Walks over the lines of pieces, two lines at a time; the last one has no end.
 class piece_walk {
 public:
     HEED_INLINE explicit piece_walk(const piece* pieces) : at_(pieces->begin), end_(pieces->end), next_(pieces + 1) {}
-    /// The same lines again and again.
-    HEED_INLINE explicit piece_walk(const char* line) : at_(line), end_(line + 1), next_(nullptr), stride_(0) {}
+    /// The same two lines again and again.
+    HEED_INLINE explicit piece_walk(const void* line)
+        : at_(reinterpret_cast<std::uintptr_t>(line)), end_(~std::uintptr_t{0}), next_(nullptr), stride_(0)
+    {}
     template <int Locality>
     HEED_INLINE void ask()
     {
-        __builtin_prefetch(at_, 0, Locality);
-        __builtin_prefetch(at_ + line_of<char>, 0, Locality);
+        ask_for_two<Locality>(at_);
         at_ += stride_;
         if (at_ < end_) return;
         at_ = next_->begin;
@@ -74,9 +76,9 @@ public:
     }
 
 private:
-    const char *at_, *end_;
+    std::uintptr_t at_, end_;
     const piece* next_;
-    std::int64_t stride_ = 2 * line_of<char>;
+    std::uintptr_t stride_ = 2 * line_of<char>;
 };
 
 /// Walks over the lines of rows of `n` elements, two lines at a time: those of some rows, and with each the one that is
@@ -104,7 +106,6 @@ public:
         if (gapless) row_bytes_ = step_ = count * row_bytes_;
         step_ -= line;  // ask() adds apart_ where a row ends
     }
-    /// Asks for the next two lines. Locality: 3 for the L1 cache, 2 for the L2 cache.
     template <int Locality>
     HEED_INLINE void ask()
     {
@@ -162,14 +163,15 @@ private:
 
 /// One distance: nothing else is asked for.
 struct nothing_ahead {
-    template <class... Rows>
-    HEED_INLINE nothing_ahead(Rows...)
+    template <class... Ignored>
+    HEED_INLINE nothing_ahead(const Ignored&...)
     {}
     HEED_INLINE void next() {}
 };
 using far_lines = std::conditional_t<two_distances, tile_ahead, nothing_ahead>;
 
-/// Decode, the rows that are used now: asks for those `lead` rows ahead into the L1 cache. Near walks over them.
+/// Decode: asks for rows a little ahead of their use, over which Near walks, and with two distances for what leads
+/// them.
 template <class T, class Near>
 class stream_ahead {
 public:
@@ -179,8 +181,7 @@ public:
     static constexpr int every = two_distances ? ahead_every : 1, share = every;
 
     HEED_INLINE stream_ahead(const Near& near, const far_lines& far) : near_(near), far_(far) {}
-    /// For every n channels that are used; `at_once` lines or a multiple, or what is left of them counts for the next
-    /// time.
+    /// For every n channels that are used; what is left of `at_once` bytes counts for the next time.
     HEED_INLINE void next(int n)
     {
         const int bytes = static_cast<int>(elements_for<T>(n)) * static_cast<int>(sizeof(T));
@@ -250,25 +251,30 @@ struct row_lines {
         : first(reinterpret_cast<const char*>(row)), step(row_step * static_cast<std::int64_t>(sizeof(T))),
           bytes(n * static_cast<std::int64_t>(sizeof(T))), count(rows)
     {}
+    HEED_INLINE bool empty() const { return count <= 0 || bytes <= 0; }
 };
 
-/// Prefill: while all rows of a block pass a packed strip of K or panel of V, what will be packed next comes into the
-/// L2 cache. Each register block asks for lines of each row of its part; it carries a pointer and nothing to decide: a
-/// loop over lines in the middle of the multiply-adds took 0.90 instead of 0.98 of the FMA peak. This shares out the
-/// lines, by additions alone: two divisions a register block took 1 % of prefill.
+/// Prefill: while all rows of a block pass a strip of K or a panel of V, what comes next is fetched into the L2 cache.
+/// Each register block asks for lines of each row of its part; it carries a pointer and nothing to decide: a loop over
+/// lines in the middle of the multiply-adds took 0.90 instead of 0.98 of the FMA peak. This shares out the lines, by
+/// additions alone: two divisions a register block took 1 % of prefill.
 class next_lines {
 public:
-    /// A register block passes `units` units now, and asks once for every ahead_every of them.
-    HEED_INLINE next_lines(const row_lines& rows, std::int64_t units)
-        : rows_(rows), at_(rows.first), requests_(static_cast<int>(max_of(units / ahead_every, 1)))
+    /// A register block passes `units` units now, and asks once for every ahead_every of them. Where nothing is left,
+    /// it asks for `idle`, which is memory that may be read.
+    HEED_INLINE next_lines(std::int64_t units, const void* idle)
+        : idle_(idle), requests_(static_cast<int>(max_of(units / ahead_every, 1)))
     {}
-    /// What to ask for behind these rows.
-    HEED_INLINE void then(const row_lines& rows) { later_[n_later_++] = rows; }
+    /// What to ask for after all that was named before; three times at most.
+    HEED_INLINE void then(const row_lines& rows)
+    {
+        if (!rows.empty()) later_[n_later_++] = rows;
+    }
     HEED_INLINE next_ahead take()
     {
         if (rows_.bytes <= 0) {
-            if (n_asked_ == n_later_) return next_ahead(rows_.first);
-            rows_ = later_[n_asked_++];
+            if (n_taken_ == n_later_) return next_ahead(idle_);
+            rows_ = later_[n_taken_++];
             at_ = rows_.first;
         }
         const next_ahead lines(at_, rows_.step);
@@ -283,9 +289,10 @@ public:
     }
 
 private:
-    row_lines rows_, later_[2];
-    const char* at_;
-    int requests_, asked_ = 0, n_later_ = 0, n_asked_ = 0;
+    row_lines rows_, later_[3];
+    const void* idle_;
+    const char* at_ = nullptr;
+    int requests_, asked_ = 0, n_later_ = 0, n_taken_ = 0;
 };
 
 }  // namespace micro

@@ -14,18 +14,18 @@ HEED_NOINLINE inline void scores_block(const U* q, const U* strip, std::int64_t 
                                        Ahead ahead)
 {
     using T = sum_t<U>;
-    constexpr int lanes = vec<T>::lanes, width = Width;
-    vec<T> acc[Rows][width];
+    constexpr int lanes = vec<T>::lanes;
+    vec<T> acc[Rows][Width];
     load_block(acc, more, s, score_step);
     const auto unit = [&](int x) HEED_INLINE_LAMBDA {
-        vec<U> b[width];
+        vec<U> b[Width];
         HEED_UNROLL
-        for (int i = 0; i < width; ++i) b[i] = in_register(load(strip + x * key_strip<T> + i * lanes));
+        for (int i = 0; i < Width; ++i) b[i] = in_register(load(strip + x * key_strip<T> + i * lanes));
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
             const vec<U> a(q[r * query_step<T> + x]);
             HEED_UNROLL
-            for (int i = 0; i < width; ++i) accumulate(acc[r][i], a, b[i]);
+            for (int i = 0; i < Width; ++i) accumulate(acc[r][i], a, b[i]);
         }
     };
     std::int64_t u = 0;
@@ -52,7 +52,8 @@ HEED_INLINE void scores(int rows, const U* q, const U* strip, std::int64_t units
 {
     constexpr int half = key_strip<sum_t<U>> / 2;
     with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA {
-        if constexpr (block_vecs == 4) {
+        if constexpr (avx512) {
+            static_assert(half % mass_lanes == 0);
             if (hi <= half || lo >= half) {
                 const int from = lo >= half ? half : 0;
                 return scores_block<n.value, block_vecs / 2>(q, strip + from, units, more, s + from, ahead);

@@ -26,6 +26,13 @@ inline constexpr int block_vecs = 4;
 inline constexpr int block_vecs = 2;
 #endif
 
+/// What else is chosen for machines with AVX-512 was measured on Zen 5.
+#if defined(HEED_WITH_AVX512)
+inline constexpr bool avx512 = true;
+#else
+inline constexpr bool avx512 = false;
+#endif
+
 /// Keys that are packed and scored at a time, one register block wide; and so many units of their channels, that the
 /// packed strip stays in the L1 cache while all rows of a block pass it.
 template <class T>
@@ -49,17 +56,17 @@ struct row_parts {
 template <class T>
 inline constexpr int query_step = strip_units<T> + 16;
 
-/// Units of keys in a panel of V, which stays in the L1 cache in the same way; with AVX-512, a tile of them in the L2
-/// cache: that is fast enough, and sums are stored once a tile (Zen 5: 1 % of prefill).
+/// Keys of a panel of V, which stays in the L1 cache in the same way; with AVX-512, a tile of them in the L2 cache:
+/// that is fast enough, and sums are stored once a tile (Zen 5: 1 % of prefill).
 template <class T>
-inline constexpr int value_run = strip_units<T>*(block_vecs == 4 ? 4 : 1);
+inline constexpr int value_run = avx512 || strip_units<T> > key_tile ? key_tile : strip_units<T>;
 
 /// Query rows of a block: enough to spread the cost of packing K and V, few enough for the scores to stay near. With
 /// 168 the causal cases were 1 to 2 % faster than with 192, and none slower (Zen 3). On Zen 5 336 to 480 are equal and
 /// 2 to 3 % faster than 192, although their scores fill the L2 cache of 1 MiB. Where that makes too few blocks to keep
 /// all workers busy, they are smaller.
-inline constexpr std::int64_t query_block = block_vecs == 4 ? 384 : 168;
-inline constexpr std::int64_t small_query_block = block_vecs == 4 ? 192 : query_block;
+inline constexpr std::int64_t small_query_block = block_vecs == 4 ? 192 : 168;
+inline constexpr std::int64_t query_block = avx512 ? 384 : small_query_block;
 
 /// Query rows and keys of a step of the backward pass: at D 128 its operands take 1.7 MB, of which each product has the
 /// L2 cache for the half that it needs. 192 x 192 to 96 x 480 are within 4 % of each other (Zen 3). Keys are
@@ -68,9 +75,13 @@ inline constexpr std::int64_t small_query_block = block_vecs == 4 ? 192 : query_
 inline constexpr std::int64_t gradient_block = 96;
 inline constexpr int gradient_tile = 384;
 
+/// Rows of a panel of its products, which stays in the L1 cache.
+template <class T>
+inline constexpr int gradient_run = strip_units<T>;
+
 /// With no more rows than this, two register blocks, K and V are streamed from memory: keys are transposed in registers
 /// for each register block instead of being packed once, and V is read in short runs, so that it is still in the L1
-/// cache for the second half of its channels.
+/// cache for what comes second: half of its channels, or of the query rows.
 inline constexpr std::int64_t streaming_rows = 2 * block_rows;
 inline constexpr int streaming_run = 32;
 
@@ -83,23 +94,23 @@ inline constexpr int listed_ahead = 24;
 /// How decode asks for K and V. On Zen 3 into the L1 cache shortly before their use, and long before it into the L2
 /// cache. Zen 5 reads fastest where it sees one stream of lines in the order of addresses, which its own prefetchers
 /// follow: with a second distance decode took 1.1 to 1.25 times as long.
-inline constexpr bool two_distances = block_vecs != 4;
+inline constexpr bool two_distances = !avx512;
 
-/// Two distances: how many rows ahead of their use K and V are asked for, into the L1 cache and at least into the L2
-/// cache.
+/// How many rows ahead of their use rows are asked for into the L1 cache: queries, rows that are copied and, with two
+/// distances, K and V; and how many at least into the L2 cache.
 inline constexpr int near_rows = 16;
 inline constexpr int least_lead = 48;
 
 /// Two distances: how far apart two rows are that are asked for together, of those that are used soon and of those that
 /// lead. Decode of f32 takes 13 % less time than in the order of addresses with one row a head, and 5 % with four
 /// (Zen 3). A row that comes second of its two leads by so many rows less.
-inline constexpr int near_apart = near_rows / 2;
-inline constexpr int rows_apart = 32;
+inline constexpr int near_apart = block_vecs == 4 ? 0 : near_rows / 2;
+inline constexpr int rows_apart = block_vecs == 4 ? 0 : 32;
 inline constexpr int lead_rows = least_lead + rows_apart;
 
 /// One distance: bytes. Keys are used column by column of 32 rows, so that the whole next 32 have to be there. Values
-/// come row by row: a short lead is best as long as multiply-adds take less time than memory (Zen 5: 0.92 instead of
-/// 0.85 of the read bandwidth with one row of f32; with 24 rows of 512 bytes 0.94 instead of 0.73 with four).
+/// come row by row, and a short lead is best as long as multiply-adds take less time than memory: for one query row and
+/// floats 4 KiB took V at 0.92 of the read bandwidth and 12 KiB at 0.83; for four 0.73 and 0.94 (Zen 5).
 inline constexpr std::int64_t key_lead = 16 * 1024;
 template <class E>
 constexpr std::int64_t value_lead(bool light)
@@ -109,12 +120,12 @@ constexpr std::int64_t value_lead(bool light)
 
 /// Registers of channels of V that decode takes at once: the more of a row, the more in the order of addresses. Of more
 /// query rows than `wide_rows` half take their turn after the other, with V from the L1 cache.
-inline constexpr int wide_vecs = block_vecs == 4 ? 8 : block_vecs;
+inline constexpr int wide_vecs = avx512 ? 8 : block_vecs;
 inline constexpr int wide_rows = block_rows * block_vecs / wide_vecs;
 
-/// Channels, or keys, that the register blocks take between two requests for what comes next.
+/// Channels, or keys, that the register blocks take between two requests for what comes next, and the lines of one.
 inline constexpr int ahead_every = 8;
-inline constexpr int lines_at_once = block_vecs == 4 ? 4 : 1;
+inline constexpr int lines_at_once = avx512 ? 4 : 1;
 
 /// f(std::integral_constant<int, rows>{}) for a number of rows of a register block.
 template <class F>

@@ -273,12 +273,9 @@ HEED_INLINE __m512 rounded_to_bf16(__m512 v)
     return widen((__m256i)_mm512_cvtneps_pbh(v), static_cast<bf16*>(nullptr));
 }
 
-/// The same, which are also stored.
-HEED_INLINE __m512 store_rounded(bf16* p, __m512 v)
+HEED_INLINE void store_rounded(bf16* p, __m512 v)
 {
-    const __m256i narrow = (__m256i)_mm512_cvtneps_pbh(v);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow);
-    return widen(narrow, static_cast<bf16*>(nullptr));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh(v));
 }
 
 HEED_INLINE __m512i broadcast(bf16_pair pair)
