@@ -45,7 +45,7 @@ std::string draw_decode(const results& r)
     draw_x_axis(d, a);
     draw_cache(d, a, r.l2_bytes, bytes_a_key, "L2");
     draw_cache(d, a, r.l3_bytes, bytes_a_key, "L3");
-    draw_ceiling(d, a, limit, "read bandwidth of memory, 1 thread: " + number(limit) + " GB/s");
+    draw_ceiling(d, a, limit, "read bandwidth of memory: " + number(limit) + " GB/s");
     draw_lines(d, a, rows, [](const entry& e) { return e.keys; });
     draw_caption(d, 428);
     return d.str();

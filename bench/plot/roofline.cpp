@@ -92,15 +92,18 @@ std::string draw_roofline(const results& r)
     draw_x_axis(d, a);
     const double ridge = roof.gflops / roof.gbps, start = std::max(a.x.low, a.y.low / roof.gbps);
     d.path({a.at(start, start * roof.gbps), a.at(ridge, roof.gflops), a.at(a.x.high, roof.gflops)}, {"#555555", 1.5});
-    d.text({a.right() - 4, a.at(ridge, roof.gflops).y - 7}, "f32 FMA peak, " + number(roof.gflops) + " GFLOP/s",
-           anchor::end, {11, "#555555"});
+    labels beside(a);
+    const auto name_roof = [&](double y, const std::string& says) {
+        d.text({a.right() - 4, y - 7}, says, anchor::end, {11, "#555555"});
+        const double half = width_of(says, 11) / 2;
+        beside.avoid({a.right() - 4 - half, y - 10}, half, 9);
+    };
+    name_roof(a.at(ridge, roof.gflops).y, "f32 FMA peak, " + number(roof.gflops) + " GFLOP/s");
     if (roof.bf16_gflops > roof.gflops) {  // for the points of heed::compute<bf16>
         const point corner = a.at(roof.bf16_gflops / roof.gbps, roof.bf16_gflops);
         d.path({a.at(ridge, roof.gflops), corner, {a.right(), corner.y}}, {"#555555", 1.5, true});
-        d.text({a.right() - 4, corner.y - 7}, "bf16 dot products, " + number(roof.bf16_gflops) + " GFLOP/s",
-               anchor::end, {11, "#555555"});
+        name_roof(corner.y, "bf16 dot products, " + number(roof.bf16_gflops) + " GFLOP/s");
     }
-    labels beside(a);
     const point slope = a.at(ridge / 1.4, roof.gflops / 1.4);
     const std::string bandwidth = "read bandwidth, " + number(roof.gbps) + " GB/s";
     d.text({slope.x - 10, slope.y + 4}, bandwidth, anchor::end, {11, "#555555"});

@@ -115,7 +115,9 @@ void draw_ceiling(drawing& d, const area& a, double value, const std::string& sa
 {
     const double y = a.at(a.x.low, value).y;
     d.line({a.left, y}, {a.right(), y}, {"#555555", 1.3, true});
-    d.text({a.right() - 4, y - 5}, says, anchor::end, {12, "#555555"});
+    const double key_y = a.top - 14, key_x = a.right() - width_of(says, 12) - 10;
+    d.line({key_x - 26, key_y - 4}, {key_x, key_y - 4}, {"#555555", 1.3, true});
+    d.text({a.right(), key_y}, says, anchor::end, {12, "#555555"});
 }
 
 }  // namespace plot

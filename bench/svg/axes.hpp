@@ -48,7 +48,7 @@ struct area {
 void draw_y_axis(drawing&, const area&);
 void draw_x_axis(drawing&, const area&);
 
-/// A dashed line over the area, with its meaning written above its right end.
+/// A dashed line over the area, with its meaning written over the area's right end, where nothing is drawn.
 void draw_ceiling(drawing&, const area&, double value, const std::string& says);
 
 }  // namespace plot
