@@ -171,11 +171,13 @@ HEED_INLINE vec<T, A> power_of_two(vec<T, A> n)
 {
     return native_vec<T, A>(arch::power_of_two(raw(n)));
 }
-/// 2^(n + more) for a whole n, where that is a normal number, unchecked; any number for NaN.
+/// 2^(n + more) for whole n and |more| < 2^21, where that is a normal number, unchecked; any number for NaN. A constant
+/// puts the exponent into the sum's low bits.
 template <class T, class A>
-HEED_INLINE vec<T, A> near_power_of_two(vec<T, A> n, int more = 0)
+HEED_INLINE vec<T, A> near_power_of_two(vec<T, A> n, vec<T, A> more = vec<T, A>(0))
 {
-    return native_vec<T, A>(arch::near_power_of_two(raw(n), more));
+    constexpr T biased = sizeof(T) == 4 ? T(0x1.8p23 + 127) : T(0x1.8p52 + 1023);
+    return native_vec<T, A>(arch::exponent_from_low_bits(raw(n + (more + vec<T, A>(biased)))));
 }
 /// Lane i of yes where bit i is set, else of no.
 template <class T, class A>
@@ -294,9 +296,9 @@ HEED_INLINE vec<T, A> power_of_two(vec<T, A> n)
     });
 }
 template <class T, class A>
-HEED_INLINE vec<T, A> near_power_of_two(vec<T, A> n, int more = 0)
+HEED_INLINE vec<T, A> near_power_of_two(vec<T, A> n, vec<T, A> more = vec<T, A>(0))
 {
-    return power_of_two(n + vec<T, A>(static_cast<T>(more)));
+    return power_of_two(n + more);
 }
 template <class T, class A>
 HEED_INLINE vec<T, A> select_bits(std::uint32_t bits, vec<T, A> yes, vec<T, A> no)

@@ -110,7 +110,7 @@ HEED_INLINE vec<T, A> lifted_exp_neg_abs(vec<T, A> s)
 {
     using C = exp_constants<T>;
     const exp_split<T, A> e(max(-abs(s), C::underflow));
-    const vec<T, A> p = near_power_of_two(e.r, C::lift);
+    const vec<T, A> p = near_power_of_two(e.r, vec<T, A>(C::lift));
     return fma(e.g, p, p);
 }
 
@@ -186,13 +186,13 @@ public:
     HEED_INLINE V exp() const
     {
         const auto e = split();
-        const V p = power(e.r - shift_);
+        const V p = power(e.r);
         return fma(e.g, p, p);
     }
     HEED_INLINE V expm1() const
     {
         const auto e = split();
-        const V p = power(e.r - shift_);
+        const V p = power(e.r);
         return fma(e.g, p, p - one_);
     }
 
@@ -202,10 +202,11 @@ private:
         if constexpr (Range == range::near) return detail::exp_split<T, A>(s_);
         else return {s_, detail::exp_constants<T>::largest};
     }
-    HEED_INLINE static V power(V n)
+    /// 2^(r - shift)
+    HEED_INLINE V power(V r) const
     {
-        if constexpr (Range == range::near) return near_power_of_two(n);
-        else return power_of_two(n);
+        if constexpr (Range == range::near) return near_power_of_two(r, V(0) - shift_);
+        else return power_of_two(r - shift_);
     }
 
     V s_, shift_, one_;

@@ -45,16 +45,14 @@ HEED_INLINE __m256d power_of_two(__m256d n)
     return _mm256_blendv_pd(_mm256_mul_pd(a, b), n, _mm256_cmp_pd(n, n, _CMP_UNORD_Q));
 }
 
-/// 2^(n + more) for a whole n, where that is a normal number, unchecked; any number for NaN.
-HEED_INLINE __m256 near_power_of_two(__m256 n, int more)
+/// The number whose exponent are the low bits of x, and whose fraction is 0.
+HEED_INLINE __m256 exponent_from_low_bits(__m256 x)
 {
-    const __m256i k = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127 + more));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(k, 23));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x), 23));
 }
-HEED_INLINE __m256d near_power_of_two(__m256d n, int more)
+HEED_INLINE __m256d exponent_from_low_bits(__m256d x)
 {
-    const __m256i k = _mm256_cvtepi32_epi64(_mm_add_epi32(_mm256_cvtpd_epi32(n), _mm_set1_epi32(1023 + more)));
-    return _mm256_castsi256_pd(_mm256_slli_epi64(k, 52));
+    return _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_castpd_si256(x), 52));
 }
 
 /// x = fraction * 2^exponent with the fraction in [sqrt 1/2, sqrt 2), for positive finite x, subnormal ones too. Bits

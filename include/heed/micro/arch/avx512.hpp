@@ -27,14 +27,14 @@ HEED_INLINE __m512d round(__m512d a) { return _mm512_roundscale_pd(a, _MM_FROUND
 HEED_INLINE __m512 power_of_two(__m512 n) { return _mm512_scalef_ps(_mm512_set1_ps(1), n); }
 HEED_INLINE __m512d power_of_two(__m512d n) { return _mm512_scalef_pd(_mm512_set1_pd(1), n); }
 
-/// 2^(n + more) for a whole n, where that is a normal number, unchecked.
-HEED_INLINE __m512 near_power_of_two(__m512 n, int more)
+/// The number whose exponent are the low bits of x, and whose fraction is 0.
+HEED_INLINE __m512 exponent_from_low_bits(__m512 x)
 {
-    return _mm512_scalef_ps(_mm512_castsi512_ps(_mm512_set1_epi32((127 + more) << 23)), n);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(x), 23));
 }
-HEED_INLINE __m512d near_power_of_two(__m512d n, int more)
+HEED_INLINE __m512d exponent_from_low_bits(__m512d x)
 {
-    return _mm512_scalef_pd(_mm512_castsi512_pd(_mm512_set1_epi64((1023LL + more) << 52)), n);
+    return _mm512_castsi512_pd(_mm512_slli_epi64(_mm512_castpd_si512(x), 52));
 }
 
 /// x = fraction * 2^exponent with the fraction in [sqrt 1/2, sqrt 2), for positive finite x, subnormal ones too.
