@@ -289,6 +289,22 @@ TEST_CASE("key_bits sets exactly the range asked for, cut to its capacity")
     REQUIRE(bits.end() == 0);
 }
 
+TEST_CASE("key_bits are cleared below and from any bit")
+{
+    constexpr int capacity = heed::key_bits::capacity;
+    for (int cut = 0; cut <= capacity; ++cut) {
+        heed::key_bits below, from;
+        below.set_range(0, capacity);
+        below.clear_from(cut);
+        from.set_range(0, capacity);
+        from.clear_below(cut);
+        int wrong = 0;
+        for (int bit = 0; bit < capacity; ++bit)
+            wrong += (below.test(bit) != (bit < cut)) + (from.test(bit) != (bit >= cut));
+        REQUIRE(wrong == 0);
+    }
+}
+
 TEST_CASE("key_bits combine, and are read sixteen at a time")
 {
     constexpr int capacity = heed::key_bits::capacity;
