@@ -76,13 +76,15 @@ void add_listed(const Job& job, const row_block& block, const row_group* groups,
 /// Whether panels of V can be read where they lie: with AVX-512, where the L2 cache is fast enough for them, if rows
 /// have no gaps and are whole lines, up to 1 KiB (longer ones would share too few cache sets).
 template <class Job>
-inline constexpr bool may_read_in_place =
-    micro::avx512&& Job::kv_type::one_run&& std::is_same_v<typename Job::unit, typename Job::value_element>;
+constexpr bool may_read_in_place()
+{
+    return micro::avx512 && Job::kv_type::one_run && std::is_same_v<typename Job::unit, typename Job::value_element>;
+}
 template <class E>
 HEED_INLINE bool reads_in_place(const rows<const E>& v, std::int64_t dim)
 {
     const std::int64_t bytes = dim * static_cast<std::int64_t>(sizeof(E));
-    return v.step == dim && bytes % cache_line == 0 && bytes <= 1024 &&
+    return v.step == dim && bytes % micro::line_of<char> == 0 && bytes <= 1024 &&
            reinterpret_cast<std::uintptr_t>(v.data) % cache_line == 0;
 }
 
@@ -90,14 +92,14 @@ HEED_INLINE bool reads_in_place(const rows<const E>& v, std::int64_t dim)
 template <class Job, class U>
 HEED_INLINE auto panel_of(const U* data, [[maybe_unused]] std::int64_t step)
 {
-    if constexpr (may_read_in_place<Job>) return micro::row_panel<U>{data, step, {}};
+    if constexpr (may_read_in_place<Job>()) return micro::row_panel<U>{data, step, {}};
     else return micro::packed_panel<U>{data};
 }
 
 /// Packs channels of n keys of V from `token` on, widened where they are of a storage type, into a panel.
 template <class Job, class U = typename Job::unit, class T = typename Job::T>
-void pack_panel(const Job& job, const row_block& block, std::int64_t token, int n, std::int64_t channel,
-                std::int64_t channels, int vecs, const scratch<U>& mem)
+void pack_value_panel(const Job& job, const row_block& block, std::int64_t token, int n, std::int64_t channel,
+                      std::int64_t channels, int vecs, const scratch<U>& mem)
 {
     using E = typename Job::value_element;
     constexpr int lanes = vec<T>::lanes, each = elements_of<U>;
@@ -130,12 +132,12 @@ void take_many(const Job& job, const row_block& block, const row_group* groups, 
             const U* panel = mem.values;
             std::int64_t step = width * lanes;
             bool in_place = false;
-            if constexpr (may_read_in_place<Job>) {
+            if constexpr (may_read_in_place<Job>()) {
                 const auto v = source(token + j);
                 in_place = reads_in_place<typename Job::value_element>(v, dim);
                 if (in_place) panel = v.data + channel, step = v.step;
             }
-            if (!in_place) pack_panel(job, block, token + j, keys, channel, channels, width, mem);
+            if (!in_place) pack_value_panel(job, block, token + j, keys, channel, channels, width, mem);
             micro::next_lines lines(keys / each, mem.values);
             if (channel + channels < dim) {
                 lines.then(lines_of(source, token + j, keys, channel + channels,
