@@ -31,9 +31,6 @@ inline std::int64_t rows_of_blocks(std::int64_t rows, std::int64_t blocks)
     return blocks > 0 ? min_of(round_up(ceil_div(rows, blocks), micro::block_rows), rows) : 0;
 }
 
-/// Tasks that each worker gets at least, so that their lengths may differ.
-inline constexpr int tasks_of_worker = 4;
-
 /// Blocks of at most so many rows.
 inline sequence_cut cut_rows(std::int64_t rows, const token_span& held, std::int64_t most_rows)
 {
@@ -53,6 +50,9 @@ struct sequence_tasks {
     std::int64_t sequence, first_walk, first_fold, first_slot;
     std::size_t stored;
 };
+
+/// Tasks that each worker gets at least, so that their lengths may differ.
+inline constexpr int tasks_of_worker = 4;
 
 inline constexpr std::size_t in_lines(std::size_t bytes) { return (bytes + cache_line - 1) / cache_line * cache_line; }
 

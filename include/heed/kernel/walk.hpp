@@ -131,9 +131,10 @@ private:
     /// What is read first of a tile.
     micro::row_lines first_keys(const row_block& block, std::int64_t tile) const
     {
-        const std::int64_t most = micro::strip_units<T> * elements_of<U>;
+        const std::int64_t dim = job_.kv.key_dim(), each = elements_of<U>;
+        const micro::row_parts<T> parts(ceil_div(dim, each));
         return lines_of(keys_of(job_.kv, block), first_of(block, tile), micro::key_strip<T>, 0,
-                        min_of(job_.kv.key_dim(), most));
+                        min_of(parts.end(0) * each, dim));
     }
     /// What a task reads first, of those that walk over a block: most likely this worker's next one.
     next_reads reads_of(std::int64_t task) const

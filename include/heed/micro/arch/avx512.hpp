@@ -273,6 +273,7 @@ HEED_INLINE __m512 rounded_to_bf16(__m512 v)
     return widen((__m256i)_mm512_cvtneps_pbh(v), static_cast<bf16*>(nullptr));
 }
 
+/// Stores them as bf16, rounded in the same way.
 HEED_INLINE void store_rounded(bf16* p, __m512 v)
 {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh(v));
