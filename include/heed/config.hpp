@@ -57,18 +57,24 @@
 #else
 #define HEED_ISA_VNNI
 #endif
+#if defined(__AVX512VBMI__)
+#define HEED_ISA_VBMI _vbmi
+#else
+#define HEED_ISA_VBMI
+#endif
 #if defined(__cpp_exceptions)
 #define HEED_ISA_EXCEPTIONS
 #else
 #define HEED_ISA_EXCEPTIONS _noexcept
 #endif
 
-#define HEED_JOIN_(a, b, c, d, e, f, g) a##b##_##c##_##d##e##f##g
-#define HEED_JOIN(a, b, c, d, e, f, g) HEED_JOIN_(a, b, c, d, e, f, g)
+#define HEED_JOIN_(a, b, c, d, e, f, g, h) a##b##_##c##_##d##e##f##g##h
+#define HEED_JOIN(a, b, c, d, e, f, g, h) HEED_JOIN_(a, b, c, d, e, f, g, h)
 #define HEED_STRING_(x) #x
 #define HEED_STRING(x) HEED_STRING_(x)
 #define HEED_ABI                                                                                                       \
-    HEED_JOIN(v, HEED_VERSION_MAJOR, HEED_VERSION_MINOR, HEED_ISA, HEED_ISA_EXTRA, HEED_ISA_VNNI, HEED_ISA_EXCEPTIONS)
+    HEED_JOIN(v, HEED_VERSION_MAJOR, HEED_VERSION_MINOR, HEED_ISA, HEED_ISA_EXTRA, HEED_ISA_VNNI, HEED_ISA_VBMI,       \
+              HEED_ISA_EXCEPTIONS)
 
 #define HEED_BEGIN                                                                                                     \
     namespace heed {                                                                                                   \
@@ -90,11 +96,20 @@
 
 HEED_BEGIN
 
-/// The instruction set heed was compiled for in this translation unit, for example "avx512_bf16_vnni".
+/// A pointer that the compiler knows nothing about: gcc would prepare one for each row of a loop and, when it runs out
+/// of registers, keep it in a vector register, from where it comes behind all multiply-adds that wait to be executed.
+template <class T>
+HEED_INLINE T* opaque(T* p)
+{
+    __asm__("" : "+r"(p));
+    return p;
+}
+
+/// The instruction set heed was compiled for in this translation unit, for example "avx512_bf16_vnni_vbmi".
 /// Without -march a compiler means the oldest machine: print this before you believe a measurement.
 constexpr const char* isa_name()
 {
-    return HEED_STRING(HEED_ISA) HEED_STRING(HEED_ISA_EXTRA) HEED_STRING(HEED_ISA_VNNI);
+    return HEED_STRING(HEED_ISA) HEED_STRING(HEED_ISA_EXTRA) HEED_STRING(HEED_ISA_VNNI) HEED_STRING(HEED_ISA_VBMI);
 }
 
 HEED_END

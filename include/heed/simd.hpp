@@ -229,19 +229,6 @@ HEED_INLINE void store_as_n(E* p, vec<T, A> v, int n)
     arch::store_n(p, raw(v), n);
 }
 
-/// Channels that transpose() takes at a time.
-template <class E>
-inline constexpr int transposed_channels = 16 / static_cast<int>(sizeof(E));
-/// out[c] lane j = in[j * step + c] for vec<T>::lanes keys j and transposed_channels channels c.
-template <class T, class E>
-HEED_INLINE void transpose(const E* in, std::int64_t step, vec<T> (&out)[transposed_channels<E>])
-{
-    typename vec<T>::batch::register_type r[transposed_channels<E>];
-    arch::transpose(in, step, r);
-    HEED_UNROLL
-    for (int c = 0; c < transposed_channels<E>; ++c) out[c] = native_vec<T, native_arch>(r[c]);
-}
-
 /// The largest lane, of a vector without NaN.
 template <class T, class A>
 HEED_INLINE T largest(vec<T, A> v)
@@ -371,16 +358,6 @@ HEED_INLINE void store_as(E* p, vec<T, A> v)
     if constexpr (std::is_same_v<T, E>) store(p, v);
     else store_as_n(p, v, vec<T, A>::lanes);
 }
-template <class E>
-inline constexpr int transposed_channels = 1;
-template <class T, class E>
-HEED_INLINE void transpose(const E* in, std::int64_t step, vec<T> (&out)[1])
-{
-    T lane[vec<T>::lanes];
-    for (int j = 0; j < vec<T>::lanes; ++j) lane[j] = static_cast<T>(in[j * step]);
-    out[0] = load(lane);
-}
-
 #endif
 
 /// The first n elements, 0 behind them; nothing behind them is read or written.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What kernels and policies rely on in simd.hpp, on whatever machine this is compiled for.
-#include <heed/simd.hpp>
+#include <heed/micro/transpose.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -132,15 +132,48 @@ TEMPLATE_TEST_CASE("sums go by halves, and the largest lane is found wherever it
     }
 }
 
-TEMPLATE_TEST_CASE("a transposition puts one row in each lane", "", float, double)
+namespace {
+
+/// Rows of E whose channel c of row i is i + step * c mod 97, and not a byte more than there have to be.
+template <class U, class E, int Bytes>
+void check_transposition()
 {
-    using T = TestType;
-    constexpr int lanes = V<T>::lanes, channels = heed::transposed_channels<T>, step = 7;
-    std::vector<T> in(static_cast<std::size_t>((lanes - 1) * step + channels));  // and not an element more
-    for (std::size_t i = 0; i < in.size(); ++i) in[i] = static_cast<T>(i);
-    V<T> out[channels];
-    heed::transpose(in.data(), step, out);
-    for (int c = 0; c < channels; ++c)
-        for (int i = 0; i < lanes; ++i)
-            REQUIRE(lanes_of(out[c])[static_cast<std::size_t>(i)] == static_cast<T>(i * step + c));
+    using keys = heed::micro::transposed<U, E, Bytes>;
+    constexpr int rows = heed::vec<U>::lanes, step = 3 * keys::channels + 5, first = keys::channels;
+    std::vector<E> in(static_cast<std::size_t>((rows - 1) * step + first + keys::channels));
+    for (std::size_t i = 0; i < in.size(); ++i) in[i] = E(static_cast<float>(i % 97));
+    const keys t(in.data(), first, step);
+    for (int c = 0; c < keys::channels; ++c) {
+        U lane[rows];
+        heed::store(lane, t[c / heed::elements_of<U>]);
+        for (int i = 0; i < rows; ++i) {
+            const E expected = in[static_cast<std::size_t>(i * step + first + c)];
+            if constexpr (heed::elements_of<U> == 2)
+                REQUIRE(float(c % 2 == 0 ? lane[i].first : lane[i].second) == float(expected));
+            else REQUIRE(lane[i] == static_cast<U>(expected));
+        }
+    }
+}
+template <class U, class E>
+void check_transpositions()
+{
+    check_transposition<U, E, heed::micro::short_bytes>();
+    check_transposition<U, E, heed::micro::long_bytes>();
+}
+
+}  // namespace
+
+TEST_CASE("a transposition puts one row in each lane")
+{
+    check_transpositions<float, float>();
+    check_transpositions<double, double>();
+    check_transpositions<float, heed::bf16>();
+    check_transpositions<float, heed::f16>();
+    check_transposition<float, std::int8_t, heed::micro::short_bytes>();
+    check_transposition<float, heed::fp8_e4m3, heed::micro::short_bytes>();
+    const auto of_pairs = [](auto exist) {
+        if constexpr (exist.value)
+            check_transpositions<std::conditional_t<exist.value, heed::bf16_pair, float>, heed::bf16>();
+    };
+    of_pairs(std::bool_constant<heed::has_bf16_dots>{});
 }

@@ -9,8 +9,6 @@
 HEED_BEGIN
 namespace kernel {
 
-static_assert(copied_rows >= micro::unpacked_keys<float>);
-
 HEED_INLINE bool attends(const row_group& rows, int first, int n) { return rows.lo < first + n && first < rows.hi; }
 
 /// Scores of the strip of `keys` <= key_strip keys from key j of the tile on; asks for the next strip of the source,
@@ -67,21 +65,27 @@ template <class Job, class U = typename Job::unit, class Kv = std::decay_t<declt
 void score_streamed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
                     int count, int lowest, int highest, const scratch<U>& mem, far_ahead<Kv>& far)
 {
-    constexpr int some = micro::unpacked_keys<sum_t<U>>, strip = micro::key_strip<sum_t<U>>;
+    constexpr int lanes = vec<U>::lanes, vecs = micro::unpacked_vecs,
+                  some = Kv::one_run ? micro::streaming_keys : vecs * lanes;
+    constexpr int strip = micro::key_strip<sum_t<U>>;
     const auto source = keys_of(job.kv, block);
     const std::int64_t dim = source.dim;
-    const int begin = lowest / some * some, stop = static_cast<int>(min_of(round_up(highest, some), count));
-    const int whole = begin + (stop - begin) / some * some;
-    const std::int64_t lead = micro::two_distances ? micro::near_rows : max_of(some, micro::key_lead / source.bytes());
+    const int begin = lowest / (vecs * lanes) * (vecs * lanes),
+              stop = static_cast<int>(min_of(round_up(highest, lanes), count));
+    const int whole = begin + (stop - begin) / lanes * lanes;
+    const std::int64_t lead =
+        micro::two_distances ? micro::near_rows : max_of(vecs * lanes, micro::key_lead / source.bytes());
     auto ahead = far.from(source, token + begin, lead), others = far.idle(source, token + begin);
     auto near = far.near(source, token + begin + lead);
     for (int j = begin; j < whole; j += some) {
-        far.before(ahead, near, some * source.elements(), some);
-        const auto k = grouped<2, some / 2>(source, token + j, some, mem.copy);
+        const int keys = some < whole - j ? some : whole - j;
+        far.before(ahead, near, keys * source.elements(), keys);
+        const auto k = grouped<vecs, lanes>(source, token + j, keys, mem.copy);
         const auto score = [&](const row_group& rows, auto& reader) {
-            if (attends(rows, j, some))
-                micro::scores_unpacked(rows.rows, mem.q + rows.first * micro::query_step<sum_t<U>>, mem.part_step,
-                                       k.two_groups(), dim, mem.s + rows.first * micro::score_step + j, reader);
+            if (attends(rows, j, keys))
+                micro::scores_unpacked(rows.rows, keys / lanes, mem.q + rows.first * micro::query_step<sum_t<U>>,
+                                       mem.part_step, k.groups(), dim, mem.s + rows.first * micro::score_step + j,
+                                       reader);
         };
         score(groups[0], ahead);
         for (int g = 1; g < n_groups; ++g) score(groups[g], others);

@@ -6,6 +6,8 @@
 #include "../micro/pack.hpp"
 #include "job.hpp"
 
+#include <algorithm>
+
 HEED_BEGIN
 namespace kernel {
 
@@ -28,7 +30,9 @@ void gather_scales(const Rows& source, std::int64_t token, int first, int count,
     for (int j = first; j < count;) {
         const auto run = source(token + j);
         const int n = static_cast<int>(min_of(run.count, count - j));
-        for (int i = 0; i < n; ++i) factors[j + i] = run.data[i * run.step];
+        if (run.step == 1) std::copy_n(run.data, n, factors + j);
+        else
+            for (int i = 0; i < n; ++i) factors[j + i] = run.data[i * run.step];
         j += n;
     }
     for (int j = count; j < micro::key_tile; ++j) factors[j] = T(1);

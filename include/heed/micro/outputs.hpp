@@ -18,14 +18,13 @@ HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<
     using E = typename Panel::element;
     constexpr int lanes = vec<T>::lanes;
     const std::int64_t v_step = panel.template step<Vecs * lanes>();
-    const int channel = panel.place.channel;
+    const int channel = Vecs * lanes % channels_of<E> == 0 ? 0 : panel.place.channel;
     const E* v = panel.first();
     vec<T> acc[Rows][Vecs];
     load_block(acc, more, o, o_step);
     const auto unit = [&](int x) HEED_INLINE_LAMBDA {
         vec<U> b[Vecs];
-        HEED_UNROLL
-        for (int i = 0; i < Vecs; ++i) b[i] = in_register(load_values<U>(v, channel + i * lanes, v_step));
+        load_values<U>(v, channel, v_step, b);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
             const vec<U> a(p[r * score_step + x]);
@@ -96,7 +95,8 @@ HEED_NOINLINE inline void outputs_run_block(const U* p, Panel panel, int units, 
             o += width.value * lanes;
         }
     };
-    if constexpr (wide_vecs > block_vecs) take(std::integral_constant<int, wide_vecs>{});
+    if constexpr (wide_vecs > block_vecs && !(is_quantised_v<typename Panel::element> && Rows > wide_rows))
+        take(std::integral_constant<int, wide_vecs>{});
     take(std::integral_constant<int, block_vecs>{});
     take(std::integral_constant<int, 1>{});
     reader = ahead;

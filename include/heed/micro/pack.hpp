@@ -3,7 +3,7 @@
 #pragma once
 
 #include "read_ahead.hpp"
-#include "units.hpp"
+#include "transpose.hpp"
 
 HEED_BEGIN
 namespace micro {
@@ -28,10 +28,10 @@ HEED_NOINLINE inline void pack_keys(const E* k, std::int64_t step, int keys, std
                                     U* strip, int filled = key_strip<sum_t<U>>)
 {
     using T = sum_t<U>;
-    constexpr int lanes = vec<U>::lanes, width = key_strip<T>, each = elements_of<U>, line = 64 / sizeof(widened_t<E>);
+    constexpr int lanes = vec<U>::lanes, width = key_strip<T>, each = elements_of<U>;
     if constexpr (is_quantised_v<E>) {
         // A register of rows at a time, some channels of them widened first.
-        constexpr int some = 4 * line;
+        constexpr int some = 4 * line_of<T>;
         T rows[lanes * some];
         for (int j = 0; j < filled; j += lanes) {
             const int n = keys - j < 0 ? 0 : keys - j < lanes ? keys - j : lanes;
@@ -42,26 +42,26 @@ HEED_NOINLINE inline void pack_keys(const E* k, std::int64_t step, int keys, std
             }
         }
     } else {
-        constexpr int some = transposed_channels<E>, units = transposed_units<U, E>;
         const int whole = keys / lanes * lanes;
         k += channel;
-        const auto transposed = [&](const E* row, U* to, auto channels) HEED_INLINE_LAMBDA {
-            HEED_UNROLL
-            for (int x = 0; x < channels.value; x += some) {
-                vec<U> t[units];
-                transpose_units<U>(row + x, step, t);
-                HEED_UNROLL
-                for (int u = 0; u < units; ++u) store(to + (x / each + u) * width, t[u]);
-            }
+        std::int64_t c = 0;
+        /// While there are n times as many channels as are transposed at a time.
+        const auto pack = [&](auto bytes, auto n) HEED_INLINE_LAMBDA {
+            using some = transposed<U, E, bytes.value>;
+            for (; c + n.value * some::channels <= dim; c += n.value * some::channels)
+                for (int j = 0; j < whole; j += lanes) {
+                    HEED_UNROLL
+                    for (int x = 0; x < n.value; ++x) {
+                        const some t(k + j * step, c + x * some::channels, step);
+                        HEED_UNROLL
+                        for (int u = 0; u < some::units; ++u)
+                            store(strip + (c / each + x * some::units + u) * width + j, t[u]);
+                    }
+                }
         };
         // One cache line of channels at a time: its rows are read once and its strip rows are filled from end to end.
-        std::int64_t c = 0;
-        for (; c + line <= dim; c += line)
-            for (int j = 0; j < whole; j += lanes)
-                transposed(k + j * step + c, strip + c / each * width + j, std::integral_constant<int, line>{});
-        for (; c + some <= dim; c += some)
-            for (int j = 0; j < whole; j += lanes)
-                transposed(k + j * step + c, strip + c / each * width + j, std::integral_constant<int, some>{});
+        pack(std::integral_constant<int, long_bytes>{}, std::integral_constant<int, 64 / long_bytes>{});
+        pack(std::integral_constant<int, short_bytes>{}, std::integral_constant<int, 1>{});
         if (c < dim) pack_lanes(k, step, keys, c, dim, strip, 0, whole);
         if (whole < filled) pack_lanes(k, step, keys, 0, dim, strip, whole, filled);
     }

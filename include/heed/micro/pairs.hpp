@@ -39,13 +39,6 @@ HEED_INLINE vec<float> rounded_to_bf16(vec<float> v)
     return native_vec<float, native_arch>(arch::rounded_to_bf16(raw(v)));
 }
 HEED_INLINE void store_rounded(bf16* p, vec<float> v) { arch::store_rounded(p, raw(v)); }
-HEED_INLINE void transpose_pairs(const bf16* in, std::int64_t step, vec<bf16_pair> (&out)[4])
-{
-    vec<bf16_pair>::register_type r[4];
-    arch::transpose_pairs(in, step, r);
-    HEED_UNROLL
-    for (int u = 0; u < 4; ++u) out[u] = vec<bf16_pair>(r[u]);
-}
 #else
 inline constexpr bool has_bf16_dots = false;
 #endif

@@ -63,10 +63,9 @@ HEED_INLINE void scores(int rows, const U* q, const U* strip, std::int64_t units
     });
 }
 
-/// Keys whose scores are taken at a time where keys are not packed. Two registers of them: the sums of one would wait
-/// for each other, channel after channel.
-template <class T>
-inline constexpr int unpacked_keys = 2 * vec<T>::lanes;
+/// Registers of keys whose scores are taken at a time where keys are not packed: the sums of one would wait for each
+/// other, channel after channel.
+inline constexpr int unpacked_vecs = 2;
 
 /// Adds the products of one unit, whose keys are collected one by one.
 template <int Rows, class U, class E, class T>
@@ -80,109 +79,151 @@ HEED_INLINE void add_odd_unit(const U* q, const E* k, std::int64_t step, std::in
     for (int r = 0; r < Rows; ++r) accumulate(acc[r], vec<U>(q[r * query_step<T>]), load(lane));
 }
 
-/// The same over all channels for Vecs registers of keys, transposed in registers: each is a group of rows of `panel`.
-/// Parts of the queries are part_step apart.
+/// Adds the products of `N` registers of keys, whose sums are acc[first] and the next ones.
+template <int Rows, int N, class U, class Keys, class T, int Vecs>
+HEED_INLINE void add_keys(const U* q, const Keys (&k)[N], vec<T> (&acc)[Vecs][Rows], int first = 0)
+{
+    // With AVX-512 registers of keys share the broadcasts of a query. AVX2 takes a few units of one, then of the other:
+    // it would keep its sums in memory.
+    constexpr int turn = avx512 || N == 1 ? 1 : 4;
+    HEED_UNROLL
+    for (int u = 0; u < Keys::units; u += turn) {
+        if constexpr (turn == 1) {
+            vec<U> b[N];
+            HEED_UNROLL
+            for (int i = 0; i < N; ++i) b[i] = in_register(k[i][u]);
+            HEED_UNROLL
+            for (int r = 0; r < Rows; ++r) {
+                const vec<U> a(q[r * query_step<T> + u]);
+                HEED_UNROLL
+                for (int i = 0; i < N; ++i) accumulate(acc[first + i][r], a, b[i]);
+            }
+        } else {
+            HEED_UNROLL
+            for (int i = 0; i < N; ++i) {
+                HEED_UNROLL
+                for (int x = u; x < u + turn; ++x) {
+                    const vec<U> b = in_register(k[i][x]);
+                    HEED_UNROLL
+                    for (int r = 0; r < Rows; ++r) accumulate(acc[first + i][r], vec<U>(q[r * query_step<T> + x]), b);
+                }
+                __asm__ volatile("" ::: "memory");  // as below
+            }
+        }
+    }
+    __asm__ volatile("" ::: "memory");  // or gcc keeps all q for the next keys, and spills the sums
+}
+
+/// The same over all channels for `groups` registers of keys, Vecs at a time: groups of rows of `panel` from the
+/// first-th on. Parts of the queries are part_step apart.
 template <int Rows, int Vecs, class U, class Panel, class Ahead>
-HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_step, Panel panel, std::int64_t dim,
-                                                sum_t<U>* s, Ahead& reader)
+HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_step, Panel panel, int first, int groups,
+                                                std::int64_t dim, sum_t<U>* s, Ahead& reader)
 {
     using T = sum_t<U>;
     using E = typename Panel::element;
-    constexpr int lanes = vec<T>::lanes;
+    using keys = transposed<U, E>;
+    constexpr int lanes = vec<T>::lanes, each = elements_of<U>;
+    // With AVX-512 the next keys are transposed while these are multiplied. Floats wait for memory anyway; AVX2 has too
+    // few registers.
+    constexpr bool overlaps = avx512 && !std::is_floating_point_v<E>;
     Ahead ahead = reader;
-    vec<T> acc[Vecs][Rows];
-    HEED_UNROLL
-    for (int i = 0; i < Vecs; ++i) {
+    const row_parts<T> parts(ceil_div(dim, each));
+    const auto end_of = [&](std::int64_t part) { return min_of(parts.end(part) * each, dim); };
+    const auto rows_of_group = [&](int g) HEED_INLINE_LAMBDA { return panel.template group<lanes>(first + g); };
+    keys next[Vecs];
+    const E* rows[Vecs];
+    int next_group = -Vecs;
+    std::int64_t next_part = parts.count - 1, next_channel = 0, stop = 0;
+    const auto take_next = [&]() HEED_INLINE_LAMBDA {
+        for (next_channel += keys::channels; next_channel + keys::channels > stop;) {
+            if (++next_part == parts.count) {
+                next_part = 0;
+                next_group += Vecs;
+                if (next_group + Vecs > groups) return;
+                for (int i = 0; i < Vecs; ++i) rows[i] = rows_of_group(next_group + i);
+            }
+            next_channel = parts.begin(next_part) * each;
+            stop = end_of(next_part);
+        }
         HEED_UNROLL
-        for (int r = 0; r < Rows; ++r) acc[i][r] = vec<T>(0);
-    }
-    const row_parts<T> parts(ceil_div(dim, elements_of<U>));
-    for (std::int64_t part = 0; part < parts.count; ++part) {
-        const U* a = q + part * part_step;
-        std::int64_t c = parts.begin(part) * elements_of<U>;
-        const std::int64_t end = min_of(parts.end(part) * elements_of<U>, dim);
-        if constexpr (is_quantised_v<E>) {
-            using keys = transposed_keys<T, E>;
-            for (; c + keys::channels <= end; c += keys::channels, a += keys::channels) {
-                ahead.next(Vecs * lanes * keys::channels);
-                keys k[Vecs];
-                HEED_UNROLL
-                for (int i = 0; i < Vecs; ++i) k[i] = keys(panel.template group<lanes>(i), c, panel.row_step);
-                HEED_UNROLL
-                for (int first = 0; first < keys::channels; first += keys::together) {
+        for (int i = 0; i < Vecs; ++i) {
+            ahead.next(lanes * keys::channels);
+            next[i] = keys(rows[i], next_channel, panel.row_step, next[i]);
+        }
+    };
+    if constexpr (overlaps) take_next();
+    for (int g = 0; g + Vecs <= groups; g += Vecs, s += Vecs * lanes) {
+        vec<T> acc[Vecs][Rows];
+        HEED_UNROLL
+        for (int i = 0; i < Vecs; ++i) {
+            HEED_UNROLL
+            for (int r = 0; r < Rows; ++r) acc[i][r] = vec<T>(0);
+        }
+        for (std::int64_t part = 0; part < parts.count; ++part) {
+            const U* a = q + part * part_step;
+            std::int64_t c = parts.begin(part) * each;
+            const std::int64_t end = end_of(part);
+            for (; c + keys::channels <= end; c += keys::channels, a += keys::units) {
+                if constexpr (overlaps) {
+                    keys now[Vecs];
                     HEED_UNROLL
-                    for (int i = 0; i < Vecs; ++i) k[i].turn_to(first);
-                    // A word of each register in turn: the sums of one would wait for each other.
+                    for (int i = 0; i < Vecs; ++i) now[i] = next[i];
+                    take_next();
+                    add_keys<Rows>(a, now, acc);
+                } else {
+                    constexpr int together = is_quantised_v<E> ? Vecs : 1;
                     HEED_UNROLL
-                    for (int w = 0; w < keys::together; w += 4) {
+                    for (int i = 0; i < Vecs; i += together) {
+                        if (!two_distances) ahead.next(together * lanes * keys::channels);
+                        else if (i == 0) ahead.next(Vecs * lanes * keys::channels);
+                        keys k[together];
                         HEED_UNROLL
-                        for (int i = 0; i < Vecs; ++i) {
-                            HEED_UNROLL
-                            for (int u = w; u < w + 4; ++u) {
-                                const vec<T> b = in_register(k[i][u]);
-                                HEED_UNROLL
-                                for (int r = 0; r < Rows; ++r)
-                                    accumulate(acc[i][r], vec<T>(a[r * query_step<T> + first + u]), b);
-                            }
-                            __asm__ volatile("" ::: "memory");  // as below
-                        }
+                        for (int x = 0; x < together; ++x)
+                            k[x] = keys(rows_of_group(g + i + x), c, panel.row_step, next[i + x]);
+                        add_keys<Rows>(a, k, acc, i);
+                        if constexpr (is_quantised_v<E>)
+                            for (int x = 0; x < together; ++x) next[x] = k[x];
                     }
                 }
             }
-        } else {
-            constexpr int some = transposed_channels<E>, units = transposed_units<U, E>;
-            for (; c + some <= end; c += some, a += units) {
-                HEED_UNROLL
-                for (int i = 0; i < Vecs; ++i) {
-                    if (!two_distances) ahead.next(lanes * some);
-                    else if (i == 0) ahead.next(Vecs * lanes * some);
-                    vec<U> t[units];
-                    transpose_units<U>(panel.template group<lanes>(i) + c, panel.row_step, t);
+            for (; c < end; c += each, ++a) {
+                // An i that is no constant keeps all sums in memory. Floats, which wait for memory anyway, come 2 to 4
+                // % faster so; narrower elements 8 % slower (Zen 5).
+                if constexpr (std::is_same_v<E, T>) {
+                    for (int i = 0; i < Vecs; ++i)
+                        add_odd_unit(a, rows_of_group(g + i), panel.row_step, c, dim, acc[i]);
+                } else {
                     HEED_UNROLL
-                    for (int u = 0; u < units; ++u) {
-                        HEED_UNROLL
-                        for (int r = 0; r < Rows; ++r) accumulate(acc[i][r], vec<U>(a[r * query_step<T> + u]), t[u]);
-                    }
-                    __asm__ volatile("" ::: "memory");  // or gcc keeps all q of one i for the next, and spills the sums
+                    for (int i = 0; i < Vecs; ++i)
+                        add_odd_unit(a, rows_of_group(g + i), panel.row_step, c, dim, acc[i]);
                 }
             }
         }
-        for (; c < end; c += elements_of<U>, ++a) {
-            // An i that is no constant keeps all sums in memory. Floats, which wait for memory anyway, come 2 to 4 %
-            // faster so; narrower elements 8 % slower (Zen 5).
-            if constexpr (std::is_same_v<E, T>) {
-                for (int i = 0; i < Vecs; ++i)
-                    add_odd_unit(a, panel.template group<lanes>(i), panel.row_step, c, dim, acc[i]);
-            } else {
-                HEED_UNROLL
-                for (int i = 0; i < Vecs; ++i)
-                    add_odd_unit(a, panel.template group<lanes>(i), panel.row_step, c, dim, acc[i]);
-            }
-        }
-    }
-    HEED_UNROLL
-    for (int i = 0; i < Vecs; ++i) {
         HEED_UNROLL
-        for (int r = 0; r < Rows; ++r) store(s + r * score_step + i * lanes, acc[i][r]);
+        for (int i = 0; i < Vecs; ++i) {
+            HEED_UNROLL
+            for (int r = 0; r < Rows; ++r) store(s + r * score_step + i * lanes, acc[i][r]);
+        }
     }
     reader = ahead;
 }
 
-/// s[r][j] = q[r] . k[j] for unpacked_keys keys: where few query rows share them, packing would cost more than it
-/// saves.
+/// s[r][j] = q[r] . k[j] for `groups` registers of keys: where few query rows share them, packing would cost more than
+/// it saves.
 template <class U, class Panel, class Ahead>
-HEED_INLINE void scores_unpacked(int rows, const U* q, std::int64_t part_step, Panel panel, std::int64_t dim,
-                                 sum_t<U>* s, Ahead& ahead)
+HEED_INLINE void scores_unpacked(int rows, int groups, const U* q, std::int64_t part_step, Panel panel,
+                                 std::int64_t dim, sum_t<U>* s, Ahead& ahead)
 {
     with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA {
-        if constexpr (n.value <= block_vecs * 2) {
-            scores_unpacked_block<n.value, 2>(q, part_step, panel, dim, s, ahead);
-        } else {  // too few registers
-            constexpr int lanes = vec<U>::lanes;
-            for (int i = 0; i < 2; ++i)
-                scores_unpacked_block<n.value, 1>(q, part_step, panel.template from<lanes>(i), dim, s + i * lanes,
-                                                  ahead);
+        int done = 0;
+        if constexpr (avx512 || n.value <= 4) {  // AVX2 has too few registers for more
+            done = groups / unpacked_vecs * unpacked_vecs;
+            if (done > 0) scores_unpacked_block<n.value, unpacked_vecs>(q, part_step, panel, 0, done, dim, s, ahead);
         }
+        if (done < groups)
+            scores_unpacked_block<n.value, 1>(q, part_step, panel, done, groups - done, dim, s + done * vec<U>::lanes,
+                                              ahead);
     });
 }
 

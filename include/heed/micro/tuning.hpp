@@ -85,6 +85,9 @@ inline constexpr int gradient_run = strip_units<T>;
 inline constexpr std::int64_t streaming_rows = 2 * block_rows;
 inline constexpr int streaming_run = 32;
 
+/// Keys whose scores one row after the other takes there: more than one pass transposes, as the first of them wait.
+inline constexpr int streaming_keys = 128;
+
 /// With no more than this share of a tile's keys weighted in any row, only their rows of V are read; they are asked for
 /// so many places of the list ahead. With half of them, scattered, a listed pass took 0.61 of the read bandwidth and
 /// one over all rows 0.73 (D 128, Zen 3).

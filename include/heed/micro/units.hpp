@@ -9,18 +9,6 @@
 HEED_BEGIN
 namespace micro {
 
-/// Channels that transpose_units() takes at a time, and the units they make.
-template <class U, class E>
-inline constexpr int transposed_units = transposed_channels<E> / elements_of<U>;
-
-/// out[u] lane j = unit u of row j, for vec<U>::lanes rows.
-template <class U, class E>
-HEED_INLINE void transpose_units(const E* in, std::int64_t step, vec<U> (&out)[transposed_units<U, E>])
-{
-    if constexpr (elements_of<U> == 2) transpose_pairs(in, step, out);
-    else transpose<U>(in, step, out);
-}
-
 /// The unit that starts at channel c of a row of `dim`; 0 beyond it.
 template <class U, class E>
 HEED_INLINE U unit_of(const E* row, std::int64_t c, std::int64_t dim)
@@ -36,6 +24,21 @@ HEED_INLINE vec<U> load_values(const E* v, int c, std::int64_t step)
     if constexpr (std::is_same_v<U, E>) return load(v + c);
     else if constexpr (elements_of<U> == 2) return pair_rows(v + c, v + c + step);
     else return load_channels<U>(v, c);
+}
+
+/// The same for N registers in a row, which stay in their registers.
+template <class U, class E, int N>
+HEED_INLINE void load_values(const E* v, int c, std::int64_t step, vec<U> (&out)[N])
+{
+    constexpr int lanes = vec<U>::lanes;
+    if constexpr (is_quantised_v<E>) {
+        load_channels(v, c, out);
+    } else {
+        HEED_UNROLL
+        for (int i = 0; i < N; ++i) out[i] = load_values<U>(v, c + i * lanes, step);
+    }
+    HEED_UNROLL
+    for (int i = 0; i < N; ++i) out[i] = in_register(out[i]);
 }
 
 /// Where in an element a row of a panel starts: a channel within a block, while the blocks before it are skipped.
@@ -94,11 +97,6 @@ struct row_panel {
     {
         return data + i * Size * row_step;
     }
-    template <int Size>
-    HEED_INLINE row_panel from(int i) const
-    {
-        return {group<Size>(i), row_step, place};
-    }
 };
 
 /// The same where only the rows of a group are at one step: starts[i] is the first row of group i.
@@ -120,22 +118,17 @@ struct row_groups {
     HEED_INLINE void skip(std::int64_t channels) { skipped += place.skip(channels); }
 };
 
-/// The same for two groups.
-template <class E>
-struct two_row_groups {
+/// The same for `Groups` groups of K.
+template <class E, int Groups>
+struct key_groups {
     using element = E;
-    const E* data;
-    std::int64_t row_step, group_step;
+    const E* starts[Groups];
+    std::int64_t row_step;
 
     template <int>
     HEED_INLINE const E* group(int i) const
     {
-        return data + i * group_step;
-    }
-    template <int>
-    HEED_INLINE two_row_groups from(int i) const
-    {
-        return {data + i * group_step, row_step, group_step};
+        return starts[i];
     }
 };
 
@@ -155,18 +148,18 @@ template <int Rows, int Vecs, class T>
 HEED_INLINE void load_block(vec<T> (&acc)[Rows][Vecs], bool more, const T* o, std::int64_t o_step)
 {
     HEED_UNROLL
-    for (int r = 0; r < Rows; ++r) {
+    for (int r = 0; r < Rows; ++r, o = opaque(o + o_step)) {
         HEED_UNROLL
-        for (int i = 0; i < Vecs; ++i) acc[r][i] = more ? load(o + r * o_step + i * vec<T>::lanes) : vec<T>(0);
+        for (int i = 0; i < Vecs; ++i) acc[r][i] = more ? load(o + i * vec<T>::lanes) : vec<T>(0);
     }
 }
 template <int Rows, int Vecs, class T>
 HEED_INLINE void store_block(const vec<T> (&acc)[Rows][Vecs], T* o, std::int64_t o_step)
 {
     HEED_UNROLL
-    for (int r = 0; r < Rows; ++r) {
+    for (int r = 0; r < Rows; ++r, o = opaque(o + o_step)) {
         HEED_UNROLL
-        for (int i = 0; i < Vecs; ++i) store(o + r * o_step + i * vec<T>::lanes, acc[r][i]);
+        for (int i = 0; i < Vecs; ++i) store(o + i * vec<T>::lanes, acc[r][i]);
     }
 }
 

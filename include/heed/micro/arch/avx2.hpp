@@ -245,75 +245,46 @@ HEED_INLINE __m256d in_register(__m256d v)
     return v;
 }
 
-/// A pointer that gcc knows nothing about: it would keep one for each of 16 rows, most of them in vector registers.
-template <class E>
-HEED_INLINE const E* opaque(const E* p)
+/// Transposes 4 x 4 words of 32 bits in each 128-bit lane.
+HEED_INLINE void transpose_lanes(const __m256i (&r)[4], __m256i (&out)[4])
 {
-    __asm__("" : "+r"(p));
-    return p;
+    const __m256i a = _mm256_unpacklo_epi32(r[0], r[1]), b = _mm256_unpackhi_epi32(r[0], r[1]);
+    const __m256i c = _mm256_unpacklo_epi32(r[2], r[3]), d = _mm256_unpackhi_epi32(r[2], r[3]);
+    out[0] = _mm256_unpacklo_epi64(a, c);
+    out[1] = _mm256_unpackhi_epi64(a, c);
+    out[2] = _mm256_unpacklo_epi64(b, d);
+    out[3] = _mm256_unpackhi_epi64(b, d);
 }
 
-/// Transposes 4 x 4 floats in each 128-bit lane.
-HEED_INLINE void transpose_lanes(const __m256 (&r)[4], __m256 (&out)[4])
-{
-    const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1]));
-    const __m256d b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
-    const __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3]));
-    const __m256d d = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
-    out[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c));
-    out[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
-    out[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d));
-    out[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
-}
+/// Eight 32-bit words, one of each of as many rows.
+using words = __m256i;
 
 /// out[w] lane j = the w-th 32 bits of row j, of 8 rows of 16 bytes that are `step` bytes apart.
-HEED_INLINE void transpose_rows(const void* in, std::int64_t step, __m256 (&out)[4])
+HEED_INLINE void transpose_words(const void* in, std::int64_t step, words (&out)[4])
 {
     const char *a = opaque(static_cast<const char*>(in)), *b = opaque(a + 4 * step);
-    __m256 r[4];
+    words r[4];
     HEED_UNROLL
     for (int k = 0; k < 4; ++k) {
-        const auto row = [&](const char* p) {
-            return _mm_castsi128_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + k * step)));
-        };
-        r[k] = _mm256_insertf128_ps(_mm256_castps128_ps256(row(a)), row(b), 1);
+        const auto row = [&](const char* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + k * step)); };
+        r[k] = _mm256_inserti128_si256(_mm256_castsi128_si256(row(a)), row(b), 1);
     }
     transpose_lanes(r, out);
 }
 
-/// out[c] lane j = in[j * step + c] for 8 keys j and 4 channels c.
-HEED_INLINE void transpose(const float* in, std::int64_t step, __m256 (&out)[4])
+/// The i-th element of each word.
+HEED_INLINE __m256 take(words w, int, const float*) { return _mm256_castsi256_ps(w); }
+HEED_INLINE __m256 take(words w, int i, const bf16*)
 {
-    transpose_rows(in, step * static_cast<std::int64_t>(sizeof(float)), out);
+    return _mm256_castsi256_ps(i == 0 ? _mm256_slli_epi32(w, 16)
+                                      : _mm256_and_si256(w, _mm256_set1_epi32(static_cast<int>(0xffff0000))));
+}
+HEED_INLINE __m256 take(words w, int i, const f16* tag)
+{
+    return widen(low_words(i == 0 ? w : _mm256_srli_epi32(w, 16)), tag);
 }
 
-/// The same for 8 keys and 8 channels of 16 bits: pairs of channels travel as one float and are taken apart at the end.
-HEED_INLINE __m256 lower_halves(__m256i pairs, const bf16*)
-{
-    return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
-}
-HEED_INLINE __m256 upper_halves(__m256i pairs, const bf16*)
-{
-    return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(static_cast<int>(0xffff0000))));
-}
-HEED_INLINE __m256 lower_halves(__m256i pairs, const f16* p) { return widen(low_words(pairs), p); }
-HEED_INLINE __m256 upper_halves(__m256i pairs, const f16* p)
-{
-    return widen(low_words(_mm256_srli_epi32(pairs, 16)), p);
-}
-template <class E, class = std::enable_if_t<sizeof(E) == 2>>
-HEED_INLINE void transpose(const E* in, std::int64_t step, __m256 (&out)[8])
-{
-    __m256 pairs[4];
-    transpose_rows(in, step * static_cast<std::int64_t>(sizeof(E)), pairs);
-    HEED_UNROLL
-    for (int c = 0; c < 4; ++c) {
-        out[2 * c] = lower_halves(_mm256_castps_si256(pairs[c]), in);
-        out[2 * c + 1] = upper_halves(_mm256_castps_si256(pairs[c]), in);
-    }
-}
-
-/// The same for 4 keys and 2 channels.
+/// out[c] lane j = in[j * step + c] for 4 rows j and 2 channels c.
 HEED_INLINE void transpose(const double* in, std::int64_t step, __m256d (&out)[2])
 {
     const __m256d a = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(in)), _mm_loadu_pd(in + 2 * step), 1);

@@ -167,87 +167,75 @@ HEED_INLINE __m512d in_register(__m512d v)
     return v;
 }
 
-/// A pointer that gcc knows nothing about: it would keep one for each of 16 rows, most of them in vector registers.
-template <class E>
-HEED_INLINE const E* opaque(const E* p)
+/// Transposes 4 x 4 words of 32 bits in each 128-bit lane.
+HEED_INLINE void transpose_lanes(const __m512i (&r)[4], __m512i (&out)[4])
 {
-    __asm__("" : "+r"(p));
-    return p;
+    const __m512i a = _mm512_unpacklo_epi32(r[0], r[1]), b = _mm512_unpackhi_epi32(r[0], r[1]);
+    const __m512i c = _mm512_unpacklo_epi32(r[2], r[3]), d = _mm512_unpackhi_epi32(r[2], r[3]);
+    out[0] = _mm512_unpacklo_epi64(a, c);
+    out[1] = _mm512_unpackhi_epi64(a, c);
+    out[2] = _mm512_unpacklo_epi64(b, d);
+    out[3] = _mm512_unpackhi_epi64(b, d);
 }
 
-/// Transposes 4 x 4 floats in each 128-bit lane.
-HEED_INLINE void transpose_lanes(const __m512 (&r)[4], __m512 (&out)[4])
-{
-    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1]));
-    const __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
-    const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3]));
-    const __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
-    out[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
-    out[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
-    out[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
-    out[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
-}
+/// Sixteen 32-bit words, one of each of as many rows.
+using words = __m512i;
 
-/// out[w] lane j = the w-th 32 bits of row j, of 16 rows of 16 bytes that are `step` bytes apart. Four rows share a
-/// register, one in each 128-bit lane, so that the loads do half of the transposition. Insertions from memory took 0.46
-/// cycles an element of 32 bits on Zen 4, masked broadcasts 0.59.
-HEED_INLINE void transpose_rows(const void* in, std::int64_t step, __m512 (&out)[4])
+/// out[w] lane j = the w-th 32 bits of row j, of 16 rows that are `step` bytes apart: 16 bytes of each. Four rows share
+/// a register, one in each 128-bit lane, so that the loads do half of the transposition.
+HEED_INLINE void transpose_words(const void* in, std::int64_t step, words (&out)[4])
 {
-    const char *a = opaque(static_cast<const char*>(in)), *b = opaque(a + 4 * step), *c = opaque(b + 4 * step),
-               *d = opaque(c + 4 * step);
-    __m512 r[4];
+    const char* p = static_cast<const char*>(in);
+    words r[4];
     HEED_UNROLL
-    for (int k = 0; k < 4; ++k) {
-        const auto row = [&](const char* p) {
-            return _mm_castsi128_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + k * step)));
-        };
-        r[k] = _mm512_castps128_ps512(row(a));
-        r[k] = _mm512_insertf32x4(r[k], row(b), 1);
-        r[k] = _mm512_insertf32x4(r[k], row(c), 2);
-        r[k] = _mm512_insertf32x4(r[k], row(d), 3);
+    for (int k = 0; k < 4; ++k, p += step) {
+        p = opaque(p);
+        const auto row = [&](int j) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + j * step)); };
+        r[k] = _mm512_castsi128_si512(row(0));
+        r[k] = _mm512_inserti32x4(r[k], row(4), 1);
+        r[k] = _mm512_inserti32x4(r[k], row(8), 2);
+        r[k] = _mm512_inserti32x4(r[k], row(12), 3);
     }
     transpose_lanes(r, out);
 }
-
-/// out[c] lane j = in[j * step + c] for 16 keys j and 4 channels c.
-HEED_INLINE void transpose(const float* in, std::int64_t step, __m512 (&out)[4])
+/// 64 bytes of each: 1.5 cycles a register of words on Zen 5, where 16 bytes take 2.2.
+HEED_INLINE void transpose_words(const void* in, std::int64_t step, words (&out)[16])
 {
-    transpose_rows(in, step * static_cast<std::int64_t>(sizeof(float)), out);
-}
-
-/// The same for 16 keys and 8 channels of 16 bits: pairs of channels travel as one float, which saves half of the
-/// shuffles, and are taken apart at the end.
-HEED_INLINE __m512 lower_halves(__m512i pairs, const bf16*)
-{
-    return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
-}
-HEED_INLINE __m512 upper_halves(__m512i pairs, const bf16*)
-{
-    return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(0xffff0000))));
-}
-HEED_INLINE __m512 lower_halves(__m512i pairs, const f16*) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(pairs)); }
-HEED_INLINE __m512 upper_halves(__m512i pairs, const f16*)
-{
-    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(pairs, 16)));
-}
-template <class E, class = std::enable_if_t<sizeof(E) == 2>>
-HEED_INLINE void transpose_pairs(const E* in, std::int64_t step, __m512 (&pairs)[4])
-{
-    transpose_rows(in, step * static_cast<std::int64_t>(sizeof(E)), pairs);
-}
-template <class E, class = std::enable_if_t<sizeof(E) == 2>>
-HEED_INLINE void transpose(const E* in, std::int64_t step, __m512 (&out)[8])
-{
-    __m512 pairs[4];
-    transpose_pairs(in, step, pairs);
+    words t[4][4];
     HEED_UNROLL
-    for (int c = 0; c < 4; ++c) {
-        out[2 * c] = lower_halves(_mm512_castps_si512(pairs[c]), in);
-        out[2 * c + 1] = upper_halves(_mm512_castps_si512(pairs[c]), in);
+    for (int g = 0; g < 4; ++g) {
+        const char* row = opaque(static_cast<const char*>(in) + 4 * g * step);
+        words r[4];
+        HEED_UNROLL
+        for (int k = 0; k < 4; ++k) r[k] = _mm512_loadu_si512(row + k * step);
+        transpose_lanes(r, t[g]);
+    }
+    HEED_UNROLL
+    for (int w = 0; w < 4; ++w) {
+        const words even = _mm512_shuffle_i32x4(t[0][w], t[1][w], 0x88);
+        const words odd = _mm512_shuffle_i32x4(t[0][w], t[1][w], 0xdd);
+        const words even_2 = _mm512_shuffle_i32x4(t[2][w], t[3][w], 0x88);
+        const words odd_2 = _mm512_shuffle_i32x4(t[2][w], t[3][w], 0xdd);
+        out[w] = _mm512_shuffle_i32x4(even, even_2, 0x88);
+        out[4 + w] = _mm512_shuffle_i32x4(odd, odd_2, 0x88);
+        out[8 + w] = _mm512_shuffle_i32x4(even, even_2, 0xdd);
+        out[12 + w] = _mm512_shuffle_i32x4(odd, odd_2, 0xdd);
     }
 }
 
-/// The same for 8 keys and 2 channels.
+/// The i-th element of each word.
+HEED_INLINE __m512 take(words w, int, const float*) { return _mm512_castsi512_ps(w); }
+HEED_INLINE __m512 take(words w, int i, const bf16*)
+{
+    return _mm512_castsi512_ps(i == 0 ? _mm512_slli_epi32(w, 16)
+                                      : _mm512_and_si512(w, _mm512_set1_epi32(static_cast<int>(0xffff0000))));
+}
+HEED_INLINE __m512 take(words w, int i, const f16*)
+{
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(i == 0 ? w : _mm512_srli_epi32(w, 16)));
+}
+
+/// out[c] lane j = in[j * step + c] for 8 rows j and 2 channels c.
 HEED_INLINE void transpose(const double* in, std::int64_t step, __m512d (&out)[2])
 {
     __m512d r[2];
@@ -291,15 +279,6 @@ HEED_INLINE __m512i in_register(__m512i v)
 {
     __asm__("" : "+v"(v));
     return v;
-}
-
-/// out[u] lane j = the pair of channels 2 u of row j, for 16 rows and 4 pairs.
-HEED_INLINE void transpose_pairs(const bf16* in, std::int64_t step, __m512i (&out)[4])
-{
-    __m512 pairs[4];
-    transpose_pairs(in, step, pairs);
-    HEED_UNROLL
-    for (int u = 0; u < 4; ++u) out[u] = _mm512_castps_si512(pairs[u]);
 }
 
 /// {a[c], b[c]} for 16 channels c.
