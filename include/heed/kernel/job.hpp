@@ -65,7 +65,7 @@ struct partial {
 };
 
 /// Rows that are copied together at a time where a source has several runs.
-inline constexpr int copied_rows = static_cast<int>(max_of(micro::streaming_run, micro::key_strip<float>));
+inline constexpr int copied_rows = micro::streaming_run;
 
 /// Per-worker memory.
 template <class U>

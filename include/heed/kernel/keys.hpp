@@ -65,16 +65,16 @@ template <class Job, class U = typename Job::unit, class Kv = std::decay_t<declt
 void score_streamed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
                     int count, int lowest, int highest, const scratch<U>& mem, far_ahead<Kv>& far)
 {
-    constexpr int lanes = vec<U>::lanes, vecs = micro::unpacked_vecs,
-                  some = Kv::one_run ? micro::streaming_keys : vecs * lanes;
+    constexpr int lanes = vec<U>::lanes, vecs = micro::unpacked_vecs, least = vecs * lanes;
+    constexpr int some =
+        Kv::one_run && micro::overlaps_transposition<typename Job::key_element> ? micro::overlapped_keys : least;
+    static_assert(Kv::one_run || copied_rows >= least);
     constexpr int strip = micro::key_strip<sum_t<U>>;
     const auto source = keys_of(job.kv, block);
     const std::int64_t dim = source.dim;
-    const int begin = lowest / (vecs * lanes) * (vecs * lanes),
-              stop = static_cast<int>(min_of(round_up(highest, lanes), count));
+    const int begin = lowest / least * least, stop = static_cast<int>(min_of(round_up(highest, lanes), count));
     const int whole = begin + (stop - begin) / lanes * lanes;
-    const std::int64_t lead =
-        micro::two_distances ? micro::near_rows : max_of(vecs * lanes, micro::key_lead / source.bytes());
+    const std::int64_t lead = micro::two_distances ? micro::near_rows : max_of(least, micro::key_lead / source.bytes());
     auto ahead = far.from(source, token + begin, lead), others = far.idle(source, token + begin);
     auto near = far.near(source, token + begin + lead);
     for (int j = begin; j < whole; j += some) {
@@ -84,7 +84,7 @@ void score_streamed(const Job& job, const row_block& block, const row_group* gro
         const auto score = [&](const row_group& rows, auto& reader) {
             if (attends(rows, j, keys))
                 micro::scores_unpacked(rows.rows, keys / lanes, mem.q + rows.first * micro::query_step<sum_t<U>>,
-                                       mem.part_step, k.groups(), dim, mem.s + rows.first * micro::score_step + j,
+                                       mem.part_step, k.panel(0), dim, mem.s + rows.first * micro::score_step + j,
                                        reader);
         };
         score(groups[0], ahead);

@@ -8,7 +8,6 @@
 #include "../micro/widen.hpp"
 #include "job.hpp"
 
-#include <algorithm>
 #include <cstring>
 #include <limits>
 
@@ -86,25 +85,17 @@ struct strided_group {
     const E* row(int x) const { return data + x * step; }
     int run_from(int, int n) const { return n; }
     micro::row_panel<E> panel(int x) const { return {row(x), step, {}}; }
-    micro::row_panel<E> groups() const { return panel(0); }
 };
 
 /// Up to `Groups` groups of `Size` rows: a group lies at a constant step, the groups anywhere.
 template <class E, int Groups, int Size>
 struct scattered_groups {
-    const E* starts[Groups] = {};
-    std::int64_t step = 0;
+    const E* starts[Groups];
+    std::int64_t step;
 
     const E* row(int x) const { return starts[x / Size] + x % Size * step; }
     int run_from(int x, int n) const { return n < Size - x % Size ? n : Size - x % Size; }
     micro::row_groups<E> panel(int x) const { return {starts + x / Size, step, {}}; }
-    micro::key_groups<E, Groups> groups() const
-    {
-        micro::key_groups<E, Groups> to;
-        std::copy_n(starts, Groups, to.starts);
-        to.row_step = step;
-        return to;
-    }
 };
 
 /// Rows [token, token + n), n <= Groups * Size, as one of these: where they lie, or, where a group of them is not

@@ -42,26 +42,25 @@ HEED_NOINLINE inline void pack_keys(const E* k, std::int64_t step, int keys, std
             }
         }
     } else {
+        using some = transposed<U, E>;
         const int whole = keys / lanes * lanes;
         k += channel;
         std::int64_t c = 0;
-        /// While there are n times as many channels as are transposed at a time.
-        const auto pack = [&](auto bytes, auto n) HEED_INLINE_LAMBDA {
-            using some = transposed<U, E, bytes.value>;
-            for (; c + n.value * some::channels <= dim; c += n.value * some::channels)
+        /// So many channels at a time, as far as there are.
+        const auto pack = [&](auto channels) HEED_INLINE_LAMBDA {
+            for (; c + channels.value <= dim; c += channels.value)
                 for (int j = 0; j < whole; j += lanes) {
                     HEED_UNROLL
-                    for (int x = 0; x < n.value; ++x) {
-                        const some t(k + j * step, c + x * some::channels, step);
+                    for (int x = 0; x < channels.value; x += some::channels) {
+                        const some t(k + j * step, c + x, step);
                         HEED_UNROLL
-                        for (int u = 0; u < some::units; ++u)
-                            store(strip + (c / each + x * some::units + u) * width + j, t[u]);
+                        for (int u = 0; u < some::units; ++u) store(strip + ((c + x) / each + u) * width + j, t[u]);
                     }
                 }
         };
         // One cache line of channels at a time: its rows are read once and its strip rows are filled from end to end.
-        pack(std::integral_constant<int, long_bytes>{}, std::integral_constant<int, 64 / long_bytes>{});
-        pack(std::integral_constant<int, short_bytes>{}, std::integral_constant<int, 1>{});
+        pack(std::integral_constant<int, line_of<E>>{});
+        pack(std::integral_constant<int, some::channels>{});
         if (c < dim) pack_lanes(k, step, keys, c, dim, strip, 0, whole);
         if (whole < filled) pack_lanes(k, step, keys, 0, dim, strip, whole, filled);
     }

@@ -67,6 +67,11 @@ HEED_INLINE void scores(int rows, const U* q, const U* strip, std::int64_t units
 /// other, channel after channel.
 inline constexpr int unpacked_vecs = 2;
 
+/// Whether the next ones are transposed there while these are multiplied. Floats wait for memory anyway, and like its
+/// lines in another order; AVX2 has too few registers.
+template <class E>
+inline constexpr bool overlaps_transposition = avx512 && !std::is_floating_point_v<E>;
+
 /// Adds the products of one unit, whose keys are collected one by one.
 template <int Rows, class U, class E, class T>
 HEED_INLINE void add_odd_unit(const U* q, const E* k, std::int64_t step, std::int64_t channel, std::int64_t dim,
@@ -79,9 +84,9 @@ HEED_INLINE void add_odd_unit(const U* q, const E* k, std::int64_t step, std::in
     for (int r = 0; r < Rows; ++r) accumulate(acc[r], vec<U>(q[r * query_step<T>]), load(lane));
 }
 
-/// Adds the products of `N` registers of keys, whose sums are acc[first] and the next ones.
+/// Adds the products of N registers of keys, whose sums are acc[first] and the next ones.
 template <int Rows, int N, class U, class Keys, class T, int Vecs>
-HEED_INLINE void add_keys(const U* q, const Keys (&k)[N], vec<T> (&acc)[Vecs][Rows], int first = 0)
+HEED_INLINE void add_keys(const U* q, const Keys* k, vec<T> (&acc)[Vecs][Rows], int first = 0)
 {
     // With AVX-512 registers of keys share the broadcasts of a query. AVX2 takes a few units of one, then of the other:
     // it would keep its sums in memory.
@@ -124,15 +129,14 @@ HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_st
     using E = typename Panel::element;
     using keys = transposed<U, E>;
     constexpr int lanes = vec<T>::lanes, each = elements_of<U>;
-    // With AVX-512 the next keys are transposed while these are multiplied. Floats wait for memory anyway; AVX2 has too
-    // few registers.
-    constexpr bool overlaps = avx512 && !std::is_floating_point_v<E>;
+    constexpr bool overlaps = overlaps_transposition<E>;
     Ahead ahead = reader;
     const row_parts<T> parts(ceil_div(dim, each));
     const auto end_of = [&](std::int64_t part) { return min_of(parts.end(part) * each, dim); };
     const auto rows_of_group = [&](int g) HEED_INLINE_LAMBDA { return panel.template group<lanes>(first + g); };
-    keys next[Vecs];
-    const E* rows[Vecs];
+    keys next[Vecs] = {};
+    const E* rows[Vecs] = {};
+    // Where `next` was taken; at first, at the end of the groups before these.
     int next_group = -Vecs;
     std::int64_t next_part = parts.count - 1, next_channel = 0, stop = 0;
     const auto take_next = [&]() HEED_INLINE_LAMBDA {
@@ -170,20 +174,17 @@ HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_st
                     HEED_UNROLL
                     for (int i = 0; i < Vecs; ++i) now[i] = next[i];
                     take_next();
-                    add_keys<Rows>(a, now, acc);
+                    add_keys<Rows, Vecs>(a, now, acc);
                 } else {
                     constexpr int together = is_quantised_v<E> ? Vecs : 1;
                     HEED_UNROLL
                     for (int i = 0; i < Vecs; i += together) {
                         if (!two_distances) ahead.next(together * lanes * keys::channels);
                         else if (i == 0) ahead.next(Vecs * lanes * keys::channels);
-                        keys k[together];
                         HEED_UNROLL
-                        for (int x = 0; x < together; ++x)
-                            k[x] = keys(rows_of_group(g + i + x), c, panel.row_step, next[i + x]);
-                        add_keys<Rows>(a, k, acc, i);
-                        if constexpr (is_quantised_v<E>)
-                            for (int x = 0; x < together; ++x) next[x] = k[x];
+                        for (int x = i; x < i + together; ++x)
+                            next[x] = keys(rows_of_group(g + x), c, panel.row_step, next[x]);
+                        add_keys<Rows, together>(a, next + i, acc, i);
                     }
                 }
             }

@@ -7,16 +7,13 @@
 HEED_BEGIN
 namespace micro {
 
-/// Bytes of each row that are transposed at a time; where K is packed with AVX-512, whole cache lines first.
-inline constexpr int short_bytes = 16, long_bytes = avx512 ? 64 : short_bytes;
-
 /// Some channels of vec<U>::lanes rows of E that are `step` elements apart, as registers of units.
-template <class U, class E, int Bytes = short_bytes>
+template <class U, class E>
 class transposed {
     using T = sum_t<U>;
     static constexpr bool has_blocks = channels_of<E> > 1;
     static constexpr bool is_double = std::is_same_v<T, double>;
-    static constexpr int bytes = is_double ? short_bytes : Bytes;
+    static constexpr int bytes = 16;  // of each row
 
 public:
     static constexpr int channels = std::is_same_v<E, q4_0> ? 2 * bytes

@@ -85,8 +85,9 @@ inline constexpr int gradient_run = strip_units<T>;
 inline constexpr std::int64_t streaming_rows = 2 * block_rows;
 inline constexpr int streaming_run = 32;
 
-/// Keys whose scores one row after the other takes there: more than one pass transposes, as the first of them wait.
-inline constexpr int streaming_keys = 128;
+/// Keys that are scored together where the transposition of some overlaps with the products of those before them: the
+/// first have none before them. As many as stay in the L1 cache for a second register block.
+inline constexpr int overlapped_keys = 128;
 
 /// With no more than this share of a tile's keys weighted in any row, only their rows of V are read; they are asked for
 /// so many places of the list ahead. With half of them, scattered, a listed pass took 0.61 of the read bandwidth and

@@ -115,21 +115,12 @@ struct row_groups {
     }
     HEED_INLINE const E* first() const { return nullptr; }
     HEED_INLINE const E* next_group(const E*) { return *starts++ + skipped; }
-    HEED_INLINE void skip(std::int64_t channels) { skipped += place.skip(channels); }
-};
-
-/// The same for `Groups` groups of K.
-template <class E, int Groups>
-struct key_groups {
-    using element = E;
-    const E* starts[Groups];
-    std::int64_t row_step;
-
     template <int>
     HEED_INLINE const E* group(int i) const
     {
-        return starts[i];
+        return starts[i] + skipped;
     }
+    HEED_INLINE void skip(std::int64_t channels) { skipped += place.skip(channels); }
 };
 
 /// Rows of what V is made of that a unit takes.

@@ -15,7 +15,7 @@ HEED_INLINE __m256 load(const std::int8_t* p) { return _mm256_cvtepi32_ps(_mm256
 
 /// The E4M3 numbers in the upper bytes of 32-bit lanes whose other bytes are 0, as floats. With the magnitude in its
 /// place, y is the number if that is normal. A subnormal one is 2 y - 2^-6, which is the lower of the two only there:
-/// no float is subnormal on the way, which costs 30 to 150 cycles. NaN has one magnitude.
+/// multiplied by a power of two, it would be a subnormal float first (Zen 5: some 30 cycles). NaN has one magnitude.
 HEED_INLINE __m256 widen_upper(__m256i b)
 {
     const __m256i sign = _mm256_and_si256(b, _mm256_set1_epi32(static_cast<int>(0x80000000)));

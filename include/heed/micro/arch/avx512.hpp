@@ -181,8 +181,8 @@ HEED_INLINE void transpose_lanes(const __m512i (&r)[4], __m512i (&out)[4])
 /// Sixteen 32-bit words, one of each of as many rows.
 using words = __m512i;
 
-/// out[w] lane j = the w-th 32 bits of row j, of 16 rows that are `step` bytes apart: 16 bytes of each. Four rows share
-/// a register, one in each 128-bit lane, so that the loads do half of the transposition.
+/// out[w] lane j = the w-th 32 bits of row j, of 16 rows of 16 bytes that are `step` bytes apart. Four rows share a
+/// register, one in each 128-bit lane, so that the loads do half of the transposition.
 HEED_INLINE void transpose_words(const void* in, std::int64_t step, words (&out)[4])
 {
     const char* p = static_cast<const char*>(in);
@@ -197,30 +197,6 @@ HEED_INLINE void transpose_words(const void* in, std::int64_t step, words (&out)
         r[k] = _mm512_inserti32x4(r[k], row(12), 3);
     }
     transpose_lanes(r, out);
-}
-/// 64 bytes of each: 1.5 cycles a register of words on Zen 5, where 16 bytes take 2.2.
-HEED_INLINE void transpose_words(const void* in, std::int64_t step, words (&out)[16])
-{
-    words t[4][4];
-    HEED_UNROLL
-    for (int g = 0; g < 4; ++g) {
-        const char* row = opaque(static_cast<const char*>(in) + 4 * g * step);
-        words r[4];
-        HEED_UNROLL
-        for (int k = 0; k < 4; ++k) r[k] = _mm512_loadu_si512(row + k * step);
-        transpose_lanes(r, t[g]);
-    }
-    HEED_UNROLL
-    for (int w = 0; w < 4; ++w) {
-        const words even = _mm512_shuffle_i32x4(t[0][w], t[1][w], 0x88);
-        const words odd = _mm512_shuffle_i32x4(t[0][w], t[1][w], 0xdd);
-        const words even_2 = _mm512_shuffle_i32x4(t[2][w], t[3][w], 0x88);
-        const words odd_2 = _mm512_shuffle_i32x4(t[2][w], t[3][w], 0xdd);
-        out[w] = _mm512_shuffle_i32x4(even, even_2, 0x88);
-        out[4 + w] = _mm512_shuffle_i32x4(odd, odd_2, 0x88);
-        out[8 + w] = _mm512_shuffle_i32x4(even, even_2, 0xdd);
-        out[12 + w] = _mm512_shuffle_i32x4(odd, odd_2, 0xdd);
-    }
 }
 
 /// The i-th element of each word.

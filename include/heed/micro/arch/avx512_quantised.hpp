@@ -80,7 +80,7 @@ HEED_INLINE __m512 take(words w, int i, const fp8_e4m3*)
 
 /// The E4M3 numbers in the upper bytes of 32-bit lanes whose other bytes are 0, as floats. With the magnitude in its
 /// place, y is the number if that is normal. A subnormal one is 2 y - 2^-6, which is the lower of the two only there:
-/// no float is subnormal on the way, which costs 30 to 150 cycles. NaN has one magnitude.
+/// multiplied by a power of two, it would be a subnormal float first (Zen 5: some 30 cycles). NaN has one magnitude.
 HEED_INLINE __m512 widen_upper(__m512i b)
 {
     const __m512i sign = _mm512_and_si512(b, _mm512_set1_epi32(static_cast<int>(0x80000000)));
