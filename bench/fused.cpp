@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What the contract costs: softmax attention written by hand on heed's micro kernels, with the same blocks of rows,
 // strips of keys, panels of values and tiles of 512 keys, by somebody who wants softmax alone. Between the two products
-// there are no policies, score objects, bits of masks or partial results: scores come in units of ln 2, a row passes a
-// loop for its maximum and a loop for 2^x and the sum, outputs of all tiles add up in one place, and nobody asks
+// there are no policies, score objects, bits of masks or partial results: scores come in units of ln 2, one loop takes
+// 2^x and the sum of a row and the maximum of the next one, outputs of all tiles add up in one place, and nobody asks
 // whether V holds a NaN.
 #include "contestants.hpp"
 #include "inputs.hpp"
@@ -118,9 +118,7 @@ private:
         const int keys = groups_[n_groups_ - 1].keys;  // of the last row, which attends the most
         for (int j = 0; j < keys; j += strip)
             score(k + j * c.key_dim, j, static_cast<int>(min_of(strip, c.keys - token - j)));
-        for (int g = 0; g < n_groups_; ++g)
-            for (int r = groups_[g].first; r < groups_[g].first + groups_[g].rows; ++r)
-                weigh(r, attended(r, token), groups_[g].keys);
+        for (int g = 0; g < n_groups_; ++g) weigh(groups_[g], token);
         for (int j = 0; j < keys; j += run_keys) add(v + j * c.value_dim, j, std::min(run_keys, keys - j));
     }
 
@@ -143,21 +141,55 @@ private:
         }
     }
 
-    /// Scores of `keys` keys become weights, those behind them up to `end` 0.
-    HEED_INLINE void weigh(int row, int keys, int end)
-    {
-        constexpr int vecs = 4, step = vecs * lanes;
-        static_assert(micro::key_tile % step == 0);
-        float* const s = s_.get() + row * micro::score_step;
-        std::fill(s + keys, s + round_up(keys, step), minus_infinity);
-        float& top = top_.get()[row];
+    static constexpr int vecs = 4, step = vecs * lanes;
+    static_assert(micro::key_tile % step == 0);
+
+    /// The largest score so far in each lane.
+    struct search {
         V high[vecs];
-        for (V& h : high) h = V(top);
-        for (int j = 0; j < keys; j += step) {
-            HEED_UNROLL
-            for (int i = 0; i < vecs; ++i) high[i] = heed::max(high[i], heed::load(s + j + i * lanes));
+
+        HEED_INLINE explicit search(float top)
+        {
+            for (V& h : high) h = V(top);
         }
-        const float highest = heed::largest(heed::max(heed::max(high[0], high[1]), heed::max(high[2], high[3])));
+        HEED_INLINE void look_at(const float* s)
+        {
+            HEED_UNROLL
+            for (int i = 0; i < vecs; ++i) high[i] = heed::max(high[i], heed::load(s + i * lanes));
+        }
+        float result() const
+        {
+            return heed::largest(heed::max(heed::max(high[0], high[1]), heed::max(high[2], high[3])));
+        }
+    };
+    float* scores_of(int row) { return s_.get() + row * micro::score_step; }
+    /// Prepares a row of `keys` scores for steps.
+    search begin_search(int row, int keys)
+    {
+        std::fill(scores_of(row) + keys, scores_of(row) + round_up(keys, step), minus_infinity);
+        return search(top_.get()[row]);
+    }
+
+    /// Scores of a group become weights, 0 behind the last that a row attends. The largest score of the next row is
+    /// looked for while this one is weighed.
+    void weigh(const group& rows, std::int64_t token)
+    {
+        int keys = attended(rows.first, token);
+        search own = begin_search(rows.first, keys);
+        for (int j = 0; j < keys; j += step) own.look_at(scores_of(rows.first) + j);
+        for (int r = rows.first; r < rows.first + rows.rows; ++r) {
+            const int next = r + 1 < rows.first + rows.rows ? r + 1 : r, next_keys = attended(next, token);
+            const float highest = own.result();
+            if (next != r) own = begin_search(next, next_keys);
+            weigh_row(r, keys, highest, own, scores_of(next));
+            for (auto j = round_up(keys, step); j < next_keys; j += step) own.look_at(scores_of(next) + j);
+            if (keys < rows.keys) std::fill(scores_of(r) + keys, scores_of(r) + rows.keys, 0.f);
+            keys = next_keys;
+        }
+    }
+    HEED_INLINE void weigh_row(int row, int keys, float highest, search& next, const float* next_scores)
+    {
+        float *const s = scores_of(row), &top = top_.get()[row];
         if (highest > top) {  // what was summed so far counts for less
             const float factor = std::exp2(top - highest);
             float* const o = o_.get() + row * o_step_;
@@ -165,6 +197,7 @@ private:
             sum_.get()[row] *= factor;
             top = highest;
         }
+        search ahead = next;  // in registers
         V sums[vecs] = {V(0), V(0), V(0), V(0)};
         for (int j = 0; j < keys; j += step) {
             HEED_UNROLL
@@ -173,9 +206,10 @@ private:
                 heed::store(s + j + i * lanes, e);
                 sums[i] = sums[i] + e;
             }
+            ahead.look_at(next_scores + j);
         }
+        next = ahead;
         sum_.get()[row] += heed::sum_by_halves((sums[0] + sums[1]) + (sums[2] + sums[3]));
-        if (keys < end) std::fill(s + keys, s + end, 0.f);
     }
 
     /// Adds P V over the `keys` keys from key j of the tile on.

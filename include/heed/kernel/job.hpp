@@ -16,6 +16,7 @@ inline constexpr std::size_t cache_line = 64;
 template <class Def, class Kv, class Q>
 struct job {
     using T = compute_t<Q>;
+    using def_type = Def;
     using unit = std::conditional_t<Def::computes_in_bf16 && has_bf16_dots, bf16_pair, T>;
     using kv_type = Kv;
     using key_element = typename Kv::key_element;
@@ -87,10 +88,10 @@ struct scratch {
     const U* weights(int row) const { return reinterpret_cast<const U*>(s + row * micro::score_step); }
 };
 
-/// What prefill reads from memory behind a tile: the first keys of the next one, or those and the queries of the next
-/// block.
+/// What prefill takes from memory behind a tile: the first keys of the next one, or the rows where the outputs go, and
+/// the first keys and the queries of the next block.
 struct next_reads {
-    micro::row_lines keys, queries;
+    micro::row_lines outputs, keys, queries;
 };
 
 /// Row x of a block as policies see it.
@@ -100,6 +101,29 @@ HEED_INLINE query_place place_of(const Job& job, const row_block& block, std::in
     const std::int64_t row = x / job.group;
     return {block.batch, block.kv_head * job.group + x % job.group, row, position_of_row_0 + row};
 }
+
+/// The rows of a block one after the other: place_of() without its divisions.
+template <class Job>
+class place_walk {
+public:
+    HEED_INLINE place_walk(const Job& job, const row_block& block)
+        : at_(place_of(job, block, 0, block.first)), group_(job.group), behind_((block.kv_head + 1) * job.group)
+    {}
+    HEED_INLINE query_place next()
+    {
+        const query_place here = at_;
+        if (++at_.head == behind_) {
+            at_.head -= group_;
+            ++at_.row;
+            ++at_.position;
+        }
+        return here;
+    }
+
+private:
+    query_place at_;
+    std::int64_t group_, behind_;
+};
 
 /// Rows of a block are cut into register blocks of nearly equal size.
 inline constexpr int max_groups =

@@ -56,17 +56,17 @@ HEED_INLINE int divide(const Normalizer& normalizer, T* s, int begin, int end, c
 
 /// The weights of one row in a tile, from its dot products s[begin, end); see map_row.
 template <bool Masked, class U, class Def, class T>
-HEED_NOINLINE inline row_weights<T> weights_of_row(const Def& def, T scale, const score_place<vec<T>>& place, T* s,
-                                                   int begin, int end, int count, const key_bits& bits,
+HEED_NOINLINE inline row_weights<T> weights_of_row(const score_row<Def, T>& row, int begin, int end,
                                                    const row_denominator<T>& norm)
 {
     constexpr bool may_drop = Masked || Def::has_score_maps, pairs = elements_of<U> == 2;
-    const auto [lowest, highest] = map_row<Masked, U>(def, scale, place, s, begin, end, count, bits);
-    const T top = largest(highest), bottom = -largest(vec<T>(0) - lowest);
+    const score_range<T> range = map_row<Masked, U>(row, begin, end);
+    const T top = largest(range.highest), bottom = -largest(vec<T>(0) - range.lowest);
+    const auto& normalizer = row.def->normalizer();
     const int attended = is_near(bottom, top, norm.shift)
-                             ? divide<range::near, may_drop, pairs>(def.normalizer(), s, begin, end, norm)
-                             : divide<range::any, true, pairs>(def.normalizer(), s, begin, end, norm);
-    return {place, place.key, s, begin, end, attended, top};
+                             ? divide<range::near, may_drop, pairs>(normalizer, row.s, begin, end, norm)
+                             : divide<range::any, true, pairs>(normalizer, row.s, begin, end, norm);
+    return {row.place, row.place.key, row.s, begin, end, attended, top};
 }
 
 /// The walk over the weights of a block of rows. `sharing` heads of the job read one head of its keys: 1 where the
@@ -119,14 +119,9 @@ private:
             const int begin = rows.lo / micro::mass_lanes * micro::mass_lanes,
                       end = static_cast<int>(round_up(rows.hi, micro::mass_lanes));
             for (int r = rows.first; r < rows.first + rows.rows; ++r) {
-                score_place<vec<T>> at;
-                static_cast<query_place&>(at) = place_of(job_, block, position_0, block.first + r);
-                at.key = job_.first_key + token;
-                T* s = mem.s + r * micro::score_step;
-                take(r, cover.masked ? weights_of_row<true, U>(job_.def, job_.scale, at, s, begin, end, count,
-                                                               mem.bits[r], norms[r])
-                                     : weights_of_row<false, U>(job_.def, job_.scale, at, s, begin, end, count,
-                                                                mem.bits[r], norms[r]));
+                const auto row = score_row_of<true>(job_, block, position_0, r, token, count, mem);
+                take(r, cover.masked ? weights_of_row<true, U>(row, begin, end, norms[r])
+                                     : weights_of_row<false, U>(row, begin, end, norms[r]));
             }
         }
     }

@@ -25,6 +25,35 @@ HEED_INLINE void flush_subnormals(T* o, std::int64_t padded)
     }
 }
 
+/// The scores of all rows become weights, their shifts and masses those of the result.
+template <bool Masked, class Job, class U, class T>
+HEED_INLINE void weigh_rows(const Job& job, const row_block& block, std::int64_t position_0, std::int64_t token,
+                            int count, const row_group* groups, int n_groups, const scratch<U>& mem,
+                            const partial<T>& result)
+{
+    const auto begin_of = [&](int g) { return groups[g].lo / micro::mass_lanes * micro::mass_lanes; };
+    const auto end_of = [&](int g) {
+        return groups[g].hi <= groups[g].lo ? begin_of(g) : static_cast<int>(round_up(groups[g].hi, micro::mass_lanes));
+    };
+    const auto row_of = [&](int r) HEED_INLINE_LAMBDA {
+        return score_row_of<Job::def_type::has_score_maps>(job, block, position_0, r, token, count, mem);
+    };
+    score_range<T> range;
+    bool goes_on = false;  // from one group to the next
+    for (int g = 0; g < n_groups; ++g) {
+        const int begin = begin_of(g), end = end_of(g), behind = groups[g].first + groups[g].rows;
+        auto row = row_of(groups[g].first);
+        if (!goes_on) range = map_row<Masked, U>(row, begin, end);
+        goes_on = g + 1 < n_groups && begin_of(g + 1) == begin && end_of(g + 1) == end;
+        for (int r = groups[g].first; r < behind; ++r) {
+            const bool has_next = r + 1 < behind || goes_on;
+            const auto next = row_of(r + 1);
+            weigh_row<Masked, U>(row, has_next ? &next : nullptr, begin, end, range, result.shift[r], result.mass[r]);
+            row = next;
+        }
+    }
+}
+
 /// The partial result of `block` and the keys [token, token + count) of one tile. Returns false, with nothing
 /// written, where the mask lets no row attend any of them. `next` is what is read after it.
 template <class Job, class U = typename Job::unit, class T = typename Job::T>
@@ -49,25 +78,8 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
 
     scale_scores(job, block, groups, n_groups, token, count, mem);
 
-    for (int g = 0; g < n_groups; ++g) {
-        const int begin = groups[g].lo / micro::mass_lanes * micro::mass_lanes;
-        const int end =
-            groups[g].hi <= groups[g].lo ? begin : static_cast<int>(round_up(groups[g].hi, micro::mass_lanes));
-        for (int r = groups[g].first; r < groups[g].first + groups[g].rows; ++r) {
-            score_place<vec<T>> place{};
-            if constexpr (std::decay_t<decltype(job.def)>::has_score_maps) {
-                static_cast<query_place&>(place) = place_of(job, block, position_0, block.first + r);
-                place.key = job.first_key + token;
-            }
-            T* s = mem.s + r * micro::score_step;
-            if (cover.masked)
-                weigh_row<true, U>(job.def, job.scale, place, s, begin, end, count, mem.bits[r], result.shift[r],
-                                   result.mass[r]);
-            else
-                weigh_row<false, U>(job.def, job.scale, place, s, begin, end, count, mem.bits[r], result.shift[r],
-                                    result.mass[r]);
-        }
-    }
+    if (cover.masked) weigh_rows<true>(job, block, position_0, token, count, groups, n_groups, mem, result);
+    else weigh_rows<false>(job, block, position_0, token, count, groups, n_groups, mem, result);
 
     scale_weights(job, block, groups, n_groups, token, count, mem);
     if (streaming) take_few(job, block, groups, n_groups, token, count, lowest, highest, mem, result.o, o_step, far);

@@ -145,6 +145,7 @@ void take_many(const Job& job, const row_block& block, const row_group* groups, 
             } else if (j + run < highest) {
                 lines.then(lines_of(source, token + j + run, run, 0, micro::first_panel<T>(dim)));
             } else {
+                lines.then(next.outputs);
                 lines.then(next.keys);
                 lines.then(next.queries);
             }

@@ -101,10 +101,14 @@ private:
     void begin_block(const row_block& block, const scratch<U>& mem) const
     {
         *mem.sparse = false;
-        const auto row = [&](int r) { return job_.row_of(job_.q, place_of(job_, block, 0, block.first + r)); };
-        for (int r = 0; r < block.count; ++r) {
-            if (r + micro::near_rows < block.count) micro::ask_for(row(r + micro::near_rows), job_.kv.key_dim());
-            pack_query_of(job_, row(r), block.kv_head, r, mem);
+        // Rows of one head were asked for while the block before was at work: asking again costs 1 % of a 128 x 128
+        // problem.
+        const int lead = job_.group > 1 ? micro::near_rows : 0;
+        place_walk<Job> places(job_, block), ahead(job_, block);
+        for (int r = -lead; r < block.count; ++r) {
+            if (lead > 0 && r + lead < block.count)
+                micro::ask_for(job_.row_of(job_.q, ahead.next()), job_.kv.key_dim());
+            if (r >= 0) pack_query_of(job_, job_.row_of(job_.q, places.next()), block.kv_head, r, mem);
         }
     }
 
@@ -146,10 +150,16 @@ private:
         next_reads reads;
         const std::int64_t tile = attended_tile(block, 0, of.cut.tiles);
         if (tile < of.cut.tiles) reads.keys = first_keys(block, tile);
-        if (job_.group == 1)  // rows of several heads have no constant step
-            reads.queries = {job_.row_of(job_.q, place_of(job_, block, 0, block.first)), job_.q.step.tokens,
-                             job_.kv.key_dim(), block.count};
+        reads.queries = rows_of(job_.q, block);
         return reads;
+    }
+    /// The rows of a block in q, or in a tensor whose rows are those of q; those of several heads have no constant
+    /// step.
+    template <class E>
+    micro::row_lines rows_of(const view<E>& of, const row_block& block) const
+    {
+        if (job_.group > 1) return {};
+        return {job_.row_of(of, place_of(job_, block, 0, block.first)), of.step.tokens, of.size.dim, block.count};
     }
 
     /// One step, of the tile-th tile; false where there are no tokens of it, or none of them is attended.
@@ -160,15 +170,16 @@ private:
         return keys > 0 && tile_step(job_, block, token, static_cast<int>(keys), mem, result, l_.o_step, next);
     }
 
-    void walk_block(const row_block& block, std::int64_t tiles, const scratch<U>& mem, const next_reads& next) const
+    void walk_block(const row_block& block, std::int64_t tiles, const scratch<U>& mem, next_reads next) const
     {
+        if (!to_.state_shift) next.outputs = rows_of(to_.out, block);
         begin_block(block, mem);
         bool empty = !to_.state_shift;  // then the first tile's partial is the sum so far
         if (!empty) begin_rows(block, mem.run);
         for (std::int64_t tile = attended_tile(block, 0, tiles), after; tile < tiles; tile = after) {
             after = attended_tile(block, tile + 1, tiles);
             const partial<T>& result = empty ? mem.run : mem.tile;
-            const next_reads reads = after < tiles ? next_reads{first_keys(block, after), {}} : next;
+            const next_reads reads = after < tiles ? next_reads{{}, first_keys(block, after), {}} : next;
             if (!step(block, tile, mem, result, reads)) continue;
             if (!empty) fold(block, mem.run, mem.tile);
             empty = false;
@@ -217,13 +228,15 @@ private:
 
     void begin_rows(const row_block& block, const partial<T>& run) const
     {
+        place_walk<Job> places(job_, block);
         for (int r = 0; r < block.count; ++r) {
+            const query_place p = places.next();
             T* o = run.o + r * l_.o_step;
             for (std::int64_t c = 0; c < l_.o_step; ++c) o[c] = T(0);
             run.shift[r] = initial_shift<normalizer::shift, T>;
             run.mass[r] = T(0);
             if (to_.state_shift) {
-                const std::int64_t i = job_.index_of(place_of(job_, block, 0, block.first + r));
+                const std::int64_t i = job_.index_of(p);
                 run.shift[r] = to_.state_shift[i];
                 run.mass[r] = to_.state_mass[i];
                 for (std::int64_t c = 0; c < l_.value_dim; ++c) o[c] = to_.state_out[i * l_.value_dim + c];
@@ -233,8 +246,9 @@ private:
 
     void end_rows(const row_block& block, const partial<T>& run) const
     {
+        place_walk<Job> places(job_, block);
         for (int r = 0; r < block.count; ++r) {
-            const query_place p = place_of(job_, block, 0, block.first + r);
+            const query_place p = places.next();
             const std::int64_t i = job_.index_of(p);
             const T* o = run.o + r * l_.o_step;
             if (to_.state_shift) {

@@ -2,10 +2,9 @@
 // From scores to weights, one row of a key tile: score maps, mask, shift, terms. Here policies meet vectors.
 #pragma once
 
-#include "../attention.hpp"
 #include "../micro/exp.hpp"
 #include "../micro/lanes.hpp"
-#include "../micro/units.hpp"
+#include "job.hpp"
 
 HEED_BEGIN
 namespace kernel {
@@ -52,9 +51,11 @@ enum class dropped { none, masked, any };
 
 /// Turns scores s[begin, end) into weights and returns l. With Pairs both terms are rounded to bf16: what the weights
 /// lose is missing in the mass as well, so that errors of one sign cancel. Such weights lie side by side: that of key j
-/// is the j-th bf16 of the row, which lies before all scores that are still to be read.
-template <range Range, dropped Dropped, bool Pairs, class Normalizer, class T>
-HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, const key_bits& bits, vec<T> shift)
+/// is the j-th bf16 of the row, which lies before all scores that are still to be read. also(j) is called for every
+/// sixteenth key j.
+template <range Range, dropped Dropped, bool Pairs, class Normalizer, class T, class Also>
+HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, const key_bits& bits, vec<T> shift,
+                    Also also)
 {
     using V = vec<T>;
     constexpr int lanes = V::lanes, lane_vecs = micro::mass_lanes / lanes;
@@ -91,71 +92,128 @@ HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, cons
         } else {
             sixteen(j, std::bool_constant<Dropped == dropped::any>{});
         }
+        also(j);
     }
     return has_mass_v<Normalizer> ? sum_of_lanes(sums) : T(0);
+}
+
+/// A row of scores s, of which `count` exist; `place.key` is the position of s[0].
+template <class Def, class T>
+struct score_row {
+    const Def* def;
+    T scale;
+    int count;
+    T* s;
+    const key_bits* bits;
+    score_place<vec<T>> place;
+};
+
+/// Row r of a block in the tile of `count` keys that starts at `token`; its place only where somebody looks at it.
+template <bool Placed, class Job, class U, class T = sum_t<U>>
+HEED_INLINE score_row<typename Job::def_type, T> score_row_of(const Job& job, const row_block& block,
+                                                              std::int64_t position_0, int r, std::int64_t token,
+                                                              int count, const scratch<U>& mem)
+{
+    score_row<typename Job::def_type, T> row{&job.def,     job.scale, count, mem.s + r * micro::score_step,
+                                             &mem.bits[r], {}};
+    if constexpr (Placed) {
+        static_cast<query_place&>(row.place) = place_of(job, block, position_0, block.first + r);
+        row.place.key = job.first_key + token;
+    }
+    return row;
 }
 
 /// The lowest and the highest score of each lane, of those that mask and score maps leave; a NaN is none.
 template <class T>
 struct score_range {
-    vec<T> lowest, highest;
+    vec<T> lowest = vec<T>(std::numeric_limits<T>::infinity()), highest = vec<T>(-std::numeric_limits<T>::infinity());
 };
 
-/// Applies score maps and mask to s[begin, end). begin and end are multiples of 16, `place.key` is the position of
-/// s[0], `count` the number of keys that exist; with Masked, keys without a bit become -inf. Scores of pairs are scaled
-/// here.
-template <bool Masked, class U, class Def, class T>
-HEED_INLINE score_range<T> map_row(const Def& def, [[maybe_unused]] T scale, score_place<vec<T>> place, T* s, int begin,
-                                   int end, int count, const key_bits& bits)
-{
+/// Applies score maps and mask to the scores of a row, sixteen at a time from j on, and widens the range by them. With
+/// Masked, keys without a bit become -inf. Scores of pairs are scaled here.
+template <bool Masked, class U, class Def, class T = sum_t<U>>
+struct score_mapper {
     using V = vec<T>;
-    constexpr int lanes = V::lanes;
-    constexpr bool pairs = elements_of<U> == 2;
-    const V minus_infinity(-std::numeric_limits<T>::infinity());
+    const score_row<Def, T>& row;
+    score_range<T> range = {};
 
-    V highest = minus_infinity, lowest = V(0) - minus_infinity;
-    const std::int64_t first = place.key;
-    const auto sixteen = [&](int from, [[maybe_unused]] std::uint32_t attended, auto masked) HEED_INLINE_LAMBDA {
-        constexpr bool may_drop = masked.value || Def::has_score_maps;
-        HEED_UNROLL
-        for (int i = 0; i < micro::mass_lanes; i += lanes) {
-            const int j = from + i;
-            V v = load(s + j);
-            if constexpr (pairs) v = v * V(scale);
-            if constexpr (Def::has_score_maps) {
-                place.key = first + j;
-                place.valid = count - j;
-                v = def.map_score(v, place);
-            }
-            if constexpr (masked.value) v = select_bits(attended >> i, v, minus_infinity);
-            if constexpr (may_drop || pairs) store(s + j, v);
-            highest = max(highest, v);
-            lowest = may_drop ? select(v == minus_infinity, lowest, min(lowest, v)) : min(lowest, v);
-        }
-    };
-    for (int j = begin; j < end; j += micro::mass_lanes) {
-        const std::uint32_t attended = Masked ? bits.sixteen(j) : all_sixteen;
+    HEED_INLINE void operator()(int j)
+    {
+        const std::uint32_t attended = Masked ? row.bits->sixteen(j) : all_sixteen;
         if (Masked && attended != all_sixteen) sixteen(j, attended, std::bool_constant<Masked>{});
         else sixteen(j, attended, std::false_type{});
     }
-    return {lowest, highest};
+
+private:
+    template <bool IsMasked>
+    HEED_INLINE void sixteen(int from, [[maybe_unused]] std::uint32_t attended, std::bool_constant<IsMasked>)
+    {
+        constexpr bool may_drop = IsMasked || Def::has_score_maps, pairs = elements_of<U> == 2;
+        const V minus_infinity(-std::numeric_limits<T>::infinity());
+        HEED_UNROLL
+        for (int i = 0; i < micro::mass_lanes; i += V::lanes) {
+            const int j = from + i;
+            V v = load(row.s + j);
+            if constexpr (pairs) v = v * V(row.scale);
+            if constexpr (Def::has_score_maps) {
+                score_place<V> at = row.place;
+                at.key += j;
+                at.valid = row.count - j;
+                v = row.def->map_score(v, at);
+            }
+            if constexpr (IsMasked) v = select_bits(attended >> i, v, minus_infinity);
+            if constexpr (may_drop || pairs) store(row.s + j, v);
+            const V lowest = min(range.lowest, v);
+            range.highest = max(range.highest, v);
+            range.lowest = may_drop ? select(v == minus_infinity, range.lowest, lowest) : lowest;
+        }
+    }
+};
+
+/// The same for all of its scores.
+template <bool Masked, class U, class Def, class T>
+HEED_INLINE score_range<T> map_row(const score_row<Def, T>& row, int begin, int end)
+{
+    score_mapper<Masked, U, Def> map{row};
+    for (int j = begin; j < end; j += micro::mass_lanes) map(j);
+    return map.range;
 }
 
-/// Turns scores s[begin, end) into weights and returns {M, l}; see map_row and weigh.
+/// Whether the scores of the next row are mapped while this one is weighed, in the time that multiply-adds leave: a
+/// seventh of what weights take on Zen 5. AVX2 has too few registers.
+template <class Def>
+inline constexpr bool overlaps_mapping = micro::avx512 && !Def::has_score_maps;
+
+/// Turns the mapped scores [begin, end) of a row into weights, maps those of the next one, if any, and returns {M, l}.
+/// `range` is that of the row, and then that of the next one.
 template <bool Masked, class U, class Def, class T>
-HEED_NOINLINE inline void weigh_row(const Def& def, T scale, score_place<vec<T>> place, T* s, int begin, int end,
-                                    int count, const key_bits& bits, T& shift, T& mass)
+HEED_NOINLINE inline void weigh_row(const score_row<Def, T>& row, const score_row<Def, T>* next, int begin, int end,
+                                    score_range<T>& range, T& shift, T& mass)
 {
     using normalizer = typename Def::normalizer_type;
     constexpr bool pairs = elements_of<U> == 2;
     constexpr dropped where = Def::has_score_maps ? dropped::any : Masked ? dropped::masked : dropped::none;
+    const auto nothing = [](int) {};
 
-    const auto [lowest, highest] = map_row<Masked, U>(def, scale, place, s, begin, end, count, bits);
-    const T top = largest(highest), bottom = -largest(vec<T>(0) - lowest);
+    const T top = largest(range.highest), bottom = -largest(vec<T>(0) - range.lowest);
     shift = shift_for<normalizer::shift>(top);
-    mass = is_near(bottom, top, shift)
-               ? weigh<range::near, where, pairs>(def.normalizer(), s, begin, end, bits, vec<T>(shift))
-               : weigh<range::any, dropped::any, pairs>(def.normalizer(), s, begin, end, bits, vec<T>(shift));
+    const vec<T> by(shift);
+    if (!is_near(bottom, top, shift)) {
+        mass = weigh<heed::range::any, dropped::any, pairs>(row.def->normalizer(), row.s, begin, end, *row.bits, by,
+                                                            nothing);
+    } else {
+        if constexpr (overlaps_mapping<Def>) {
+            if (next) {
+                score_mapper<Masked, U, Def> map{*next};
+                mass = weigh<heed::range::near, where, pairs>(row.def->normalizer(), row.s, begin, end, *row.bits, by,
+                                                              [&](int j) HEED_INLINE_LAMBDA { map(j); });
+                range = map.range;
+                return;
+            }
+        }
+        mass = weigh<heed::range::near, where, pairs>(row.def->normalizer(), row.s, begin, end, *row.bits, by, nothing);
+    }
+    if (next) range = map_row<Masked, U>(*next, begin, end);
 }
 
 }  // namespace kernel
