@@ -39,16 +39,16 @@ HEED_INLINE void weigh_rows(const Job& job, const row_block& block, std::int64_t
         return score_row_of<Job::def_type::has_score_maps>(job, block, position_0, r, token, count, mem);
     };
     score_range<T> range;
-    bool goes_on = false;  // from one group to the next
+    bool mapped = false;
     for (int g = 0; g < n_groups; ++g) {
         const int begin = begin_of(g), end = end_of(g), behind = groups[g].first + groups[g].rows;
+        const bool goes_on = g + 1 < n_groups && begin_of(g + 1) == begin && end_of(g + 1) == end;
         auto row = row_of(groups[g].first);
-        if (!goes_on) range = map_row<Masked, U>(row, begin, end);
-        goes_on = g + 1 < n_groups && begin_of(g + 1) == begin && end_of(g + 1) == end;
         for (int r = groups[g].first; r < behind; ++r) {
-            const bool has_next = r + 1 < behind || goes_on;
+            if (!mapped) range = map_row<Masked, U>(row, begin, end);
             const auto next = row_of(r + 1);
-            weigh_row<Masked, U>(row, has_next ? &next : nullptr, begin, end, range, result.shift[r], result.mass[r]);
+            mapped = weigh_row<Masked, U>(row, r + 1 < behind || goes_on ? &next : nullptr, begin, end, range,
+                                          result.shift[r], result.mass[r]);
             row = next;
         }
     }

@@ -184,11 +184,11 @@ HEED_INLINE score_range<T> map_row(const score_row<Def, T>& row, int begin, int 
 template <class Def>
 inline constexpr bool overlaps_mapping = micro::avx512 && !Def::has_score_maps;
 
-/// Turns the mapped scores [begin, end) of a row into weights, maps those of the next one, if any, and returns {M, l}.
-/// `range` is that of the row, and then that of the next one.
+/// Turns the mapped scores [begin, end) of a row into weights and returns its M and l. True where those of the next
+/// row, if any, were mapped on the way: `range`, that of the row, is then the next one's.
 template <bool Masked, class U, class Def, class T>
-HEED_NOINLINE inline void weigh_row(const score_row<Def, T>& row, const score_row<Def, T>* next, int begin, int end,
-                                    score_range<T>& range, T& shift, T& mass)
+HEED_NOINLINE inline bool weigh_row(const score_row<Def, T>& row, [[maybe_unused]] const score_row<Def, T>* next,
+                                    int begin, int end, score_range<T>& range, T& shift, T& mass)
 {
     using normalizer = typename Def::normalizer_type;
     constexpr bool pairs = elements_of<U> == 2;
@@ -197,23 +197,21 @@ HEED_NOINLINE inline void weigh_row(const score_row<Def, T>& row, const score_ro
 
     const T top = largest(range.highest), bottom = -largest(vec<T>(0) - range.lowest);
     shift = shift_for<normalizer::shift>(top);
-    const vec<T> by(shift);
-    if (!is_near(bottom, top, shift)) {
-        mass = weigh<heed::range::any, dropped::any, pairs>(row.def->normalizer(), row.s, begin, end, *row.bits, by,
-                                                            nothing);
-    } else {
-        if constexpr (overlaps_mapping<Def>) {
-            if (next) {
-                score_mapper<Masked, U, Def> map{*next};
-                mass = weigh<heed::range::near, where, pairs>(row.def->normalizer(), row.s, begin, end, *row.bits, by,
-                                                              [&](int j) HEED_INLINE_LAMBDA { map(j); });
-                range = map.range;
-                return;
-            }
+    const bool near = is_near(bottom, top, shift);
+    if constexpr (overlaps_mapping<Def>) {
+        if (near && next) {
+            score_mapper<Masked, U, Def> map{*next};
+            mass = weigh<heed::range::near, where, pairs>(row.def->normalizer(), row.s, begin, end, *row.bits,
+                                                          vec<T>(shift), [&](int j) HEED_INLINE_LAMBDA { map(j); });
+            range = map.range;
+            return true;
         }
-        mass = weigh<heed::range::near, where, pairs>(row.def->normalizer(), row.s, begin, end, *row.bits, by, nothing);
     }
-    if (next) range = map_row<Masked, U>(*next, begin, end);
+    mass = near ? weigh<heed::range::near, where, pairs>(row.def->normalizer(), row.s, begin, end, *row.bits,
+                                                         vec<T>(shift), nothing)
+                : weigh<heed::range::any, dropped::any, pairs>(row.def->normalizer(), row.s, begin, end, *row.bits,
+                                                               vec<T>(shift), nothing);
+    return false;
 }
 
 }  // namespace kernel
