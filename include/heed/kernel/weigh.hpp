@@ -134,7 +134,7 @@ struct score_range {
 template <bool Masked, class U, class Def, class T = sum_t<U>>
 struct score_mapper {
     using V = vec<T>;
-    const score_row<Def, T>& row;
+    score_row<Def, T> row;  // its own copy, which no store changes
     score_range<T> range = {};
 
     HEED_INLINE void operator()(int j)
