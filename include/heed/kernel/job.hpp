@@ -102,7 +102,7 @@ HEED_INLINE query_place place_of(const Job& job, const row_block& block, std::in
     return {block.batch, block.kv_head * job.group + x % job.group, row, position_of_row_0 + row};
 }
 
-/// The rows of a block one after the other: place_of() without its divisions.
+/// The rows of a block one after the other: place_of() without its divisions, positions as if row 0 had 0.
 template <class Job>
 class place_walk {
 public:
