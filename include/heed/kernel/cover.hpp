@@ -40,6 +40,7 @@ tile_cover cover_tile(const Job& job, const row_block& block, std::int64_t posit
     c.masked = c.kind == coverage::partial || count % micro::mass_lanes != 0 || first_held > 0;
     c.n_groups = groups_of(block.count);
     c.lowest = count;
+    place_walk<Job> places(job, block, position_0);
     for (int g = 0, x = 0; g < c.n_groups; ++g) {
         const int rows = rows_of_group(block.count, g);
         row_group& mine = c.groups[g] = {x, rows, first_held, count};
@@ -47,7 +48,7 @@ tile_cover cover_tile(const Job& job, const row_block& block, std::int64_t posit
             mine.lo = count;
             mine.hi = 0;
             for (int r = x; r < x + rows; ++r) {
-                job.def.mark(place_of(job, block, position_0, block.first + r), key_0, count, bits[r]);
+                job.def.mark(places.next(), key_0, count, bits[r]);
                 if (first_held > 0) bits[r].clear_below(first_held);
                 const int first = bits[r].first(), end = bits[r].end();
                 mine.lo = first < mine.lo ? first : mine.lo;

@@ -102,12 +102,13 @@ HEED_INLINE query_place place_of(const Job& job, const row_block& block, std::in
     return {block.batch, block.kv_head * job.group + x % job.group, row, position_of_row_0 + row};
 }
 
-/// The rows of a block one after the other: place_of() without its divisions, positions as if row 0 had 0.
+/// The rows of a block one after the other: place_of() without its divisions.
 template <class Job>
 class place_walk {
 public:
-    HEED_INLINE place_walk(const Job& job, const row_block& block)
-        : at_(place_of(job, block, 0, block.first)), group_(job.group), behind_((block.kv_head + 1) * job.group)
+    HEED_INLINE place_walk(const Job& job, const row_block& block, std::int64_t position_of_row_0 = 0)
+        : at_(place_of(job, block, position_of_row_0, block.first)), group_(job.group),
+          behind_((block.kv_head + 1) * job.group)
     {}
     HEED_INLINE query_place next()
     {
