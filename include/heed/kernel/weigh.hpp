@@ -180,9 +180,9 @@ HEED_INLINE score_range<T> map_row(const score_row<Def, T>& row, int begin, int 
 }
 
 /// Whether the scores of the next row are mapped while this one is weighed, in the time that multiply-adds leave: a
-/// seventh of what weights take on Zen 5. AVX2 has too few registers.
+/// seventh of what weights take on Zen 5. Maps are work of their own, and code.
 template <class Def>
-inline constexpr bool overlaps_mapping = micro::avx512 && !Def::has_score_maps;
+inline constexpr bool overlaps_mapping = !Def::has_score_maps;
 
 /// Turns the mapped scores [begin, end) of a row into weights and returns its M and l. True where those of the next
 /// row, if any, were mapped on the way: `range`, that of the row, is then the next one's.
