@@ -139,6 +139,10 @@ inline int rows_of_group(int count, int g)
 /// Rows of a register block and the keys [lo, hi) of the tile that any of them attends.
 struct row_group {
     int first, rows, lo, hi;
+
+    /// The same keys in whole sixteens, as scores become weights.
+    int begin() const { return lo / micro::mass_lanes * micro::mass_lanes; }
+    int end() const { return hi <= lo ? begin() : static_cast<int>(round_up(hi, micro::mass_lanes)); }
 };
 
 }  // namespace kernel

@@ -61,9 +61,9 @@ HEED_NOINLINE inline row_weights<T> weights_of_row(const score_row<Def, T>& row,
 {
     constexpr bool may_drop = Masked || Def::has_score_maps, pairs = elements_of<U> == 2;
     const score_range<T> range = map_row<Masked, U>(row, begin, end);
-    const T top = largest(range.highest), bottom = -largest(vec<T>(0) - range.lowest);
+    const T top = range.top();
     const auto& normalizer = row.def->normalizer();
-    const int attended = is_near(bottom, top, norm.shift)
+    const int attended = is_near(range.bottom(), top, norm.shift)
                              ? divide<range::near, may_drop, pairs>(normalizer, row.s, begin, end, norm)
                              : divide<range::any, true, pairs>(normalizer, row.s, begin, end, norm);
     return {row.place, row.place.key, row.s, begin, end, attended, top};
@@ -116,8 +116,7 @@ private:
         for (int g = 0; g < cover.n_groups; ++g) {
             const row_group& rows = cover.groups[g];
             if (rows.hi <= rows.lo) continue;
-            const int begin = rows.lo / micro::mass_lanes * micro::mass_lanes,
-                      end = static_cast<int>(round_up(rows.hi, micro::mass_lanes));
+            const int begin = rows.begin(), end = rows.end();
             for (int r = rows.first; r < rows.first + rows.rows; ++r) {
                 const auto row = score_row_of<true>(job_, block, position_0, r, token, count, mem);
                 take(r, cover.masked ? weights_of_row<true, U>(row, begin, end, norms[r])

@@ -48,8 +48,7 @@ void with_scales(const Job& job, const row_block& block, const Rows& source, con
     const int first = static_cast<int>(max_of(job.kv.held(block.batch).first - token, 0));
     gather_scales(source, token, first, count, factors);
     for (int g = 0; g < n_groups; ++g) {
-        const int begin = groups[g].lo / micro::mass_lanes * micro::mass_lanes;
-        const int end = static_cast<int>(round_up(groups[g].hi, micro::mass_lanes));
+        const int begin = groups[g].begin(), end = groups[g].end();
         for (int r = groups[g].first; r < groups[g].first + groups[g].rows; ++r)
             for (int j = begin; j < end; j += vec<T>::lanes) {
                 T* s = mem.s + r * micro::score_step + j;

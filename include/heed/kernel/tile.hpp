@@ -31,18 +31,14 @@ HEED_INLINE void weigh_rows(const Job& job, const row_block& block, std::int64_t
                             int count, const row_group* groups, int n_groups, const scratch<U>& mem,
                             const partial<T>& result)
 {
-    const auto begin_of = [&](int g) { return groups[g].lo / micro::mass_lanes * micro::mass_lanes; };
-    const auto end_of = [&](int g) {
-        return groups[g].hi <= groups[g].lo ? begin_of(g) : static_cast<int>(round_up(groups[g].hi, micro::mass_lanes));
-    };
     const auto row_of = [&](int r) HEED_INLINE_LAMBDA {
         return score_row_of<Job::def_type::has_score_maps>(job, block, position_0, r, token, count, mem);
     };
     score_range<T> range;
     bool mapped = false;
     for (int g = 0; g < n_groups; ++g) {
-        const int begin = begin_of(g), end = end_of(g), behind = groups[g].first + groups[g].rows;
-        const bool goes_on = g + 1 < n_groups && begin_of(g + 1) == begin && end_of(g + 1) == end;
+        const int begin = groups[g].begin(), end = groups[g].end(), behind = groups[g].first + groups[g].rows;
+        const bool goes_on = g + 1 < n_groups && groups[g + 1].begin() == begin && groups[g + 1].end() == end;
         auto row = row_of(groups[g].first);
         for (int r = groups[g].first; r < behind; ++r) {
             if (!mapped) range = map_row<Masked, U>(row, begin, end);

@@ -230,13 +230,12 @@ private:
     {
         place_walk<Job> places(job_, block);
         for (int r = 0; r < block.count; ++r) {
-            const query_place p = places.next();
             T* o = run.o + r * l_.o_step;
             for (std::int64_t c = 0; c < l_.o_step; ++c) o[c] = T(0);
             run.shift[r] = initial_shift<normalizer::shift, T>;
             run.mass[r] = T(0);
             if (to_.state_shift) {
-                const std::int64_t i = job_.index_of(p);
+                const std::int64_t i = job_.index_of(places.next());
                 run.shift[r] = to_.state_shift[i];
                 run.mass[r] = to_.state_mass[i];
                 for (std::int64_t c = 0; c < l_.value_dim; ++c) o[c] = to_.state_out[i * l_.value_dim + c];

@@ -127,6 +127,9 @@ HEED_INLINE score_row<typename Job::def_type, T> score_row_of(const Job& job, co
 template <class T>
 struct score_range {
     vec<T> lowest = vec<T>(std::numeric_limits<T>::infinity()), highest = vec<T>(-std::numeric_limits<T>::infinity());
+
+    HEED_INLINE T top() const { return largest(highest); }
+    HEED_INLINE T bottom() const { return -largest(vec<T>(0) - lowest); }
 };
 
 /// Applies score maps and mask to the scores of a row, sixteen at a time from j on, and widens the range by them. With
@@ -195,9 +198,9 @@ HEED_NOINLINE inline bool weigh_row(const score_row<Def, T>& row, [[maybe_unused
     constexpr dropped where = Def::has_score_maps ? dropped::any : Masked ? dropped::masked : dropped::none;
     const auto nothing = [](int) {};
 
-    const T top = largest(range.highest), bottom = -largest(vec<T>(0) - range.lowest);
+    const T top = range.top();
     shift = shift_for<normalizer::shift>(top);
-    const bool near = is_near(bottom, top, shift);
+    const bool near = is_near(range.bottom(), top, shift);
     if constexpr (overlaps_mapping<Def>) {
         if (near && next) {
             score_mapper<Masked, U, Def> map{*next};
