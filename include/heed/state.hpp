@@ -5,6 +5,11 @@
 //
 // Merging brings both to the larger M, which is exact, and adds. The empty state is merge's identity. The extra mass
 // of a normalizer is not in a state: finish() adds it, once.
+//
+// A factor 2^(M - M') that underflows to 0 selects: an o of Inf or NaN, from a V that weighs nothing beside the larger
+// M, is left out by whichever call meets that factor, be it attend_partial(), merge() or finish(). V is gone by then, so
+// an Inf among keys whose factors are small but not 0 stays, even where the product of two such factors would be 0;
+// which of the two happens may depend on the order of merges.
 #pragma once
 
 #include "attend.hpp"

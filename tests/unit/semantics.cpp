@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The written semantics, one by one: empty rows, masked bytes, NaN, infinities, extreme scores, empty sizes.
 #include "tensors.hpp"
+#include "two_threads.hpp"
 
 #include <heed/reference.hpp>
 
@@ -64,6 +65,102 @@ TEST_CASE("a key of weight 0 contributes nothing, whatever its V holds")
     for (int64 j = 0; j < 600; j += 2)
         for (int64 c = 0; c < 24; ++c) p.v.view().row(0, 0, j)[c] = c % 2 ? nan_f : -inf_f;
     REQUIRE(same_bits(p.attend(def).data, clean.data));
+}
+
+namespace {
+
+/// One query row whose scores are the first channel of K, and V of ones but for one key.
+template <class T>
+struct scored {
+    tensor<T> q{{1, 1, 1, 1}, T(1)}, k, v, out{{1, 1, 1, 3}, T(-7)};
+
+    scored(int64 keys, T score) : k({1, 1, keys, 1}, score), v({1, 1, keys, 3}, T(1)) {}
+    void spoil(int64 key)
+    {
+        const T what[] = {std::numeric_limits<T>::infinity(), std::numeric_limits<T>::quiet_NaN(),
+                          -std::numeric_limits<T>::infinity()};
+        std::copy(what, what + 3, v.view().row(0, 0, key));
+    }
+    template <class Def>
+    std::vector<T> attend(const Def& def, const heed::options<T>& how = {})
+    {
+        heed::or_throw(heed::attend(def, q.in(), k.in(), v.in(), out.view(), how));
+        return out.data;
+    }
+    /// Keys [from, to) alone, folded into `s`.
+    template <class Def>
+    void attend_part(const Def& def, int64 from, int64 to, heed::state<T> s)
+    {
+        heed::or_throw(heed::attend_partial(def, q.in(), tokens(k.in(), from, to - from),
+                                            tokens(v.in(), from, to - from), s, {from, k.size.tokens}));
+    }
+};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("a key whose tile's factor is 0 contributes nothing, whatever its V holds", "", float, double)
+{
+    using T = TestType;
+    const heed::attention def{heed::softmax{}, heed::scale{1}};
+    for (const int64 keys : {400, 600, 1600, 40000}) {
+        for (const int64 best : {int64{0}, keys / 2, keys - 1}) {  // in the spoiled key's tile, behind it, before it
+            for (const int64 bad : {int64{5}, keys - 5}) {
+                INFO(keys << " keys, the score of 0 at " << best << ", Inf and NaN at " << bad);
+                scored<T> row(keys, T(-1000));
+                row.k.data[static_cast<std::size_t>(best)] = 0;
+                row.spoil(bad);
+                two_threads pool;
+                REQUIRE(row.attend(def) == std::vector<T>{1, 1, 1});
+                REQUIRE(row.attend(def, {.executor = pool}) == std::vector<T>{1, 1, 1});
+
+                // in parts that are folded, and in parts that are merged, in either order
+                const heed::extents size{1, 1, 1, 3};
+                owned_state<T> folded(def, size), first(def, size), second(def, size), other(def, size);
+                const int64 cut = keys > 512 ? 512 : 200;
+                row.attend_part(def, 0, cut, folded.state());
+                row.attend_part(def, cut, keys, folded.state());
+                row.attend_part(def, 0, cut, first.state());
+                row.attend_part(def, cut, keys, second.state());
+                row.attend_part(def, cut, keys, other.state());
+                heed::or_throw(heed::merge(other.state(), first.state()));
+                heed::or_throw(heed::merge(first.state(), second.state()));
+                for (owned_state<T>* s : {&folded, &first, &other}) {
+                    heed::or_throw(heed::finish(def, s->state(), row.out.view()));
+                    REQUIRE(row.out.data == std::vector<T>{1, 1, 1});
+                }
+            }
+        }
+    }
+}
+
+TEMPLATE_TEST_CASE("a sink beside which a row's keys weigh 0 leaves them out, whatever their V holds", "", float, double)
+{
+    using T = TestType;
+    const float logit = 0;
+    const heed::attention def{heed::softmax_sink{&logit, 1}, heed::scale{1}};
+    for (const int64 keys : {1, 40, 600}) {
+        INFO(keys);
+        scored<T> row(keys, T(-1000));
+        row.spoil(0);
+        REQUIRE(row.attend(def) == std::vector<T>{0, 0, 0});
+        owned_state<T> s(def, {1, 1, 1, 3});
+        row.attend_part(def, 0, keys, s.state());
+        heed::or_throw(heed::finish(def, s.state(), row.out.view()));
+        REQUIRE(row.out.data == std::vector<T>{0, 0, 0});
+    }
+}
+
+TEST_CASE("NaN among scores poisons its row even where its tile's factor is 0")
+{
+    const float logit = 0;
+    scored<float> row(1200, -1000);
+    row.k.data[7] = nan_f;
+    const auto is_nan = [](const std::vector<float>& out) {
+        return std::all_of(out.begin(), out.end(), [](float x) { return std::isnan(x); });
+    };
+    REQUIRE(is_nan(row.attend(heed::attention{heed::softmax_sink{&logit, 1}, heed::scale{1}})));
+    row.k.data[1000] = 0;
+    REQUIRE(is_nan(row.attend(heed::attention{heed::softmax{}, heed::scale{1}})));
 }
 
 TEST_CASE("NaN at an attended place makes exactly the affected rows NaN")

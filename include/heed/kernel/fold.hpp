@@ -18,7 +18,9 @@ inline T power_of_two_scalar(T n)
     return std::ldexp(T(1), static_cast<int>(n < low ? low : n));
 }
 
-/// {M, l, o} += {M', l', o'} for one row of `dim` channels.
+/// {M, l, o} += {M', l', o'} for one row of `dim` channels. A factor of 0 selects: outputs that it leaves out may be
+/// Inf or NaN, from values that weigh nothing beside the other side's. Masses are multiplied all the same, for a NaN
+/// among the scores poisons its row.
 template <class T>
 inline void fold_row(T& shift, T& mass, T* o, T other_shift, T other_mass, const T* other_o, std::int64_t dim)
 {
@@ -27,13 +29,18 @@ inline void fold_row(T& shift, T& mass, T* o, T other_shift, T other_mass, const
     const T mine = power_of_two_scalar(shift - common), theirs = power_of_two_scalar(other_shift - common);
     shift = common;
     mass = std::fma(other_mass, theirs, mass * mine);
-    const vec<T> a(mine), b(theirs), zero(0);  // + 0: a sum that underflowed to -0 is +0 however the keys were split
+    const vec<T> a(mine), b(theirs), zero(0);
+    const bool keeps_mine = mine != 0, keeps_theirs = theirs != 0;
+    const auto folded = [&](vec<T> own, vec<T> other) HEED_INLINE_LAMBDA {
+        // + 0: a sum that underflowed to -0 is +0 however the keys were split
+        return fma(keeps_theirs ? other : zero, b, (keeps_mine ? own : zero) * a) + zero;
+    };
     constexpr int lanes = vec<T>::lanes;
     std::int64_t c = 0;
-    for (; c + lanes <= dim; c += lanes) store(o + c, fma(load(other_o + c), b, load(o + c) * a) + zero);
+    for (; c + lanes <= dim; c += lanes) store(o + c, folded(load(o + c), load(other_o + c)));
     if (c < dim) {
         const int n = static_cast<int>(dim - c);
-        store_n(o + c, fma(load_n(other_o + c, n), b, load_n(o + c, n) * a) + zero, n);
+        store_n(o + c, folded(load_n(o + c, n), load_n(other_o + c, n)), n);
     }
 }
 
@@ -74,21 +81,22 @@ inline T log_of_denominator(const row_denominator<T>& den)
     return static_cast<T>(std::log(static_cast<double>(den.value)) + static_cast<double>(den.shift) * ln2);
 }
 
-/// out = o / denominator for one row; exactly 0 where the denominator is 0. `lse`, where asked for, is the natural log
-/// of the denominator.
+/// out = o / denominator for one row; exactly 0 where the denominator is 0. An extra mass beside which the row's sums
+/// vanish selects them out, as in fold_row(). `lse`, where asked for, is the natural log of the denominator.
 template <class Normalizer, class T, class O>
 HEED_NOINLINE inline void finish_row(const Normalizer& normalizer, std::int64_t head, T shift, T mass, const T* o,
                                      O* out, std::int64_t dim, T* lse)
 {
     const row_denominator<T> den = denominator(normalizer, head, shift, mass);
-    const bool empty = den.value == T(0);
-    const vec<T> d(empty ? T(1) : den.value), a(empty ? T(0) : den.rescale), zero(0);
+    const bool empty = den.value == T(0), keeps = !empty && den.rescale != T(0);
+    const vec<T> d(empty ? T(1) : den.value), a(den.rescale), zero(0);
+    const auto finished = [&](vec<T> sum) HEED_INLINE_LAMBDA { return (keeps ? sum * a : zero) / d + zero; };
     constexpr int lanes = vec<T>::lanes;
     std::int64_t c = 0;
-    for (; c + lanes <= dim; c += lanes) store_as(out + c, empty ? zero : load(o + c) * a / d + zero);
+    for (; c + lanes <= dim; c += lanes) store_as(out + c, finished(load(o + c)));
     if (c < dim) {
         const int n = static_cast<int>(dim - c);
-        store_as_n(out + c, empty ? zero : load_n(o + c, n) * a / d + zero, n);
+        store_as_n(out + c, finished(load_n(o + c, n)), n);
     }
     if (lse) *lse = log_of_denominator(den);
 }
