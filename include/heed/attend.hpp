@@ -64,6 +64,8 @@ status attend(const Def& def, const packed<Q>& q, const Kv& kv, const view<O>& o
 ///
 /// q [B, Hq, Sq, Dqk], kv [B, Hkv, Skv, Dqk and Dv], out [B, Hq, Sq, Dv], float, bf16 and f16 in any mix, computed in
 /// float and rounded once, or all double. Query head h reads kv head h / (Hq / Hkv). A row that attends no key is +0.
+/// A key weighs 0, and takes nothing from its V, if its term is 0 in its own key tile or its tile's factor is 0 where
+/// tiles are folded (state.hpp says more).
 /// out may be q itself; otherwise it overlaps nothing. Allocates only where options.workspace is not given. Returns a
 /// status; nothing is written where it is false.
 template <class Def, class Q, class Kv, class O, class = std::enable_if_t<is_kv_source_v<Kv>>>
