@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
 // One attention layer of a small trained GPT, as PyTorch computed it: q, k, v and what it made of them.
+#include "../skip.hpp"
 #include "../tensors.hpp"
 
 #include <heed/reference.hpp>
 
-#include <catch2/catch.hpp>
-
 #include <cmath>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -117,13 +115,10 @@ double largest_difference(const std::vector<T>& got, const std::vector<float>& e
 
 }  // namespace
 
-TEST_CASE("a layer of a trained GPT gives what PyTorch gave", "[conformance][gpt_nano]")
+TEST_CASE("a layer of a trained GPT gives what PyTorch gave", "[gpt_nano]")
 {
     const std::string path = HEED_TEST_DATA "/gpt_nano/partials.json";
-    if (!std::filesystem::exists(path)) {
-        WARN("skipped: no " << path);
-        return;
-    }
+    if (!test::has_data(path)) return;
     std::ifstream file(path);
     const std::string text{std::istreambuf_iterator<char>(file), {}};
     const tensor_reader stored(text);

@@ -3,11 +3,10 @@
 // heed::reference. Float32 outputs agree to 4 * 2^-24 * max|Y|, float16 outputs to one of their neighbours.
 #include "onnx_case.hpp"
 
+#include "../skip.hpp"
 #include "../tensors.hpp"
 
 #include <heed/reference.hpp>
-
-#include <catch2/catch.hpp>
 
 #include <algorithm>
 #include <filesystem>
@@ -184,13 +183,10 @@ std::string judged(const onnx::test_case& c)
 
 }  // namespace
 
-TEST_CASE("the ONNX Attention suite passes", "[conformance][onnx]")
+TEST_CASE("the ONNX Attention suite passes", "[onnx]")
 {
     const std::string folder = HEED_TEST_DATA "/onnx_attention";
-    if (!std::filesystem::exists(folder)) {
-        WARN("skipped: no " << folder);
-        return;
-    }
+    if (!test::has_data(folder)) return;
     std::vector<std::filesystem::path> files;
     for (const auto& entry : std::filesystem::directory_iterator(folder))
         if (entry.path().extension() == ".txt") files.push_back(entry.path());
@@ -209,7 +205,7 @@ TEST_CASE("the ONNX Attention suite passes", "[conformance][onnx]")
     CHECK(passed == files.size());
 }
 
-TEST_CASE("float16 numbers widen and round as IEEE says", "[conformance][onnx]")
+TEST_CASE("float16 numbers widen and round as IEEE says", "[onnx]")
 {
     CHECK(onnx::widened(0x3c00) == 1.f);
     CHECK(onnx::widened(0xc500) == -5.f);

@@ -3,24 +3,17 @@
 #pragma once
 
 #include "../../examples/storyteller/transformer.hpp"
-
-#include <catch2/catch.hpp>
+#include "skip.hpp"
 
 #include <array>
 #include <cstdio>
-#include <filesystem>
 
 namespace stories260k {
 
 inline const std::string folder = HEED_TEST_DATA "/stories260k/";
 inline const std::string files = folder + "stories260K.bin " + folder + "tok512.bin ";
 
-inline bool data_is_there()
-{
-    if (std::filesystem::exists(folder)) return true;
-    WARN("skipped: no " << folder);
-    return false;
-}
+inline bool data_is_there() { return test::has_data(folder); }
 
 inline std::vector<int> golden_tokens()
 {

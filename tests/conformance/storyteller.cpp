@@ -10,7 +10,7 @@
 using namespace llama2c;
 using namespace stories260k;
 
-TEST_CASE("stories260K reproduces the golden tokens, with one thread and with two")
+TEST_CASE("stories260K reproduces the golden tokens, with one thread and with two", "[stories260k]")
 {
     if (!data_is_there()) return;
     const checkpoint model(read_file(folder + "stories260K.bin"), "model");
@@ -23,7 +23,7 @@ TEST_CASE("stories260K reproduces the golden tokens, with one thread and with tw
     REQUIRE(greedy(model, *softmax_over(model, {}, pool), prompt, 256) == golden);
 }
 
-TEST_CASE("stories260K reproduces the golden logits, in one call and token by token")
+TEST_CASE("stories260K reproduces the golden logits, in one call and token by token", "[stories260k]")
 {
     if (!data_is_there()) return;
     const checkpoint model(read_file(folder + "stories260K.bin"), "model");
@@ -46,7 +46,7 @@ TEST_CASE("stories260K reproduces the golden logits, in one call and token by to
     REQUIRE(step_error < 1e-4f);
 }
 
-TEST_CASE("the storyteller's command line")
+TEST_CASE("the storyteller's command line", "[stories260k]")
 {
     if (!data_is_there()) return;
     const auto [ids, status] = tell(files + "--prompt 'Once upon a time' --tokens 251 --ids");
@@ -80,7 +80,7 @@ TEST_CASE("the storyteller's command line")
     refused(folder, "1 files given");
 }
 
-TEST_CASE("the loader refuses truncated, oversized and damaged files")
+TEST_CASE("the loader refuses truncated, oversized and damaged files", "[stories260k]")
 {
     if (!data_is_there()) return;
     const std::vector<char> model = read_file(folder + "stories260K.bin"), words = read_file(folder + "tok512.bin");

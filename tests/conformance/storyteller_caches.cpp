@@ -106,7 +106,7 @@ struct scratch_file {
 
 }  // namespace
 
-TEST_CASE("stories260K with caches of every element, in pages or not, with one thread and with two")
+TEST_CASE("stories260K with caches of every element, in pages or not, with one thread and with two", "[stories260k]")
 {
     if (!data_is_there()) return;
     const stories260k_model m;
@@ -146,7 +146,7 @@ TEST_CASE("stories260K with caches of every element, in pages or not, with one t
     }
 }
 
-TEST_CASE("the storyteller tells each story of a batch as it tells it alone")
+TEST_CASE("the storyteller tells each story of a batch as it tells it alone", "[stories260k]")
 {
     if (!data_is_there()) return;
     const std::vector<std::string> prompts{
@@ -168,7 +168,7 @@ TEST_CASE("the storyteller tells each story of a batch as it tells it alone")
     }
 }
 
-TEST_CASE("the storyteller's caches on the command line")
+TEST_CASE("the storyteller's caches on the command line", "[stories260k]")
 {
     if (!data_is_there()) return;
     const std::string few = files + "--tokens 20 ";

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// Caches: what append() writes, and what attention over it gives, for every element; pages and rings.
+#include "digests.hpp"
+#include "quantised.hpp"
+
+#include <utility>
+
+namespace digests {
+namespace {
+
+constexpr int64 heads = 2, dim = 64, keys = 700;
+const heed::extents size{1, heads, keys, dim};
+
+template <class E>
+constexpr bool is_scaled = std::is_same_v<E, std::int8_t>;
+
+/// A dense cache of one sequence.
+template <class E>
+struct cache {
+    tensor<E> k{size}, v{size};
+    tensor<float> k_scale{{1, heads, keys, 1}}, v_scale{{1, heads, keys, 1}};
+
+    auto kv()
+    {
+        const heed::dense_kv rows{k.view(), v.view()};
+        if constexpr (is_scaled<E>)
+            return heed::scaled_kv{rows, heed::per_token{k_scale.view()}, heed::per_token{v_scale.view()}};
+        else return rows;
+    }
+};
+
+template <class E>
+void add(sink& to, const std::string& name)
+{
+    const inputs<float> in(1, 8, heads, 1, keys, dim, dim), many(1, 8, heads, 40, keys, dim, dim);
+    cache<E> c;
+    heed::or_throw(heed::append(c.kv(), 0, 0, in.k.in(), in.v.in()));
+    to.give("append, " + name, hash().add(c.k.data).add(c.v.data).add(c.k_scale.data).add(c.v_scale.data));
+    tensor<float> k(size), v(size), one(in.out_size()), more(many.out_size());
+    heed::or_throw(heed::fetch(c.kv(), 0, 0, k.view(), v.view()));
+    to.give("fetch, " + name, hash().add(k.data).add(v.data));
+    const heed::attention def{heed::softmax{}, heed::causal{}};
+    heed::or_throw(heed::attend(def, in.q.in(), c.kv(), one.view()));
+    heed::or_throw(heed::attend(def, many.q.in(), c.kv(), more.view()));
+    to.give("attend, " + name, hash().add(one.data).add(more.data));
+}
+
+}  // namespace
+
+void caches(sink& to)
+{
+    add<heed::bf16>(to, "bf16");
+    add<heed::f16>(to, "f16");
+    add<std::int8_t>(to, "int8");
+    add<heed::fp8_e4m3>(to, "fp8_e4m3");
+    add<heed::q8_0>(to, "q8_0");
+    add<heed::q4_0>(to, "q4_0");
+
+    const inputs<float> in(3, 4, heads, 5, keys, dim, dim);
+    const std::vector<int64> lengths{700, 33, 250};
+    const heed::attention def{heed::softpick{}, heed::causal{}};
+    tensor<float> out(in.out_size());
+    const test::page_lists lists(lengths, 48, 32);
+    test::page_pool<float> k(lists, in.k, test::layout::page_slot_head), v(lists, in.v, test::layout::page_slot_head);
+    heed::or_throw(heed::attend(def, in.q.in(), heed::paged_kv{k.in(), v.in(), lists.padded()}, out.view()));
+    to.give("attend, pages", hash().add(out.data));
+    const tensor<float> k_ring = test::in_ring(in.k, lengths, 100), v_ring = test::in_ring(in.v, lengths, 100);
+    heed::or_throw(
+        heed::attend(def, in.q.in(), heed::ring_kv{k_ring.in(), v_ring.in(), {lengths.data(), 3}}, out.view()));
+    to.give("attend, ring", hash().add(out.data));
+}
+
+}  // namespace digests
