@@ -15,24 +15,75 @@ struct query_place {
     std::int64_t position = 0;  // row + query offset: the absolute position
 };
 
-/// A query row beside lanes_of<V>::count consecutive keys, of which the first `valid` exist.
+namespace detail {
+
+/// What `at.key` is: a mistake, said in a sentence. (A member of a class template exists only where it is used.)
+template <class V>
+struct key_of_many {
+    constexpr operator std::int64_t() const
+    {
+        static_assert(sizeof(V) == 0,
+                      "heed: at.key is many keys, one a lane: write at.load(t, -at.position) for "
+                      "t[at.key - at.position], at.gather(f) for any other function of a key, and at.key_at(lane) for "
+                      "the key of one lane");
+        return 0;
+    }
+};
+
+}  // namespace detail
+
+/// A query row beside lanes_of<V>::count consecutive keys, of which the first `valid` exist. A scalar V is one lane,
+/// and has the same members, so that one map serves both. Any key of the sequence may be asked for, those under a mask
+/// too: tables have an entry for each key from 0 on, and functions an answer.
 template <class V>
 struct score_place : query_place {
-    std::int64_t key = 0;  // absolute position of lane 0
+    static constexpr int lanes = lanes_of<V>::count;
+    static constexpr detail::key_of_many<V> key{};  // no number: see key_at()
+
     std::int64_t valid = 1;
 
+    score_place() = default;
+    HEED_INLINE score_place(const query_place& of, std::int64_t key_of_lane_0, std::int64_t existing = 1)
+        : query_place(of), valid(existing), first_(key_of_lane_0)
+    {}
+
+    /// The absolute position of a lane's key.
+    HEED_INLINE std::int64_t key_at(int lane) const { return first_ + lane; }
+
     /// The keys' absolute positions, as numbers; in float, whole ones end at 2^24.
-    V keys() const { return lanes_of<V>::iota(key); }
+    V keys() const { return lanes_of<V>::iota(first_); }
 
     /// Key position minus query position, subtracted before it is rounded: exact near the diagonal of any sequence.
-    V distances() const { return lanes_of<V>::iota(key - position); }
+    V distances() const { return lanes_of<V>::iota(first_ - position); }
 
-    /// One number a key, read from per_key[key] on; lanes that do not exist are 0 and not read.
+    /// table[key + offset] of each key; lanes that do not exist are 0 and not read. With an offset of -position that
+    /// is a table by distance, of which the row reads the entries from -position to the last key's distance.
     template <class E>
-    V load(const E* per_key) const
+    HEED_INLINE V load(const E* table, std::int64_t offset = 0) const
     {
-        return lanes_of<V>::load(per_key + key, valid);
+        return lanes_of<V>::load(table + (first_ + offset), valid);
     }
+
+    /// f(key) of each key, for f of an absolute position, a number of any type; lanes that do not exist are 0, and f is
+    /// not asked for them. For what is no run of a table: relative-position buckets, coordinates of an image.
+    template <class F>
+    V gather(F f) const
+    {
+        using T = typename lanes_of<V>::element;
+        T value[lanes] = {};
+        for (int i = 0; i < lanes && i < valid; ++i) value[i] = static_cast<T>(f(key_at(i)));
+        return lanes_of<V>::load(value, lanes);
+    }
+
+    /// Moves n keys on.
+    HEED_INLINE void advance(std::int64_t n)
+    {
+        first_ += n;
+        valid -= n;
+    }
+
+private:
+    std::int64_t first_ = 0;  // key of lane 0
 };
 
 /// A rectangle of query rows and keys. Rows of all heads [head_begin, head_end) are meant.

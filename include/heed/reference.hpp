@@ -72,17 +72,17 @@ public:
     void weigh(std::int64_t batch, std::int64_t head, std::int64_t row)
     {
         const std::int64_t position_0 = def_.position_of_row_0(batch, q_.size.tokens, k_.size.tokens);
-        static_cast<query_place&>(at) = {batch, head, row, position_0 + row};
+        at = {batch, head, row, position_0 + row};
         kv_head = head / (q_.size.heads / k_.size.heads);
         for (std::size_t j = 0; j < p.size(); ++j) {
             Real dot = 0;
-            at.key = static_cast<std::int64_t>(j);
+            const auto key = static_cast<std::int64_t>(j);
             for (std::int64_t c = 0; c < q_.size.dim; ++c)
-                dot += static_cast<Real>(q_.row(batch, head, row)[c]) *
-                       static_cast<Real>(k_.row(batch, kv_head, at.key)[c]);
+                dot +=
+                    static_cast<Real>(q_.row(batch, head, row)[c]) * static_cast<Real>(k_.row(batch, kv_head, key)[c]);
             scaled[j] = scale * dot;
-            mapped[j] = def_.map_score(scaled[j], at);
-            masked[j] = def_.attends(at, at.key) ? mapped[j] : -infinity;
+            mapped[j] = def_.map_score(scaled[j], score_place<Real>(at, key));
+            masked[j] = def_.attends(at, key) ? mapped[j] : -infinity;
         }
 
         m = reference_shift(def_.normalizer(), head, masked);
@@ -115,7 +115,7 @@ public:
     }
 
     const Real scale;
-    score_place<Real> at;
+    query_place at;
     std::int64_t kv_head = 0;
     std::vector<Real> scaled, mapped, masked, p;  // scale (q . k); after the score maps; -inf where masked; weights
     Real m = 0, den = 0, extra = 0;               // the shift; in units of e^m: the denominator, and c

@@ -55,7 +55,7 @@ void add_gradients(const Def& def, const reference_row<Real, Def, Q, K>& row, co
 {
     using normalizer = typename Def::normalizer_type;
     if (row.den == 0) return;
-    score_place<Real> at = row.at;
+    const query_place& at = row.at;
     const auto* dout_row = dout.row(at.batch, at.head, at.row);
     Real d = 0;
     for (std::int64_t c = 0; c < v.size.dim; ++c)
@@ -78,8 +78,8 @@ void add_gradients(const Def& def, const reference_row<Real, Def, Q, K>& row, co
                 (selected_product(slopes.weight, dp) - selected_product(slopes.mass, [&] { return d; })) / row.den;
         else dmapped = selected_product(slopes.value, dp);
 
-        at.key = j;
-        const Real ds = def.map_score_back(row.scaled[x], at, dmapped, [&](auto kind, Real g) {
+        const score_place<Real> place(at, j);
+        const Real ds = def.map_score_back(row.scaled[x], place, dmapped, [&](auto kind, Real g) {
             if constexpr (decltype(kind)::value == parameter::per_head) {
                 if (to.dslopes) to.dslopes[at.head] += g;
             } else if (to.dbias.data) {

@@ -90,17 +90,15 @@ private:
         const std::vector<real> s(masked_.begin() + line * keys_, masked_.begin() + (line + 1) * keys_);
         const real m = heed::reference_shift(def_.normalizer(), h, s);
         std::vector<sensitivity> row;
-        heed::score_place<real> at;
-        static_cast<heed::query_place&>(at) = {b, h, i, def_.position_of_row_0(b, q_.size.tokens, keys_) + i};
+        const heed::query_place at{b, h, i, def_.position_of_row_0(b, q_.size.tokens, keys_) + i};
         real den = 0, extra = 0, attended = 0;
         for (int64 j = 0; j < keys_; ++j) {
             const real x = s[static_cast<std::size_t>(j)];
             if (x == -infinity) continue;
             ++attended;
-            at.key = j;
             sensitivity e{j,
                           weights_[static_cast<std::size_t>(line * keys_ + j)],
-                          judge_score(def_, q_, k_, at).mapped_error,
+                          judge_score(def_, q_, k_, heed::score_place<real>(at, j)).mapped_error,
                           {},
                           {}};
             const real error = std::min<real>(passing * unit * (1 + e.roundings), real(0.5));

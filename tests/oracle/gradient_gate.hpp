@@ -162,15 +162,15 @@ private:
         bool counts() const { return weight != 0 || w_slope() != 0; }
     };
 
-    std::vector<attended> keys_of(heed::score_place<real> at, real& shift) const
+    std::vector<attended> keys_of(const heed::query_place& at, real& shift) const
     {
         std::vector<attended> row;
         std::vector<real> scores;
-        for (at.key = 0; at.key < p_.k.size.tokens; ++at.key) {
-            if (!def_.attends(at, at.key)) continue;
+        for (int64 key = 0; key < p_.k.size.tokens; ++key) {
+            if (!def_.attends(at, key)) continue;
             attended x;
-            x.key = at.key;
-            x.s = judge_score(def_, p_.q.in(), p_.k.in(), at);
+            x.key = key;
+            x.s = judge_score(def_, p_.q.in(), p_.k.in(), heed::score_place<real>(at, key));
             if (x.s.mapped == -infinity) continue;
             scores.push_back(x.s.mapped);
             row.push_back(x);
@@ -206,7 +206,7 @@ private:
         real extra = 0, extra_error = 0;  // c, in units of the denominator, and the relative error of c
     };
 
-    row_sums sums_of(const std::vector<attended>& row, const heed::score_place<real>& at, real shift) const
+    row_sums sums_of(const std::vector<attended>& row, const heed::query_place& at, real shift) const
     {
         row_sums r;
         if constexpr (heed::has_log_offset_v<normalizer>) {
@@ -268,9 +268,7 @@ private:
 
     void allow_row(int64 b, int64 h, int64 i)
     {
-        heed::score_place<real> at;
-        static_cast<heed::query_place&>(at) = {b, h, i,
-                                               def_.position_of_row_0(b, p_.q.size.tokens, p_.k.size.tokens) + i};
+        const heed::query_place at{b, h, i, def_.position_of_row_0(b, p_.q.size.tokens, p_.k.size.tokens) + i};
         real shift = 0;
         const std::vector<attended> row = keys_of(at, shift);
         const row_sums r = sums_of(row, at, shift);
@@ -284,11 +282,11 @@ private:
                 underflow * (1 + absolute(r.d)) * (1 + 1 / r.den);
         }
         for (const attended& x : row) {
-            at.key = x.key;
+            const heed::score_place<real> place(at, x.key);
             const judged_number p = weight_of(x, r), g = dmapped_of(x, r);
             const real step = passing * unit * x.s.scaled_error;
-            const map_slopes m = slopes_of_maps(x.s.scaled, at), low = slopes_of_maps(x.s.scaled - step, at),
-                             high = slopes_of_maps(x.s.scaled + step, at);
+            const map_slopes m = slopes_of_maps(x.s.scaled, place), low = slopes_of_maps(x.s.scaled - step, place),
+                             high = slopes_of_maps(x.s.scaled + step, place);
             const judged_number ds = product(g, m.score, low.score, high.score);
             add(allowed_.dq.view().row(b, h, i), scale_ * (ds.error + gq_ * absolute(ds.value)),
                 p_.k.in().row(b, kv_head(h), x.key), p_.k.size.dim);

@@ -40,7 +40,7 @@ judged_score<Real> judge_score(const Def& def, const heed::view<const E>& q, con
 {
     constexpr Real map_error = 2;  // of a score map, in units of its result
     const E* a = q.row(at.batch, at.head, at.row);
-    const K* b = k.row(at.batch, at.head / (q.size.heads / k.size.heads), at.key);
+    const K* b = k.row(at.batch, at.head / (q.size.heads / k.size.heads), at.key_at(0));
     const Real scale = static_cast<heed::compute_t<E>>(def.scale_for(q.size.dim));
     Real dot = 0, sum = 0;
     for (int64 c = 0; c < q.size.dim; ++c) {

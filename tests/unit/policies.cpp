@@ -395,7 +395,7 @@ TEST_CASE("a score map is told how many of its keys exist, and loads no others")
     bool zero_behind = true;
     const auto map = heed::map_score([&](auto s, const auto& at) {
         using V = std::decay_t<decltype(s)>;
-        last = std::max(last, at.key + at.valid);
+        last = std::max(last, at.key_at(0) + at.valid);
         const std::vector<float> ones(static_cast<std::size_t>(530 + 64), 1.f);
         float lane[heed::lanes_of<V>::count];
         store(lane, at.load(ones.data()));

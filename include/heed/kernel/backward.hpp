@@ -134,9 +134,8 @@ void backward_step(const Job& job, const step_place& at, const scratch_of<Job>& 
     if (cover.kind == coverage::none) {
         if constexpr (Job::learns_scores) {
             for (int r = 0; r < block.count; ++r) {
-                score_place<vec<T>> place;
-                static_cast<query_place&>(place) = place_of(job, block, at.position_0, block.first + r);
-                place.key = job.first_key + at.token;
+                const score_place<vec<T>> place(place_of(job, block, at.position_0, block.first + r),
+                                                job.first_key + at.token, at.count);
                 write_scores<Job, T>(job, place, at.count, nullptr);
             }
         }

@@ -66,7 +66,7 @@ HEED_NOINLINE inline row_weights<T> weights_of_row(const score_row<Def, T>& row,
     const int attended = is_near(range.bottom(), top, norm.shift)
                              ? divide<range::near, may_drop, pairs>(normalizer, row.s, begin, end, norm)
                              : divide<range::any, true, pairs>(normalizer, row.s, begin, end, norm);
-    return {row.place, row.place.key, row.s, begin, end, attended, top};
+    return {row.place, row.place.key_at(0), row.s, begin, end, attended, top};
 }
 
 /// The walk over the weights of a block of rows. `sharing` heads of the job read one head of its keys: 1 where the

@@ -155,7 +155,7 @@ template <class Job, class T>
 void write_scores(const Job& job, const score_place<vec<T>>& place, int n, const T* g)
 {
     if (!job.to.dbias.data) return;
-    T* to = job.to.dbias.row(place.batch, place.head, place.row) + place.key;
+    T* to = job.to.dbias.row(place.batch, place.head, place.row) + place.key_at(0);
     for (int i = 0; i < n; ++i) to[i] = g ? g[i] : T(0);
 }
 
@@ -172,13 +172,12 @@ void map_slopes(const Job& job, score_place<vec<T>> place, const T* raw, T* ds, 
         const auto learn = [&](auto kind, V g) HEED_INLINE_LAMBDA {
             if constexpr (kind.value == parameter::per_score) store(of_scores + j, g);
             if constexpr (kind.value == parameter::per_head) {
-                T* sum = sums + place.key % micro::mass_lanes;
+                T* sum = sums + place.key_at(0) % micro::mass_lanes;
                 store(sum, load(sum) + g);
             }
         };
         store(ds + j, job.def.map_score_back(load(raw + j), place, load(ds + j), learn));
-        place.key += lanes;
-        place.valid -= lanes;
+        place.advance(lanes);
     }
     if constexpr (Job::learns_scores) write_scores(job, first, static_cast<int>(first.valid), of_scores);
 }
@@ -196,11 +195,8 @@ void recompute_strip(const Job& job, const step_place& at, const tile_cover& cov
     unsigned char* parts = mem.parts + j / strip * max_groups;
     const auto attended = [&](int g) { return attends(cover.groups[g], j, strip); };
     const auto place_in_strip = [&](int r) {
-        score_place<vec<T>> place;
-        static_cast<query_place&>(place) = place_of(job, at.block, at.position_0, at.block.first + r);
-        place.key = job.first_key + at.token + j;
-        place.valid = keys;
-        return place;
+        return score_place<vec<T>>(place_of(job, at.block, at.position_0, at.block.first + r),
+                                   job.first_key + at.token + j, keys);
     };
 
     strip_products(mem.k_strips + j * q_dim, q_dim, cover, attended, mem.q, mem.part_step, mem.s + j);

@@ -82,8 +82,7 @@ HEED_INLINE unsigned slope_keys(const Def& def, score_place<vec<T>> place, const
                                minus_infinity);
         const V far = distance(s[i], shift);
         farthest = max(may_drop ? select(s[i] == minus_infinity, zero, far) : far, farthest);
-        place.key += lanes;
-        place.valid -= lanes;
+        place.advance(lanes);
     }
     auto no_weight = zero == zero, no_slope = no_weight, no_mass = no_weight;
     const auto slope = [&](int i, auto score) HEED_INLINE_LAMBDA {

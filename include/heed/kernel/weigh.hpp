@@ -97,12 +97,11 @@ HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, cons
     return has_mass_v<Normalizer> ? sum_of_lanes(sums) : T(0);
 }
 
-/// A row of scores s, of which `count` exist; `place.key` is the position of s[0].
+/// A row of scores s; `place` is that of s[0].
 template <class Def, class T>
 struct score_row {
     const Def* def;
     T scale;
-    int count;
     T* s;
     const key_bits* bits;
     score_place<vec<T>> place;
@@ -112,14 +111,10 @@ struct score_row {
 template <bool Placed, class Job, class U, class T = sum_t<U>>
 HEED_INLINE score_row<typename Job::def_type, T> score_row_of(const Job& job, const row_block& block,
                                                               std::int64_t position_0, int r, std::int64_t token,
-                                                              int count, const scratch<U>& mem)
+                                                              [[maybe_unused]] int count, const scratch<U>& mem)
 {
-    score_row<typename Job::def_type, T> row{&job.def,     job.scale, count, mem.s + r * micro::score_step,
-                                             &mem.bits[r], {}};
-    if constexpr (Placed) {
-        static_cast<query_place&>(row.place) = place_of(job, block, position_0, block.first + r);
-        row.place.key = job.first_key + token;
-    }
+    score_row<typename Job::def_type, T> row{&job.def, job.scale, mem.s + r * micro::score_step, &mem.bits[r], {}};
+    if constexpr (Placed) row.place = {place_of(job, block, position_0, block.first + r), job.first_key + token, count};
     return row;
 }
 
@@ -160,8 +155,7 @@ private:
             if constexpr (pairs) v = v * V(row.scale);
             if constexpr (Def::has_score_maps) {
                 score_place<V> at = row.place;
-                at.key += j;
-                at.valid = row.count - j;
+                at.advance(j);
                 v = row.def->map_score(v, at);
             }
             if constexpr (IsMasked) v = select_bits(attended >> i, v, minus_infinity);
