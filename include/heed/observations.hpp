@@ -23,7 +23,7 @@ struct observations {
     T* total = nullptr;        ///< sum_j p_ij
     T* first_token = nullptr;  ///< p_i0, the weight of key 0; 0 where it is not attended
     T* mean_distance =
-        nullptr;  ///< sum_j p_ij (i - j) / sum_j p_ij in tokens, positive into the past; NaN of no weight
+        nullptr;  ///< sum_j p_ij (i - j) / sum_j p_ij in tokens, positive into the past; of no weight quiet_NaN()
 
     std::int64_t* attended = nullptr;  ///< the number of keys that are attended
     std::int64_t* zeros = nullptr;     ///< of those, how many have a weight of exactly 0

@@ -81,8 +81,9 @@ TEST_CASE("kurtosis is m4 / m2^2 of the population")
 {
     REQUIRE(moments_of<double>({-1, 1, -1, 1}).kurtosis() == 1);
     REQUIRE(moments_of<float>({0, 0, 0, 4}).kurtosis() == Approx(21. / 9));  // mean 1: (3 + 81) / 4 over (12 / 4)^2
-    REQUIRE(std::isnan(moments_of<float>({2, 2, 2}).kurtosis()));
-    REQUIRE(std::isnan(heed::moments{}.kurtosis()));
+    for (const double undefined :
+         {moments_of<float>({2, 2, 2}).kurtosis(), heed::moments{}.kurtosis(), heed::moments{}.variance()})
+        REQUIRE((std::isnan(undefined) && !std::signbit(undefined)));  // 0 / 0 would be negative on x86
     const heed::moments m = moments_of(normal<heed::bf16>({1, 1, 1, 200000}, 1, 3).data);
     REQUIRE(m.kurtosis() == Approx(3).epsilon(0.02));  // 5 standard deviations of it: sqrt(24 / n) each
     REQUIRE(m.variance() == Approx(9).epsilon(0.02));

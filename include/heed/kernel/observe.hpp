@@ -236,7 +236,8 @@ void end_observation(const observations<T>& wanted, std::int64_t index, const ro
     give(wanted.entropy, row.entropy);
     give(wanted.total, row.total);
     give(wanted.first_token, poisoned ? row.total : row.first);
-    give(wanted.mean_distance, row.distance / row.total);
+    // 0 / 0 is a NaN of either sign, which depends on the machine.
+    give(wanted.mean_distance, row.total == T(0) ? std::numeric_limits<T>::quiet_NaN() : row.distance / row.total);
     give(wanted.attended, row.attended);
     give(wanted.zeros, row.zeros);
     give(wanted.small, row.small);

@@ -46,14 +46,18 @@ public:
 
     std::int64_t count() const { return count_; }
     double mean() const { return mean_; }
-    /// m_2, of the population.
-    double variance() const { return second_ / static_cast<double>(count_); }
-    /// m_4 / m_2^2; NaN where all numbers are alike.
-    double kurtosis() const { return static_cast<double>(count_) * fourth_ / (second_ * second_); }
+    /// m_2, of the population; quiet_NaN() of no numbers.
+    double variance() const { return count_ == 0 ? undefined : second_ / static_cast<double>(count_); }
+    /// m_4 / m_2^2; quiet_NaN() where all numbers are alike.
+    double kurtosis() const
+    {
+        return second_ == 0 ? undefined : static_cast<double>(count_) * fourth_ / (second_ * second_);
+    }
     double lowest() const { return lowest_; }
     double highest() const { return highest_; }
 
 private:
+    static constexpr double undefined = std::numeric_limits<double>::quiet_NaN();  // 0 / 0 has a sign of the machine
     static constexpr std::int64_t run = 4096;
 
     template <class E>
