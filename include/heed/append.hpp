@@ -5,6 +5,10 @@
 //     heed::append(cache, sequence, position, k_rows, v_rows);
 //     heed::attend(def, q, cache, out);
 //
+// Both check the sequence and the pages that they write or read, and nothing else of a table: their cost is that of the
+// rows. That nothing else lists a page that is written is the host's to see to, who shares pages and copies them; to
+// ask is cache.check_own(sequence, position, position + n), which looks through the whole table.
+//
 // |x - fetched x| is at most half a scale in int8, q8_0 and q4_0, whose scale is chosen for the row or block, and 2^-4
 // |x| or half of the smallest step in fp8. A row of zeros has scale 0. NaN and Inf make the scale NaN, and so the row
 // or block; numbers with a given scale (of channels, or repeated over tokens) are cut off at the format's largest, and
@@ -161,8 +165,9 @@ status check_tokens(const char* verb, const Cache& cache, std::int64_t sequence,
         if (s) s = check_sizes(verb, name, rows);
         if (s) s = check_memory(verb, name, rows);
     });
-    if (s) s = cache.check();
-    if (s) s = cache.check_rows();
+    if (s && (sequence < 0 || sequence >= cache.batch()))
+        s = status::error(errc::invalid_argument, "%s: sequence %lld of %lld", verb, ll{sequence}, ll{cache.batch()});
+    if (s) s = cache.check_sequence(sequence);
     if (s) s = check_sizes(verb, "k rows", k);
     if (s) s = check_sizes(verb, "v rows", v);
     if (s) s = check_memory(verb, "k rows", k);
@@ -170,9 +175,6 @@ status check_tokens(const char* verb, const Cache& cache, std::int64_t sequence,
     if (s) s = check_extents(verb, "k rows", k.size, {1, cache.heads(), k.size.tokens, cache.key_dim()});
     if (s) s = check_extents(verb, "v rows", v.size, {1, cache.heads(), k.size.tokens, cache.value_dim()});
     if (!s) return s;
-    if (sequence < 0 || sequence >= cache.batch())
-        return status::error(errc::invalid_argument, "%s: sequence %lld of %lld", verb, ll{sequence},
-                             ll{cache.batch()});
     if (cache.key_dim() > largest_row || cache.value_dim() > largest_row)
         return status::error(errc::invalid_argument, "%s: rows of %lld and %lld channels; at most %lld are possible",
                              verb, ll{cache.key_dim()}, ll{cache.value_dim()}, ll{largest_row});
@@ -181,7 +183,7 @@ status check_tokens(const char* verb, const Cache& cache, std::int64_t sequence,
         return status::error(errc::invalid_argument,
                              "%s: sequence %lld: %lld tokens from position %lld on; the cache holds [%lld, %lld)", verb,
                              ll{sequence}, ll{k.size.tokens}, ll{position}, ll{held.first}, ll{held.end});
-    return {};
+    return cache.check_rows(sequence, position, position + k.size.tokens);
 }
 
 /// A row as numbers of T.
@@ -197,9 +199,8 @@ void read_row(const E* from, std::int64_t dim, T* to)
 ///
 /// k rows [1, Hkv, n, Dqk] and v rows [1, Hkv, n, Dv], float, bf16 and f16, or double for a cache of double. The cache
 /// is a kv source over views that are not const; its lengths or tables hold the new tokens already. `transform(row,
-/// dim, head, position)` may change each row of keys first, in a copy: RoPE, say. It may be called twice for a row. A
-/// page that is listed twice is not written: a status names it. Allocates nothing; returns a status, and nothing is
-/// written where it is false.
+/// dim, head, position)` may change each row of keys first, in a copy: RoPE, say. It may be called twice for a row.
+/// Allocates nothing; returns a status, and nothing is written where it is false.
 template <class Cache, class K, class V, class Transform = no_transform>
 status append(const Cache& cache, std::int64_t sequence, std::int64_t position, const view<K>& k, const view<V>& v,
               const Transform& transform = {})
@@ -219,7 +220,6 @@ status append(const Cache& cache, std::int64_t sequence, std::int64_t position, 
             s = status::error(errc::invalid_argument, "append: %s of the cache overlaps the rows to be written", name);
     });
     const std::int64_t n = k.size.tokens;
-    if (s && n > 0) s = cache.check_own(sequence, position, position + n);
     if (!s) return s;
 
     T row[detail::largest_row];

@@ -20,9 +20,15 @@
 //     auto value_scales(batch, head) const;              // the same for values
 //     const float* key_channel_scales(head) const;       // one for each channel of k
 //
-// and one that append() can write to, through keys() and values() of rows that are not const:
+// and one that append() and fetch() take, which look at the tokens of one sequence and check nothing else:
 //
-//     status check_own(batch, first, end) const;         // are the rows of these tokens nobody else's
+//     status check_sequence(batch) const;                // check() of one sequence: O(1)
+//     status check_rows(batch, first, end) const;        // check_rows() of these tokens: O(their pages)
+//     status check_own(batch, first, end) const;         // are their rows nobody else's; not asked for, as it takes
+//                                                        // O(all pages): for hosts, where they share pages
+//
+// and that append() can write to, through keys() and values() of rows that are not const:
+//
 //     auto reading() const;                              // itself, of const rows, for kernels
 //
 // They may also be asked for tokens that are up to 512 before the first in held(), as kernels read whole registers of
@@ -103,13 +109,14 @@ std::int64_t longest(const S& source)
     return most;
 }
 
-/// `count` lengths, each in [0, most].
-inline status check_lengths(const char* source, const index_view& lengths, std::int64_t count, std::int64_t most)
+/// `count` lengths, of which those of sequences [first, end) are each in [0, most].
+inline status check_lengths(const char* source, const index_view& lengths, std::int64_t count, std::int64_t most,
+                            std::int64_t first, std::int64_t end)
 {
     if (lengths.size() != count || !lengths.is_sound())
         return status::error(errc::invalid_argument, "%s: %lld lengths for %lld sequences", source,
                              static_cast<long long>(lengths.size()), static_cast<long long>(count));
-    for (std::int64_t b = 0; b < count; ++b)
+    for (std::int64_t b = first; b < end; ++b)
         if (lengths[b] < 0 || lengths[b] > most)
             return status::error(errc::invalid_argument, "%s: lengths[%lld] = %lld is not in [0, %lld]", source,
                                  static_cast<long long>(b), static_cast<long long>(lengths[b]),

@@ -241,27 +241,28 @@ void refused(const Cache& cache, int64 sequence, int64 position, const heed::vie
 
 }  // namespace
 
-TEST_CASE("a page that anything else lists is not written, and the message says whose it is")
+TEST_CASE("a cache that is asked says who else lists a page that is to be written")
 {
     pool p;
     const std::vector<int64> held{7, 12, 5};
     const auto padded = [&](const std::vector<int64>& pages) {
         return heed::page_table::padded(list(pages), 3, list(held));
     };
-    const auto k = p.k_rows.in(), v = p.v_rows.in();
+    const auto listed = [&](const heed::page_table& table, int64 sequence, int64 position, const char* says) {
+        const heed::status s = p.cache(table).check_own(sequence, position, position + 3);
+        REQUIRE(std::string(s.message()) == says);
+    };
     const std::vector<int64> shared{4, 2, -1, 4, 0, 1, 5, 3, -1};  // the first page of sequences 0 and 1
-    refused(p.cache(padded(shared)), 1, 2, k, v,
-            "append: sequence 1: its page 0, page 4 of the pool, is also page 0 of sequence 0");
-    refused(p.cache(padded(shared)), 0, 3, k, v,
-            "append: sequence 0: its page 0, page 4 of the pool, is also page 0 of sequence 1");
+    listed(padded(shared), 1, 2, "paged_kv: sequence 1: its page 0, page 4 of the pool, is also page 0 of sequence 0");
+    listed(padded(shared), 0, 3, "paged_kv: sequence 0: its page 0, page 4 of the pool, is also page 0 of sequence 1");
     const std::vector<int64> twice{4, 2, -1, 0, 1, 0, 5, 3, -1};  // twice in sequence 1
-    refused(p.cache(padded(twice)), 1, 9, k, v,
-            "append: sequence 1: its page 2, page 0 of the pool, is also page 0 of sequence 1");
+    listed(padded(twice), 1, 9, "paged_kv: sequence 1: its page 2, page 0 of the pool, is also page 0 of sequence 1");
     const std::vector<int64> indptr{0, 2, 5, 7}, pages{4, 2, 0, 1, 3, 2, 5}, last{3, 4, 1};
-    refused(p.cache(heed::page_table::csr(list(indptr), list(pages), list(last))), 0, 4, k, v,
-            "append: sequence 0: its page 1, page 2 of the pool, is also page 0 of sequence 2");
-    REQUIRE(p.untouched());
+    listed(heed::page_table::csr(list(indptr), list(pages), list(last)), 0, 4,
+           "paged_kv: sequence 0: its page 1, page 2 of the pool, is also page 0 of sequence 2");
+    REQUIRE(p.cache(padded(shared)).check_own(1, 4, 7));  // behind what is shared
 
+    const auto k = p.k_rows.in(), v = p.v_rows.in();
     heed::or_throw(heed::append(p.cache(padded(shared)), 1, 0, tokens(k, 0, 0), tokens(v, 0, 0)));  // no token
     REQUIRE(p.untouched());
     heed::or_throw(heed::append(p.cache(padded(shared)), 1, 4, k, v));  // behind what is shared
@@ -297,9 +298,24 @@ TEST_CASE("tokens that a cache does not hold, sequences that it lacks and rows o
     refused(cache, 0, 0, with(k, [](auto& x) { x.data = nullptr; }), v, "append: k rows.data is null");
     refused(cache, 0, 0, k, with(v, [](auto& x) { x.step.heads = most / 2; }), "overflow 64 bits");
     const std::vector<int64> wrong_page{4, 9, -1, 0, 1, 3, 5, 2, -1};
-    refused(p.cache(heed::page_table::padded(list(wrong_page), 3, list(held))), 1, 0, k, v,
+    refused(p.cache(heed::page_table::padded(list(wrong_page), 3, list(held))), 0, 2, k, v,
             "sequence 0: page 1 of 2 is 9; the pool has 6");
+    const std::vector<int64> too_long{7, 13, 5};
+    refused(p.cache(heed::page_table::padded(list(pages), 3, list(too_long))), 1, 0, k, v,
+            "sequence 1: length 13 is not in 3 pages of 4 tokens");
+    const std::vector<int64> indptr{0, 2, 8, 7}, listed{4, 2, 0, 1, 3, 2, 5}, last{3, 4, 1};
+    refused(p.cache(heed::page_table::csr(list(indptr), list(listed), list(last))), 1, 0, k, v,
+            "sequence 1: indptr [2, 8) is not within the 7 pages listed");
     REQUIRE(p.untouched());
+    tensor<float> back_k({1, 2, 3, 32}, 3), back_v({1, 2, 3, 7}, 3);
+    const heed::status s = heed::fetch(p.cache(heed::page_table::padded(list(wrong_page), 3, list(held))), 0, 4,
+                                       back_k.view(), back_v.view());
+    REQUIRE_THAT(std::string(s.message()), Contains("sequence 0: page 1 of 2 is 9; the pool has 6"));
+
+    // What is wrong with other pages and sequences is no matter of this one's.
+    heed::or_throw(heed::append(p.cache(heed::page_table::padded(list(wrong_page), 3, list(held))), 0, 1, k, v));
+    heed::or_throw(heed::append(p.cache(heed::page_table::padded(list(pages), 3, list(too_long))), 0, 1, k, v));
+    REQUIRE(!p.untouched());
 
     tensor<q8_0> ring_k({1, 2, 8, 32}), ring_v({1, 2, 8, 32});
     const std::vector<int64> so_far{20};

@@ -44,19 +44,24 @@ struct dense_kv {
     }
     dense_kv<const K, const V> reading() const { return {k, v, lengths}; }
 
-    status check() const
-    {
-        const status s = detail::check_alike("k", k, "v", v, "batch");
-        if (!s || !lengths.size()) return s;
-        return detail::check_lengths("dense_kv", lengths, batch(), k.size.tokens);
-    }
+    status check() const { return check_sequences(0, batch()); }
+    status check_sequence(std::int64_t b) const { return check_sequences(b, b + 1); }
     status check_rows() const { return {}; }
+    status check_rows(std::int64_t, std::int64_t, std::int64_t) const { return {}; }
     status check_own(std::int64_t, std::int64_t, std::int64_t) const { return {}; }
     template <class F>
     void views(F f) const
     {
         f("k", k);
         f("v", v);
+    }
+
+private:
+    status check_sequences(std::int64_t begin, std::int64_t end) const
+    {
+        const status s = detail::check_alike("k", k, "v", v, "batch");
+        if (!s || !lengths.size()) return s;
+        return detail::check_lengths("dense_kv", lengths, batch(), k.size.tokens, begin, end);
     }
 };
 

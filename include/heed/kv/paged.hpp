@@ -44,32 +44,33 @@ public:
         return padded_ ? lengths_[b] / slots + (lengths_[b] % slots != 0) : indptr_[b + 1] - indptr_[b];
     }
 
-    /// Lengths, and that the table has an entry for every page of them.
-    status check(std::int64_t slots) const
+    /// Lengths of sequences [begin, end), and that the table has an entry for every page of them.
+    status check(std::int64_t slots, std::int64_t begin, std::int64_t end) const
     {
         using ll = long long;
         const std::int64_t n = sequences();
         if (!pages_.is_sound() || !indptr_.is_sound() || !lengths_.is_sound())
             return status::error(errc::invalid_argument, "paged_kv: a table of %lld, %lld and %lld numbers at null",
                                  ll{pages_.size()}, ll{indptr_.size()}, ll{lengths_.size()});
-        return padded_ ? check_padded(n, slots) : check_csr(n, slots);
+        return padded_ ? check_padded(n, slots, begin, end) : check_csr(n, slots, begin, end);
     }
-    /// Whether every page that is read exists in a pool of `count`.
-    status check_pages(std::int64_t slots, std::int64_t count) const
+    /// Whether every page of sequence `b` that holds any of the tokens [from_token, end_token) exists in a pool of
+    /// `count`.
+    status check_pages(std::int64_t b, std::int64_t slots, std::int64_t count, std::int64_t from_token,
+                       std::int64_t end_token) const
     {
-        for (std::int64_t b = 0; b < sequences(); ++b) {
-            const std::int64_t from = first(b), n = pages(b, slots);
-            for (std::int64_t i = 0; i < n; ++i)
-                if (static_cast<std::uint64_t>(pages_[from + i]) >= static_cast<std::uint64_t>(count))
-                    return status::error(
-                        errc::invalid_argument, "paged_kv: sequence %lld: page %lld of %lld is %lld; the pool has %lld",
-                        static_cast<long long>(b), static_cast<long long>(i), static_cast<long long>(n),
-                        static_cast<long long>(pages_[from + i]), static_cast<long long>(count));
-        }
+        if (from_token >= end_token) return {};
+        for (std::int64_t i = from_token / slots; i <= (end_token - 1) / slots; ++i)
+            if (static_cast<std::uint64_t>(pages_[first(b) + i]) >= static_cast<std::uint64_t>(count))
+                return status::error(
+                    errc::invalid_argument, "paged_kv: sequence %lld: page %lld of %lld is %lld; the pool has %lld",
+                    static_cast<long long>(b), static_cast<long long>(i), static_cast<long long>(pages(b, slots)),
+                    static_cast<long long>(pages_[first(b) + i]), static_cast<long long>(count));
         return {};
     }
 
-    /// Whether no page of sequence `b` that holds any of the tokens [first, end) is listed twice.
+    /// Whether no page of sequence `b` that holds any of the tokens [from_token, end_token) is listed twice, by it or
+    /// another one. Looks at the whole table.
     status check_own(std::int64_t b, std::int64_t slots, std::int64_t from_token, std::int64_t end_token) const
     {
         for (std::int64_t i = from_token / slots; i * slots < end_token; ++i) {
@@ -79,7 +80,7 @@ public:
                     if (pages_[first(other) + j] == page && (other != b || j != i))
                         return status::error(
                             errc::invalid_argument,
-                            "append: sequence %lld: its page %lld, page %lld of the pool, is also page "
+                            "paged_kv: sequence %lld: its page %lld, page %lld of the pool, is also page "
                             "%lld of sequence %lld",
                             static_cast<long long>(b), static_cast<long long>(i), static_cast<long long>(page),
                             static_cast<long long>(j), static_cast<long long>(other));
@@ -93,7 +94,8 @@ private:
     {}
     std::int64_t first(std::int64_t b) const { return padded_ ? b * width_ : indptr_[b]; }
 
-    status check_padded(std::int64_t n, std::int64_t slots) const
+    status check_padded(std::int64_t n, std::int64_t slots, std::int64_t begin_sequence,
+                        std::int64_t end_sequence) const
     {
         using ll = long long;
         std::int64_t entries;
@@ -101,21 +103,21 @@ private:
             return status::error(errc::invalid_argument,
                                  "paged_kv: a table of %lld pages for %lld sequences of up to %lld", ll{pages_.size()},
                                  ll{n}, ll{width_});
-        for (std::int64_t b = 0; b < n; ++b)
+        for (std::int64_t b = begin_sequence; b < end_sequence; ++b)
             if (lengths_[b] < 0 || pages(b, slots) > width_)
                 return status::error(errc::invalid_argument,
                                      "paged_kv: sequence %lld: length %lld is not in %lld pages of %lld tokens", ll{b},
                                      ll{lengths_[b]}, ll{width_}, ll{slots});
         return {};
     }
-    status check_csr(std::int64_t n, std::int64_t slots) const
+    status check_csr(std::int64_t n, std::int64_t slots, std::int64_t begin_sequence, std::int64_t end_sequence) const
     {
         using ll = long long;
         if (indptr_.size() != n + 1)
             return status::error(errc::invalid_argument,
                                  "paged_kv: indptr has %lld entries for the %lld sequences of last_page_len",
                                  ll{indptr_.size()}, ll{n});
-        for (std::int64_t b = 0; b < n; ++b) {
+        for (std::int64_t b = begin_sequence; b < end_sequence; ++b) {
             const std::int64_t begin = indptr_[b], end = indptr_[b + 1];
             if (begin < 0 || end < begin || end > pages_.size())
                 return status::error(errc::invalid_argument,
@@ -188,16 +190,18 @@ struct paged_kv {
     }
     paged_kv<const K, const V> reading() const { return {k, v, table}; }
 
-    status check() const
+    status check() const { return check_sequences(0, batch()); }
+    status check_sequence(std::int64_t b) const { return check_sequences(b, b + 1); }
+    status check_rows() const
     {
-        const status s = detail::check_alike("k", k, "v", v, "pages");
-        if (!s) return s;
-        if (slots() < 1 || slots() > largest_page)
-            return status::error(errc::invalid_argument, "paged_kv: pages of %lld tokens; 1 to %lld are possible",
-                                 static_cast<long long>(slots()), static_cast<long long>(largest_page));
-        return table.check(slots());
+        status s;
+        for (std::int64_t b = 0; s && b < batch(); ++b) s = check_rows(b, 0, held(b).end);
+        return s;
     }
-    status check_rows() const { return table.check_pages(slots(), k.size.batch); }
+    status check_rows(std::int64_t b, std::int64_t first, std::int64_t end) const
+    {
+        return table.check_pages(b, slots(), k.size.batch, first, end);
+    }
     status check_own(std::int64_t b, std::int64_t first, std::int64_t end) const
     {
         return table.check_own(b, slots(), first, end);
@@ -211,6 +215,16 @@ struct paged_kv {
 
 private:
     static constexpr std::int64_t largest_page = std::int64_t{1} << 20;
+
+    status check_sequences(std::int64_t begin, std::int64_t end) const
+    {
+        const status s = detail::check_alike("k", k, "v", v, "pages");
+        if (!s) return s;
+        if (slots() < 1 || slots() > largest_page)
+            return status::error(errc::invalid_argument, "paged_kv: pages of %lld tokens; 1 to %lld are possible",
+                                 static_cast<long long>(slots()), static_cast<long long>(largest_page));
+        return table.check(slots(), begin, end);
+    }
 };
 
 template <class A, class B>

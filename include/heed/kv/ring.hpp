@@ -2,6 +2,13 @@
 // Keys and values in a ring: token t of a sequence lies in slot t mod capacity, so that a sequence of any length keeps
 // its last `capacity` tokens. Positions stay absolute; tokens that were overwritten do not exist any more, whatever
 // the mask says.
+//
+// A rollback (drafts are appended, some are rejected, and the length falls back) leaves the slots of the rejected to
+// what they overwrote: tokens that the lengths count as held and that are gone. Either `firsts` says so,
+//
+//     firsts[b] = the largest length that sequence b ever had - capacity          (below 0: nothing was overwritten)
+//
+// or capacity >= window + drafts, with a window among the masks, so that no query attends to a token that is gone.
 #pragma once
 
 #include "../kv.hpp"
@@ -27,9 +34,10 @@ struct ring_kv {
     using value_element = std::remove_const_t<V>;
     static constexpr bool one_run = false;
 
-    view<K> k;           // [B, Hkv, capacity, Dqk]
-    view<V> v;           // [B, Hkv, capacity, Dv]
-    index_view lengths;  // [B]: tokens of each sequence so far, those that were overwritten included
+    view<K> k;               // [B, Hkv, capacity, Dqk]
+    view<V> v;               // [B, Hkv, capacity, Dv]
+    index_view lengths;      // [B]: tokens of each sequence so far, those that were overwritten included
+    index_view firsts = {};  // [B], or none: no token before firsts[b] is there any more
 
     std::int64_t batch() const { return k.size.batch; }
     std::int64_t heads() const { return k.size.heads; }
@@ -39,7 +47,8 @@ struct ring_kv {
     token_span held(std::int64_t b) const
     {
         if (capacity() == 0) return {0, 0};
-        return {lengths[b] > capacity() ? lengths[b] - capacity() : 0, lengths[b]};
+        const std::int64_t least = firsts.size() ? max_of(firsts[b], 0) : 0;
+        return {min_of(max_of(lengths[b] - capacity(), least), lengths[b]), lengths[b]};
     }
     bool uneven() const { return batch() > 1; }
     std::int64_t tokens() const { return detail::longest(*this); }
@@ -52,14 +61,12 @@ struct ring_kv {
     {
         return {of.row(b, h, 0), of.step.tokens, capacity()};
     }
-    ring_kv<const K, const V> reading() const { return {k, v, lengths}; }
+    ring_kv<const K, const V> reading() const { return {k, v, lengths, firsts}; }
 
-    status check() const
-    {
-        const status s = detail::check_alike("k", k, "v", v, "batch");
-        return s ? detail::check_lengths("ring_kv", lengths, batch(), std::int64_t{1} << 60) : s;
-    }
+    status check() const { return check_sequences(0, batch()); }
+    status check_sequence(std::int64_t b) const { return check_sequences(b, b + 1); }
     status check_rows() const { return {}; }
+    status check_rows(std::int64_t, std::int64_t, std::int64_t) const { return {}; }
     status check_own(std::int64_t, std::int64_t, std::int64_t) const { return {}; }
     template <class F>
     void views(F f) const
@@ -67,9 +74,25 @@ struct ring_kv {
         f("k", k);
         f("v", v);
     }
+
+private:
+    static constexpr std::int64_t longest_sequence = std::int64_t{1} << 60;
+
+    status check_sequences(std::int64_t begin, std::int64_t end) const
+    {
+        status s = detail::check_alike("k", k, "v", v, "batch");
+        if (s) s = detail::check_lengths("ring_kv", lengths, batch(), longest_sequence, begin, end);
+        if (s && (!firsts.is_sound() || (firsts.size() && firsts.size() != batch())))
+            s = status::error(errc::invalid_argument, "ring_kv: %lld firsts%s for %lld sequences",
+                              static_cast<long long>(firsts.size()), firsts.is_sound() ? "" : " at null",
+                              static_cast<long long>(batch()));
+        return s;
+    }
 };
 
 template <class A, class B>
 ring_kv(view<A>, view<B>, index_view) -> ring_kv<A, B>;
+template <class A, class B>
+ring_kv(view<A>, view<B>, index_view, index_view) -> ring_kv<A, B>;
 
 HEED_END

@@ -126,37 +126,21 @@ public:
     }
 
     /// Sizes.
-    status check() const
-    {
-        status s = source.check();
-        if constexpr (detail::is_per_token_v<KeyScales>)
-            if (s) s = detail::check_token_scales("k scale", key_scale.scale, source.k);
-        if constexpr (detail::is_per_token_v<ValueScales>)
-            if (s) s = detail::check_token_scales("v scale", value_scale.scale, source.v);
-        if constexpr (detail::is_per_channel_v<KeyScales>) {
-            const extents& e = key_scale.scale.size;
-            if (s && (e.batch != 1 || e.heads != heads() || e.tokens != 1 || e.dim != key_dim()))
-                s = status::error(
-                    errc::invalid_argument, "scaled_kv: k scale: [%lld, %lld, %lld, %lld], must be [1, %lld, 1, %lld]",
-                    static_cast<long long>(e.batch), static_cast<long long>(e.heads), static_cast<long long>(e.tokens),
-                    static_cast<long long>(e.dim), static_cast<long long>(heads()), static_cast<long long>(key_dim()));
-        }
-        return s;
-    }
+    status check() const { return check_scales(source.check()); }
+    status check_sequence(std::int64_t b) const { return check_scales(source.check_sequence(b)); }
     /// Where rows lie, and the scales of channels and of whole heads, which must be finite and above 0. Those of single
     /// tokens are data, as their rows are.
     status check_rows() const
     {
-        status s = source.check_rows();
-        if constexpr (detail::is_per_channel_v<KeyScales>)
-            for (std::int64_t h = 0; h < heads(); ++h)
-                for (std::int64_t c = 0; s && c < key_dim(); ++c)
-                    s = detail::check_scale("k scale", "channel", h, c, key_channel_scales(h)[c]);
-        if constexpr (detail::is_per_token_v<KeyScales>)
-            if (s) s = check_scales_of_heads("k scale", key_scale.scale);
-        if constexpr (detail::is_per_token_v<ValueScales>)
-            if (s) s = check_scales_of_heads("v scale", value_scale.scale);
-        return s;
+        return check_given_scales(source.check_rows(), [this](const char* name, const auto& scale) {
+            return check_scales_of_heads(name, scale);
+        });
+    }
+    status check_rows(std::int64_t b, std::int64_t first, std::int64_t end) const
+    {
+        return check_given_scales(source.check_rows(b, first, end), [&](const char* name, const auto& scale) {
+            return check_scales_of_heads(name, scale, b, first, end);
+        });
     }
     status check_own(std::int64_t b, std::int64_t first, std::int64_t end) const
     {
@@ -171,6 +155,36 @@ public:
     }
 
 private:
+    status check_scales(status s) const
+    {
+        if constexpr (detail::is_per_token_v<KeyScales>)
+            if (s) s = detail::check_token_scales("k scale", key_scale.scale, source.k);
+        if constexpr (detail::is_per_token_v<ValueScales>)
+            if (s) s = detail::check_token_scales("v scale", value_scale.scale, source.v);
+        if constexpr (detail::is_per_channel_v<KeyScales>) {
+            const extents& e = key_scale.scale.size;
+            if (s && (e.batch != 1 || e.heads != heads() || e.tokens != 1 || e.dim != key_dim()))
+                s = status::error(
+                    errc::invalid_argument, "scaled_kv: k scale: [%lld, %lld, %lld, %lld], must be [1, %lld, 1, %lld]",
+                    static_cast<long long>(e.batch), static_cast<long long>(e.heads), static_cast<long long>(e.tokens),
+                    static_cast<long long>(e.dim), static_cast<long long>(heads()), static_cast<long long>(key_dim()));
+        }
+        return s;
+    }
+    template <class F>
+    status check_given_scales(status s, F of_heads) const
+    {
+        if constexpr (detail::is_per_channel_v<KeyScales>)
+            for (std::int64_t h = 0; h < heads(); ++h)
+                for (std::int64_t c = 0; s && c < key_dim(); ++c)
+                    s = detail::check_scale("k scale", "channel", h, c, key_channel_scales(h)[c]);
+        if constexpr (detail::is_per_token_v<KeyScales>)
+            if (s) s = of_heads("k scale", key_scale.scale);
+        if constexpr (detail::is_per_token_v<ValueScales>)
+            if (s) s = of_heads("v scale", value_scale.scale);
+        return s;
+    }
+
     static unscaled const_scales(unscaled) { return {}; }
     template <class S>
     static per_token<const S> const_scales(const per_token<S>& s)
@@ -191,6 +205,21 @@ private:
         for (std::int64_t b = 0; b < (scale.step.batch == 0 && scale.size.batch > 0 ? 1 : scale.size.batch); ++b)
             for (std::int64_t h = 0; s && h < heads(); ++h)
                 s = detail::check_scale(name, "sequence", h, b, *scale.row(b, h, 0));
+        return s;
+    }
+    /// Those of the runs in which tokens [first, end) of sequence b lie.
+    template <class S>
+    status check_scales_of_heads(const char* name, const view<S>& scale, std::int64_t b, std::int64_t first,
+                                 std::int64_t end) const
+    {
+        status s;
+        if (scale.step.tokens != 0) return s;
+        for (std::int64_t h = 0; s && h < heads(); ++h)
+            for (std::int64_t token = first; s && token < end;) {
+                const auto run = source.rows_in(scale, b, h)(token);
+                s = detail::check_scale(name, "sequence", h, b, *run.data);
+                token += run.count;
+            }
         return s;
     }
 };
