@@ -80,7 +80,7 @@ int main()
     heed::state<float> part[2];
     for (int i = 0; i < 2; ++i) {
         part[i] = {shift.data() + i * heads, mass.data() + i * heads, partial.data() + i * heads * dim, one};
-        heed::clear(def, part[i]);
+        heed::or_throw(heed::clear(def, part[i]));
         const std::int64_t first = i * 1024, end = i ? tokens : 1024;
         const heed::extents piece{1, heads, end - first, dim};
         heed::or_throw(heed::attend_partial(def, last, heed::strided(K.row(0, 0, first), piece, K.step),

@@ -130,7 +130,7 @@ public:
     /// The prefix once for all sequences, then each one's own keys.
     void attend_prefix_once(std::vector<float>& out)
     {
-        heed::clear(def_, by_head_.view());
+        heed::or_throw(heed::clear(def_, by_head_.view()));
         heed::or_throw(heed::attend_partial(def_, rows_of_a_head(), kv(prefix_), by_head_.view(), {}, how_));
         by_head_.copy_to(by_sequence_);
         heed::or_throw(

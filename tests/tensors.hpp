@@ -90,7 +90,7 @@ struct owned_state {
         shift.resize(rows);
         mass.resize(rows);
         out.resize(rows * static_cast<std::size_t>(e.dim));
-        heed::clear(def, state());
+        heed::or_throw(heed::clear(def, state()));
     }
     heed::state<T> state() { return {shift.data(), mass.data(), out.data(), size}; }
     bool operator==(const owned_state& o) const

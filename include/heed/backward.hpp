@@ -40,6 +40,12 @@ public:
         if (!status_) return;
         layout_ = kernel::make_backward_layout<job>(
             {q_.batch, q_.heads, k_.heads, k_.dim, v_.dim, how.executor.concurrency()}, q_.tokens, k_.tokens);
+        if (!layout_.fits)
+            status_ = status_type::error(errc::invalid_argument,
+                                         "backward: %lld queries of %lld heads x %lld keys for %d workers: stages or "
+                                         "workspace beyond 64 bits",
+                                         static_cast<long long>(q_.tokens), static_cast<long long>(q_.heads),
+                                         static_cast<long long>(k_.tokens), layout_.workers);
     }
 
     const status_type& status() const { return status_; }
@@ -114,11 +120,7 @@ public:
         if (s) s = check_input("out", out, rows);
         if (s) s = check_input("dout", dout, rows);
         if (s) s = def_.check({q_.batch, q_.heads, k_.heads, q_.tokens, k_.tokens});
-        const std::int64_t n_rows = q_.batch * q_.heads * q_.tokens;
-        if (s && n_rows > 0 && !(stats.shift && stats.mass))
-            s = status_type::error(errc::invalid_argument,
-                                   "backward: stats.%s is null; attend() fills it for %lld rows",
-                                   stats.shift ? "mass" : "shift", static_cast<long long>(n_rows));
+        if (s) s = detail::check_statistics("backward", stats, q_, 1);
         const auto apart = [&](const char* name, const view<T>& g) {
             status_type r = disjoint(name, g, "q", q);
             if (r) r = disjoint(name, g, "k", k);

@@ -33,16 +33,24 @@ public:
     {
         if (!status_) return;
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
-        const int workers = static_cast<int>(max_of(how.executor.concurrency(), 1));
+        const int workers = how.executor.concurrency();
         l_ = kernel::make_layout<T>({q_.batch, q_.heads, kv_.heads, kv_.dim, 1, workers, !Kv::one_run}, q_.tokens,
                                     {0, kv_.tokens});
-        const std::int64_t heads = l_.batch * l_.kv_heads, wanted = 4 * workers;
+        const std::int64_t heads = l_.batch * l_.kv_heads, wanted = std::int64_t{4} * workers;
         if (workers > 1 && l_.blocks() > 0 && l_.blocks() < wanted) {  // fewer rows a block keep all workers busy
             const std::int64_t rows = round_up(ceil_div(l_.rows, ceil_div(wanted, heads)), micro::block_rows);
             l_.block_rows = min_of(max_of(rows, micro::streaming_rows), l_.block_rows);
             l_.blocks_per_head = ceil_div(l_.rows, l_.block_rows);
         }
-        worker_bytes_ = carve<T>(nullptr).bytes;
+        kernel::carving_count one;
+        (void)carve<T>(one);
+        const detail::checked all = detail::checked(kernel::cache_line) + detail::checked(l_.workers) * one.bytes();
+        if (!l_.fits || !all.fits()) {
+            status_ = status_type::error(errc::invalid_argument, "observe: a workspace for %d workers beyond 64 bits",
+                                         l_.workers);
+            return;
+        }
+        worker_bytes_ = static_cast<std::size_t>(one.bytes().value());
     }
 
     const status_type& status() const { return status_; }
@@ -65,12 +73,12 @@ public:
     status_type run(const view<Q>& q, const Kv& kv, const row_statistics<T>& stats, const observations<T>& wanted,
                     const options<T>& how) const noexcept
     {
-        status_type s = check("observe", q, kv, stats, how);
+        status_type s = check("observe", q, kv, stats, wanted.top_k, how);
         if (s) s = check_wanted(wanted);
         if (!s) return s;
         const auto weights = walk_over(q, kv, stats, l_.group, 1);
         auto task = [&](std::int64_t index, int worker) {
-            const auto mem = carve<unit>(memory_of(how, worker));
+            const auto mem = memory_of(how, worker);
             const kernel::row_block block = block_of(index);
             const auto row = [&](int r) { return weights.index_of(weights.place(block, r)); };
             for (int r = 0; r < block.count; ++r) kernel::begin_observation(wanted, row(r), mem.sums[r]);
@@ -94,12 +102,12 @@ public:
     status_type map(const view<Q>& q, const Kv& kv, const row_statistics<T>& stats, const map_part& part, T* out,
                     const options<T>& how) const noexcept
     {
-        status_type s = check("attention_map", q, kv, stats, how);
+        status_type s = check("attention_map", q, kv, stats, 1, how);
         if (s) s = check_part(part, out);
         if (!s || part.rows == 0 || l_.tokens == 0) return s;
         const auto weights = walk_over(q, kv, stats, 1, l_.group);
         auto task = [&](std::int64_t index, int worker) {
-            const auto mem = carve<unit>(memory_of(how, worker));
+            const auto mem = memory_of(how, worker);
             const std::int64_t first = index * l_.block_rows;
             T* to = out + first * l_.tokens;
             const int count = static_cast<int>(min_of(l_.block_rows, part.rows - first));
@@ -122,21 +130,19 @@ private:
         kernel::scratch<U> tile;
         kernel::row_denominator<T>* norms;
         kernel::row_sums<T>* sums;
-        std::size_t bytes;
     };
-    template <class U>
-    worker_memory<U> carve(void* base) const
+    template <class U, class Carver>
+    worker_memory<U> carve(Carver& c) const
     {
-        kernel::carver c(base);
-        worker_memory<U> m{kernel::carve_scratch<U>(c, l_), nullptr, nullptr, 0};
-        m.norms = c.take<kernel::row_denominator<T>>(l_.block_rows);
-        m.sums = c.take<kernel::row_sums<T>>(l_.block_rows);
-        m.bytes = c.used();
+        worker_memory<U> m{kernel::carve_scratch<U>(c, l_), nullptr, nullptr};
+        m.norms = c.template take<kernel::row_denominator<T>>(l_.block_rows);
+        m.sums = c.template take<kernel::row_sums<T>>(l_.block_rows);
         return m;
     }
-    char* memory_of(const options<T>& how, int worker) const
+    worker_memory<unit> memory_of(const options<T>& how, int worker) const
     {
-        return kernel::first_line(how.workspace.data) + static_cast<std::size_t>(worker) * worker_bytes_;
+        kernel::carver c(kernel::first_line(how.workspace.data) + static_cast<std::size_t>(worker) * worker_bytes_);
+        return carve<unit>(c);
     }
 
     /// Late rows first: under a causal mask their blocks are the long ones.
@@ -160,22 +166,15 @@ private:
 
     template <class Q, class Kv>
     status_type check(const char* verb, const view<Q>& q, const Kv& kv, const row_statistics<T>& stats,
-                      const options<T>& how) const
+                      std::int64_t numbers, const options<T>& how) const
     {
         status_type s = status_;
         if (s) s = heed::plan<Def, T>(def_, q, kv, how).status();
         if (s) s = detail::check_extents(verb, "q", q.size, q_);
         if (s) s = detail::check_extents(verb, "k", {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()}, kv_);
-        if (s) s = detail::check_memory(verb, "q", q);
-        kv.views([&](const char* name, const auto& rows) {
-            if (s) s = detail::check_memory(verb, name, rows);
-        });
-        if (s) s = kv.check_rows();
+        if (s) s = detail::check_input_memory(verb, packed<Q>{q, {}}, kv);
         if (s) s = def_.check({q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens});
-        if (s && q_.batch * q_.heads * q_.tokens > 0 && !(stats.shift && stats.mass))
-            s = status_type::error(errc::invalid_argument,
-                                   "%s: stats.%s is null; attend() fills shift and mass through options.stats", verb,
-                                   stats.shift ? "mass" : "shift");
+        if (s) s = detail::check_statistics(verb, stats, q_, numbers);
         return s ? detail::check_resources(verb, how, l_.workers, workspace_bytes()) : s;
     }
     status_type check_wanted(const observations<T>& wanted) const
@@ -200,6 +199,10 @@ private:
                                       ll{part.rows}, ll{part.first_row}, ll{q_.tokens});
         if (!out && part.rows > 0 && kv_.tokens > 0)
             return status_type::error(errc::invalid_argument, "attention_map: out is null");
+        if (!(detail::checked(part.rows) * kv_.tokens * static_cast<std::int64_t>(sizeof(T))).fits())
+            return status_type::error(errc::invalid_argument,
+                                      "attention_map: out: %lld rows x %lld keys: beyond 64 bits", ll{part.rows},
+                                      ll{kv_.tokens});
         return {};
     }
 

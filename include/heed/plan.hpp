@@ -29,7 +29,8 @@ class plan {
 public:
     using status_type = heed::status;
 
-    /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes and lengths are looked at.
+    /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes and lengths are looked at; where
+    /// its tasks or workspace leave 64 bits, status() says so.
     template <class Q, class K, class V>
     plan(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const options<T>& how = {})
         : plan(def, q, dense_kv{k, v}, how)
@@ -47,6 +48,13 @@ public:
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
         value_dim_ = kv.value_dim();
         layout_ = layout_of(q, kv, how.executor.concurrency());
+        if (!layout_.fits)
+            status_ = status_type::error(errc::invalid_argument,
+                                         "plan: %lld queries of %lld heads x %lld keys for %d workers, %lld and %lld "
+                                         "channels: rows, tasks or workspace beyond 64 bits",
+                                         static_cast<long long>(q_.tokens), static_cast<long long>(q_.heads),
+                                         static_cast<long long>(kv_.tokens), layout_.workers,
+                                         static_cast<long long>(kv_.dim), static_cast<long long>(value_dim_));
     }
 
     const status_type& status() const { return status_; }
@@ -174,12 +182,7 @@ private:
                       "heed: keys of int8 have scales: scaled_kv");
         static_assert(!std::is_same_v<V, std::int8_t> || has_value_scales_v<Kv>,
                       "heed: values of int8 have scales: scaled_kv");
-        status_type s = detail::check_sizes("plan", "q", q.rows);
-        kv.views([&](const char* name, const auto& rows) {
-            if (s) s = detail::check_sizes("plan", name, rows);
-        });
-        if (s) s = kv.check();
-        if (s) s = detail::check_shapes("plan", q, kv.batch(), kv.heads(), kv.key_dim());
+        status_type s = detail::check_inputs("plan", q, kv);
         if (s && !std::isfinite(static_cast<T>(def_.scale_for(kv.key_dim()))))
             s = status_type::error(errc::invalid_argument, "scale: %g is not finite in %s",
                                    def_.scale_for(kv.key_dim()), sizeof(T) == 4 ? "float" : "double");
@@ -198,11 +201,7 @@ private:
                                    static_cast<long long>(kv.value_dim()), static_cast<long long>(value_dim_));
         if (s && layout_.uneven && !(layout_of(q, kv, layout_.workers) == layout_))
             s = status_type::error(errc::invalid_argument, "run: lengths of sequences are not those planned for");
-        if (s) s = detail::check_memory("run", "q", q.rows);
-        kv.views([&](const char* name, const auto& rows) {
-            if (s) s = detail::check_memory("run", name, rows);
-        });
-        if (s) s = kv.check_rows();
+        if (s) s = detail::check_input_memory("run", q, kv);
         if (s) s = def_.check({kv_.batch, q_.heads, kv_.heads, layout_.rows / layout_.group, total_keys});
         return s ? detail::check_resources("run", how, layout_.workers, layout_.total_bytes) : s;
     }
@@ -216,7 +215,8 @@ private:
         const bool is_packed = q.bounds.size() > 0;
         if (kv_.batch > 1 && (is_packed || kv.uneven()))
             return kernel::make_uneven_layout<T>(
-                p, [&](std::int64_t b) { return is_packed ? q.bounds[b + 1] - q.bounds[b] : q_.tokens; }, held);
+                p, q_.tokens, [&](std::int64_t b) { return is_packed ? q.bounds[b + 1] - q.bounds[b] : q_.tokens; },
+                held);
         return kernel::make_layout<T>(p, q_.tokens, kv_.batch > 0 ? held(0) : token_span{0, 0});
     }
 

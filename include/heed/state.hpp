@@ -7,8 +7,8 @@
 // of a normalizer is not in a state: finish() adds it, once.
 //
 // A factor 2^(M - M') that underflows to 0 selects: an o of Inf or NaN, from a V that weighs nothing beside the larger
-// M, is left out by whichever call meets that factor, be it attend_partial(), merge() or finish(). V is gone by then, so
-// an Inf among keys whose factors are small but not 0 stays, even where the product of two such factors would be 0;
+// M, is left out by whichever call meets that factor, be it attend_partial(), merge() or finish(). V is gone by then,
+// so an Inf among keys whose factors are small but not 0 stays, even where the product of two such factors would be 0;
 // which of the two happens may depend on the order of merges.
 #pragma once
 
@@ -27,15 +27,34 @@ struct state {
     std::int64_t rows() const { return size.batch * size.heads * size.tokens; }
 };
 
-/// Makes every row the empty state of this definition's normalizer.
-template <class Def, class T>
-void clear(const Def&, const state<T>& s)
+namespace detail {
+template <class T>
+status check_state(const char* verb, const char* name, const state<T>& s)
 {
+    using ll = long long;
+    const extents& e = s.size;
+    const checked bytes = checked(e.batch) * e.heads * e.tokens * max_of(e.dim, 1) * static_cast<ll>(sizeof(T));
+    if (e.batch < 0 || e.heads < 0 || e.tokens < 0 || e.dim < 0 || !bytes.fits())
+        return status::error(errc::invalid_argument, "%s: %s: [%lld, %lld, %lld, %lld] is negative or beyond 64 bits",
+                             verb, name, ll{e.batch}, ll{e.heads}, ll{e.tokens}, ll{e.dim});
+    if (s.rows() == 0 || (s.shift && s.mass && s.out)) return {};
+    return status::error(errc::invalid_argument, "%s: %s has a null shift, mass or out", verb, name);
+}
+}  // namespace detail
+
+/// Makes every row the empty state of this definition's normalizer. Returns a status; nothing is written where it is
+/// false.
+template <class Def, class T>
+status clear(const Def&, const state<T>& s)
+{
+    const status ok = detail::check_state("clear", "state", s);
+    if (!ok) return ok;
     for (std::int64_t i = 0; i < s.rows(); ++i) {
         s.shift[i] = kernel::initial_shift<Def::normalizer_type::shift, T>;
         s.mass[i] = T(0);
     }
     for (std::int64_t i = 0; i < s.rows() * s.size.dim; ++i) s.out[i] = T(0);
+    return {};
 }
 
 template <class Def, class T>
@@ -62,15 +81,6 @@ status attend_partial(const Def& def, const view<Q>& q, const view<K>& k, const 
     return attend_partial(def, q, dense_kv{k, v}, s, part, how);
 }
 
-namespace detail {
-template <class T>
-status check_state(const char* verb, const char* name, const state<T>& s)
-{
-    if (s.rows() == 0 || (s.shift && s.mass && s.out)) return {};
-    return status::error(errc::invalid_argument, "%s: %s has a null shift, mass or out", verb, name);
-}
-}  // namespace detail
-
 template <class Def, class T>
 class partial_plan {
 public:
@@ -80,12 +90,12 @@ public:
     {
         const plan<Def, T> p(def, q, kv, how);
         if (!p.status()) return p.status();
-        constexpr std::int64_t limit = std::int64_t{1} << 60;
-        const std::int64_t end = part.first_key + kv.tokens(), total = part.total_keys < 0 ? end : part.total_keys;
-        if (part.first_key < 0 || part.first_key > limit || total < end || total > limit)
-            return status::error(errc::invalid_argument, "attend_partial: keys [%lld, %lld) of %lld",
-                                 static_cast<long long>(part.first_key), static_cast<long long>(end),
-                                 static_cast<long long>(total));
+        const detail::checked end = detail::checked(part.first_key) + kv.tokens();
+        const std::int64_t total = part.total_keys < 0 ? end.value() : part.total_keys;
+        if (part.first_key < 0 || !end.fits() || total < end.value() || !detail::within_limit(total))
+            return status::error(errc::invalid_argument, "attend_partial: %lld keys from key %lld on, of %lld in all",
+                                 static_cast<long long>(kv.tokens()), static_cast<long long>(part.first_key),
+                                 static_cast<long long>(part.total_keys));
         return detail::with_workspace("attend_partial", p, how, [&](const options<T>& with) {
             status ok = p.check_inputs(packed<Q>{q, {}}, kv, with, total);
             if (ok)
@@ -115,7 +125,8 @@ status merge(const state<T>& into, const state<T>& other)
     return {};
 }
 
-/// out = the state divided by its denominator, extra mass included; optionally the natural-log LSE, [B, Hq, Sq].
+/// out = the state divided by its denominator, extra mass included; optionally the natural-log LSE, [B, Hq, Sq]. Of
+/// the definition only the normalizer is used, and checked.
 template <class Def, class T, class O>
 status finish(const Def& def, const state<T>& s, const view<O>& out, T* lse = nullptr)
 {
@@ -126,6 +137,8 @@ status finish(const Def& def, const state<T>& s, const view<O>& out, T* lse = nu
     if (ok) ok = detail::check_memory("finish", "out", out);
     if (ok) ok = detail::check_output("finish", "out", out);
     if (ok) ok = detail::check_state("finish", "state", s);
+    if constexpr (detail::has_check<typename Def::normalizer_type>::value)
+        if (ok) ok = def.normalizer().check({s.size.batch, s.size.heads, -1, s.size.tokens, -1});
     if (!ok) return ok;
     std::int64_t i = 0;
     for (std::int64_t b = 0; b < s.size.batch; ++b)

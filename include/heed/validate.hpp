@@ -5,92 +5,30 @@
 #include "attention.hpp"
 #include "kv.hpp"
 #include "options.hpp"
-#include "view.hpp"
+#include "reach.hpp"
+
+#include <numeric>
+#include <utility>
 
 HEED_BEGIN
 namespace detail {
-
-/// The bytes a view spans, from the first to the last it may touch; false where a product leaves 64 bits.
-struct byte_range {
-    std::uintptr_t begin = 0, end = 0;
-};
-template <class T>
-bool bytes_of(const view<T>& v, byte_range& range)
-{
-    std::int64_t low = 0, high = 0;
-    const std::int64_t count[3] = {v.size.batch, v.size.heads, v.size.tokens};
-    const std::int64_t step[3] = {v.step.batch, v.step.heads, v.step.tokens};
-    for (int i = 0; i < 3; ++i) {
-        std::int64_t reach;
-        if (__builtin_mul_overflow(count[i] - 1, step[i], &reach)) return false;
-        if (__builtin_add_overflow(reach < 0 ? low : high, reach, reach < 0 ? &low : &high)) return false;
-    }
-    if (__builtin_add_overflow(high, elements_for<T>(v.size.dim), &high)) return false;
-    constexpr auto size = static_cast<std::int64_t>(sizeof(T));
-    if (__builtin_mul_overflow(low, size, &low) || __builtin_mul_overflow(high, size, &high)) return false;
-    range.begin = reinterpret_cast<std::uintptr_t>(v.data) + static_cast<std::uintptr_t>(low);
-    range.end = reinterpret_cast<std::uintptr_t>(v.data) + static_cast<std::uintptr_t>(high);
-    return true;
-}
-
-inline bool is_empty(const extents& e) { return e.batch == 0 || e.heads == 0 || e.tokens == 0 || e.dim == 0; }
-
-/// Sizes and strides of one view.
-template <class T>
-status check_sizes(const char* verb, const char* name, const view<T>& v)
-{
-    using ll = long long;
-    const extents& e = v.size;
-    if (e.batch < 0 || e.heads < 0 || e.tokens < 0 || e.dim < 1)
-        return status::error(errc::invalid_argument,
-                             "%s: %s: batch %lld, heads %lld, tokens %lld must be >= 0, dim %lld >= 1", verb, name,
-                             ll{e.batch}, ll{e.heads}, ll{e.tokens}, ll{e.dim});
-    if constexpr (constexpr std::int64_t block = channels_of<std::remove_const_t<T>>; block > 1)
-        if (e.dim % block != 0)
-            return status::error(errc::invalid_argument,
-                                 "%s: %s: dim %lld is not a multiple of the %lld channels of a block", verb, name,
-                                 ll{e.dim}, ll{block});
-    std::int64_t n;
-    byte_range range;
-    if (__builtin_mul_overflow(e.batch, e.heads, &n) || __builtin_mul_overflow(n, e.tokens, &n) ||
-        __builtin_mul_overflow(n, e.dim, &n) || (!is_empty(e) && !bytes_of(v, range)))
-        return status::error(errc::invalid_argument,
-                             "%s: %s: sizes %lld x %lld x %lld x %lld or strides %lld, %lld, %lld overflow 64 bits",
-                             verb, name, ll{e.batch}, ll{e.heads}, ll{e.tokens}, ll{e.dim}, ll{v.step.batch},
-                             ll{v.step.heads}, ll{v.step.tokens});
-    return {};
-}
-
-/// A view that will be read or written.
-template <class T>
-status check_memory(const char* verb, const char* name, const view<T>& v)
-{
-    if (is_empty(v.size)) return {};
-    if (!v.data) return status::error(errc::invalid_argument, "%s: %s.data is null", verb, name);
-    if (reinterpret_cast<std::uintptr_t>(v.data) % alignof(T) != 0)
-        return status::error(errc::invalid_argument, "%s: %s.data is not aligned to its %d-byte elements", verb, name,
-                             static_cast<int>(alignof(T)));
-    return {};
-}
 
 /// No two rows of an output may share an element.
 template <class T>
 status check_output(const char* verb, const char* name, const view<T>& out)
 {
     if (is_empty(out.size)) return {};
-    // Sorted by stride, each step must clear all that the smaller ones span.
+    // Sorted by stride, each step must clear all that the smaller ones span: at most what check_sizes() found to fit.
     std::int64_t count[3] = {out.size.batch, out.size.heads, out.size.tokens};
-    std::int64_t step[3];
     const std::int64_t given[3] = {out.step.batch, out.step.heads, out.step.tokens};
-    for (int i = 0; i < 3; ++i) step[i] = given[i] < 0 ? -given[i] : given[i];
+    std::uint64_t step[3] = {magnitude(given[0]), magnitude(given[1]), magnitude(given[2])};
     for (int i = 0; i < 3; ++i)
         for (int j = i + 1; j < 3; ++j)
             if (step[j] < step[i]) {
-                const std::int64_t s = step[i], c = count[i];
-                step[i] = step[j], count[i] = count[j];
-                step[j] = s, count[j] = c;
+                std::swap(step[i], step[j]);
+                std::swap(count[i], count[j]);
             }
-    std::int64_t span = elements_for<T>(out.size.dim);
+    auto span = static_cast<std::uint64_t>(elements_for<T>(out.size.dim));
     for (int i = 0; i < 3; ++i) {
         if (count[i] <= 1) continue;
         if (step[i] < span)
@@ -98,36 +36,39 @@ status check_output(const char* verb, const char* name, const view<T>& out)
                                  "%s: %s: strides %lld, %lld, %lld let rows of %lld channels overlap", verb, name,
                                  static_cast<long long>(given[0]), static_cast<long long>(given[1]),
                                  static_cast<long long>(given[2]), static_cast<long long>(out.size.dim));
-        span += (count[i] - 1) * step[i];
+        span += static_cast<std::uint64_t>(count[i] - 1) * step[i];
     }
     return {};
 }
 
-/// True where `out` may share an element with `in`. Views that interleave in one buffer at a common token stride
-/// (packed q, k, v) are told apart by their place within a token.
+/// True where `out` may share an element with `in`, both of which check_memory() has passed. Views that interleave in
+/// one buffer (packed q, k, v) are told apart by the place of their heads within the period that all strides of tokens
+/// and sequences are multiples of.
 template <class A, class B>
 bool may_overlap(const view<A>& out, const view<B>& in)
 {
     if (is_empty(out.size) || is_empty(in.size)) return false;
-    byte_range a, b;
-    if (!bytes_of(out, a) || !bytes_of(in, b)) return true;
+    const byte_range a = addresses_of(out), b = addresses_of(in);
     if (a.end <= b.begin || b.end <= a.begin) return false;
-    const std::int64_t period = out.step.tokens;
-    const auto width = [](const auto& v) {
-        return elements_for<std::remove_reference_t<decltype(*v.data)>>(v.size.dim);
+    const auto begin = [](const auto& v) { return reinterpret_cast<std::uintptr_t>(v.data); };
+    const auto stride = [](const auto& v, std::int64_t n, std::int64_t step) {
+        return n > 1 ? magnitude(step) * sizeof(*v.data) : 0;
     };
-    const auto inside = [&](const auto& v) {
-        return v.step.tokens == period && v.step.heads >= 0 && v.step.batch % period == 0 &&
-               (v.size.heads - 1) * v.step.heads + width(v) <= period;
+    const auto width = [&](const auto& v) {
+        const auto row =
+            static_cast<std::uint64_t>(elements_for<std::remove_reference_t<decltype(*v.data)>>(v.size.dim));
+        return static_cast<std::uint64_t>(v.size.heads - 1) * stride(v, v.size.heads, v.step.heads) +
+               row * sizeof(*v.data);
     };
-    if (period <= 0 || sizeof(A) != sizeof(B) || !inside(out) || !inside(in)) return true;
-    constexpr auto size = static_cast<std::int64_t>(sizeof(A));
-    const std::int64_t width_out = ((out.size.heads - 1) * out.step.heads + width(out)) * size;
-    const std::int64_t width_in = ((in.size.heads - 1) * in.step.heads + width(in)) * size;
-    const auto apart = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(in.data) -
-                                                 reinterpret_cast<std::uintptr_t>(out.data));
-    const std::int64_t bytes = period * size, distance = (apart % bytes + bytes) % bytes;
-    return distance < width_out || bytes - distance < width_in;
+    const auto period = [&](const auto& v) {
+        return std::gcd(stride(v, v.size.tokens, v.step.tokens), stride(v, v.size.batch, v.step.batch));
+    };
+    const auto rises = [](const auto& v) { return v.size.heads == 1 || v.step.heads >= 0; };
+    const std::uint64_t common = std::gcd(period(out), period(in));
+    if (!rises(out) || !rises(in) || width(out) > common || width(in) > common) return true;
+    const std::uint64_t behind =
+        begin(in) >= begin(out) ? (begin(in) - begin(out)) % common : common - (begin(out) - begin(in)) % common;
+    return behind < width(out) || common - behind < width(in);
 }
 
 template <class T, class U>
@@ -144,7 +85,7 @@ status check_bounds(const char* verb, const packed<Q>& q, std::int64_t batch)
 {
     using ll = long long;
     const index_view& at = q.bounds;
-    if (!at.is_sound() || at.size() != batch + 1 || q.rows.size.batch != 1)
+    if (!at.is_sound() || at.size() - 1 != batch || q.rows.size.batch != 1)
         return status::error(
             errc::invalid_argument, "%s: packed: %lld bounds%s and q.batch %lld for %lld sequences, must be %lld and 1",
             verb, ll{at.size()}, at.is_sound() ? "" : " at null", ll{q.rows.size.batch}, ll{batch}, ll{batch} + 1);
@@ -179,6 +120,46 @@ status check_shapes(const char* verb, const packed<Q>& queries, std::int64_t bat
         return status::error(errc::invalid_argument, "%s: q.heads %lld is not a multiple of kv.heads %lld", verb,
                              ll{q.heads}, ll{kv_heads});
     return {};
+}
+
+/// What every verb asks of its queries, keys and values before it looks at their memory: sizes, strides, lengths.
+template <class Q, class Kv>
+status check_inputs(const char* verb, const packed<Q>& q, const Kv& kv)
+{
+    status s = check_sizes(verb, "q", q.rows);
+    kv.views([&](const char* name, const auto& rows) {
+        if (s) s = check_sizes(verb, name, rows);
+    });
+    if (s) s = kv.check();
+    if (s && !within_limit(kv.tokens()))
+        s = status::error(errc::invalid_argument, "%s: a sequence of %lld tokens, above 2^60", verb,
+                          static_cast<long long>(kv.tokens()));
+    return s ? check_shapes(verb, q, kv.batch(), kv.heads(), kv.key_dim()) : s;
+}
+/// And of their memory.
+template <class Q, class Kv>
+status check_input_memory(const char* verb, const packed<Q>& q, const Kv& kv)
+{
+    status s = check_memory(verb, "q", q.rows);
+    kv.views([&](const char* name, const auto& rows) {
+        if (s) s = check_memory(verb, name, rows);
+    });
+    return s ? kv.check_rows() : s;
+}
+
+/// The row statistics that a verb reads, and `numbers` more of 8 bytes that it writes for each row of q.
+template <class T>
+status check_statistics(const char* verb, const row_statistics<T>& stats, const extents& q, std::int64_t numbers)
+{
+    const checked rows = checked(q.batch) * q.heads * q.tokens, bytes = rows * max_of(numbers, 1) * 8;
+    if (!bytes.fits())
+        return status::error(errc::invalid_argument, "%s: %lld x %lld x %lld rows, %lld numbers each: beyond 64 bits",
+                             verb, static_cast<long long>(q.batch), static_cast<long long>(q.heads),
+                             static_cast<long long>(q.tokens), static_cast<long long>(numbers));
+    if (rows.value() == 0 || (stats.shift && stats.mass)) return {};
+    return status::error(errc::invalid_argument,
+                         "%s: stats.%s is null; attend() fills it for %lld rows through options.stats", verb,
+                         stats.shift ? "mass" : "shift", static_cast<long long>(rows.value()));
 }
 
 /// That a call brings no more workers than were planned for, and as much memory.

@@ -3,11 +3,13 @@
 // numbers that say where things are.
 #pragma once
 
+#include "checked.hpp"
 #include "element.hpp"
 
 HEED_BEGIN
 
-/// Sizes of a tensor of head rows: B, H, S, D; D in channels, also where an element is a block of them.
+/// Sizes of a tensor of head rows: B, H, S, D; D in channels, also where an element is a block of them. None is above
+/// 2^60, and their product fits 64 bits.
 struct extents {
     std::int64_t batch = 0;
     std::int64_t heads = 0;
@@ -15,7 +17,8 @@ struct extents {
     std::int64_t dim = 0;
 };
 
-/// Steps between neighbours, in elements. 0 repeats, negative walks backwards; channels are contiguous.
+/// Steps between neighbours, in elements. 0 repeats, negative walks backwards, and that of an extent of 1 is not looked
+/// at; channels are contiguous.
 struct strides {
     std::int64_t batch = 0;
     std::int64_t heads = 0;
@@ -42,6 +45,8 @@ struct view {
     {
         return data + (batch * step.batch + head * step.heads + token * step.tokens);
     }
+    /// From a token to the next; a lone token is followed by none, and its stride may be any number.
+    constexpr std::int64_t token_step() const { return size.tokens > 1 ? step.tokens : elements_for<T>(size.dim); }
 };
 
 /// Whole numbers in somebody else's memory, of 32 or of 64 bits: lengths, offsets, pages.
@@ -85,16 +90,16 @@ packed(view<T>, index_view) -> packed<T>;
 template <class T>
 constexpr view<T> bhsd(T* data, extents e)
 {
-    const std::int64_t row = elements_for<T>(e.dim);
-    return {data, e, {e.heads * e.tokens * row, e.tokens * row, row}};
+    const std::int64_t row = elements_for<T>(e.dim), head = detail::wrapped_product(e.tokens, row);
+    return {data, e, {detail::wrapped_product(e.heads, head), head, row}};
 }
 
 /// Dense [batch, tokens, heads, dim], as FlashAttention and llama2.c lay it out.
 template <class T>
 constexpr view<T> bshd(T* data, extents e)
 {
-    const std::int64_t row = elements_for<T>(e.dim);
-    return {data, e, {e.tokens * e.heads * row, row, e.heads * row}};
+    const std::int64_t row = elements_for<T>(e.dim), token = detail::wrapped_product(e.heads, row);
+    return {data, e, {detail::wrapped_product(e.tokens, token), row, token}};
 }
 
 /// Any strides, in elements.

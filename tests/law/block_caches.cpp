@@ -132,7 +132,7 @@ std::vector<float> folded(const Def& def, const tensor<float>& q, const tensor<K
     std::vector<float> shift(rows), mass(rows);
     tensor<float> sums(size), out(size);
     const heed::state<float> s{shift.data(), mass.data(), sums.data.data(), size};
-    heed::clear(def, s);
+    heed::or_throw(heed::clear(def, s));
     for (const auto& [first, n] : {std::pair<int64, int64>{0, 512}, {512, k.size.tokens - 512}})
         heed::or_throw(heed::attend_partial(def, q.in(),
                                             heed::dense_kv{tokens(k.in(), first, n), tokens(v.in(), first, n)}, s,

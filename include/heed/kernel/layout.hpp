@@ -14,6 +14,8 @@
 HEED_BEGIN
 namespace kernel {
 
+using detail::checked, detail::within_limit;
+
 /// How one sequence is cut.
 struct sequence_cut {
     std::int64_t rows = 0;  // Sq * group of one kv head
@@ -43,18 +45,29 @@ inline sequence_cut cut_rows(std::int64_t rows, const token_span& held, std::int
     return c;
 }
 
-/// Which tasks are those of a sequence: walk tasks from `first_walk` on, fold tasks from `first_fold` on, stored
-/// partials from the first_slot-th on, which is `stored` bytes behind the first of all.
+/// What sequences come to: tasks, stored partials (slots) and their bytes. Count is `checked` while a plan is made.
+template <class Count>
+struct task_counts {
+    Count walk = 0, fold = 0, slots = 0, stored = 0;
+};
+
+/// Which tasks are those of a sequence: the counts are those of all sequences before it.
 struct sequence_tasks {
     sequence_cut cut;
-    std::int64_t sequence, first_walk, first_fold, first_slot;
-    std::size_t stored;
+    std::int64_t sequence = 0;
+    task_counts<std::int64_t> first;
 };
 
 /// Tasks that each worker gets at least, so that their lengths may differ.
 inline constexpr int tasks_of_worker = 4;
 
-inline constexpr std::size_t in_lines(std::size_t bytes) { return (bytes + cache_line - 1) / cache_line * cache_line; }
+/// Whole cache lines.
+template <class Count>
+constexpr Count in_lines(Count bytes)
+{
+    constexpr std::int64_t line = cache_line;
+    return (bytes + Count(line - 1)) / Count(line) * Count(line);
+}
 
 /// Of sequences that are alike, each is cut as this says; of others this has the largest of each number.
 struct layout : sequence_cut {
@@ -65,7 +78,8 @@ struct layout : sequence_cut {
     std::int64_t o_step = 0, walk_tasks = 0, fold_tasks = 0, slots = 0;  // slots: stored partials
     std::int64_t most_rows = micro::query_block;                         // of a block
     int workers = 1;
-    double cost = 0;  // of all blocks
+    bool fits = true;  // whether tasks and workspace can be counted; if not, they are 0
+    double cost = 0;   // of all blocks
     std::size_t worker_bytes = 0, stored_bytes = 0, total_bytes = 0;
 
     std::int64_t blocks() const { return batch * kv_heads * blocks_per_head; }
@@ -87,7 +101,7 @@ struct layout : sequence_cut {
     /// Smaller blocks where so many of the largest size would leave workers idle.
     void limit_rows(std::int64_t blocks)
     {
-        if (workers > 1 && blocks < workers * tasks_of_worker) most_rows = micro::small_query_block;
+        if (workers > 1 && blocks < std::int64_t{workers} * tasks_of_worker) most_rows = micro::small_query_block;
     }
     /// A block of this cut, walked whole, in tasks as long as they should be at most.
     double share(const sequence_cut& c) const
@@ -101,20 +115,22 @@ struct layout : sequence_cut {
         c.spans = max_of(static_cast<std::int64_t>(wanted < most ? wanted : most), 1);
     }
     /// What is stored of a block and a tile.
-    std::size_t partial_bytes(const sequence_cut& c, std::size_t size_of_T) const
+    template <class Count>
+    Count partial_bytes(const sequence_cut& c, std::int64_t size_of_T) const
     {
-        return 2 * in_lines(static_cast<std::size_t>(c.block_rows) * size_of_T) +
-               in_lines(static_cast<std::size_t>(c.block_rows * o_step) * size_of_T);
+        const Count column = Count(c.block_rows) * Count(size_of_T);
+        return Count(2) * in_lines(column) + in_lines(column * Count(o_step));
     }
-    /// Where the tasks of the sequence after `at` start.
-    void add(sequence_tasks& at, std::size_t size_of_T) const
+    /// Adds what `n` sequences that are cut so come to.
+    template <class Count>
+    void add(const sequence_cut& c, std::int64_t n, std::int64_t size_of_T, task_counts<Count>& to) const
     {
-        const std::int64_t n = kv_heads * at.cut.blocks_per_head;
-        at.first_walk += n * at.cut.spans;
-        if (!at.cut.split()) return;
-        at.first_fold += n;
-        at.first_slot += n * at.cut.tiles;
-        at.stored += static_cast<std::size_t>(n * at.cut.tiles) * partial_bytes(at.cut, size_of_T);
+        const Count all = Count(n) * Count(kv_heads) * Count(c.blocks_per_head);
+        to.walk = to.walk + all * Count(c.spans);
+        if (!c.split()) return;
+        to.fold = to.fold + all;
+        to.slots = to.slots + all * Count(c.tiles);
+        to.stored = to.stored + all * Count(c.tiles) * partial_bytes<Count>(c, size_of_T);
     }
     bool operator==(const layout& o) const
     {
@@ -141,50 +157,65 @@ inline char* first_line(void* workspace)
     return static_cast<char*>(workspace) + (in_lines(address) - address);
 }
 
-/// Hands out aligned pieces of a workspace; with a null base it only counts.
+/// Hands out aligned pieces of a workspace, of so many elements: the product of the factors.
 class carver {
 public:
-    explicit carver(void* base) : base_(static_cast<char*>(base)) {}
+    explicit carver(void* base) : at_(static_cast<char*>(base)) {}
 
-    template <class U>
-    U* take(std::int64_t n)
+    template <class U, class... Factors>
+    U* take(Factors... factors)
     {
-        char* p = base_ ? base_ + used_ : nullptr;
-        used_ += in_lines(static_cast<std::size_t>(n) * sizeof(U));
+        char* p = at_;
+        at_ += in_lines((sizeof(U) * ... * static_cast<std::size_t>(factors)));
         return reinterpret_cast<U*>(p);
     }
-    std::size_t used() const { return used_; }
 
 private:
-    char* base_;
-    std::size_t used_ = 0;
+    char* at_;
 };
 
-template <class T>
-partial<T> carve_partial(carver& c, std::int64_t block_rows, std::int64_t o_step)
+/// Counts the bytes that a carver would hand out.
+class carving_count {
+public:
+    template <class U, class... Factors>
+    U* take(Factors... factors)
+    {
+        add((checked(sizeof(U)) * ... * checked(factors)));
+        return nullptr;
+    }
+    checked bytes() const { return bytes_; }
+
+private:
+    HEED_NOINLINE void add(checked bytes) { bytes_ = bytes_ + in_lines(bytes); }
+
+    checked bytes_ = 0;
+};
+
+template <class T, class Carver>
+partial<T> carve_partial(Carver& c, std::int64_t block_rows, std::int64_t o_step)
 {
-    T* shift = c.take<T>(block_rows);
-    T* mass = c.take<T>(block_rows);
-    return {shift, mass, c.take<T>(block_rows * o_step)};
+    T* shift = c.template take<T>(block_rows);
+    T* mass = c.template take<T>(block_rows);
+    return {shift, mass, c.template take<T>(block_rows, o_step)};
 }
 
-template <class U>
-scratch<U> carve_scratch(carver& c, const layout& l)
+template <class U, class Carver>
+scratch<U> carve_scratch(Carver& c, const layout& l)
 {
     using T = sum_t<U>;
     scratch<U> m;
     m.part_step = l.block_rows * micro::query_step<T>;
-    m.q = c.take<U>(micro::row_parts<T>(l.key_dim).count * m.part_step);
-    m.strip = c.take<U>(min_of(l.key_dim, micro::strip_units<T>) * micro::key_strip<T>);
-    m.s = c.take<T>(l.block_rows * micro::score_step);
-    m.values = c.take<U>(micro::value_run<T> / elements_of<U> * micro::block_vecs * vec<T>::lanes);
-    m.bits = c.take<key_bits>(l.block_rows);
-    m.listed = c.take<int>(micro::key_tile);
-    m.sparse = c.take<bool>(1);
+    m.q = c.template take<U>(micro::row_parts<T>(l.key_dim).count, m.part_step);
+    m.strip = c.template take<U>(min_of(l.key_dim, micro::strip_units<T>), micro::key_strip<T>);
+    m.s = c.template take<T>(l.block_rows, micro::score_step);
+    m.values = c.template take<U>(micro::value_run<T> / elements_of<U> * micro::block_vecs * vec<T>::lanes);
+    m.bits = c.template take<key_bits>(l.block_rows);
+    m.listed = c.template take<int>(micro::key_tile);
+    m.sparse = c.template take<bool>(1);
     m.tile = carve_partial<T>(c, l.block_rows, l.o_step);
     m.run = carve_partial<T>(c, l.block_rows, l.o_step);
-    m.listed_rows = c.take<const void*>(micro::key_tile + micro::listed_ahead);
-    m.copy = l.copies ? c.take<T>(copied_rows * max_of(l.key_dim, l.value_dim)) : nullptr;
+    m.listed_rows = c.template take<const void*>(micro::key_tile + micro::listed_ahead);
+    m.copy = l.copies ? c.template take<T>(copied_rows, max_of(l.key_dim, l.value_dim)) : nullptr;
     return m;
 }
 
@@ -197,7 +228,8 @@ struct problem_sizes {
     std::int64_t group() const { return query_heads > 0 ? query_heads / kv_heads : 1; }
 };
 
-inline layout begin_layout(const problem_sizes& p, std::int64_t o_step)
+/// `queries`: of the longest sequence.
+inline layout begin_layout(const problem_sizes& p, std::int64_t queries, std::int64_t o_step)
 {
     layout l;
     l.batch = p.batch;
@@ -208,41 +240,43 @@ inline layout begin_layout(const problem_sizes& p, std::int64_t o_step)
     l.workers = p.workers < 1 ? 1 : p.workers;
     l.copies = p.copies;
     l.o_step = o_step;
+    const checked rows = checked(queries) * l.group;
+    l.fits = rows.fits() && within_limit(rows.value());
     return l;
 }
 
 template <class T>
-void end_layout(layout& l, const sequence_tasks& end)
+void end_layout(layout& l, const task_counts<checked>& all)
 {
-    l.walk_tasks = end.first_walk;
-    l.fold_tasks = end.first_fold;
-    l.slots = end.first_slot;
-    l.stored_bytes = end.stored;
-    carver one(nullptr);
+    carving_count one;
     (void)carve_scratch<T>(one, l);
-    l.worker_bytes = one.used();
-    l.total_bytes = cache_line + static_cast<std::size_t>(l.workers) * l.worker_bytes + l.stored_bytes +
-                    in_lines(static_cast<std::size_t>(l.slots));
-    if (l.uneven) l.total_bytes += in_lines(static_cast<std::size_t>(l.batch) * sizeof(sequence_tasks));
+    checked total = checked(cache_line) + checked(l.workers) * one.bytes() + all.stored + in_lines(all.slots);
+    if (l.uneven) total = total + in_lines(checked(l.batch) * checked(sizeof(sequence_tasks)));
+    const checked span_end = checked(l.tiles) * l.spans;  // a task finds its tiles by it
+    l.fits = total.fits() && all.walk.fits() && all.fold.fits() && span_end.fits();
+    if (!l.fits) return;
+    l.walk_tasks = all.walk.value();
+    l.fold_tasks = all.fold.value();
+    l.slots = all.slots.value();
+    l.stored_bytes = static_cast<std::size_t>(all.stored.value());
+    l.worker_bytes = static_cast<std::size_t>(one.bytes().value());
+    l.total_bytes = static_cast<std::size_t>(total.value());
 }
 
 /// Sequences that are alike: `queries` rows each over the tokens `held`.
 template <class T>
 layout make_layout(const problem_sizes& p, std::int64_t queries, const token_span& held)
 {
-    layout l = begin_layout(p, round_up(p.value_dim, vec<T>::lanes));
+    layout l = begin_layout(p, queries, round_up(p.value_dim, vec<T>::lanes));
+    if (!l.fits) return l;
     l.limit_rows(l.batch * l.kv_heads * ceil_div(queries * l.group, l.most_rows));
     static_cast<sequence_cut&>(l) = cut_rows(queries * l.group, held, l.most_rows);
     l.tokens = held.end;
     l.cost = static_cast<double>(l.blocks()) * l.block_cost();
     l.set_spans(l);
-    sequence_tasks end{l, 0, 0, 0, 0, 0};
-    l.add(end, sizeof(T));
-    end.first_walk *= l.batch;
-    end.first_fold *= l.batch;
-    end.first_slot *= l.batch;
-    end.stored *= static_cast<std::size_t>(l.batch);
-    end_layout<T>(l, end);
+    task_counts<checked> all;
+    l.add(l, l.batch, sizeof(T), all);
+    end_layout<T>(l, all);
     return l;
 }
 
@@ -259,12 +293,13 @@ void for_sequences(const layout& l, Queries queries, Held held, F f)
         }
 }
 
-/// Sequences that differ.
+/// Sequences that differ; the longest has `most_queries`.
 template <class T, class Queries, class Held>
-layout make_uneven_layout(const problem_sizes& p, Queries queries, Held held)
+layout make_uneven_layout(const problem_sizes& p, std::int64_t most_queries, Queries queries, Held held)
 {
-    layout l = begin_layout(p, round_up(p.value_dim, vec<T>::lanes));
+    layout l = begin_layout(p, most_queries, round_up(p.value_dim, vec<T>::lanes));
     l.uneven = true;
+    if (!l.fits) return l;
     std::int64_t blocks = 0;
     for (std::int64_t b = 0; b < l.batch; ++b) blocks += l.kv_heads * ceil_div(queries(b) * l.group, l.most_rows);
     l.limit_rows(blocks);
@@ -278,13 +313,12 @@ layout make_uneven_layout(const problem_sizes& p, Queries queries, Held held)
         l.tokens = max_of(l.tokens, held(b).end);
         l.cost += static_cast<double>(l.kv_heads * c.blocks_per_head) * c.block_cost();
     }
-    sequence_tasks at{};
+    task_counts<checked> all;
     for_sequences(l, queries, held, [&](std::int64_t, const sequence_cut& c) {
-        at.cut = c;
-        l.add(at, sizeof(T));
+        l.add(c, 1, sizeof(T), all);
         l.spans = max_of(l.spans, c.spans);
     });
-    end_layout<T>(l, at);
+    end_layout<T>(l, all);
     return l;
 }
 

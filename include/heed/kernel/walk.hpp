@@ -39,7 +39,7 @@ public:
         const scratch<U> mem = carve_scratch<U>(c, l_);
         const bool folds = what == layout::work_of::fold;
         const sequence_tasks of = tasks_with(task, folds);
-        const std::int64_t own = task - (folds ? of.first_fold : of.first_walk);
+        const std::int64_t own = task - (folds ? of.first.fold : of.first.walk);
         const std::int64_t index = folds ? own : own / of.cut.spans, span = own % of.cut.spans;
         const row_block block = block_of(of, index);
         if (folds) fold_block(block, of, index, mem);
@@ -64,27 +64,24 @@ private:
                 at.cut = cut;
                 at.sequence = b;
                 *to++ = at;
-                l_.add(at, sizeof(T));
+                l_.add(cut, 1, sizeof(T), at.first);
             });
     }
     /// The sequence that a task belongs to.
     sequence_tasks tasks_with(std::int64_t task, bool folds) const
     {
         if (!l_.uneven) {
-            sequence_tasks at{l_, 0, 0, 0, 0, 0};
-            l_.add(at, sizeof(T));
-            const std::int64_t n = at.sequence = task / (folds ? at.first_fold : at.first_walk);
-            at.first_walk *= n;
-            at.first_fold *= n;
-            at.first_slot *= n;
-            at.stored *= static_cast<std::size_t>(n);
+            task_counts<std::int64_t> each;
+            l_.add(l_, 1, sizeof(T), each);
+            sequence_tasks at{l_, task / (folds ? each.fold : each.walk), {}};
+            l_.add(l_, at.sequence, sizeof(T), at.first);
             return at;
         }
         const sequence_tasks* of = table();
         std::int64_t lo = 0, hi = l_.batch;  // the first task of lo is not behind `task`, that of hi is
         while (hi - lo > 1) {
             const std::int64_t mid = lo + (hi - lo) / 2;
-            ((folds ? of[mid].first_fold : of[mid].first_walk) <= task ? lo : hi) = mid;
+            ((folds ? of[mid].first.fold : of[mid].first.walk) <= task ? lo : hi) = mid;
         }
         return of[lo];
     }
@@ -145,7 +142,7 @@ private:
     {
         if (task >= l_.walk_tasks) return {};
         const sequence_tasks of = tasks_with(task, false);
-        const row_block block = block_of(of, task - of.first_walk);
+        const row_block block = block_of(of, task - of.first.walk);
         if (block.count <= micro::streaming_rows) return {};
         next_reads reads;
         const std::int64_t tile = attended_tile(block, 0, of.cut.tiles);
@@ -194,13 +191,13 @@ private:
     /// The partial of a block, the index-th of its sequence, and a tile; and whether any row attends one of its keys.
     partial<T> stored(const sequence_tasks& of, std::int64_t index, std::int64_t tile) const
     {
-        carver c(stored_from() + of.stored +
-                 static_cast<std::size_t>(index * of.cut.tiles + tile) * l_.partial_bytes(of.cut, sizeof(T)));
+        carver c(stored_from() + of.first.stored +
+                 (index * of.cut.tiles + tile) * l_.partial_bytes<std::int64_t>(of.cut, sizeof(T)));
         return carve_partial<T>(c, of.cut.block_rows, l_.o_step);
     }
     bool& attended(const sequence_tasks& of, std::int64_t index, std::int64_t tile) const
     {
-        return *reinterpret_cast<bool*>(attended_from() + of.first_slot + index * of.cut.tiles + tile);
+        return *reinterpret_cast<bool*>(attended_from() + of.first.slots + index * of.cut.tiles + tile);
     }
 
     void store_partials(const row_block& block, const sequence_tasks& of, std::int64_t index, std::int64_t first_tile,

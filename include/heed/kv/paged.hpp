@@ -89,6 +89,8 @@ public:
     }
 
 private:
+    using checked = detail::checked;
+
     page_table(index_view pages, bool padded, index_view indptr, std::int64_t width, index_view lengths)
         : pages_(pages), padded_(padded), indptr_(indptr), width_(width), lengths_(lengths)
     {}
@@ -98,8 +100,8 @@ private:
                         std::int64_t end_sequence) const
     {
         using ll = long long;
-        std::int64_t entries;
-        if (width_ < 0 || __builtin_mul_overflow(n, width_, &entries) || entries > pages_.size())
+        const checked entries = checked(n) * width_;
+        if (width_ < 0 || !entries.fits() || entries.value() > pages_.size())
             return status::error(errc::invalid_argument,
                                  "paged_kv: a table of %lld pages for %lld sequences of up to %lld", ll{pages_.size()},
                                  ll{n}, ll{width_});
@@ -113,7 +115,7 @@ private:
     status check_csr(std::int64_t n, std::int64_t slots, std::int64_t begin_sequence, std::int64_t end_sequence) const
     {
         using ll = long long;
-        if (indptr_.size() != n + 1)
+        if (indptr_.size() - 1 != n)
             return status::error(errc::invalid_argument,
                                  "paged_kv: indptr has %lld entries for the %lld sequences of last_page_len",
                                  ll{indptr_.size()}, ll{n});
@@ -127,6 +129,11 @@ private:
                 return status::error(errc::invalid_argument,
                                      "paged_kv: sequence %lld: last_page_len %lld is not in [1, %lld]", ll{b},
                                      ll{lengths_[b]}, ll{slots});
+            if (const checked tokens = checked(end - begin) * slots;
+                !tokens.fits() || !detail::within_limit(tokens.value()))
+                return status::error(errc::invalid_argument,
+                                     "paged_kv: sequence %lld: %lld pages of %lld tokens are above 2^60", ll{b},
+                                     ll{end - begin}, ll{slots});
         }
         return {};
     }
@@ -143,7 +150,7 @@ template <class E>
 class paged_rows {
 public:
     paged_rows(const view<E>& pool, const index_view& pages, std::int64_t head)
-        : data_(pool.row(0, head, 0)), page_step_(pool.step.batch), row_step_(pool.step.tokens), pages_(pages),
+        : data_(pool.row(0, head, 0)), page_step_(pool.step.batch), row_step_(pool.token_step()), pages_(pages),
           slots_(pool.size.tokens),
           shift_((slots_ & (slots_ - 1)) == 0 ? __builtin_ctzll(static_cast<std::uint64_t>(slots_)) : -1)
     {}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+// The memory that a view reaches, and whether its sizes, strides and pointer make sense: of tensors, and of the tables
+// of policies.
+#pragma once
+
+#include "status.hpp"
+#include "view.hpp"
+
+HEED_BEGIN
+namespace detail {
+
+inline bool is_empty(const extents& e) { return e.batch == 0 || e.heads == 0 || e.tokens == 0 || e.dim == 0; }
+
+/// The bytes from the first to the last that a view may touch, counted from its data.
+struct byte_reach {
+    checked low = 0, high = 0;
+
+    bool fits() const { return low.fits() && high.fits(); }
+};
+template <class T>
+byte_reach reach_of(const view<T>& v)
+{
+    constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+    const std::int64_t count[3] = {v.size.batch, v.size.heads, v.size.tokens};
+    const std::int64_t step[3] = {v.step.batch, v.step.heads, v.step.tokens};
+    byte_reach reach{0, checked(elements_for<T>(v.size.dim)) * size};
+    for (int i = 0; i < 3; ++i) {
+        const checked bytes = checked(count[i] - 1) * step[i] * size;
+        checked& end = count[i] > 1 && step[i] < 0 ? reach.low : reach.high;
+        end = end + bytes;
+    }
+    return reach;
+}
+
+/// The same as addresses, of a view that check_sizes() and check_memory() have passed.
+struct byte_range {
+    std::uintptr_t begin, end;
+};
+template <class T>
+byte_range addresses_of(const view<T>& v)
+{
+    const byte_reach reach = reach_of(v);
+    const auto data = reinterpret_cast<std::uintptr_t>(v.data);
+    return {data + static_cast<std::uintptr_t>(reach.low.value()),
+            data + static_cast<std::uintptr_t>(reach.high.value())};
+}
+
+/// Sizes and strides of one view.
+template <class T>
+status check_sizes(const char* verb, const char* name, const view<T>& v)
+{
+    using ll = long long;
+    const extents& e = v.size;
+    if (e.batch < 0 || e.heads < 0 || e.tokens < 0 || e.dim < 1)
+        return status::error(errc::invalid_argument,
+                             "%s: %s: batch %lld, heads %lld, tokens %lld must be >= 0, dim %lld >= 1", verb, name,
+                             ll{e.batch}, ll{e.heads}, ll{e.tokens}, ll{e.dim});
+    if constexpr (constexpr std::int64_t block = channels_of<std::remove_const_t<T>>; block > 1)
+        if (e.dim % block != 0)
+            return status::error(errc::invalid_argument,
+                                 "%s: %s: dim %lld is not a multiple of the %lld channels of a block", verb, name,
+                                 ll{e.dim}, ll{block});
+    if (!(checked(e.batch) * e.heads * e.tokens * e.dim).fits() || (!is_empty(e) && !reach_of(v).fits()))
+        return status::error(errc::invalid_argument,
+                             "%s: %s: sizes %lld x %lld x %lld x %lld or strides %lld, %lld, %lld overflow 64 bits",
+                             verb, name, ll{e.batch}, ll{e.heads}, ll{e.tokens}, ll{e.dim}, ll{v.step.batch},
+                             ll{v.step.heads}, ll{v.step.tokens});
+    if (!within_limit(e.batch) || !within_limit(e.heads) || !within_limit(e.tokens) || !within_limit(e.dim))
+        return status::error(errc::invalid_argument, "%s: %s: [%lld, %lld, %lld, %lld] has an extent above 2^60", verb,
+                             name, ll{e.batch}, ll{e.heads}, ll{e.tokens}, ll{e.dim});
+    return {};
+}
+
+/// A view that will be read or written; its sizes and strides are sound.
+template <class T>
+status check_memory(const char* verb, const char* name, const view<T>& v)
+{
+    if (is_empty(v.size)) return {};
+    if (!v.data) return status::error(errc::invalid_argument, "%s: %s.data is null", verb, name);
+    const auto data = reinterpret_cast<std::uintptr_t>(v.data);
+    if (data % alignof(T) != 0)
+        return status::error(errc::invalid_argument, "%s: %s.data is not aligned to its %d-byte elements", verb, name,
+                             static_cast<int>(alignof(T)));
+    const byte_reach reach = reach_of(v);
+    if (magnitude(reach.low.value()) > data || magnitude(reach.high.value()) > UINTPTR_MAX - data)
+        return status::error(errc::invalid_argument, "%s: %s: strides %lld, %lld, %lld leave the address space", verb,
+                             name, static_cast<long long>(v.step.batch), static_cast<long long>(v.step.heads),
+                             static_cast<long long>(v.step.tokens));
+    return {};
+}
+
+}  // namespace detail
+HEED_END
