@@ -152,7 +152,8 @@ public:
         const auto run = source_(next_);
         cursor = micro::line_cursor(run.data, run.step, source_.elements(), apart_, run.count);
         next_ += run.count;
-        until_ += Every * run.count * source_.bytes();
+        const detail::checked until = detail::checked(Every) * run.count * source_.bytes() + until_;
+        until_ = until.fits() ? until.value() : unbounded_use;
     }
     /// How many bytes may be used before the next run.
     HEED_INLINE std::int64_t until() const { return next_ < source_.end ? until_ : unbounded_use; }
@@ -175,7 +176,7 @@ public:
         if (next_ >= source_.end) return micro::piece_walk(static_cast<const void*>(pieces_));
         int pieces = 0;
         const auto add = [&](const void* row, std::int64_t rows) {
-            const auto first = reinterpret_cast<std::uintptr_t>(row);
+            const auto first = micro::address_of(row);
             pieces_[pieces++] = {first, first + static_cast<std::uintptr_t>(rows * source_.bytes())};
         };
         while (n > 0 && next_ < source_.end) {
@@ -221,7 +222,7 @@ public:
     HEED_INLINE auto from(const Source& source, std::int64_t token, std::int64_t lead)
     {
         const auto run = source(token);
-        return stream<Source>(walk(run.data + lead * run.step, run.step, source.elements()), lines);
+        return stream<Source>(walk(micro::row_behind(run.data, lead, run.step), run.step, source.elements()), lines);
     }
     /// For rows that another register block asks for: one line again and again, so that the kernels need not be
     /// compiled a second time.

@@ -196,7 +196,7 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
         const std::int64_t slice = Kv::one_run || !micro::two_distances ? max_of(direct, 1) : micro::block_vecs;
         for (std::int64_t c = 0; c < direct; c += slice) {
             const int vecs = static_cast<int>(min_of(slice, direct - c));
-            far.before(ahead, near, elements_for<E>(paired * vecs * lanes), c == 0 ? keys : 0);
+            far.before(ahead, near, elements_for<E>(std::int64_t{paired} * vecs * lanes), c == 0 ? keys : 0);
             for_groups(0, paired, std::integral_constant<int, grouped_keys>{}, [&](int g, int lo, int units) {
                 auto panel = v.panel(lo - j);
                 panel.skip(c * lanes);

@@ -40,7 +40,7 @@ struct dense_kv {
     template <class E>
     strided_rows<E> rows_in(const view<E>& of, std::int64_t b, std::int64_t h) const
     {
-        return {of.row(b, h, 0), of.step.tokens, of.size.tokens};
+        return {of.row(b, h, 0), of.token_step(), of.size.tokens};
     }
     dense_kv<const K, const V> reading() const { return {k, v, lengths}; }
 

@@ -59,7 +59,7 @@ struct ring_kv {
     template <class E>
     ring_rows<E> rows_in(const view<E>& of, std::int64_t b, std::int64_t h) const
     {
-        return {of.row(b, h, 0), of.step.tokens, capacity()};
+        return {of.row(b, h, 0), of.token_step(), capacity()};
     }
     ring_kv<const K, const V> reading() const { return {k, v, lengths, firsts}; }
 
@@ -76,12 +76,10 @@ struct ring_kv {
     }
 
 private:
-    static constexpr std::int64_t longest_sequence = std::int64_t{1} << 60;
-
     status check_sequences(std::int64_t begin, std::int64_t end) const
     {
         status s = detail::check_alike("k", k, "v", v, "batch");
-        if (s) s = detail::check_lengths("ring_kv", lengths, batch(), longest_sequence, begin, end);
+        if (s) s = detail::check_lengths("ring_kv", lengths, batch(), size_limit, begin, end);
         if (s && (!firsts.is_sound() || (firsts.size() && firsts.size() != batch())))
             s = status::error(errc::invalid_argument, "ring_kv: %lld firsts%s for %lld sequences",
                               static_cast<long long>(firsts.size()), firsts.is_sound() ? "" : " at null",

@@ -4,6 +4,8 @@
 // Hardware prefetchers follow what is read in the order of addresses. Neither a transposition of 16 rows nor one half
 // of the channels of V is, so the kernels ask for lines themselves, a few at every step: in the order of their use, or
 // in bursts, they come at a third to two thirds of the read bandwidth.
+//
+// What is asked for may lie behind all rows, by any stride: addresses are numbers modulo 2^64 here, not pointers.
 #pragma once
 
 #include "tuning.hpp"
@@ -21,22 +23,46 @@ HEED_INLINE void ask_for(const T* row, std::int64_t channels)
     for (std::int64_t c = 0; c < elements_for<T>(channels); c += line_of<T>) __builtin_prefetch(row + c);
 }
 
-/// Asks for two lines. Locality: 3 for the L1 cache, 2 for the L2 cache.
+template <class T>
+HEED_INLINE std::uintptr_t address_of(const T* p)
+{
+    return reinterpret_cast<std::uintptr_t>(p);
+}
+/// n elements of T as bytes.
+template <class T>
+HEED_INLINE std::uintptr_t bytes_of(std::int64_t n)
+{
+    return static_cast<std::uintptr_t>(n) * sizeof(T);
+}
+/// Where the row lies, if there is one, that is so many rows behind `row`.
+template <class T>
+HEED_INLINE const T* row_behind(const T* row, std::int64_t rows, std::int64_t step)
+{
+    return reinterpret_cast<const T*>(address_of(row) + static_cast<std::uintptr_t>(rows) * bytes_of<T>(step));
+}
+
+/// Asks for a line. Locality: 3 for the L1 cache, 2 for the L2 cache.
+template <int Locality>
+HEED_INLINE void ask_for_line(std::uintptr_t at)
+{
+    __builtin_prefetch(reinterpret_cast<const char*>(at), 0, Locality);
+}
+
 template <int Locality>
 HEED_INLINE void ask_for_two(std::uintptr_t at)
 {
-    __builtin_prefetch(reinterpret_cast<const char*>(at), 0, Locality);
-    __builtin_prefetch(reinterpret_cast<const char*>(at) + line_of<char>, 0, Locality);
+    ask_for_line<Locality>(at);
+    ask_for_line<Locality>(at + line_of<char>);
 }
 
-/// Walks over the lines of rows of `n` elements in the order of addresses, two lines at a time. Numbers, not pointers:
-/// rows without gaps have no end.
+/// Walks over the lines of rows of `n` elements in the order of addresses, two lines at a time. Rows without gaps have
+/// no end.
 class line_walk {
 public:
     template <class T>
     HEED_INLINE line_walk(const T* row, std::int64_t step, std::int64_t n)
-        : at_(reinterpret_cast<std::uintptr_t>(row)), bytes_(static_cast<std::uintptr_t>(n) * sizeof(T)),
-          end_(step == n ? ~std::uintptr_t{0} : at_ + bytes_), gap_(static_cast<std::uintptr_t>(step - n) * sizeof(T))
+        : at_(address_of(row)), bytes_(bytes_of<T>(n)), end_(step == n ? ~std::uintptr_t{0} : at_ + bytes_),
+          gap_(bytes_of<T>(step) - bytes_)
     {}
     template <int Locality>
     HEED_INLINE void ask()
@@ -63,7 +89,7 @@ public:
     HEED_INLINE explicit piece_walk(const piece* pieces) : at_(pieces->begin), end_(pieces->end), next_(pieces + 1) {}
     /// The same two lines again and again.
     HEED_INLINE explicit piece_walk(const void* line)
-        : at_(reinterpret_cast<std::uintptr_t>(line)), end_(~std::uintptr_t{0}), next_(nullptr), stride_(0)
+        : at_(address_of(line)), end_(~std::uintptr_t{0}), next_(nullptr), stride_(0)
     {}
     template <int Locality>
     HEED_INLINE void ask()
@@ -89,28 +115,28 @@ public:
     /// `count` rows from `row` on, but for a few where they do not come out even, and those behind them.
     template <class T>
     HEED_INLINE line_cursor(const T* row, std::int64_t step, std::int64_t n, std::int64_t apart, std::int64_t count)
-        : row_(reinterpret_cast<const char*>(row)), at_(row_), row_bytes_(n * size<T>), step_(step * size<T>)
+        : row_(address_of(row)), at_(row_), row_bytes_(bytes_of<T>(n)), step_(bytes_of<T>(step))
     {
         if constexpr (!std::is_floating_point_v<T>) apart = 0;
         const bool gapless = step == n;
         const std::int64_t half = count / 2;
         if (half > 0 && (apart > 0 || !gapless)) {
             const std::int64_t rows = apart == 0 ? 1 : half <= apart ? half : half / ceil_div(half, apart);
-            apart_ = rows * step_;
+            apart_ = static_cast<std::uintptr_t>(rows) * step_;
             if (gapless) row_bytes_ = step_ = apart_;
             else rows_ = left_ = rows;
             return;
         }
         apart_ = line;  // the lines of one row, two by two
         stride_ = 2 * line;
-        if (gapless) row_bytes_ = step_ = count * row_bytes_;
+        if (gapless) row_bytes_ = step_ = static_cast<std::uintptr_t>(count) * row_bytes_;
         step_ -= line;  // ask() adds apart_ where a row ends
     }
     template <int Locality>
     HEED_INLINE void ask()
     {
-        __builtin_prefetch(at_, 0, Locality);
-        __builtin_prefetch(at_ + apart_, 0, Locality);
+        ask_for_line<Locality>(at_);
+        ask_for_line<Locality>(at_ + apart_);
         at_ += stride_;
         if (at_ < row_ + row_bytes_) return;
         row_ += step_;
@@ -122,12 +148,10 @@ public:
     }
 
 private:
-    template <class T>
-    static constexpr std::int64_t size = sizeof(T);
-    static constexpr std::int64_t line = 64;
+    static constexpr std::uintptr_t line = line_of<char>;
 
-    const char *row_, *at_;
-    std::int64_t row_bytes_, step_, rows_ = 1, left_ = 1, apart_, stride_ = line;
+    std::uintptr_t row_, at_, row_bytes_, step_, apart_, stride_ = line;
+    std::int64_t rows_ = 1, left_ = 1;
 };
 
 /// Decode, where K and V come from memory once: asks for both at the same time, for two lines of each while four lines
@@ -139,14 +163,14 @@ public:
     template <class K, class V>
     HEED_INLINE tile_ahead(const K* k, std::int64_t k_step, std::int64_t k_n, const V* v, std::int64_t v_step,
                            std::int64_t v_n)
-        : first_(k + (key_tile / 2 + lead_rows) * k_step, k_step, k_n, rows_apart, key_tile),
-          second_(v + lead_rows * v_step, v_step, v_n, rows_apart, key_tile)
+        : first_(row_behind(k, key_tile / 2 + lead_rows, k_step), k_step, k_n, rows_apart, key_tile),
+          second_(row_behind(v, lead_rows, v_step), v_step, v_n, rows_apart, key_tile)
     {}
     /// Where few rows of V will be read: both halves of the next tile's K.
     template <class K>
     HEED_INLINE tile_ahead(const K* k, std::int64_t k_step, std::int64_t k_n)
-        : first_(k + key_tile * k_step, k_step, k_n, rows_apart, key_tile),
-          second_(k + (key_tile + key_tile / 2) * k_step, k_step, k_n, rows_apart, key_tile)
+        : first_(row_behind(k, key_tile, k_step), k_step, k_n, rows_apart, key_tile),
+          second_(row_behind(k, key_tile + key_tile / 2, k_step), k_step, k_n, rows_apart, key_tile)
     {}
     /// For every four lines that are used.
     HEED_INLINE void next()
@@ -223,33 +247,32 @@ class next_ahead {
 public:
     static constexpr int every = ahead_every, share = every;
 
-    HEED_INLINE next_ahead(const void* first, std::int64_t step) : at_(static_cast<const char*>(first)), step_(step) {}
+    HEED_INLINE next_ahead(std::uintptr_t first, std::uintptr_t step) : at_(first), step_(step) {}
     /// Nothing comes next: the same again and again.
-    HEED_INLINE explicit next_ahead(const void* line) : next_ahead(line, 0) {}
+    HEED_INLINE explicit next_ahead(const void* line) : next_ahead(address_of(line), 0) {}
 
     HEED_INLINE void next(int = 0)
     {
         HEED_UNROLL
-        for (int i = 0; i < lines_at_once; ++i) __builtin_prefetch(at_ + i * line_of<char>, 0, 2);
+        for (std::uintptr_t i = 0; i < lines_at_once; ++i) ask_for_line<2>(at_ + i * line_of<char>);
         at_ += step_;
     }
 
 private:
-    const char* at_;
-    std::int64_t step_;
+    std::uintptr_t at_, step_;
 };
 
 /// `n` elements of each of `count` rows, as bytes.
 struct row_lines {
-    const char* first = nullptr;
-    std::int64_t step = 0, bytes = 0;
+    std::uintptr_t first = 0, step = 0;
+    std::int64_t bytes = 0;
     int count = 0;
 
     row_lines() = default;
     template <class T>
     HEED_INLINE row_lines(const T* row, std::int64_t row_step, std::int64_t n, int rows)
-        : first(reinterpret_cast<const char*>(row)), step(row_step * static_cast<std::int64_t>(sizeof(T))),
-          bytes(n * static_cast<std::int64_t>(sizeof(T))), count(rows)
+        : first(address_of(row)), step(bytes_of<T>(row_step)), bytes(n * static_cast<std::int64_t>(sizeof(T))),
+          count(rows)
     {}
     HEED_INLINE bool empty() const { return count <= 0 || bytes <= 0; }
 };
@@ -278,7 +301,7 @@ public:
             at_ = rows_.first;
         }
         const next_ahead lines(at_, rows_.step);
-        at_ += requests_ * rows_.step;
+        at_ += static_cast<std::uintptr_t>(requests_) * rows_.step;
         asked_ += requests_;
         if (asked_ >= rows_.count) {
             asked_ = 0;
@@ -291,7 +314,7 @@ public:
 private:
     row_lines rows_, later_[3];
     const void* idle_;
-    const char* at_ = nullptr;
+    std::uintptr_t at_ = 0;
     int requests_, asked_ = 0, n_later_ = 0, n_taken_ = 0;
 };
 
