@@ -99,7 +99,7 @@ struct gradient_problem : problem<E> {
     owned_gradients<Real> reference(const Def& def) const
     {
         auto g = room_for<Real>(def);
-        heed::reference_backward<Real>(def, this->q.in(), this->k.in(), this->v.in(), dout.in(), g.all());
+        heed::or_throw(heed::reference_backward<Real>(def, this->q.in(), this->k.in(), this->v.in(), dout.in(), g.all()));
         return g;
     }
 };

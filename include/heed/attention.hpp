@@ -25,21 +25,24 @@ struct query_offset {
     std::int64_t count = 0;
 
     explicit query_offset(std::int64_t n) : value(n) {}
-    query_offset(const std::int64_t* table, std::int64_t n) : per_sequence(table), count(n) {}
+    query_offset(const std::int64_t* table, std::int64_t n) : per_sequence(table), count(n), is_table_(true) {}
 
-    std::int64_t of(std::int64_t batch) const { return per_sequence ? per_sequence[batch] : value; }
+    std::int64_t of(std::int64_t batch) const { return is_table_ ? per_sequence[batch] : value; }
     status check(const problem& p) const
     {
-        constexpr std::int64_t limit = std::int64_t{1} << 60;
-        if (count != (per_sequence ? p.batch : 0))
-            return status::error(errc::invalid_argument, "query_offset: %lld entries for batch %lld",
-                                 static_cast<long long>(count), static_cast<long long>(p.batch));
-        for (std::int64_t b = 0; b < (per_sequence ? count : 1); ++b)
-            if (of(b) <= -limit || of(b) >= limit)
+        if (is_table_ && (count != p.batch || (count > 0 && !per_sequence)))
+            return status::error(errc::invalid_argument, "query_offset: %lld entries%s for batch %lld",
+                                 static_cast<long long>(count), per_sequence ? "" : " at null",
+                                 static_cast<long long>(p.batch));
+        for (std::int64_t b = 0; b < (is_table_ ? count : 1); ++b)
+            if (!detail::within_limit(of(b)))
                 return status::error(errc::invalid_argument, "query_offset: entry %lld = %lld is out of range",
                                      static_cast<long long>(b), static_cast<long long>(of(b)));
         return {};
     }
+
+private:
+    bool is_table_ = false;
 };
 
 /// What the two products are computed in. float and double need no name. compute<bf16> takes q, k and v of bf16 and

@@ -13,6 +13,8 @@
 //         heed::status check(const heed::problem&) const;        // are its parameters sane; optional
 //     };
 //
+// finish() knows neither kv heads nor keys: in the problem that it asks about they are -1.
+//
 // The score object hides the power-of-two shift M that keeps every term in range:
 //
 //     s.value()   the score itself         s.exp()    2^-M e^s

@@ -6,9 +6,8 @@
 // Real is double, or long double to judge double kernels. It allocates, and takes O(Sq Skv (Dqk + Dv)) operations.
 #pragma once
 
-#include "attention.hpp"
-#include "element.hpp"
-#include "view.hpp"
+#include "kv/dense.hpp"
+#include "validate.hpp"
 
 #include <algorithm>
 #include <vector>
@@ -126,12 +125,31 @@ private:
     view<K> k_;
 };
 
+template <class Def, class Q, class K, class V>
+status check_reference(const char* verb, const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v)
+{
+    const packed<Q> rows{q, {}};
+    const dense_kv kv{k, v};
+    status s = check_inputs(verb, rows, kv);
+    if (s) s = check_input_memory(verb, rows, kv);
+    return s ? def.check({q.size.batch, q.size.heads, k.size.heads, q.size.tokens, k.size.tokens}) : s;
+}
+
 }  // namespace detail
 
+/// Fills out [B, Hq, Sq, Dv], and what is asked for of `dump`. Returns a status; nothing is written where it is false.
 template <class Real = double, class Def, class Q, class K, class V>
-void reference(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const view<Real>& out,
-               const reference_dump<Real>* dump = nullptr)
+status reference(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const view<Real>& out,
+                 const reference_dump<Real>* dump = nullptr)
 {
+    status s = detail::check_reference("reference", def, q, k, v);
+    if (s)
+        s = detail::check_extents("reference", "out", out.size,
+                                  {q.size.batch, q.size.heads, q.size.tokens, v.size.dim});
+    if (s) s = detail::check_sizes("reference", "out", out);
+    if (s) s = detail::check_memory("reference", "out", out);
+    if (s) s = detail::check_output("reference", "out", out);
+    if (!s) return s;
     const std::int64_t keys = k.size.tokens;
     detail::reference_row<Real, Def, Q, K> row(def, q, k);
     std::int64_t line = 0;  // of the matrices
@@ -152,6 +170,7 @@ void reference(const Def& def, const view<Q>& q, const view<K>& k, const view<V>
             }
         }
     }
+    return {};
 }
 
 HEED_END

@@ -97,11 +97,30 @@ void add_gradients(const Def& def, const reference_row<Real, Def, Q, K>& row, co
 }  // namespace detail
 
 /// Fills the gradients that are wanted, for dout [B, Hq, Sq, Dv]. Real is double, or long double to judge double
-/// kernels.
+/// kernels. Returns a status; nothing is written where it is false.
 template <class Real = double, class Def, class Q, class K, class V, class DO>
-void reference_backward(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const view<DO>& dout,
-                        const gradients<Real>& grads)
+status reference_backward(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const view<DO>& dout,
+                          const gradients<Real>& grads)
 {
+    const char* verb = "reference_backward";
+    const extents rows{q.size.batch, q.size.heads, q.size.tokens, v.size.dim};
+    status s = detail::check_reference(verb, def, q, k, v);
+    const auto check = [&](const char* name, const auto& x, const extents& want) {
+        if (s) s = detail::check_extents(verb, name, x.size, want);
+        if (s) s = detail::check_sizes(verb, name, x);
+        if (s) s = detail::check_memory(verb, name, x);
+    };
+    const auto check_gradient = [&](const char* name, const view<Real>& x, const extents& want) {
+        if (!x.data || detail::is_empty(want)) return;
+        check(name, x, want);
+        if (s) s = detail::check_output(verb, name, x);
+    };
+    check("dout", dout, rows);
+    check_gradient("dq", grads.dq, q.size);
+    check_gradient("dk", grads.dk, k.size);
+    check_gradient("dv", grads.dv, v.size);
+    check_gradient("dbias", grads.dbias, {q.size.batch, q.size.heads, q.size.tokens, k.size.tokens});
+    if (!s) return s;
     for (const view<Real>& x : {grads.dq, grads.dk, grads.dv, grads.dbias}) detail::set_to_zero(x);
     for (std::int64_t h = 0; h < q.size.heads; ++h) {
         if (grads.dlog_offset) grads.dlog_offset[h] = 0;
@@ -114,6 +133,7 @@ void reference_backward(const Def& def, const view<Q>& q, const view<K>& k, cons
                 row.weigh(b, h, i);
                 detail::add_gradients(def, row, q, k, v, dout, grads);
             }
+    return {};
 }
 
 HEED_END

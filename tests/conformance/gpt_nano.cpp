@@ -134,7 +134,7 @@ TEST_CASE("a layer of a trained GPT gives what PyTorch gave", "[gpt_nano]")
     std::vector<double> weights(stored["attSm"].values.size()), out(y.size());
     heed::reference_dump<double> dump;
     dump.weights = weights.data();
-    heed::reference(def, q, k, v, heed::bshd(out.data(), q.size), &dump);
+    heed::or_throw(heed::reference(def, q, k, v, heed::bshd(out.data(), q.size), &dump));
     CHECK(largest_difference(out, stored["y"].values) <= 1e-6);
     CHECK(largest_difference(weights, stored["attSm"].values) <= 1e-6);
 }

@@ -125,8 +125,9 @@ struct question {
         heed::reference_dump<double> dump;
         (mode == 0 ? dump.scaled : mode == 1 ? dump.mapped : mode == 2 ? dump.masked : dump.weights) = m.data();
         test::tensor<double> out({q.size.batch, q.size.heads, q.size.tokens, v.size.dim});
-        with_definition([&](const auto& def) { heed::reference(def, q, k.in(), v.in(), out.view(), &dump); },
-                        mode != 1);
+        with_definition(
+            [&](const auto& def) { heed::or_throw(heed::reference(def, q, k.in(), v.in(), out.view(), &dump)); },
+            mode != 1);
         return m;
     }
 

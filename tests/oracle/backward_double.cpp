@@ -52,7 +52,7 @@ struct small_problem {
         test::tensor<double> out(p.out_size()), mapped({2, heads, 4, 7});
         heed::reference_dump<double> dump;
         dump.mapped = mapped.data.data();
-        heed::reference(def, p.q.in(), p.k.in(), p.v.in(), out.view(), &dump);
+        heed::or_throw(heed::reference(def, p.q.in(), p.k.in(), p.v.in(), out.view(), &dump));
         double nearest = 1;
         for (const double s : mapped.data) nearest = std::min(nearest, std::fabs(s));
         return nearest;
@@ -163,7 +163,7 @@ TEST_CASE("the reference of the gradient is the central difference of the refere
     check_differences<long double>(
         [](const auto& def, const auto& p) { return p.template reference<long double>(def); },
         [](const auto& def, const auto& p, test::tensor<long double>& out) {
-            heed::reference<long double>(def, p.q.in(), p.k.in(), p.v.in(), out.view());
+            heed::or_throw(heed::reference<long double>(def, p.q.in(), p.k.in(), p.v.in(), out.view()));
         },
         1e-11);
 }

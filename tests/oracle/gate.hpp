@@ -62,7 +62,7 @@ public:
         heed::reference_dump<real> dump;
         dump.masked = masked_.data();
         dump.weights = weights_.data();
-        heed::reference<real>(def, q, k, v, ref_.view(), &dump);
+        heed::or_throw(heed::reference<real>(def, q, k, v, ref_.view(), &dump));
         const auto n_keys = static_cast<real>(keys_);
         g2_ = std::sqrt(std::min<real>(n_keys, 512) + n_keys / 512);
     }

@@ -23,7 +23,7 @@ tensor<double> reference(const problem<bf16>& p, const auto& def, bool absolute_
     if (absolute_values)
         for (bf16& x : of.v.data) x = bf16(std::fabs(float(x)));
     tensor<double> out(p.out_size());
-    heed::reference(def, of.q.in(), of.k.in(), of.v.in(), out.view());
+    heed::or_throw(heed::reference(def, of.q.in(), of.k.in(), of.v.in(), out.view()));
     return out;
 }
 

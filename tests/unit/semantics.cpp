@@ -266,7 +266,7 @@ TEST_CASE("LSE is the natural log of the denominator, extra mass included")
         dump.lse = expected.data();
         tensor<double> r(p.out_size());
         tensor<float> out(p.out_size());
-        heed::reference(def, p.q.in(), p.k.in(), p.v.in(), r.view(), &dump);
+        heed::or_throw(heed::reference(def, p.q.in(), p.k.in(), p.v.in(), r.view(), &dump));
         heed::or_throw(
             heed::attend(def, p.q.in(), p.k.in(), p.v.in(), out.view(), {.stats = {nullptr, nullptr, lse.data()}}));
         for (std::size_t i = 0; i < 14; ++i)

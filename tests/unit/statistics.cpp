@@ -94,7 +94,7 @@ TEMPLATE_TEST_CASE("the mass times 2^M is the sum of u, and LSE the natural log 
         heed::reference_dump<real> dump;
         dump.masked = scores.data();
         dump.lse = lse.data();
-        heed::reference<real>(def, p.q.in(), p.k.in(), p.v.in(), expected.view(), &dump);
+        heed::or_throw(heed::reference<real>(def, p.q.in(), p.k.in(), p.v.in(), expected.view(), &dump));
 
         const auto got = attend(p, def, true, true, true);
         for (std::size_t row = 0; row < rows; ++row) {

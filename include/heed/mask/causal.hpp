@@ -20,8 +20,7 @@ struct causal : span_mask<causal> {
     key_span span(const query_place& at) const { return {0, (by_row_ ? at.row + offset_ : at.position) + 1}; }
     status check(const problem&) const
     {
-        constexpr std::int64_t limit = std::int64_t{1} << 60;
-        if (offset_ > -limit && offset_ < limit) return {};
+        if (detail::within_limit(offset_)) return {};
         return status::error(errc::invalid_argument, "causal: offset %lld is out of range",
                              static_cast<long long>(offset_));
     }

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "../mask.hpp"
-#include "../view.hpp"
+#include "../table.hpp"
 
 HEED_BEGIN
 
@@ -11,12 +11,7 @@ HEED_BEGIN
 struct dense_mask {
     view<const bool> values;
 
-    explicit dense_mask(view<const bool> v) : values(v)
-    {
-        if (v.size.batch == 1) values.step.batch = 0;
-        if (v.size.heads == 1) values.step.heads = 0;
-        if (v.size.tokens == 1) values.step.tokens = 0;
-    }
+    explicit dense_mask(view<const bool> v) : values(detail::repeat_ones(v)) {}
 
     bool attends(const query_place& at, std::int64_t key) const { return values.row(at.batch, at.head, at.row)[key]; }
     void mark(const query_place& at, std::int64_t first, int count, key_bits& bits) const
@@ -25,20 +20,7 @@ struct dense_mask {
         for (int j = 0; j < count; ++j)
             if (row[j]) bits.set(j);
     }
-    status check(const problem& p) const
-    {
-        const extents& e = values.size;
-        const bool fits = (e.batch == p.batch || e.batch == 1) && (e.heads == p.query_heads || e.heads == 1) &&
-                          (e.tokens == p.queries || e.tokens == 1) && e.dim == p.total_keys;
-        if (fits && (values.data || p.batch * p.query_heads * p.queries * p.total_keys == 0)) return {};
-        return status::error(errc::invalid_argument,
-                             "dense_mask: [%lld, %lld, %lld, %lld]%s does not broadcast to [%lld, %lld, %lld, %lld]",
-                             static_cast<long long>(e.batch), static_cast<long long>(e.heads),
-                             static_cast<long long>(e.tokens), static_cast<long long>(e.dim),
-                             values.data ? "" : " at null", static_cast<long long>(p.batch),
-                             static_cast<long long>(p.query_heads), static_cast<long long>(p.queries),
-                             static_cast<long long>(p.total_keys));
-    }
+    status check(const problem& p) const { return detail::check_table("dense_mask", values, p); }
 };
 
 /// Sequence b has keys [0, lengths[b]); what lies beyond is never read.

@@ -23,8 +23,7 @@ struct window {
     }
     status check(const problem&) const
     {
-        constexpr std::int64_t limit = std::int64_t{1} << 60;
-        const auto sound = [](std::int64_t side) { return side == unbounded || (side >= 0 && side < limit); };
+        const auto sound = [](std::int64_t side) { return side == unbounded || (side >= 0 && side <= size_limit); };
         if (sound(left) && sound(right)) return {};
         return status::error(errc::invalid_argument, "window: left %lld, right %lld: a side is a count of keys from 0",
                              static_cast<long long>(left), static_cast<long long>(right));
