@@ -455,9 +455,9 @@ TEST_CASE("observe and attention_map say what is wrong, and write nothing then")
     wrong.small_weight = -1;
     REQUIRE(observe(wrong) == "observe: small_weight -1 must be at least 0");
     REQUIRE(says(heed::observe(def, p.q.in(), p.k.in(), {nullptr, o.mass.data(), nullptr}, wanted)) ==
-            "observe: stats.shift is null; attend() fills it for");
+            "observe: stats.shift is null; attend() fills it for 12 rows through options.stats");
     REQUIRE(says(heed::observe(def, p.q.in(), p.k.in(), {o.shift.data(), nullptr, nullptr}, wanted)) ==
-            "observe: stats.mass is null; attend() fills shift and mass through options.stats");
+            "observe: stats.mass is null; attend() fills it for 12 rows through options.stats");
     const problem<float> three(1, 3, 3, 3, 40, 8, 8);
     REQUIRE(says(heed::observe(def, p.q.in(), three.k.in(), o.stats(), wanted)) ==
             "plan: q.heads 4 is not a multiple of kv.heads 3");
