@@ -231,7 +231,7 @@ TEST_CASE("what is observed of T5's weights, and the reference, have their bucke
     }
     REQUIRE(largest_difference(distance, distances) < 1e-10);
 
-    heed::reference<double>(def, x.q.in(), x.k.in(), x.v.in(), by_loops.view());
+    heed::or_throw(heed::reference<double>(def, x.q.in(), x.k.in(), x.v.in(), by_loops.view()));
     REQUIRE(largest_difference(by_loops.data, expected.out) < 1e-13);
 }
 
