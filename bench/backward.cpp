@@ -34,9 +34,11 @@ contestant make(const bench_case& c, const Def& def)
     for (std::size_t i = 0; i < h->out.size(); ++i)
         h->dout.push_back(h->in->q.get()[(i * 7919 + 13) % size(count(rows))]);
 
-    const auto q = heed::bhsd<const float>(h->in->q.get(), rows), k = heed::bhsd<const float>(h->in->k.get(), keys),
-               v = heed::bhsd<const float>(h->in->v.get(), values),
-               dout = heed::bhsd<const float>(h->dout.data(), out_rows);
+    const auto rows_of = [](const float* data, const heed::extents& of, const row_steps& step) {
+        return heed::strided<const float>(data, of, {step.batch, step.head, step.token});
+    };
+    const auto q = heed::bhsd<const float>(h->in->q.get(), rows), k = rows_of(h->in->k(), keys, h->in->k_step),
+               v = rows_of(h->in->v(), values, h->in->v_step), dout = heed::bhsd<const float>(h->dout.data(), out_rows);
     const auto out = heed::bhsd(h->out.data(), out_rows);
     heed::options<float> how;
     if (c.threads > 1) how.executor = h->pool;
@@ -60,6 +62,7 @@ contestant make(const bench_case& c, const Def& def)
 std::string backward_refusal(const bench_case& c)
 {
     if (c.element != "f32" || c.over_cache()) return "backward is measured in f32 only";
+    if (c.layers > 1 || c.form != mask_form::policy) return "backward is measured in one layer, with masks as policies";
     const bool known =
         c.normalizer == "softmax" || c.normalizer == "softpick" || c.normalizer == "sigmoid" || c.normalizer == "relu1";
     return known ? "" : "backward is measured for softmax, softpick, sigmoid and relu1";

@@ -19,6 +19,7 @@ namespace {
 bench_case behind_each_other(const bench_case& c)
 {
     bench_case one = c;
+    one.layout = kv_layout::bhsd;  // of what the cache is filled from
     if (c.short_keys == 0) return one;
     one.batch = 1;
     one.queries = c.batch * c.queries;
@@ -46,13 +47,16 @@ void with_cache(const bench_case& c, storage<T>& to, F f)
     };
     to.k.resize(size(k_size, c.key_dim));
     to.v.resize(size(v_size, c.value_dim));
-    const auto k = heed::bhsd(to.k.data(), k_size), v = heed::bhsd(to.v.data(), v_size);
+    const auto laid_out = [&](auto* data, const heed::extents& of) {
+        return c.layout == kv_layout::bshd ? heed::bshd(data, of) : heed::bhsd(data, of);
+    };
+    const auto k = laid_out(to.k.data(), k_size), v = laid_out(to.v.data(), v_size);
     const auto scaled = [&](const auto& source) {
         if constexpr (std::is_same_v<T, std::int8_t>) {
             to.k_scale.resize(static_cast<std::size_t>(all * c.kv_heads * tokens));
             to.v_scale.resize(to.k_scale.size());
-            f(heed::scaled_kv{source, heed::per_token{heed::bhsd(to.k_scale.data(), scale_size)},
-                              heed::per_token{heed::bhsd(to.v_scale.data(), scale_size)}});
+            f(heed::scaled_kv{source, heed::per_token{laid_out(to.k_scale.data(), scale_size)},
+                              heed::per_token{laid_out(to.v_scale.data(), scale_size)}});
         } else {
             f(source);
         }
@@ -107,9 +111,9 @@ contestant make(const bench_case& c)
                                start = c.short_keys > 0 ? first : b * c.kv_heads * c.keys;
             heed::or_throw(heed::append(
                 cache, b, 0,
-                heed::strided<const float>(h->in->k.get() + start * c.key_dim, {1, c.kv_heads, n, c.key_dim},
+                heed::strided<const float>(h->in->k() + start * c.key_dim, {1, c.kv_heads, n, c.key_dim},
                                            {0, head_rows * c.key_dim, c.key_dim}),
-                heed::strided<const float>(h->in->v.get() + start * c.value_dim, {1, c.kv_heads, n, c.value_dim},
+                heed::strided<const float>(h->in->v() + start * c.value_dim, {1, c.kv_heads, n, c.value_dim},
                                            {0, head_rows * c.value_dim, c.value_dim})));
             first += n;
         }
@@ -135,6 +139,7 @@ std::string cache_refusal(const bench_case& c)
 {
     if (c.phase == "backward") return "backward has no caches";
     if (c.normalizer != "softmax") return "caches are measured for softmax";
+    if (c.form != mask_form::policy) return "caches are measured with masks as policies";
     if (c.weightless >= 0 || c.native) return "caches are measured without planted scores and in f32";
     if (c.element == "f16") return "caches are measured in f32, bf16, int8, q8_0, q4_0 and fp8";
     if ((c.element == "q8_0" || c.element == "q4_0") && (c.key_dim % 32 != 0 || c.value_dim % 32 != 0))
@@ -154,15 +159,17 @@ contestant make_over_cache(const bench_case& c)
 
 std::string dense_refusal(const bench_case& c)
 {
-    if (c.page == 0) return "dense stands beside cases in pages";
-    return c.short_keys > 0 ? "dense has no mixed lengths" : cache_refusal(c);
+    if (c.page == 0 && c.layout == kv_layout::bhsd) return "dense stands beside cases in pages or as [token][head]";
+    if (c.layers > 1) return "dense is measured in one layer";
+    return c.short_keys > 0 ? "dense has no mixed lengths" : c.over_cache() ? cache_refusal(c) : heed_refusal(c);
 }
 
 contestant make_dense(const bench_case& c)
 {
     bench_case dense = c;
     dense.page = 0;
-    return make_over_cache(dense);
+    dense.layout = kv_layout::bhsd;
+    return c.over_cache() ? make_over_cache(dense) : make_heed(dense);
 }
 
 }  // namespace bench

@@ -9,19 +9,21 @@
 namespace bench {
 namespace {
 
-constexpr const char* form = "(heed|eigen|openblas|onednn|fused|observe|dense)/(prefill|decode|backward)/NORMALIZER/KV/"
-                             "MASK/bB_hqH_hkvH_sqS_skvS_dD/tT";
+constexpr const char* form =
+    "(heed|eigen|openblas|onednn|fused|observe|dense|policy|compute_op)/(prefill|decode|"
+    "backward)/NORMALIZER/KV/MASK/bB_hqH_hkvH_sqS_skvS_dD/tT, H and B of up to 6 digits, S of 9";
 
 std::string read_kv(const std::string& text, bench_case& c)
 {
     static const std::regex kv("(f32|bf16|bf16_native|f16|int8|q8_0|q4_0|fp8)(_sparse([0-9]{2}))?"
-                               "(_page([0-9]{1,4})(_mixed([0-9]{1,9}))?)?");
+                               "(_page([0-9]{1,4})(_mixed([0-9]{1,9}))?)?(_bshd)?(_mla)?(_layers([0-9]{1,4}))?");
     std::smatch m;
     if (!std::regex_match(text, m, kv))
         return "kv type " + text +
                " is none of f32, bf16, bf16_native, f16, int8, q8_0, q4_0, fp8, with or without _sparseNN (percent, "
-               "two "
-               "digits), _pageN (slots) and, behind it, _mixedN (keys of all sequences but the last)";
+               "two digits), _pageN (slots) and, behind it, _mixedN (keys of all sequences but the last), _bshd "
+               "([token]"
+               "[head][channel]), _mla (V is a part of K), _layersN";
     c.native = m[1] == "bf16_native";
     c.element = c.native ? "bf16" : m[1].str();
     if (m[3].matched) c.weightless = std::stoi(m[3]);
@@ -29,16 +31,30 @@ std::string read_kv(const std::string& text, bench_case& c)
     if (m[7].matched) c.short_keys = std::stoll(m[7]);
     if ((m[5].matched && (c.page < 1 || c.page > 4096)) || (m[7].matched && c.short_keys < 1))
         return "kv type " + text + ": pages have 1 to 4096 slots, and sequences a key";
+    if (m[8].matched) c.layout = kv_layout::bshd;
+    c.mla = m[9].matched;
+    if (m[11].matched) c.layers = std::stoll(m[11]);
+    if (c.layers < 1) return "kv type " + text + ": a size is 0";
+    if (c.page > 0 && c.layout == kv_layout::bshd) return "kv type " + text + ": pages are [page, head, slot, channel]";
+    if (c.over_cache() && (c.mla || c.layers > 1))
+        return "kv type " + text + ": _mla and _layersN are measured over tensors of f32, bf16 and f16";
+    if (c.mla && c.value_dim > c.key_dim)
+        return "kv type " + text + ": V is a part of K, and d" + std::to_string(c.key_dim) + "x" +
+               std::to_string(c.value_dim) + " makes it wider";
     return "";
 }
 
 std::string read_mask(const std::string& text, bench_case& c)
 {
-    static const std::regex mask("(all|causal)|(window|documents)([0-9]{1,9})");
+    static const std::regex mask("(all|causal|causal_floats|causal_bools)|(window|documents)([0-9]{1,9})");
     std::smatch m;
-    if (!std::regex_match(text, m, mask)) return "mask " + text + " is none of all, causal, windowN, documentsN";
+    if (!std::regex_match(text, m, mask))
+        return "mask " + text + " is none of all, causal, windowN, documentsN, causal_floats, causal_bools";
     if (m[1].matched) {
         c.mask = m[1] == "all" ? mask_kind::all : mask_kind::causal;
+        c.form = m[1] == "causal_floats"  ? mask_form::floats
+                 : m[1] == "causal_bools" ? mask_form::bools
+                                          : mask_form::policy;
         return "";
     }
     c.mask = m[2] == "window" ? mask_kind::window : mask_kind::documents;
@@ -68,7 +84,7 @@ double bench_case::flops_a_pair() const
 {
     // S, dQ and dK take products over Dqk, dP and dV over Dv.
     const std::int64_t products = phase == "backward" ? 3 * key_dim + 2 * value_dim : key_dim + value_dim;
-    return 2.0 * static_cast<double>(batch * query_heads * products);
+    return 2.0 * static_cast<double>(layers) * static_cast<double>(batch * query_heads * products);
 }
 
 double bench_case::flops() const
@@ -95,11 +111,14 @@ double bench_case::row_bytes(std::int64_t dim) const
     return 2 * d;
 }
 
+/// Of K and V.
+double bench_case::bytes_a_key() const { return row_bytes(key_dim) + (mla ? 0 : row_bytes(value_dim)); }
+
 double bench_case::kv_bytes() const
 {
     // Spans never move back from one row to the next.
     const std::int64_t read = short_keys > 0 ? total_keys() : batch * (attended(queries - 1).end - attended(0).begin);
-    return static_cast<double>(kv_heads * read) * (row_bytes(key_dim) + row_bytes(value_dim));
+    return static_cast<double>(layers * kv_heads * read) * bytes_a_key();
 }
 
 double bench_case::tensor_bytes() const
@@ -108,10 +127,27 @@ double bench_case::tensor_bytes() const
     return kv_bytes() + element_bytes * static_cast<double>(batch * query_heads * queries * (key_dim + value_dim));
 }
 
+std::int64_t bench_case::layers_held() const
+{
+    constexpr double beyond_every_cache = 768 << 20;
+    const double one = bytes_a_key() * static_cast<double>(kv_heads) * static_cast<double>(total_keys());
+    return std::min(layers, static_cast<std::int64_t>(beyond_every_cache / one) + 1);
+}
+
+double bench_case::memory_bytes() const
+{
+    const auto product = [](auto... sizes) { return (1.0 * ... * static_cast<double>(sizes)); };
+    const double element_bytes = over_cache() || element == "f32" ? 4 : 2;  // of what a cache is filled from, too
+    const double elements = product(layers_held(), batch, kv_heads, keys, key_dim + value_dim) +
+                            product(batch, query_heads, queries, key_dim + 2 * value_dim);
+    return element_bytes * elements + product(batch, query_heads, queries) * 16 +
+           (form == mask_form::policy ? 0 : product(queries, keys) * 4);
+}
+
 std::string parse(const std::string& name, bench_case& c)
 {
-    static const std::regex shape("(heed|eigen|openblas|onednn|fused|observe|dense)/(prefill|decode|backward)/"
-                                  "([a-z_0-9]+)/([a-z0-9_]+)/([a-z0-9]+)/"
+    static const std::regex shape("(heed|eigen|openblas|onednn|fused|observe|dense|policy|compute_op)/"
+                                  "(prefill|decode|backward)/([a-z_0-9]+)/([a-z0-9_]+)/([a-z0-9_]+)/"
                                   "b(\\d{1,6})_hq(\\d{1,6})_hkv(\\d{1,6})_sq(\\d{1,9})_skv(\\d{1,9})_"
                                   "d(\\d{1,6})(x(\\d{1,6}))?/t(\\d{1,3})");
     std::smatch m;
@@ -138,6 +174,12 @@ std::string parse(const std::string& name, bench_case& c)
         c.value_dim < 1 || c.threads < 1)
         return "a size is 0";
     if (c.query_heads % c.kv_heads) return "hq" + m[7].str() + " is not a multiple of hkv" + m[8].str();
+    // Below this every product of sizes that this program takes fits 64 bits.
+    if (const double bytes = c.memory_bytes(); bytes > 1e15) {
+        char text[96];
+        std::snprintf(text, sizeof(text), "its tensors take %.3g bytes, more than is counted with", bytes);
+        return text;
+    }
     std::string wrong = read_kv(m[4], c);
     if (wrong.empty()) wrong = read_mask(m[5], c);
     if (wrong.empty() && c.short_keys > 0 && (c.mask != mask_kind::all || c.short_keys > c.keys))

@@ -5,6 +5,7 @@
 //     heed/prefill/softpick/f32/causal/b1_hq8_hkv8_sq2048_skv2048_d128/t1
 //     heed/decode/softmax/q8_0_page16/all/b1_hq32_hkv8_sq1_skv32768_d128/t1
 //     openblas/decode/softmax/f32_sparse90/window1024/b1_hq8_hkv2_sq1_skv32768_d192x128/t2
+//     heed/decode/softmax/f16_mla/all/b1_hq128_hkv1_sq1_skv32768_d576x512/t1
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,12 @@ namespace bench {
 
 enum class mask_kind { all, causal, window, documents };
 
+/// How a mask is handed to heed: as a policy, or as a table [Sq, Skv] of 0 and -inf, or of true and false.
+enum class mask_form { policy, floats, bools };
+
+/// Where a token's row stands: [head][token][channel], or [token][head][channel].
+enum class kv_layout { bhsd, bshd };
+
 /// Keys [begin, end).
 struct span {
     std::int64_t begin, end;
@@ -21,12 +28,16 @@ struct span {
 
 struct bench_case {
     std::string name, impl, phase, normalizer;
-    std::string element;          // of all four tensors: f32, bf16, f16; or of a cache: int8, q8_0, q4_0, fp8
-    bool native = false;          // their products too are of bf16: heed::compute<bf16>
-    int weightless = -1;          // percent of the keys whose scores are all negative; -1: nothing is planted
-    std::int64_t page = 0;        // slots of a page, where K and V lie in pages
-    std::int64_t short_keys = 0;  // of all sequences but the last, where they are mixed
+    std::string element;                 // of all four tensors: f32, bf16, f16; or of a cache: int8, q8_0, q4_0, fp8
+    bool native = false;                 // their products too are of bf16: heed::compute<bf16>
+    int weightless = -1;                 // percent of the keys whose scores are all negative; -1: nothing is planted
+    std::int64_t page = 0;               // slots of a page, where K and V lie in pages
+    std::int64_t short_keys = 0;         // of all sequences but the last, where they are mixed
+    kv_layout layout = kv_layout::bhsd;  // of K and V
+    bool mla = false;                    // V is the first Dv channels of K's rows
+    std::int64_t layers = 1;             // that a run attends one after another, each with K and V of its own
     mask_kind mask = mask_kind::all;
+    mask_form form = mask_form::policy;
     std::int64_t mask_size = 0;  // N of windowN, documentsN
     std::int64_t batch = 0, query_heads = 0, kv_heads = 0, queries = 0, keys = 0, key_dim = 0, value_dim = 0;
     int threads = 0;
@@ -39,6 +50,8 @@ struct bench_case {
         return short_keys > 0 && sequence + 1 < batch ? short_keys : keys;
     }
     std::int64_t total_keys() const { return (batch - 1) * keys_of(0) + keys; }
+    /// Layers whose K and V lie in memory: all, or as many as no cache holds, which then stand for the others too.
+    std::int64_t layers_held() const;
 
     /// What a query row attends. Every mask is causal but `all`, aligned bottom-right.
     span attended(std::int64_t query) const;
@@ -53,9 +66,12 @@ struct bench_case {
     double kv_bytes() const;
     /// Q, K, V and the output, each once: what no implementation can avoid.
     double tensor_bytes() const;
+    /// What the inputs of a case take in memory, about; more than 64 bits hold is possible.
+    double memory_bytes() const;
 
 private:
     double flops_a_pair() const;
+    double bytes_a_key() const;
     double row_bytes(std::int64_t dim) const;  // with its scales
 };
 

@@ -78,26 +78,40 @@ double bf16_dot_peak(int n, double duration)
     return 0;
 }
 
-/// Reads a buffer beyond every cache; keeps it for the life of the process.
+/// Reads a buffer beyond every cache, on and on and around; keeps it for the life of the process.
 class stream {
 public:
     /// Read bandwidth of n threads over about `duration`, GB/s: the better mean of one and of four streams a thread.
+    /// Each goes on in its part of the buffer where it stopped, so that no cache holds what it reads.
     double bandwidth(int n, double duration)
     {
+        const auto threads = static_cast<std::size_t>(n);
+        const std::size_t chunks = std::max<std::size_t>(floats / threads / chunk, 1);
+        if (next_.size() < threads) next_.resize(threads);
         double best = 0;
         for (const std::size_t streams : {std::size_t{1}, std::size_t{4}}) {
-            const std::size_t part = floats / static_cast<std::size_t>(n);
-            const double start = seconds();
-            double bytes = 0, now = start;
-            for (; now < start + duration / 2; now = seconds(), bytes += 4.0 * floats)
-                on_threads(n, [&](int t) { read(data_.get() + static_cast<std::size_t>(t) * part, part, streams); });
-            best = std::max(best, 1e-9 * bytes / (now - start));
+            std::vector<double> rate(threads);
+            on_threads(n, [&](int thread) {
+                const auto t = static_cast<std::size_t>(thread);
+                const float* const own = data_.get() + t * chunks % (floats / chunk) * chunk;
+                const double start = seconds();
+                double bytes = 0, now = start;
+                for (; now < start + duration / 2; now = seconds(), bytes += 4.0 * chunk) {
+                    next_[t] = (next_[t] + 1) % chunks;
+                    read(own + next_[t] * chunk, chunk, streams);
+                }
+                rate[t] = 1e-9 * bytes / (now - start);
+            });
+            double sum = 0;
+            for (const double r : rate) sum += r;
+            best = std::max(best, sum);
         }
         return best;
     }
 
 private:
-    static constexpr std::size_t floats = std::size_t{32} << 20;  // 128 MiB
+    static constexpr std::size_t floats = std::size_t{128} << 20, chunk = std::size_t{1} << 20;  // 512 MiB, 4 MiB
+    std::vector<std::size_t> next_;                                                              // chunk, by thread
 
     static void read(const float* p, std::size_t n, std::size_t streams)
     {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "contestants.hpp"
 
+#include <heed/simd.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -9,27 +11,44 @@ namespace bench {
 
 const std::vector<implementation>& implementations()
 {
+    constexpr bool computes_masked = true;
     static const std::vector<implementation> all
     {
-        {"heed", heed_refusal, make_heed, false, false},
+        {"heed", heed_refusal, make_heed},
 #if defined(HEED_BENCH_OPENBLAS)
-            {"openblas", openblas_refusal, make_openblas, false, true},
+            {"openblas", openblas_refusal, make_openblas, !computes_masked, openblas_library},
 #endif
 #if defined(HEED_BENCH_ONEDNN)
-            {"onednn", onednn_refusal, make_onednn, true, true},
+            {"onednn", onednn_refusal, make_onednn, computes_masked, onednn_library},
 #endif
-            {"eigen", eigen_refusal, make_eigen, true, true}, {"fused", fused_refusal, make_fused, false, false},
-            {"observe", observe_refusal, make_observe, false, false},
-            {"dense", dense_refusal, make_dense, false, false},
+            {"eigen", eigen_refusal, make_eigen, computes_masked, eigen_library}, {"fused", fused_refusal, make_fused},
+            {"observe", observe_refusal, make_observe}, {"dense", dense_refusal, make_dense},
+            {"policy", policy_refusal, make_policy}, {"compute_op", compute_op_refusal, make_compute_op},
     };
     return all;
 }
 
+std::vector<std::string> peers_not_built()
+{
+    std::vector<std::string> missing;
+    for (const auto& [name, package] : {std::pair{"openblas", "libopenblas-dev"}, std::pair{"onednn", "libdnnl-dev"}})
+        if (std::none_of(implementations().begin(), implementations().end(),
+                         [&, n = name](const implementation& i) { return i.name == n; }))
+            missing.push_back(std::string(name) + " (" + package + ")");
+    return missing;
+}
+
+int vector_bits_of_heed() { return 32 * heed::vec<float>::lanes; }
+
 std::string refusal(const implementation& who, const bench_case& c)
 {
-    if (c.native && who.name != "heed") return who.name + " has no bf16_native, which is heed::compute<bf16>";
+    const bool is_heed = who.name == "heed" || who.name == "dense" || who.name == "policy";
+    if (c.native && who.name != "heed" && who.name != "onednn")
+        return who.name + " has no bf16_native, which is heed::compute<bf16>";
     if (c.phase == "backward" && who.name != "heed") return who.name + " has no backward";
-    if (c.over_cache() && who.name != "heed" && who.name != "dense") return who.name + " has no such caches";
+    if (c.over_cache() && !is_heed) return who.name + " has no such caches";
+    if (c.layers > 1 && who.name != "heed") return who.name + " is measured in one layer";
+    if (c.form != mask_form::policy && !is_heed) return who.name + " has no masks as tables";
     return who.refusal(c);
 }
 

@@ -60,8 +60,7 @@ public:
                 count_ = static_cast<int>(min_of(block_rows_, rows_ - first));
                 begin_block(head, first);
                 for (std::int64_t token = 0; token < ends_.get()[count_ - 1]; token += micro::key_tile)
-                    tile(in_->k.get() + (head * c.keys + token) * c.key_dim,
-                         in_->v.get() + (head * c.keys + token) * c.value_dim, token);
+                    tile(in_->k(head) + token * c.key_dim, in_->v(head) + token * c.value_dim, token);
                 end_block(head, first);
             }
     }
@@ -250,6 +249,7 @@ std::string fused_refusal(const bench_case& c)
     if (c.phase != "prefill") return "fused has prefill only";
     if (c.element != "f32") return "fused has f32 only";
     if (c.mask != mask_kind::all && c.mask != mask_kind::causal) return "fused has the masks all and causal only";
+    if (c.layout != kv_layout::bhsd || c.mla) return "fused has K and V of their own, head by head";
     return c.threads == 1 ? "" : "fused runs on one thread";
 }
 

@@ -29,9 +29,9 @@ void print_headlines()
         measurement m(c);
         ceilings now = ceilings_of(c);
         while (m.times().size() < 9) m.sample(who, now);
-        const numbers r = m.medians();
-        std::printf("  %-46s %6.1f ms %9.1f %7.0f%%", title, r.time * 1e3, r.gflops, 100 * r.of_peak);
-        if (c.phase == "decode") std::printf(" %7.1f %7.0f%%\n", r.kv_gbps, 100 * r.of_stream);
+        const numbers r = m.result();
+        std::printf("  %-46s %6.1f ms %9.1f %7.0f%%", title, r.time.median * 1e3, r.gflops, 100 * r.of_peak.median);
+        if (c.phase == "decode") std::printf(" %7.1f %7.0f%%\n", r.kv_gbps, 100 * r.of_stream.median);
         else std::printf(" %7s %8s\n", "", "");
         std::fflush(stdout);
     }

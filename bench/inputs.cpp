@@ -65,11 +65,27 @@ double share_without_positive_score(const bench_case& c, const buffer<E>& q, con
     return static_cast<double>(found) / static_cast<double>(heads * c.keys);
 }
 
+/// Moves rows from [B, H, S, D] to where `step` has them.
+template <class E>
+void by_token(const bench_case& c, buffer<E>& rows, const row_steps& step)
+{
+    buffer<E> to(rows.size());
+    const std::int64_t dim = step.head;
+    for (std::int64_t row = 0; row < rows.size() / dim; ++row) {
+        const std::int64_t head = row / c.keys;
+        std::copy_n(rows.get() + row * dim, dim,
+                    to.get() + head / c.kv_heads * step.batch + head % c.kv_heads * step.head +
+                        row % c.keys * step.token);
+    }
+    rows = std::move(to);
+}
+
 std::string sizes_of(const bench_case& c)
 {
     std::string key;
     for (const std::int64_t n :
-         {c.batch, c.query_heads, c.kv_heads, c.queries, c.keys, c.key_dim, c.value_dim, std::int64_t{c.weightless}})
+         {c.batch, c.query_heads, c.kv_heads, c.queries, c.keys, c.key_dim, c.value_dim, std::int64_t{c.weightless},
+          std::int64_t{c.layout == kv_layout::bshd}, std::int64_t{c.mla}, c.layers_held()})
         key += std::to_string(n) + " ";
     return key;
 }
@@ -82,22 +98,34 @@ double found_weightless(const bench_case& c)
 
 }  // namespace
 
+row_steps steps_of(const bench_case& c, std::int64_t dim)
+{
+    const std::int64_t all = c.kv_heads * c.keys * dim;
+    return c.layout == kv_layout::bshd ? row_steps{all, dim, c.kv_heads * dim} : row_steps{all, c.keys * dim, dim};
+}
+
 template <class E>
 inputs<E>::inputs(const bench_case& c)
-    : q(c.batch * c.query_heads * c.queries * c.key_dim), k(c.batch * c.kv_heads * c.keys * c.key_dim),
-      v(c.batch * c.kv_heads * c.keys * c.value_dim), weightless(0)
+    : q(c.batch * c.query_heads * c.queries * c.key_dim), k_step(steps_of(c, c.key_dim)),
+      v_step(c.mla ? k_step : steps_of(c, c.value_dim)), heads_(c.kv_heads), mla_(c.mla),
+      k_(c.layers_held() * c.batch * c.kv_heads * c.keys * c.key_dim),
+      v_(c.mla ? 0 : c.layers_held() * c.batch * c.kv_heads * c.keys * c.value_dim)
 {
     fill(q, 1);
-    fill(k, 2);
-    fill(v, 3);
-    if (c.weightless < 0) return;
-    const double a = std::sqrt(6 * std::sqrt(static_cast<double>(c.key_dim)));
-    for (std::int64_t i = 0; i < q.size(); i += c.key_dim) turn(q.get() + i, c.key_dim, a);
-    for (std::int64_t i = 0; i < k.size(); i += c.key_dim) {
-        const auto percent = static_cast<int>(mixed(static_cast<std::uint64_t>(i / c.key_dim) + 1) % 100);
-        turn(k.get() + i, c.key_dim, percent < c.weightless ? -a : a);
+    fill(k_, 2);
+    fill(v_, 3);
+    if (c.weightless >= 0) {
+        const double a = std::sqrt(6 * std::sqrt(static_cast<double>(c.key_dim)));
+        for (std::int64_t i = 0; i < q.size(); i += c.key_dim) turn(q.get() + i, c.key_dim, a);
+        for (std::int64_t i = 0; i < k_.size(); i += c.key_dim) {
+            const auto percent = static_cast<int>(mixed(static_cast<std::uint64_t>(i / c.key_dim) + 1) % 100);
+            turn(k_.get() + i, c.key_dim, percent < c.weightless ? -a : a);
+        }
+        weightless = share_without_positive_score(c, q, k_);
     }
-    weightless = share_without_positive_score(c, q, k);
+    if (c.layout == kv_layout::bhsd) return;
+    by_token(c, k_, k_step);
+    if (!c.mla) by_token(c, v_, v_step);
 }
 
 template <class E>

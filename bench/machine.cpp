@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "machine.hpp"
 #include "ceilings.hpp"
+#include "contestants.hpp"
+#include "neighbours.hpp"
+#include "restart.hpp"
 
 #include <cstdio>
 #include <fstream>
+
+#include <unistd.h>
 
 #if defined(__linux__)
 #include <sched.h>
@@ -55,11 +60,32 @@ const machine& this_machine()
     return m;
 }
 
+std::int64_t memory_bytes_of_machine()
+{
+#if defined(_SC_PHYS_PAGES)
+    const std::int64_t pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    if (pages > 0 && size > 0) return pages * size;
+#endif
+    return 0;
+}
+
 std::vector<std::pair<std::string, std::string>> card()
 {
     const machine& m = this_machine();
     std::vector<std::pair<std::string, std::string>> lines{
-        {"cpu", m.cpu + ", " + thread_count(m.threads)}, {"compiled for", m.isa}, {"compiler", m.compiler}};
+        {"cpu", m.cpu + ", " + thread_count(m.threads)},
+        {"compiled for", m.isa + ", " + std::to_string(vector_bits_of_heed()) + "-bit vectors"},
+        {"compiler", m.compiler}};
+    for (const implementation& i : implementations()) {
+        if (!i.is_peer()) continue;
+        const library l = i.about();
+        const std::string bits = l.vector_bits > 0 ? " (" + std::to_string(l.vector_bits) + "-bit vectors)" : "";
+        lines.push_back({"peer " + i.name, l.name + " " + l.version + ", " + l.kernel + bits + "; " + l.threads});
+    }
+    for (const std::string& missing : peers_not_built()) lines.push_back({"peer not built", missing});
+    if (const std::string changes = changes_for_peers(); !changes.empty()) lines.push_back({"started again", changes});
+    if (const double load = system_load(); load > 0.5)
+        lines.push_back({"WARNING", fixed(load, 1) + " processes are running: expect noise"});
     std::vector<int> counts{1};
     if (m.threads > 1) counts.push_back(m.threads);
     for (const int n : counts) {

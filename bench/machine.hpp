@@ -17,7 +17,10 @@ struct machine {
 
 const machine& this_machine();
 
-/// The machine in key and value, with its ceilings, measured for 0.3 s each.
+/// Of memory; 0 where the system does not say.
+std::int64_t memory_bytes_of_machine();
+
+/// The machine, the peers and what was changed for them, in key and value; with the ceilings, measured for 0.3 s each.
 std::vector<std::pair<std::string, std::string>> card();
 
 /// x with so many digits behind the point.

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: MIT
 // heed-bench: how fast this CPU can attend, as fractions of what it can do at all, and beside what others do.
-//
-//     heed-bench                             the suite, as Google Benchmark prints it
-//     heed-bench --card                      six headline cases in a table, about 20 seconds
-//     heed-bench --table [--rows=REGEX] [--json=FILE]
-//                                            the suite against its peers in a table, about 4 minutes
-//     heed-bench --case=NAME                 any case by name (bench/cases.hpp), repeatable; --table adds its peers
-//     heed-bench --benchmark_filter=decode   and every other option of Google Benchmark
+// heed-bench --help says what it can be asked for.
+#include "compare.hpp"
+#include "file.hpp"
 #include "headlines.hpp"
 #include "inputs.hpp"
 #include "machine.hpp"
 #include "measurement.hpp"
+#include "options.hpp"
+#include "restart.hpp"
 #include "table.hpp"
 
 #include <benchmark/benchmark.h>
@@ -23,43 +21,16 @@ namespace {
 
 using namespace bench;
 
-[[noreturn]] void fail(const std::string& why)
-{
-    std::cerr << "heed-bench: " << why << "\n";
-    std::exit(2);
-}
-
-struct arguments {
-    std::vector<std::string> cases;
-    bool card = false, table = false;
-    std::string rows, json;
-};
-
-/// Takes our own arguments out.
-arguments read_arguments(int& argc, char** argv)
-{
-    arguments a;
-    int kept = 1;
-    for (int i = 1; i < argc; ++i) {
-        const std::string text = argv[i];
-        if (text.rfind("--case=", 0) == 0) a.cases.push_back(text.substr(7));
-        else if (text.rfind("--rows=", 0) == 0) a.rows = text.substr(7);
-        else if (text.rfind("--json=", 0) == 0) a.json = text.substr(7);
-        else if (text == "--card") a.card = true;
-        else if (text == "--table") a.table = true;
-        else argv[kept++] = argv[i];
-    }
-    argc = kept;
-    if (!a.table && !(a.rows.empty() && a.json.empty())) fail("--rows and --json belong to --table");
-    return a;
-}
-
 bench_case checked(const std::string& name)
 {
     bench_case c;
     std::string wrong = parse(name, c);
+    if (wrong.empty())
+        if (const double has = static_cast<double>(memory_bytes_of_machine()); has > 0 && c.memory_bytes() > has)
+            wrong = "its tensors take " + fixed(c.memory_bytes() * 1e-9, 1) + " GB, and this machine has " +
+                    fixed(has * 1e-9, 1);
     if (wrong.empty()) implementation_of(c, wrong);
-    if (!wrong.empty()) fail("case " + name + ": " + wrong);
+    if (!wrong.empty()) throw failure("case " + name + ": " + wrong);
     return c;
 }
 
@@ -99,11 +70,13 @@ void run_case(benchmark::State& state, const bench_case& c)
         state.ResumeTiming();
     }
     if (!m.sample_is_empty()) close();
-    const numbers r = m.medians();
+    const numbers r = m.result();
     state.counters["gflops"] = r.gflops;
-    state.counters["of_peak"] = r.of_peak;
+    state.counters["of_peak"] = r.of_peak.median;
     state.counters["kv_gbps"] = r.kv_gbps;
-    state.counters["of_stream"] = r.of_stream;
+    state.counters["of_stream"] = r.of_stream.median;
+    state.counters["p50_ms"] = r.p50 * 1e3;
+    state.counters["p99_ms"] = r.p99 * 1e3;
     const std::string found = planted(c);
     state.SetLabel(who.description + (found.empty() ? "" : "; " + found));
 }
@@ -113,39 +86,47 @@ void add(const bench_case& c)
     benchmark::RegisterBenchmark(c.name.c_str(), run_case, c)->Unit(benchmark::kMillisecond);
 }
 
-void add_suite()
+void add_cases(const options& o)
 {
+    for (const std::string& n : o.cases) add(checked(n));
+    if (!o.cases.empty()) return;
     for (const suite_row& row : standard_suite(this_machine().threads))
         for (const implementation& i : implementations())
             if (takes_part(i, row)) add(parsed(name_for(i.name, row.problem)));
 }
 
-/// The rows of a table: the named cases, or the suite's of which `rows` is found in heed's name.
-std::vector<suite_row> chosen_rows(const arguments& a)
+/// The rows of a table: the named cases, or the suite's or the sweep's of which `rows` is found in heed's name.
+std::vector<suite_row> chosen_rows(const options& o)
 {
     std::vector<suite_row> rows;
-    for (const std::string& name : a.cases) {
+    for (const std::string& name : o.cases) {
         const bench_case named = checked(name), heed = parsed(name_for("heed", named));
         const rivals against = rivals_like(named.impl);
         rows.push_back({against == rivals::peers ? "cases" : "cases, beside " + named.impl, heed.name.substr(5),
                         "case " + std::to_string(rows.size() + 1), heed, against});
     }
-    if (rows.empty()) rows = standard_suite(this_machine().threads);
+    const int threads = this_machine().threads;
+    if (rows.empty()) rows = o.what == options::task::sweep ? thread_sweep(threads) : standard_suite(threads);
     try {
-        const std::regex wanted(a.rows);
+        const std::regex wanted(o.rows);
         std::erase_if(rows, [&](const suite_row& r) { return !std::regex_search(r.problem.name, wanted); });
     } catch (const std::regex_error& e) {
-        fail("--rows=" + a.rows + " is no regular expression: " + e.what());
+        throw failure("--rows=" + o.rows + " is no regular expression: " + e.what());
     }
-    if (rows.empty()) fail("--rows=" + a.rows + " matches no row");
+    if (rows.empty()) throw failure("--rows=" + o.rows + " matches no row");
     return rows;
 }
 
-int print_table(const arguments& a, const std::vector<suite_row>& rows, std::FILE* json)
+int print_table(const options& o, const std::vector<suite_row>& rows)
 {
     const table_results results = run_table(rows);
-    if (!write_json(results, json) || std::fclose(json) != 0) fail("could not write " + a.json);
-    std::cout << "written: " << a.json << "\n";
+    write_whole(o.json, json_of(results));
+    std::cout << "\nwritten: " << o.json;
+    if (!o.csv.empty()) {
+        write_whole(o.csv, csv_of(results));
+        std::cout << ", " << o.csv;
+    }
+    std::cout << "\n";
     for (const row_results& r : results.rows)
         if (!r.refused.empty()) return 1;
     return 0;
@@ -162,35 +143,45 @@ public:
     }
 };
 
-}  // namespace
-
-int main(int argc, char** argv)
+void print_card(std::ostream& to)
 {
-    arguments a = read_arguments(argc, argv);
-    std::vector<suite_row> rows;
-    std::FILE* json_file = nullptr;
-    if (a.table) {
-        rows = chosen_rows(a);
-        if (a.json.empty()) a.json = "heed-bench.json";
-    } else {
-        for (const std::string& n : a.cases) add(checked(n));
-        if (a.cases.empty()) add_suite();
+    to << "heed " HEED_VERSION_STRING "\n";
+    for (const auto& [key, value] : card()) {
+        to << "  " << key << std::string(24 - std::min<std::size_t>(key.size(), 23), ' ') << value << "\n";
+        benchmark::AddCustomContext(key, value);
     }
+    to.flush();
+}
+
+int run(int argc, char** argv)
+{
+    const std::vector<char*> as_started(argv, argv + argc + 1);  // with the null behind the last
+    options o = read_options(argc, argv);
+    using task = options::task;
+    if (o.what == task::help) {
+        print_help();
+        return 0;
+    }
+    if (o.what == task::compare) return print_comparison(o.before, o.after);
+
+    const bool table = o.what == task::table || o.what == task::sweep;
+    std::vector<suite_row> rows;
+    if (table) rows = chosen_rows(o);
+    else if (o.what == task::suite) add_cases(o);
     bool json = false;
     for (int i = 1; i < argc; ++i) json = json || std::string(argv[i]) == "--benchmark_format=json";
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-    if (a.table && !(json_file = std::fopen(a.json.c_str(), "w"))) fail("can not write " + a.json);
-
-    std::ostream& where = json ? std::cerr : std::cout;
-    where << "heed " HEED_VERSION_STRING "\n";
-    for (const auto& [key, value] : card()) {
-        where << "  " << key << std::string(24 - std::min<std::size_t>(key.size(), 23), ' ') << value << "\n";
-        benchmark::AddCustomContext(key, value);
+    if (table) {
+        if (o.json.empty()) o.json = o.what == task::sweep ? "heed-bench-threads.json" : "heed-bench.json";
+        check_writable(o.json);
+        if (!o.csv.empty()) check_writable(o.csv);
     }
-    where.flush();
-    if (a.table) return print_table(a, rows, json_file);
-    if (a.card) {
+
+    start_again_for_peers(const_cast<char**>(as_started.data()));
+    print_card(json ? std::cerr : std::cout);
+    if (table) return print_table(o, rows);
+    if (o.what == task::card) {
         print_headlines();
         return 0;
     }
@@ -201,4 +192,21 @@ int main(int argc, char** argv)
         benchmark::RunSpecifiedBenchmarks(&console);
     }
     return all_agreed ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv)
+{
+    try {
+        check_output_is_open();
+        const int status = run(argc, argv);
+        flush_output();
+        return status;
+    } catch (const std::bad_alloc&) {
+        std::cerr << "heed-bench: out of memory\n";
+    } catch (const std::exception& e) {
+        std::cerr << "heed-bench: " << e.what() << "\n";
+    }
+    return 2;
 }

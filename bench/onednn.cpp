@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // oneDNN's primitives one after another: matmul, softmax, matmul, over as many heads a call as keep their scores near
-// the cores. It knows no mask: all scores are computed, and masked ones overwritten by -inf. For a few rows a kv head
-// (decode) the rows of the whole group make one matrix. Threads are those of oneDNN's OpenMP runtime.
+// the cores. It knows no mask: all scores are computed, and masked ones overwritten by -inf. In decode, and for a few
+// rows a kv head, the rows of the whole group make one matrix. Threads are those of oneDNN's OpenMP runtime.
 #include "contestants.hpp"
 #include "inputs.hpp"
 
@@ -12,6 +12,7 @@
 #include <dnnl.hpp>
 
 #include <cmath>
+#include <cstdio>
 #include <limits>
 
 namespace bench {
@@ -45,12 +46,15 @@ struct recipe {
 
     explicit recipe(const bench_case& c)
     {
-        const bool together = c.group() * c.queries <= rows_as_one_matrix;
+        const row_steps k_step = steps_of(c, c.key_dim), v_step = c.mla ? k_step : steps_of(c, c.value_dim);
+        const bool together = c.phase == "decode" || c.group() * c.queries <= rows_as_one_matrix;
         rows = together ? c.group() * c.queries : c.queries;
         const std::int64_t heads = c.batch * c.query_heads * c.queries / rows;
         heads_a_call = 1;
+        // Heads of all sequences are a step apart where K and V are [head][token], or there is one sequence.
+        const bool evenly_apart = c.layout == kv_layout::bhsd || c.batch == 1;
         if (together || c.group() == 1)
-            for (std::int64_t n = 2; n <= heads; ++n) {
+            for (std::int64_t n = 2; n <= heads && evenly_apart; ++n) {
                 const double bytes = 4.0 * static_cast<double>(n * rows * c.keys);
                 if (heads % n == 0 && bytes <= score_bytes_a_call * c.threads) heads_a_call = n;
             }
@@ -59,8 +63,8 @@ struct recipe {
         using dims = dnnl::memory::dims;
         const std::int64_t n = heads_a_call;
         q = {dims{n, rows, c.key_dim}, own, dims{rows * c.key_dim, c.key_dim, 1}};
-        k = {dims{n, c.key_dim, c.keys}, own, dims{c.keys * c.key_dim, 1, c.key_dim}};
-        v = {dims{n, c.keys, c.value_dim}, own, dims{c.keys * c.value_dim, c.value_dim, 1}};
+        k = {dims{n, c.key_dim, c.keys}, own, dims{k_step.head, 1, k_step.token}};
+        v = {dims{n, c.keys, c.value_dim}, own, dims{v_step.head, v_step.token, 1}};
         scores = {dims{n, rows, c.keys}, f32, dims{rows * c.keys, c.keys, 1}};
         weights = {dims{n, rows, c.keys}, own, dims{rows * c.keys, c.keys, 1}};
         out = {dims{n, rows, c.value_dim}, own, dims{rows * c.value_dim, c.value_dim, 1}};
@@ -96,15 +100,15 @@ public:
         dnnl::memory scores = memory(r_.scores, scores_.get());
         dnnl::memory weights = sizeof(E) == 4 ? scores : memory(r_.weights, weights_.get());
         for (std::int64_t call = 0; call < r_.calls; ++call) {
-            const std::int64_t row = call * n * r_.rows, key = call * n / kv_heads * c.keys;
+            const std::int64_t row = call * n * r_.rows, head = call * n / kv_heads;
             score_.execute(stream_, {{DNNL_ARG_SRC, memory(r_.q, in_->q.get() + row * c.key_dim)},
-                                     {DNNL_ARG_WEIGHTS, memory(r_.k, in_->k.get() + key * c.key_dim)},
+                                     {DNNL_ARG_WEIGHTS, memory(r_.k, in_->k(head))},
                                      {DNNL_ARG_DST, scores}});
             stream_.wait();
             if (c.mask != mask_kind::all) hide_masked();
             softmax_.execute(stream_, {{DNNL_ARG_SRC, scores}, {DNNL_ARG_DST, weights}});
             value_.execute(stream_, {{DNNL_ARG_SRC, weights},
-                                     {DNNL_ARG_WEIGHTS, memory(r_.v, in_->v.get() + key * c.value_dim)},
+                                     {DNNL_ARG_WEIGHTS, memory(r_.v, in_->v(head))},
                                      {DNNL_ARG_DST, memory(r_.out, out_.get() + row * c.value_dim)}});
             stream_.wait();
         }
@@ -167,6 +171,33 @@ std::string onednn_refusal(const bench_case& c)
     if (dnnl_version()->cpu_runtime != DNNL_RUNTIME_OMP || !thread_setter())
         return "onednn: this library's threads are not OpenMP's";
     return recipe(c).exists() ? "" : "onednn has no " + c.element + " matmul and softmax on this CPU";
+}
+
+library onednn_library()
+{
+    const dnnl_version_t& v = *dnnl_version();
+    char version[32];
+    std::snprintf(version, sizeof(version), "%d.%d.%d", v.major, v.minor, v.patch);
+    const struct {
+        int isa;
+        const char* name;
+    } known[] = {{dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"},
+                 {dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
+                 {dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"},
+                 {dnnl_cpu_isa_avx512_core, "avx512_core"},
+                 {dnnl_cpu_isa_avx2_vnni, "avx2_vnni"},
+                 {dnnl_cpu_isa_avx2, "avx2"},
+                 {dnnl_cpu_isa_avx, "avx"},
+                 {dnnl_cpu_isa_sse41, "sse41"}};
+    const int is = static_cast<int>(dnnl::get_effective_cpu_isa());
+    for (const auto& [isa, name] : known)
+        if (is == isa)
+            return {"oneDNN", version, name,
+                    name[0] == 's'                              ? 128
+                    : std::string(name).rfind("avx512", 0) == 0 ? 512
+                                                                : 256,
+                    "OpenMP, as many threads as the case"};
+    return {"oneDNN", version, "instruction set " + std::to_string(is), 0, "OpenMP, as many threads as the case"};
 }
 
 contestant make_onednn(const bench_case& c)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The blocked algorithm that PyTorch's CPU kernel uses (FlashAttention on a GEMM library): a block of 128 or 256 query
 // rows meets key blocks of 512, each a GEMM, a vectorised exp with a running maximum, and a GEMM. Key blocks that no
-// row of the block attends are not computed. bf16 and f16 blocks are widened for the GEMM. For a few rows a kv head
-// (decode) the rows of the whole group make one block, and where there are fewer blocks than threads the keys are
-// split. (PyTorch's blocks of 32 rows below 192, and of 64 below 768, are 10 to 30 % slower here.)
+// row of the block attends are not computed. bf16 and f16 blocks are widened for the GEMM. In decode, and for a few
+// rows a kv head, the rows of the whole group make one block, and where there are fewer blocks than threads the keys
+// are split. (PyTorch's blocks of 32 rows below 192, and of 64 below 768, are 10 to 30 % slower here.)
 //
 //     m' = max(m, max_j s_j)    l' = e^(m - m') l + sum_j e^(s_j - m')    o' = e^(m - m') o + sum_j e^(s_j - m') v_j
 #include "contestants.hpp"
@@ -67,19 +67,31 @@ void multiply(float* p, std::int64_t size, float by)
     for_vectors(p, size, [&](vector v, std::int64_t i, int n) { heed::store_n(p + i, v * vector(by), n); });
 }
 
-/// `size` floats from elements of E: the same memory for float, widened into `to` for others.
+/// Rows of floats, `step` apart.
+struct matrix {
+    const float* data;
+    std::int64_t step;
+};
+
+/// Rows from elements of E: the same memory for float, widened into `to` for others.
 template <class E>
-const float* widened(const E* from, std::int64_t size, [[maybe_unused]] std::vector<float>& to)
+matrix widened(const E* from, std::int64_t rows, std::int64_t dim, std::int64_t step,
+               [[maybe_unused]] std::vector<float>& to)
 {
     if constexpr (std::is_same_v<E, float>) {
-        return from;
+        return {from, step};
     } else {
-        to.resize(static_cast<std::size_t>(std::max<std::int64_t>(size, static_cast<std::int64_t>(to.size()))));
-        std::int64_t i = 0;
-        for (; i + vector::lanes <= size; i += vector::lanes)
-            heed::store(to.data() + i, heed::load_as<float>(from + i));
-        for (; i < size; ++i) to[static_cast<std::size_t>(i)] = static_cast<float>(from[i]);
-        return to.data();
+        to.resize(std::max(static_cast<std::size_t>(rows * dim), to.size()));
+        const bool in_one = step == dim;
+        const std::int64_t pieces = in_one ? 1 : rows, size = in_one ? rows * dim : dim;
+        for (std::int64_t row = 0; row < pieces; ++row) {
+            const E* const x = from + row * step;
+            float* const y = to.data() + row * dim;
+            std::int64_t i = 0;
+            for (; i + vector::lanes <= size; i += vector::lanes) heed::store(y + i, heed::load_as<float>(x + i));
+            for (; i < size; ++i) y[i] = static_cast<float>(x[i]);
+        }
+        return {to.data(), dim};
     }
 }
 
@@ -95,9 +107,9 @@ public:
         : c(of), in_(inputs_of<E>(of)), out_(of.batch * of.query_heads * of.queries * of.value_dim), pool_(of.threads),
           scratch_(static_cast<std::size_t>(of.threads))
     {
-        const bool together = c.group() * c.queries <= rows_as_one_block;
+        const bool together = c.phase == "decode" || c.group() * c.queries <= rows_as_one_block;
         rows_ = together ? c.group() * c.queries : c.queries;
-        block_rows_ = together ? rows_ : std::min<std::int64_t>(rows_, rows_ < 1536 ? 128 : 256);
+        block_rows_ = std::min<std::int64_t>(rows_, together || rows_ >= 1536 ? 256 : 128);
         blocks_ = heed::ceil_div(rows_, block_rows_);
         stacks_ = c.batch * c.query_heads * c.queries / rows_;
         // Splitting the keys where blocks do not keep all threads busy.
@@ -158,30 +170,30 @@ private:
         p.sum.assign(static_cast<std::size_t>(rows), 0);
         p.out.assign(static_cast<std::size_t>(rows * c.value_dim), 0);
         m.scores.resize(static_cast<std::size_t>(rows * key_block));
-        const float* const q = widened(in_->q.get() + row * c.key_dim, rows * c.key_dim, m.q);
+        const float* const q = widened(in_->q.get() + row * c.key_dim, rows, c.key_dim, c.key_dim, m.q).data;
         const std::int64_t all_blocks = heed::ceil_div(c.keys, key_block), end = all_blocks * (split + 1) / splits_;
         for (std::int64_t b = all_blocks * split / splits_; b < end; ++b) {
             const std::int64_t first = std::max(b * key_block, keys.begin),
                                n = std::min((b + 1) * key_block, keys.end) - first;
             if (n <= 0) continue;
-            score(q, rows, head * c.keys + first, n, m);
+            score(q, rows, in_->k(head) + first * in_->k_step.token, n, m);
             for (std::int64_t r = 0; r < rows; ++r) weigh(c.attended(query_of(block, r)), first, n, r, m, p);
-            add_values(rows, head * c.keys + first, n, m, p);
+            add_values(rows, in_->v(head) + first * in_->v_step.token, n, m, p);
         }
     }
 
     /// scores[rows][n] = Q K^T / sqrt(Dqk)
-    void score(const float* q, std::int64_t rows, std::int64_t key, std::int64_t n, memory& m) const
+    void score(const float* q, std::int64_t rows, const E* keys_of, std::int64_t n, memory& m) const
     {
         const float scale = 1 / std::sqrt(static_cast<float>(c.key_dim));
         const int dim = int_of(c.key_dim), keys = int_of(n);
-        const float* const k = widened(in_->k.get() + key * c.key_dim, n * c.key_dim, m.kv);
+        const matrix k = widened(keys_of, n, c.key_dim, in_->k_step.token, m.kv);
         if (rows > rows_as_vectors)
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, int_of(rows), keys, dim, scale, q, dim, k, dim, 0,
-                        m.scores.data(), int_of(key_block));
+            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, int_of(rows), keys, dim, scale, q, dim, k.data,
+                        int_of(k.step), 0, m.scores.data(), int_of(key_block));
         else
             for (std::int64_t r = 0; r < rows; ++r)
-                cblas_sgemv(CblasRowMajor, CblasNoTrans, keys, dim, scale, k, dim, q + r * dim, 1, 0,
+                cblas_sgemv(CblasRowMajor, CblasNoTrans, keys, dim, scale, k.data, int_of(k.step), q + r * dim, 1, 0,
                             m.scores.data() + r * key_block, 1);
     }
 
@@ -201,17 +213,17 @@ private:
     }
 
     /// out[rows][Dv] += P V
-    void add_values(std::int64_t rows, std::int64_t key, std::int64_t n, memory& m, partial& p) const
+    void add_values(std::int64_t rows, const E* values, std::int64_t n, memory& m, partial& p) const
     {
         const int dim = int_of(c.value_dim), keys = int_of(n);
-        const float* const v = widened(in_->v.get() + key * c.value_dim, n * c.value_dim, m.kv);
+        const matrix v = widened(values, n, c.value_dim, in_->v_step.token, m.kv);
         if (rows > rows_as_vectors)
             cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, int_of(rows), dim, keys, 1, m.scores.data(),
-                        int_of(key_block), v, dim, 1, p.out.data(), dim);
+                        int_of(key_block), v.data, int_of(v.step), 1, p.out.data(), dim);
         else
             for (std::int64_t r = 0; r < rows; ++r)
-                cblas_sgemv(CblasRowMajor, CblasTrans, keys, dim, 1, v, dim, m.scores.data() + r * key_block, 1, 1,
-                            p.out.data() + r * dim, 1);
+                cblas_sgemv(CblasRowMajor, CblasTrans, keys, dim, 1, v.data, int_of(v.step),
+                            m.scores.data() + r * key_block, 1, 1, p.out.data() + r * dim, 1);
     }
 
     void merge(partial& into, partial& from) const
@@ -256,11 +268,33 @@ contestant make(const bench_case& c)
     return {[=] { b->run(); }, [=] { return b->output(); }, b->describe()};
 }
 
+/// Of the f32 GEMM that it takes for a CPU that it calls so.
+int vector_bits_of(const std::string& core)
+{
+    for (const char* wide : {"SkylakeX", "Cooperlake", "SapphireRapids"})
+        if (core == wide) return 512;
+    for (const char* avx : {"Haswell", "Zen", "Excavator", "Steamroller", "Piledriver", "Bulldozer", "Sandybridge"})
+        if (core == avx) return 256;
+    for (const char* sse : {"Prescott", "Core2", "Penryn", "Dunnington", "Nehalem", "Katmai", "Coppermine", "Northwood",
+                            "Atom", "Nano", "Opteron", "Opteron_SSE3", "Barcelona", "Bobcat", "Athlon"})
+        if (core == sse) return 128;
+    return 0;
+}
+
 }  // namespace
 
 std::string openblas_refusal(const bench_case& c)
 {
     return c.normalizer == "softmax" ? "" : "openblas has softmax only";
+}
+
+library openblas_library()
+{
+    std::string version = openblas_get_config();  // "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ..."
+    version.erase(0, version.find(' ') + 1);
+    version.erase(std::min(version.find(' '), version.size()));
+    const std::string kernel = openblas_get_corename();
+    return {"OpenBLAS", version, kernel, vector_bits_of(kernel), "one thread a task of heed-bench's"};
 }
 
 contestant make_openblas(const bench_case& c)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "suite.hpp"
 
+#include <algorithm>
+
 namespace bench {
 namespace {
 
@@ -101,13 +103,13 @@ void add_observing(builder& b)
 
 void add_native(builder& b)
 {
-    b.section("products of bf16 (of peak: of bf16 dot products)");
+    b.section("products of bf16, and of peak: of bf16 dot products");
     const std::string d128 = "b1_hq8_hkv8_sq2048_skv2048_d128/t1", d64 = "b1_hq12_hkv12_sq1024_skv1024_d64/t1";
-    b.row("2048 x 2048, 8 heads of 128", "native|D 128", "prefill/softmax/bf16_native/all/" + d128, heed_alone);
-    b.row("  causal", "native|causal", "prefill/softmax/bf16_native/causal/" + d128, heed_alone);
-    b.row("1024 x 1024, 12 heads of 64", "native|D 64", "prefill/softmax/bf16_native/all/" + d64, heed_alone);
+    b.row("2048 x 2048, 8 heads of 128", "native|D 128", "prefill/softmax/bf16_native/all/" + d128);
+    b.row("  causal", "native|causal", "prefill/softmax/bf16_native/causal/" + d128);
+    b.row("1024 x 1024, 12 heads of 64", "native|D 64", "prefill/softmax/bf16_native/all/" + d64);
     b.row("decode, 32768 keys, 32/8 heads of 128", "native|decode",
-          "decode/softmax/bf16_native/all/b1_hq32_hkv8_sq1_skv32768_d128/t1", heed_alone);
+          "decode/softmax/bf16_native/all/b1_hq32_hkv8_sq1_skv32768_d128/t1");
 }
 
 void add_decode(builder& b)
@@ -121,7 +123,7 @@ void add_decode(builder& b)
     for (const std::string type : {"f32", "bf16"}) {
         b.row("32768 keys, 8/8 heads of 128, " + type, "8/8 heads|" + type,
               "decode/softmax/" + type + "/all/b1_hq8_hkv8_sq1_skv32768_d128/t1");
-        b.row("  4 tokens at a time", "4 tokens|" + type,
+        b.row("  4 tokens at a time, " + type, "4 tokens|" + type,
               "decode/softmax/" + type + "/causal/b1_hq8_hkv8_sq4_skv32768_d128/t1");
     }
     b.row("16 x 1024 keys, 8/8 heads of 128, f32", "16 x 1024|f32",
@@ -140,7 +142,7 @@ void add_decode(builder& b)
 void add_caches(builder& b)
 {
     const std::string gqa = "b1_hq32_hkv8_sq1_skv32768_d128/t1";
-    b.section("decode over quantised caches, 32768 keys, heads of 128 (of read: bytes stored)");
+    b.section("decode over quantised caches, 32768 keys, heads of 128");
     for (const std::string type : {"int8", "q8_0", "q4_0", "fp8"})
         b.row(type + ", 32/8 heads", type + "|32/8", "decode/softmax/" + type + "/all/" + gqa, heed_alone);
     b.section("pages of 16 tokens, in no order, beside the same numbers in one piece");
@@ -152,6 +154,38 @@ void add_caches(builder& b)
     b.section("a batch of 63 sequences of 256 keys and one of 16384, f32");
     b.row("decode, 8/8 heads of 128", "mixed",
           "decode/softmax/f32_page16_mixed256/all/b64_hq8_hkv8_sq1_skv16384_d128/t1", heed_alone);
+}
+
+/// K and V as engines lay them out, masks as they hand them over.
+void add_engines(builder& b)
+{
+    b.section("decode, K and V as [token][head][channel], beside [head][token]");
+    for (const std::string type : {"f32", "f16", "bf16", "q8_0", "q4_0", "int8"})
+        b.row("32768 keys, 32/8 heads of 128, " + type, "by token|" + type,
+              "decode/softmax/" + type + "_bshd/all/b1_hq32_hkv8_sq1_skv32768_d128/t1", rivals::dense);
+    b.section("causal prefill with a table for a mask, beside causal{}");
+    for (const std::string form : {"floats", "bools"})
+        b.row("2048 x 2048, 8 heads of 128, " + form, "table|" + form,
+              "prefill/softmax/f32/causal_" + form + "/b1_hq8_hkv8_sq2048_skv2048_d128/t1", rivals::policy);
+    b.section("decode of MLA: one kv head of 576 / 512, V a part of K, 32768 keys");
+    for (const std::string type : {"f32", "bf16"})
+        for (const std::string heads : {"16", "128"})
+            b.row(heads + "/1 heads, " + type, "MLA " + heads + "/1|" + type,
+                  "decode/softmax/" + type + "_mla/all/b1_hq" + heads + "_hkv1_sq1_skv32768_d576x512/t1");
+}
+
+/// A token of a whole model: its layers' K and V lie in memory, not in a cache.
+void add_models(builder& b)
+{
+    b.section("attention of a token, all layers of a model, K and V bf16");
+    const struct {
+        std::string says, layers, dim;
+    } models[] = {{"16 layers of 32/8 heads of 64", "16", "64"}, {"32 layers of 32/8 heads of 128", "32", "128"}};
+    for (const auto& m : models)
+        for (const std::string keys : {"1024", "8192"})
+            b.row(m.says + ", " + keys + " keys", m.layers + " layers|" + keys,
+                  "decode/softmax/bf16_layers" + m.layers + "/all/b1_hq32_hkv8_sq1_skv" + keys + "_d" + m.dim + "/t1",
+                  heed_alone);
 }
 
 /// The rows of one thread above, on `n`.
@@ -169,16 +203,45 @@ void add_threads(builder& b, int n)
           "decode/softmax/f32_page16_mixed256/all/b64_hq8_hkv8_sq1_skv16384_d128" + t, heed_alone);
     b.row("decode, 131072 keys, 1 head of 128, f32", "1 head",
           "decode/softmax/f32/all/b1_hq1_hkv1_sq1_skv131072_d128" + t);
+    b.section(std::to_string(n) + " threads, one kv head, f16, beside compute_op");
+    b.row("decode, 32768 keys, 32/1 heads of 128", "op|32/1",
+          "decode/softmax/f16/all/b1_hq32_hkv1_sq1_skv32768_d128" + t, rivals::compute_op);
+    b.row("decode, 32768 keys, 16/1 heads of 576 / 512", "op|MLA",
+          "decode/softmax/f16_mla/all/b1_hq16_hkv1_sq1_skv32768_d576x512" + t, rivals::compute_op);
 }
 
 }  // namespace
 
 rivals rivals_like(const std::string& impl)
 {
-    return impl == "fused"     ? rivals::fused
-           : impl == "observe" ? rivals::observe
-           : impl == "dense"   ? rivals::dense
-                               : rivals::peers;
+    return impl == "fused"        ? rivals::fused
+           : impl == "observe"    ? rivals::observe
+           : impl == "dense"      ? rivals::dense
+           : impl == "policy"     ? rivals::policy
+           : impl == "compute_op" ? rivals::compute_op
+                                  : rivals::peers;
+}
+
+std::string rival_column(rivals against)
+{
+    switch (against) {
+    case rivals::fused: return "faster than fused by hand";
+    case rivals::observe: return "with observe";
+    case rivals::dense: return "faster than in one piece";
+    case rivals::policy: return "faster than with causal{}";
+    case rivals::compute_op: return "faster than through compute_op";
+    default: return "faster than the best peer";
+    }
+}
+
+std::string name_of_rival(const std::string& impl)
+{
+    return impl == "observe" ? "attend" : impl == "dense" ? "in order" : impl == "policy" ? "causal{}" : impl;
+}
+
+bool is_about_percents(rivals against)
+{
+    return against == rivals::fused || against == rivals::observe || against == rivals::dense;
 }
 
 std::vector<suite_row> standard_suite(int threads)
@@ -193,7 +256,36 @@ std::vector<suite_row> standard_suite(int threads)
     add_native(b);
     add_decode(b);
     add_caches(b);
+    add_engines(b);
+    add_models(b);
     for (int n = 2; n <= threads && n <= 512; n *= 2) add_threads(b, n);
+    return b.rows();
+}
+
+std::vector<suite_row> thread_sweep(int threads)
+{
+    threads = std::min(threads, 999);  // as many as a name says
+    std::vector<int> counts;
+    for (int n = 1; n < threads; n *= 2) {
+        counts.push_back(n);
+        if (n > 1 && n + n / 2 < threads) counts.push_back(n + n / 2);
+    }
+    counts.push_back(threads);
+    builder b;
+    const struct {
+        const char *section, *problem;
+    } problems[] = {
+        {"prefill, 2048 x 2048, 8 heads of 128, f32", "prefill/softmax/f32/all/b1_hq8_hkv8_sq2048_skv2048_d128/t"},
+        {"prefill, 2048 x 2048, 8 heads of 128, f32, causal",
+         "prefill/softmax/f32/causal/b1_hq8_hkv8_sq2048_skv2048_d128/t"},
+        {"decode, 32768 keys, 32/8 heads of 128, bf16", "decode/softmax/bf16/all/b1_hq32_hkv8_sq1_skv32768_d128/t"},
+        {"decode, 131072 keys, 1 head of 128, f32", "decode/softmax/f32/all/b1_hq1_hkv1_sq1_skv131072_d128/t"}};
+    for (const auto& p : problems) {
+        b.section(p.section);
+        for (const int n : counts)
+            b.row(std::to_string(n) + (n == 1 ? " thread" : " threads"), std::to_string(n),
+                  p.problem + std::to_string(n));
+    }
     return b.rows();
 }
 
@@ -203,7 +295,7 @@ bool takes_part(const implementation& who, const suite_row& row)
     bench_case c = row.problem;
     c.impl = who.name;
     const bool asked =
-        who.name == "heed" || (row.against == rivals_like(who.name) && (row.against != rivals::peers || who.is_peer));
+        who.name == "heed" || (row.against == rivals_like(who.name) && (row.against != rivals::peers || who.is_peer()));
     if (!asked || (who.computes_masked && c.unmasked_flops() > most_flops)) return false;
     return refusal(who, c).empty();
 }

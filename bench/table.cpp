@@ -1,167 +1,182 @@
 // SPDX-License-Identifier: MIT
 #include "table.hpp"
+#include "file.hpp"
 #include "inputs.hpp"
 #include "machine.hpp"
+#include "neighbours.hpp"
 
-#include <unistd.h>
+#include <algorithm>
+#include <cstdio>
 
 namespace bench {
 namespace {
 
-constexpr std::size_t heed_samples = 9;
-/// How many samples a peer gets that takes so long a run. On a slower machine, where the suite is late, it gets fewer.
-std::size_t samples_for(double run, bool late) { return run > 0.5 || late ? 3 : run > 0.1 ? 5 : heed_samples; }
-
-class progress {
-public:
-    explicit progress(std::size_t rows) : rows_(rows), shown_(isatty(STDERR_FILENO) != 0), start_(seconds()) {}
-    void next(const suite_row& row)
-    {
-        ++row_;
-        expected_ += row.expected_seconds();
-    }
-    void show(const suite_row& row, const std::string& who) const
-    {
-        if (shown_)
-            std::fprintf(stderr, "\r\033[K[%zu/%zu, %.0f s] %.54s: %s", row_, rows_, seconds() - start_,
-                         row.title.c_str(), who.c_str());
-    }
-    void hide() const
-    {
-        if (shown_) std::fprintf(stderr, "\r\033[K");
-    }
-    bool late() const { return seconds() - start_ > expected_; }
-
-private:
-    std::size_t rows_, row_ = 0;
-    bool shown_;
-    double start_, expected_ = 0;
-};
-
-struct racer {
-    bench_case problem;
-    contestant who;
-    std::size_t wanted;
-    measurement measured;
-    std::vector<double> slower{};  // than heed in the same round
-
-    /// Few samples are spread over all rounds: a stall of the machine must not meet all of them.
-    bool is_due(std::size_t round) const { return (round + 1) * wanted / heed_samples > round * wanted / heed_samples; }
-};
-
-/// Ceilings measured on so many threads.
-class measured_ceilings {
-public:
-    void add(const bench_case& c, const ceilings& now)
-    {
-        (c.native ? bf16_peak_ : peak_).push_back(now.peak);
-        bandwidth_.push_back(now.bandwidth);
-    }
-    limits medians() const { return {median(peak_), bf16_peak_.empty() ? 0 : median(bf16_peak_), median(bandwidth_)}; }
-
-private:
-    std::vector<double> peak_, bf16_peak_, bandwidth_;
-};
-
-/// heed and those who agree with it, each having run once.
-std::vector<racer> line_up(const suite_row& row, const progress& p, std::vector<std::string>& refused)
+std::string milliseconds(double seconds)
 {
-    std::vector<racer> racers;
-    std::vector<float> of_heed;
-    for (const implementation& i : implementations()) {
-        if (!takes_part(i, row)) continue;
-        p.show(row, i.name);
-        const bench_case c = parsed(name_for(i.name, row.problem));
-        contestant who = i.make(c);
-        const double once = timed(who);
-        if (racers.empty()) {
-            of_heed = who.output();
-        } else if (const std::string wrong = disagreement(c, of_heed, who.output()); !wrong.empty()) {
-            refused.push_back(i.name + " " + wrong);
-            continue;
-        }
-        racers.push_back({c, std::move(who), i.is_peer ? samples_for(once, p.late()) : heed_samples, measurement(c)});
-    }
-    return racers;
+    const double ms = seconds * 1e3;
+    return fixed(ms, ms < 10 ? 3 : ms < 100 ? 2 : 1);
 }
 
-row_results run_row(const suite_row& row, const progress& p, measured_ceilings& seen)
+/// "89 % ±1": half the distance of the quartiles, in points.
+std::string percent(const spread& of)
 {
-    row_results results{row, {}, {}};
-    std::vector<racer> racers = line_up(row, p, results.refused);
-    if (row.problem.native) seen.add({}, measure_ceilings(row.problem.threads, false));  // the pictures' roof
-    ceilings now = ceilings_of(row.problem);
-    for (std::size_t round = 0; round < heed_samples; ++round)
-        for (racer& r : racers) {
-            if (!r.is_due(round)) continue;
-            p.show(row, r.problem.impl);
-            r.measured.sample(r.who, now);
-            seen.add(r.problem, now);
-            r.slower.push_back(r.measured.times().back() / racers.front().measured.times().back());
-        }
-    for (const racer& r : racers)
-        results.entries.push_back(
-            {r.problem, r.who.description, r.slower.size(), r.measured.medians(), median(r.slower)});
-    return results;
+    return fixed(100 * of.median, 0) + " % \u00b1" + fixed(50 * (of.high - of.low), 0);
 }
 
-void print_row(const row_results& results, int width)
+/// Printed columns of a text in UTF-8.
+int columns(const std::string& text)
 {
-    const entry& heed = results.entries.front();
-    const bool decode = heed.problem.phase == "decode";
-    std::string title = "  " + results.row.title;
-    if (const std::string found = planted(heed.problem); !found.empty()) title += ", " + found;
-    const double ms = heed.result.time * 1e3;
-    std::printf("%-*s %8.*f %8.1f", width, title.c_str(), ms < 10 ? 3 : ms < 100 ? 2 : 1, ms, heed.result.gflops);
-    if (decode) std::printf(" %8s %7.1f %7.0f%%", "", heed.result.kv_gbps, 100 * heed.result.of_stream);
-    else std::printf(" %7.0f%%", 100 * heed.result.of_peak);
-    const entry* best = nullptr;
-    for (std::size_t i = 1; i < results.entries.size(); ++i)
-        if (!best || results.entries[i].heed_is_faster < best->heed_is_faster) best = &results.entries[i];
-    const int digits =
-        results.row.against == rivals::fused || results.row.against == rivals::dense ? 3 : 2;  // about a few percent
-    const bool observed = results.row.against == rivals::observe;
-    if (best)
-        std::printf("%*s%5.*f x %s", decode ? 3 : 20, "", digits, best->heed_is_faster,
-                    observed ? "attend" : best->problem.impl.c_str());
-    std::printf("\n");
-    for (const std::string& r : results.refused) std::printf("      refused: %s\n", r.c_str());
-    std::fflush(stdout);
+    return static_cast<int>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+}
+
+std::string right(const std::string& text, int width)
+{
+    return std::string(static_cast<std::size_t>(std::max(width - columns(text), 0)), ' ') + text;
+}
+
+std::string left(const std::string& text, int width)
+{
+    return text + std::string(static_cast<std::size_t>(std::max(width - columns(text), 0)), ' ');
+}
+
+/// "512-bit vectors" of a peer that has others than heed.
+std::string other_vectors(const std::string& impl)
+{
+    for (const implementation& i : implementations())
+        if (i.name == impl && i.is_peer())
+            if (const int bits = i.about().vector_bits; bits > 0 && bits != vector_bits_of_heed())
+                return ", " + std::to_string(bits) + "-bit vectors";
+    return "";
+}
+
+class printer {
+public:
+    explicit printer(const std::vector<suite_row>& rows)
+    {
+        for (const suite_row& row : rows) {
+            width_ = std::max(width_, static_cast<int>(row.title.size()) + 4);
+            if (row.against != rivals::none) has_rivals_.insert(row.section);
+        }
+    }
+
+    void row(const row_results& r)
+    {
+        if (r.row.section != section_) begin_section(r.row);
+        if (!r.left_out.empty()) {
+            if (r.left_out != said_) std::printf("  left out: %s\n", r.left_out.c_str());  // once for the section
+            said_ = r.left_out;
+        } else {
+            numbers_of(r);
+        }
+        for (const std::string& refused : r.refused) std::printf("      refused: %s\n", refused.c_str());
+        flush_output();
+    }
+
+private:
+    void begin_section(const suite_row& row)
+    {
+        section_ = row.section;
+        said_.clear();
+        one_thread_.clear();
+        std::printf("\n%s%9s%9s%17s%17s", left(section_, width_).c_str(), "ms", "p99 ms", "", "of its ceiling");
+        if (has_rivals_.count(section_)) std::printf("   %s", rival_column(row.against).c_str());
+        std::printf("\n");
+    }
+
+    void numbers_of(const row_results& r)
+    {
+        const entry& heed = r.entries.front();
+        const numbers& n = heed.result;
+        const bool decode = heed.problem.phase == "decode";
+        std::string title = "  " + title_of(r);
+        const std::string problem = heed.problem.name.substr(0, heed.problem.name.rfind('/'));
+        if (heed.problem.threads == 1) one_thread_[problem] = n.time.median;
+        else if (const auto one = one_thread_.find(problem); one != one_thread_.end())  // of a sweep
+            title += ", " + fixed(one->second / n.time.median, 2) + " x as fast as one";
+        std::printf("%s%s%s%s%s", left(title, width_).c_str(), right(milliseconds(n.time.median), 9).c_str(),
+                    right(decode ? milliseconds(n.p99) : "", 9).c_str(),
+                    right(decode ? fixed(n.kv_gbps, 1) + " GB/s   " : fixed(n.gflops, 1) + " GFLOP/s", 17).c_str(),
+                    right(percent(decode ? n.of_stream : n.of_peak) + (decode ? " of read" : " of peak"), 17).c_str());
+        const entry* const best = r.best_rival();
+        const std::string doubt = doubt_about(r);
+        std::string says;
+        if (best) {
+            const int digits = is_about_percents(r.row.against) ? 3 : 2;
+            const spread& by = best->heed_is_faster;
+            says = right(fixed(by.median, digits), 6) + " x " + left(name_of_rival(best->problem.impl), 8) +
+                   right(fixed(by.low, digits), digits + 3) + " to " + fixed(by.high, digits) +
+                   other_vectors(best->problem.impl);
+        } else if (has_rivals_.count(r.row.section)) {
+            says = "     -";
+        }
+        if (!doubt.empty()) says += (says.empty() ? "  ! " : "   ! ") + doubt;
+        if (!says.empty()) std::printf("   %s", says.c_str());
+        std::printf("\n");
+    }
+
+    int width_ = 56;
+    std::set<std::string> has_rivals_;
+    std::string section_, said_;
+    std::map<std::string, double> one_thread_;  // seconds, by problem, in this section
+};
+
+/// "261 GFLOP/s f32 FMA (258 to 263)"
+std::string ceiling(const spread& of, int digits, const std::string& what)
+{
+    return fixed(of.median, digits) + what + " (" + fixed(of.low, digits) + " to " + fixed(of.high, digits) + ")";
+}
+
+void print_foot(const table_results& results)
+{
+    std::printf("\nceilings, measured between any two samples: medians (quartiles)\n");
+    for (const auto& [threads, c] : results.by_threads) {
+        std::string says = ceiling(c.peak, 0, " GFLOP/s f32 FMA");
+        if (c.bf16_peak.samples > 0) says += ", " + ceiling(c.bf16_peak, 0, " GFLOP/s bf16 dot products");
+        says += ", " + ceiling(c.bandwidth, 1, " GB/s read");
+        std::printf("  %-11s %s; threads sat on %s\n", thread_count(threads).c_str(), says.c_str(),
+                    cpus_text(c.cpus).c_str());
+    }
+    std::printf("\nTimes, speeds and shares are medians of heed's samples, on one thread where nothing else is said; "
+                "\u00b1 and\n"
+                "\"to\" are quartiles. GB/s are of K and V, read once. p99 is of 100 single runs or more; of fewer, "
+                "the slowest.\n");
+    for (const std::string& peer : peers_not_built())
+        std::printf("Not built in, and so not among the peers: %s.\n", peer.c_str());
+    if (const std::string why = doubts_about(results); !why.empty()) std::printf("\nWARNING: %s\n", why.c_str());
 }
 
 }  // namespace
 
+std::string title_of(const row_results& r)
+{
+    const std::string found = r.entries.empty() ? "" : planted(r.entries.front().problem);
+    return r.row.title + (found.empty() ? "" : ", " + found);
+}
+
+std::string doubts_about(const table_results& results)
+{
+    std::string says;
+    const disturbance& m = results.machine;
+    if (m.load > 0.5) says += "When this began, " + fixed(m.load, 1) + " processes were running (mean of a minute). ";
+    if (m.neighbours > 0.1)
+        says += "Others used " + fixed(m.neighbours, 2) + " of the CPUs that this process may run on. ";
+    std::map<std::string, int> rows;
+    for (const row_results& r : results.rows)
+        if (!r.entries.empty())
+            if (const std::string doubt = doubt_about(r); !doubt.empty()) ++rows[doubt];
+    for (const auto& [doubt, count] : rows)
+        says += std::to_string(count) + (count == 1 ? " row" : " rows") + " marked \"! " + doubt + "\"" +
+                (doubt == "wide spread" ? " (quartiles more than 20 % apart). " : " (the clock changed meanwhile). ");
+    if (!says.empty()) says += "Measure again on a quiet machine before you quote anything.";
+    return says;
+}
+
 table_results run_table(const std::vector<suite_row>& rows)
 {
-    table_results results;
-    std::map<int, measured_ceilings> seen;
-    progress p(rows.size());
-    std::string section, said;
-    std::size_t longest = 60;
-    for (const suite_row& row : rows) longest = std::max(longest, row.title.size());
-    const int width = static_cast<int>(longest) + 2;
-    for (const suite_row& row : rows) {
-        p.next(row);
-        const std::string wrong = refusal(implementations().front(), row.problem);
-        if (wrong.empty()) results.rows.push_back(run_row(row, p, seen[row.problem.threads]));
-        p.hide();
-        if (row.section != section) {
-            std::printf("\n%-*s %8s %8s %8s %7s %8s   %s\n", width, row.section.c_str(), "ms", "GFLOP/s", "of peak",
-                        "GB/s", "of read",
-                        row.against == rivals::fused     ? "faster than fused"
-                        : row.against == rivals::dense   ? "faster than in one piece"
-                        : row.against == rivals::observe ? "with observe"
-                                                         : "faster than the best peer");
-            section = row.section;
-            said.clear();
-        }
-        if (wrong.empty()) print_row(results.rows.back(), width);
-        else if (wrong != said) std::printf("  left out: %s\n", wrong.c_str());  // once for all rows of the section
-        said = wrong;
-    }
-    for (const auto& [threads, measured] : seen) results.by_threads[threads] = measured.medians();
-    std::printf("\nmedians of heed, on one thread where nothing else is said; GB/s are of K and V, read once\n"
-                "peak and read bandwidth are measured again between any two samples\n");
+    printer to(rows);
+    const table_results results = race(rows, [&](const row_results& r) { to.row(r); });
+    print_foot(results);
+    flush_output();
     return results;
 }
 

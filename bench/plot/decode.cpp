@@ -33,7 +33,7 @@ std::string draw_decode(const results& r)
     }
     drawing d(page_width, 436);
     draw_heading(d, title, r);
-    draw_legend(d, {64, 74}, contestants_of(rows));
+    draw_legend(d, {64, 74}, contestants_of(rows), r);
     const area a{64,
                  94,
                  page_width - 64 - 24,
@@ -46,7 +46,7 @@ std::string draw_decode(const results& r)
     draw_cache(d, a, r.l2_bytes, bytes_a_key, "L2");
     draw_cache(d, a, r.l3_bytes, bytes_a_key, "L3");
     draw_ceiling(d, a, limit, "read bandwidth of memory: " + number(limit) + " GB/s");
-    draw_lines(d, a, rows, [](const entry& e) { return e.keys; });
+    draw_lines(d, a, rows, [](const entry& e) { return e.keys; }, {a.at(a.x.low, limit), a.at(a.x.high, limit)});
     draw_caption(d, 428);
     return d.str();
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // heed-plot: what heed-bench --table measured, as pictures.
 //
-//     heed-plot RESULTS.json -o DIR          writes roofline.svg, peers.svg, decode.svg and threads.svg into DIR
+//     heed-plot RESULTS.json [-o DIR]        writes roofline.svg, peers.svg, decode.svg and threads.svg into DIR
 #include "pictures.hpp"
 
 #include <cstdio>
@@ -34,22 +34,33 @@ void write(const std::vector<picture>& pictures, const fs::path& directory)
     for (const picture& p : pictures) fs::rename(draft(p), directory / p.name);
 }
 
+constexpr const char* usage =
+    "usage: heed-plot RESULTS.json [-o DIR]     (results: heed-bench --table --json=RESULTS.json)\n"
+    "writes roofline.svg, peers.svg, decode.svg and threads.svg into DIR, or into the working directory\n";
+
 }  // namespace
 
 int main(int argc, char** argv)
 {
-    if (argc != 4 || std::string(argv[2]) != "-o") {
-        std::cerr << "usage: heed-plot RESULTS.json -o DIR     (results: heed-bench --table --json=RESULTS.json)\n";
+    if (argc == 2 && (std::string(argv[1]) == "--help" || std::string(argv[1]) == "-h")) {
+        std::cout << usage;
+        return std::cout.flush() ? 0 : 2;
+    }
+    const bool named = argc == 4 && std::string(argv[2]) == "-o";
+    if (!(argc == 2 || named) || argv[1][0] == '-') {
+        std::cerr << usage;
         return 2;
     }
     try {
+        const fs::path directory = named ? argv[3] : ".";
         const plot::results r = plot::read_results(argv[1]);
         const std::vector<picture> pictures{{"roofline.svg", plot::draw_roofline(r)},
                                             {"peers.svg", plot::draw_peers(r)},
                                             {"decode.svg", plot::draw_decode(r)},
                                             {"threads.svg", plot::draw_threads(r)}};
-        write(pictures, argv[3]);
-        for (const picture& p : pictures) std::cout << (fs::path(argv[3]) / p.name).string() << "\n";
+        write(pictures, directory);
+        for (const picture& p : pictures) std::cout << (directory / p.name).lexically_normal().string() << "\n";
+        if (!std::cout.flush()) throw std::runtime_error("can not write to standard output");
         return 0;
     } catch (const std::exception& e) {
         std::cerr << "heed-plot: " << e.what() << "\n";

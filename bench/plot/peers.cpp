@@ -7,14 +7,29 @@
 namespace plot {
 namespace {
 
-constexpr std::size_t groups_a_panel = 10;
-constexpr double panel_height = 230, plot_height = 150;
+constexpr std::size_t groups_a_panel = 10, groups_a_half = 4;
+constexpr double panel_height = 230, plot_height = 150, left_margin = 64, right_margin = 16;
 
 struct panel {
     std::string title, unit, ceiling;
     double limit, most;
     family rows;
+
+    /// Two of them share the width of the page.
+    bool is_half() const { return rows.size() <= groups_a_half; }
 };
+
+/// What a row of results belongs to.
+enum class subject { nothing, prefill, bf16_products, contract, decode };
+
+subject subject_of(const row& r)
+{
+    const entry& heed = r.heed();
+    if (heed.threads != 1 || r.entries.size() < 2 || heed.phase == "backward") return subject::nothing;
+    if (r.entries[1].impl == "fused") return subject::contract;
+    if (heed.phase == "decode") return subject::decode;
+    return heed.bf16_products ? subject::bf16_products : subject::prefill;
+}
 
 /// Rows cut into panels, at the beginnings of sections where that is possible.
 std::vector<family> cut(const family& rows)
@@ -35,24 +50,28 @@ std::vector<family> cut(const family& rows)
     return parts;
 }
 
-void add_panels(const results& r, const std::string& phase, std::vector<panel>& panels)
+void add_panels(const results& r, subject wanted, std::vector<panel>& panels)
 {
     const family by_length = rows_by_cache_length(r);
     family rows;
     double most = 0;
     for (const row& candidate : r.rows) {
-        const entry& heed = candidate.heed();
-        if (heed.phase != phase || heed.threads != 1 || candidate.entries.size() < 2) continue;
+        if (subject_of(candidate) != wanted) continue;
         if (std::find(by_length.begin(), by_length.end(), &candidate) != by_length.end()) continue;
         rows.push_back(&candidate);
         for (const entry& e : candidate.entries) most = std::max(most, e.speed());
     }
     if (rows.empty()) return;
-    const bool decode = phase == "decode";
-    const double limit = decode ? r.limits.at(1).gbps : r.limits.at(1).gflops;
+    const bool decode = wanted == subject::decode, bf16 = wanted == subject::bf16_products;
+    const ceilings& roof = r.limits.at(1);
+    const double limit = decode ? roof.gbps : bf16 ? roof.bf16_gflops : roof.gflops;
+    const std::string title = decode                        ? "Decode"
+                              : bf16                        ? "Products of bf16"
+                              : wanted == subject::contract ? "The contract: softmax by hand"
+                                                            : "Prefill";
+    const std::string ceiling = decode ? "read bandwidth " : bf16 ? "bf16 dot products " : "f32 FMA peak ";
     for (const family& part : cut(rows))
-        panels.push_back({decode ? "Decode" : "Prefill", decode ? "GB/s of K and V" : "GFLOP/s",
-                          decode ? "read bandwidth " + number(limit) : "f32 FMA peak " + number(limit), limit,
+        panels.push_back({title, decode ? "GB/s of K and V" : "GFLOP/s", ceiling + number(limit), limit,
                           std::max(most, limit), part});
 }
 
@@ -77,10 +96,11 @@ void draw_group(drawing& d, const area& a, const row& r, double left, double wid
     }
 }
 
-void draw_panel(drawing& d, const panel& p, double top)
+void draw_panel(drawing& d, const panel& p, point corner, double right)
 {
-    const area a{64, top + 26, page_width - 64 - 16, plot_height, {0, 1, false, "", {}}, linear_axis(p.most, p.unit)};
-    d.text({a.left, top + 12}, p.title + ", " + p.unit, anchor::start, {13, "#111111", true});
+    const area a{corner.x,    corner.y + 26,         right - corner.x,
+                 plot_height, {0, 1, false, "", {}}, linear_axis(p.most, p.unit)};
+    d.text({a.left, corner.y + 12}, p.title, anchor::start, {13, "#111111", true});
     draw_y_axis(d, a);
     draw_ceiling(d, a, p.limit, p.ceiling);
     std::size_t most_bars = 1;
@@ -97,19 +117,29 @@ std::string draw_peers(const results& r)
 {
     const std::string title = "heed and its peers on one thread: taller is better";
     std::vector<panel> panels;
-    add_panels(r, "prefill", panels);
-    add_panels(r, "decode", panels);
+    for (const subject s : {subject::prefill, subject::bf16_products, subject::contract, subject::decode})
+        add_panels(r, s, panels);
     if (panels.empty()) return draw_nothing(title, "No problem in these results was run by a peer on one thread.", r);
     family all;
-    for (const panel& p : panels) all.insert(all.end(), p.rows.begin(), p.rows.end());
-    drawing d(page_width, 98 + panel_height * static_cast<double>(panels.size()));
-    draw_heading(d, title, r);
-    draw_legend(d, {64, 74}, contestants_of(all));
+    std::vector<point> corners;
+    std::vector<double> rights;
     double top = 92;
-    for (const panel& p : panels) {
-        draw_panel(d, p, top);
-        top += panel_height;
+    for (std::size_t i = 0; i < panels.size(); ++i, top += panel_height) {
+        all.insert(all.end(), panels[i].rows.begin(), panels[i].rows.end());
+        const bool pair = i + 1 < panels.size() && panels[i].is_half() && panels[i + 1].is_half();
+        constexpr double middle = (page_width + left_margin) / 2;
+        corners.push_back({left_margin, top});
+        rights.push_back(pair ? middle - left_margin : page_width - right_margin);
+        if (!pair) continue;
+        ++i;
+        all.insert(all.end(), panels[i].rows.begin(), panels[i].rows.end());
+        corners.push_back({middle, top});
+        rights.push_back(page_width - right_margin);
     }
+    drawing d(page_width, top + 6);
+    draw_heading(d, title, r);
+    draw_legend(d, {left_margin, 74}, contestants_of(all), r);
+    for (std::size_t i = 0; i < panels.size(); ++i) draw_panel(d, panels[i], corners[i], rights[i]);
     draw_caption(d, top - 4);
     return d.str();
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "pictures.hpp"
+#include "labels.hpp"
 
 #include <algorithm>
 #include <map>
@@ -9,13 +10,13 @@ namespace plot {
 namespace {
 
 struct contestant_style {
-    const char *impl, *title, *colour;
+    const char *impl, *title, *way, *colour;
 };
-constexpr contestant_style styles[] = {{"heed", "heed", "#c8312b"},
-                                       {"openblas", "OpenBLAS, blocked", "#2f6fb5"},
-                                       {"onednn", "oneDNN", "#e39a2d"},
-                                       {"eigen", "Eigen, textbook", "#8b96a1"},
-                                       {"fused", "fused by hand", "#e08d88"}};
+constexpr contestant_style styles[] = {{"heed", "heed", "", "#c8312b"},
+                                       {"openblas", "OpenBLAS", ", blocked", "#2f6fb5"},
+                                       {"onednn", "oneDNN", "", "#e39a2d"},
+                                       {"eigen", "Eigen", ", textbook", "#8b96a1"},
+                                       {"fused", "fused by hand", "", "#e08d88"}};
 
 }  // namespace
 
@@ -26,10 +27,13 @@ std::string colour_of(const std::string& impl)
     return "#3f9b63";
 }
 
-std::string title_of(const std::string& impl)
+std::string title_of(const std::string& impl, const results& r)
 {
+    const auto library = r.libraries.find(impl);
+    std::string is = library == r.libraries.end() ? "" : " " + library->second.version;
+    if (impl == "openblas" && !is.empty()) is += " " + library->second.kernel;
     for (const contestant_style& s : styles)
-        if (impl == s.impl) return s.title;
+        if (impl == s.impl) return s.title + is + s.way;
     return impl;
 }
 
@@ -48,12 +52,13 @@ void draw_caption(drawing& d, double bottom)
         anchor::end, {10, "#888888"});
 }
 
-void draw_legend(drawing& d, point at, const std::vector<std::string>& impls)
+void draw_legend(drawing& d, point at, const std::vector<std::string>& impls, const results& r)
 {
     for (const std::string& impl : impls) {
+        const std::string title = title_of(impl, r);
         d.bar({at.x, at.y - 10}, 11, 11, colour_of(impl));
-        d.text({at.x + 16, at.y}, title_of(impl));
-        at.x += 16 + width_of(title_of(impl), 12) + 22;
+        d.text({at.x + 16, at.y}, title);
+        at.x += 16 + width_of(title, 12) + 18;
     }
 }
 
@@ -90,32 +95,28 @@ family rows_by_cache_length(const results& r)
     return rows;
 }
 
-void draw_lines(drawing& d, const area& a, const family& rows, double (*x)(const entry&))
+void draw_lines(drawing& d, const area& a, const family& rows, double (*x)(const entry&),
+                const std::vector<point>& roof)
 {
     std::vector<std::string> impls = contestants_of(rows);
     std::reverse(impls.begin(), impls.end());  // heed on top
+    labels beside(a);
+    beside.avoid_path(roof);
     for (const std::string& impl : impls) {
         std::vector<point> points;
         for (const row* r : rows)
             for (const entry& e : r->entries)
                 if (e.impl == impl) points.push_back(a.at(x(e), e.speed()));
         d.path(points, {colour_of(impl), 2});
-        for (const point& p : points) d.dot(p, 3.5, colour_of(impl));
+        beside.avoid_path(points);
+        for (const point& p : points) {
+            d.dot(p, 3.5, colour_of(impl));
+            beside.avoid(p);
+        }
     }
-    for (const row* r : rows) {
-        const point p = a.at(x(r->heed()), r->heed().speed());
-        const std::string says = number(r->heed().speed());
-        const font f{11, colour_of("heed"), true};
-        // Above heed's dot; where another one is in the way, outside of the first or last, or below.
-        const bool in_the_way = std::any_of(r->entries.begin() + 1, r->entries.end(), [&](const entry& e) {
-            const double above = p.y - a.at(x(e), e.speed()).y;
-            return above > 0 && above < 22;
-        });
-        if (!in_the_way) d.text({p.x, p.y - 9}, says, anchor::middle, f);
-        else if (r == rows.front()) d.text({p.x - 8, p.y + 4}, says, anchor::end, f);
-        else if (r == rows.back()) d.text({p.x + 8, p.y + 4}, says, anchor::start, f);
-        else d.text({p.x, p.y + 17}, says, anchor::middle, f);
-    }
+    for (const row* r : rows)
+        beside.place(d, a.at(x(r->heed()), r->heed().speed()), number(r->heed().speed()),
+                     {11, colour_of("heed"), true});
 }
 
 }  // namespace plot

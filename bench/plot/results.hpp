@@ -12,6 +12,7 @@ namespace plot {
 
 struct entry {
     std::string name, impl, phase;
+    bool bf16_products;
     int threads;
     double keys, flops, kv_bytes, tensor_bytes;
     double gflops, kv_gbps;  // at the run's ceilings
@@ -27,15 +28,21 @@ struct row {
     const entry& heed() const { return entries.front(); }
 };
 
+/// A peer's library: "0.3.21", "SkylakeX".
+struct library {
+    std::string version, kernel;
+};
+
 struct ceilings {
     double gflops, gbps;
     double bf16_gflops;  // dot products; 0: not measured
 };
 
 struct results {
-    std::string machine;             // in a line
-    double l2_bytes, l3_bytes;       // 0: not known
-    std::map<int, ceilings> limits;  // by number of threads
+    std::string machine;                       // in a line
+    double l2_bytes, l3_bytes;                 // 0: not known
+    std::map<int, ceilings> limits;            // by number of threads
+    std::map<std::string, library> libraries;  // by contestant
     std::vector<row> rows;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // heed's problems on one thread under the roof of this machine: flops for each byte of Q, K, V and the output against
 // GFLOP/s. A point above the slope read K and V from a cache.
+#include "labels.hpp"
 #include "pictures.hpp"
 
 #include <algorithm>
@@ -8,48 +9,12 @@
 namespace plot {
 namespace {
 
-/// Writes texts beside points where no other text or point stands; a text without such a place is left out.
-class labels {
-public:
-    explicit labels(const area& a) : area_(a) {}
-    void avoid(point p, double width = 5, double height = 5)
-    {
-        taken_.push_back({p.x - width, p.y - height, p.x + width, p.y + height});
-    }
-    void place(drawing& d, point p, const std::string& text)
-    {
-        constexpr double size = 10;
-        const double w = width_of(text, size);
-        const struct {
-            double x, y;
-            anchor where;
-        } tries[] = {{9, 4, anchor::start},  {-9, 4, anchor::end},   {0, -9, anchor::middle}, {0, 16, anchor::middle},
-                     {8, 15, anchor::start}, {8, -8, anchor::start}, {-8, 15, anchor::end},   {-8, -8, anchor::end}};
-        for (const auto& t : tries) {
-            const double left = p.x + t.x - (t.where == anchor::start ? 0 : t.where == anchor::end ? w : w / 2);
-            const box b{left, p.y + t.y - size, left + w, p.y + t.y + 2};
-            if (!free(b)) continue;
-            taken_.push_back(b);
-            d.text({p.x + t.x, p.y + t.y}, text, t.where, {size, "#444444"});
-            return;
-        }
-    }
-
-private:
-    struct box {
-        double left, top, right, bottom;
-    };
-    bool free(const box& b) const
-    {
-        if (b.left < area_.left || b.right > area_.right() || b.top < area_.top || b.bottom > area_.bottom())
-            return false;
-        return std::none_of(taken_.begin(), taken_.end(), [&](const box& o) {
-            return b.left < o.right && o.left < b.right && b.top < o.bottom && o.top < b.bottom;
-        });
-    }
-    const area& area_;
-    std::vector<box> taken_;
-};
+/// Full dots for prefill, squares for backward, rings for decode.
+void draw_mark(drawing& d, point p, const std::string& phase)
+{
+    if (phase == "backward") d.bar({p.x - 3.5, p.y - 3.5}, 7, 7, colour_of("heed"));
+    else d.dot(p, 4, colour_of("heed"), phase == "prefill");
+}
 
 double intensity(const entry& e) { return e.flops / e.tensor_bytes; }
 
@@ -63,7 +28,7 @@ std::string one_line(std::string tick)
 
 std::string draw_roofline(const results& r)
 {
-    const std::string title = "Roofline of one thread";
+    const std::string title = "heed under the roofline of one thread";
     std::vector<const row*> rows;
     for (const row& one : r.rows)
         if (one.heed().threads == 1 && one.heed().gflops > 0) rows.push_back(&one);
@@ -84,10 +49,12 @@ std::string draw_roofline(const results& r)
                  374,
                  log_axis(2, left / 1.3, right * 1.3, "flops for each byte of Q, K, V and out"),
                  log_axis(2, low / 1.3, std::max(roof.gflops, roof.bf16_gflops) * 1.3, "GFLOP/s")};
-    d.dot({70, 68}, 4, colour_of("heed"));
-    d.text({80, 72}, "heed, prefill");
-    d.dot({180, 68}, 4, colour_of("heed"), false);
-    d.text({190, 72}, "heed, decode");
+    double x = 70;
+    for (const std::string phase : {"prefill", "backward", "decode"}) {
+        draw_mark(d, {x, 68}, phase);
+        d.text({x + 10, 72}, phase);
+        x += 40 + width_of(phase, 12);
+    }
     draw_y_axis(d, a);
     draw_x_axis(d, a);
     const double ridge = roof.gflops / roof.gbps, start = std::max(a.x.low, a.y.low / roof.gbps);
@@ -108,13 +75,13 @@ std::string draw_roofline(const results& r)
     const std::string bandwidth = "read bandwidth, " + number(roof.gbps) + " GB/s";
     d.text({slope.x - 10, slope.y + 4}, bandwidth, anchor::end, {11, "#555555"});
     beside.avoid({slope.x - 10 - width_of(bandwidth, 11) / 2, slope.y}, width_of(bandwidth, 11) / 2, 9);
-    for (double x = start; x < ridge; x *= 1.1) beside.avoid(a.at(x, x * roof.gbps), 3, 3);
+    beside.avoid_path({a.at(start, start * roof.gbps), a.at(ridge, roof.gflops)});
     for (const row* one : rows) beside.avoid(a.at(intensity(one->heed()), one->heed().gflops));
     for (const row* one : rows) {
         const entry& e = one->heed();
         const point p = a.at(intensity(e), e.gflops);
-        d.dot(p, 4, colour_of("heed"), e.phase == "prefill");
-        beside.place(d, p, one_line(one->tick));
+        draw_mark(d, p, e.phase);
+        beside.place(d, p, one_line(one->tick), {10, "#444444"});
     }
     draw_caption(d, 520);
     return d.str();

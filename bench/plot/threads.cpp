@@ -45,22 +45,25 @@ void draw_panel(drawing& d, const results& r, const family& rows, double left, d
     }
     const std::string unit = decode ? "GB/s of K and V" : "GFLOP/s";
     area a{left,
-           122,
+           126,
            width,
-           236,
+           232,
            {counts.front() / 1.3, counts.back() * 1.3, true, "threads", counts},
            linear_axis(most, unit)};
     std::string what = rows.front()->title;
     what.erase(0, what.find_first_not_of(' '));
-    d.text({a.left, 108}, (decode ? "Decode: " : "Prefill: ") + what, anchor::start, {12, "#111111", true});
+    d.text({a.left, 100}, (decode ? "Decode: " : "Prefill: ") + what, anchor::start, {12, "#111111", true});
     draw_y_axis(d, a);
     draw_x_axis(d, a);
     std::vector<point> roof;
     for (const double n : counts) roof.push_back(a.at(n, limit(static_cast<int>(n))));
     d.path(roof, {"#555555", 1.3, true});
-    d.text({roof.back().x, roof.back().y - 8}, decode ? "read bandwidth" : "f32 FMA peak", anchor::end,
-           {11, "#555555"});
-    draw_lines(d, a, rows, [](const entry& e) { return static_cast<double>(e.threads); });
+    const std::string says = decode ? "read bandwidth of as many" : "f32 FMA peak of as many";
+    const point key{a.right() - width_of(says, 11) - 8, a.top - 6};
+    d.line({key.x - 26, key.y - 4}, {key.x - 4, key.y - 4}, {"#555555", 1.3, true});
+    d.text({a.right(), key.y}, says, anchor::end, {11, "#555555"});
+    draw_lines(
+        d, a, rows, [](const entry& e) { return static_cast<double>(e.threads); }, roof);
 }
 
 }  // namespace
@@ -75,7 +78,7 @@ std::string draw_threads(const results& r)
     all.insert(all.end(), decode.begin(), decode.end());
     drawing d(page_width, 424);
     draw_heading(d, title, r);
-    draw_legend(d, {64, 74}, contestants_of(all));
+    draw_legend(d, {64, 74}, contestants_of(all), r);
     if (!prefill.empty()) draw_panel(d, r, prefill, 64, 340);
     if (!decode.empty()) draw_panel(d, r, decode, 500, 336);
     draw_caption(d, 416);
