@@ -96,7 +96,7 @@ private:
         std::printf("%s%s%s%s%s", left(title, width_).c_str(), right(milliseconds(n.time.median), 9).c_str(),
                     right(decode ? milliseconds(n.p99) : "", 9).c_str(),
                     right(decode ? fixed(n.kv_gbps, 1) + " GB/s   " : fixed(n.gflops, 1) + " GFLOP/s", 17).c_str(),
-                    right(percent(decode ? n.of_stream : n.of_peak) + (decode ? " of read" : " of peak"), 17).c_str());
+                    right(percent(decode ? n.of_stream : n.of_peak) + (decode ? " of read" : " of peak"), 20).c_str());
         const entry* const best = r.best_rival();
         const std::string doubt = doubt_about(r);
         std::string says;

@@ -31,11 +31,11 @@ std::string draw_decode(const results& r)
         lengths.push_back(one->heed().keys);
         for (const entry& e : one->entries) most = std::max(most, e.speed());
     }
-    drawing d(page_width, 436);
+    drawing d(page_width, 456);
     draw_heading(d, title, r);
     draw_legend(d, {64, 74}, contestants_of(rows), r);
     const area a{64,
-                 94,
+                 114,
                  page_width - 64 - 24,
                  278,
                  {shortest.keys / 1.6, longest.keys * 1.6, true,
@@ -47,7 +47,7 @@ std::string draw_decode(const results& r)
     draw_cache(d, a, r.l3_bytes, bytes_a_key, "L3");
     draw_ceiling(d, a, limit, "read bandwidth of memory: " + number(limit) + " GB/s");
     draw_lines(d, a, rows, [](const entry& e) { return e.keys; }, {a.at(a.x.low, limit), a.at(a.x.high, limit)});
-    draw_caption(d, 428);
+    draw_caption(d, 448);
     return d.str();
 }
 

@@ -75,7 +75,7 @@ std::string draw_roofline(const results& r)
     const std::string bandwidth = "read bandwidth, " + number(roof.gbps) + " GB/s";
     d.text({slope.x - 10, slope.y + 4}, bandwidth, anchor::end, {11, "#555555"});
     beside.avoid({slope.x - 10 - width_of(bandwidth, 11) / 2, slope.y}, width_of(bandwidth, 11) / 2, 9);
-    beside.avoid_path({a.at(start, start * roof.gbps), a.at(ridge, roof.gflops)});
+    beside.avoid_path({a.at(start, start * roof.gbps), a.at(ridge, roof.gflops), a.at(a.x.high, roof.gflops)});
     for (const row* one : rows) beside.avoid(a.at(intensity(one->heed()), one->heed().gflops));
     for (const row* one : rows) {
         const entry& e = one->heed();

@@ -160,7 +160,7 @@ file(MAKE_DIRECTORY ${SCRATCH})
 set(json ${SCRATCH}/table.json)
 bench(0 --table --json=${json} --case=heed/prefill/softmax/f32/causal/${size}/t1
       --case=heed/decode/softpick/bf16_sparse75/all/b1_hq4_hkv2_sq1_skv600_d16/t1)
-foreach(says "GFLOP/s" "of peak" "faster than the best peer" " x (eigen|openblas|onednn) +[0-9.]+ to [0-9.]+" "     -\n"
+foreach(says "GFLOP/s" "of peak" "faster than the best peer" " x (eigen|openblas|onednn) +[0-9.]+ to [0-9.]+" "     -"
         "peer eigen +Eigen 3\\.[0-9.]+, " "quartiles" "threads sat on CPU" "7[0-9]\\.[0-9] % of keys without a positive score")
     if(NOT "${out}" MATCHES "${says}")
         message(FATAL_ERROR "heed-bench --table does not say ${says}:\n${out}")
