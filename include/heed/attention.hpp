@@ -8,6 +8,7 @@
 // (a key must pass all), at most one scale and one query_offset. A policy that is not named costs nothing.
 #pragma once
 
+#include "checked.hpp"
 #include "element.hpp"
 #include "mask.hpp"
 #include "normalizer.hpp"
