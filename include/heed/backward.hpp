@@ -81,15 +81,15 @@ public:
                     const row_statistics<T>& stats, const view<DO>& dout, const gradients<T>& to,
                     const options<T>& how) const noexcept
     {
-        const status_type s = check_run(q, k, v, out, stats, dout, to, how);
+        status_type s = check_run(q, k, v, out, stats, dout, to, how);
         if (!s) return s;
         const dense_kv kv{k, v};
         const auto walk = make_walk(q, kv, out, stats, dout, to, how.workspace.data);
-        for (int stage = 0; stage < layout_.stages(); ++stage) {
+        for (int stage = 0; s && stage < layout_.stages(); ++stage) {
             auto task = [&](std::int64_t t, int worker) { walk.run_task(stage, t, worker); };
-            kernel::run_tasks(layout_.work(), how.executor, layout_.tasks(stage), task);
+            s = kernel::run_tasks("backward", layout_.work(), how.executor, layout_.tasks(stage), task);
         }
-        return {};
+        return s;
     }
 
     /// One task of one stage, for hosts with their own loop, as in plan::run_task().

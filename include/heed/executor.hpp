@@ -5,7 +5,10 @@
 //     template <class F> void operator()(std::int64_t n, F f);    // calls f(task, worker) for every task in [0, n)
 //
 // will do: 0 <= worker < concurrency(), two tasks that run at once have different workers, and all calls have
-// returned, and their writes are visible, when operator() returns.
+// returned, and their writes are visible, when operator() returns. Neither tasks nor executors throw: an exception that
+// leaves one ends the program (std::terminate). An executor that leaves out tasks, runs one twice or names a worker
+// that there is not makes a call of heed's fail with errc::executor_failed; one that returns while tasks still run is
+// beyond help, since those write into memory that is the caller's again.
 #pragma once
 
 #include "config.hpp"
@@ -32,7 +35,7 @@ public:
     explicit task_ref(F& f)
         : object_(&f), call_([](void* o, std::int64_t task, int worker) { (*static_cast<F*>(o))(task, worker); })
     {}
-    void operator()(std::int64_t task, int worker) const { call_(object_, task, worker); }
+    void operator()(std::int64_t task, int worker) const noexcept { call_(object_, task, worker); }
 
 private:
     void* object_;
@@ -51,7 +54,7 @@ public:
     {}
 
     int concurrency() const { return concurrency_; }
-    void operator()(std::int64_t n, task_ref f) const
+    void operator()(std::int64_t n, task_ref f) const noexcept
     {
         if (run_ && n > 1) run_(object_, n, f);
         else serial_executor{}(n, f);

@@ -87,8 +87,7 @@ public:
             });
             for (int r = 0; r < block.count; ++r) kernel::end_observation(wanted, row(r), mem.sums[r], mem.norms[r]);
         };
-        kernel::run_tasks(l_.work(), how.executor, l_.blocks(), task);
-        return {};
+        return kernel::run_tasks("observe", l_.work(), how.executor, l_.blocks(), task);
     }
 
     /// out[row][key] = p of the rows of a part, dense [rows, Skv]; 0 where a key is not attended.
@@ -118,8 +117,7 @@ public:
                         for (int j = w.begin; j < end; ++j) to[r * l_.tokens + w.key + j] = w.p[j];
                     });
         };
-        kernel::run_tasks(l_.work(), how.executor, ceil_div(part.rows, l_.block_rows), task);
-        return {};
+        return kernel::run_tasks("attention_map", l_.work(), how.executor, ceil_div(part.rows, l_.block_rows), task);
     }
 
 private:
@@ -222,11 +220,12 @@ namespace detail {
 
 /// Plans, and calls run(plan, options).
 template <class Def, class Q, class Kv, class Run>
-status planned(const Def& def, const view<Q>& q, const Kv& kv, const options<compute_t<Q>>& how, Run run)
+status planned(const char* verb, const Def& def, const view<Q>& q, const Kv& kv, const options<compute_t<Q>>& how,
+               Run run)
 {
     using T = compute_t<Q>;
     const observe_plan<Def, T> p(def, q, kv, how);
-    return with_workspace("observe", p, how, [&](const options<T>& with) { return run(p, with); });
+    return with_workspace(verb, p, how, [&](const options<T>& with) { return run(p, with); });
 }
 
 }  // namespace detail
@@ -241,7 +240,7 @@ template <class Def, class Q, class K>
 status observe(const Def& def, const view<Q>& q, const K& k, const row_statistics<compute_t<Q>>& stats,
                const observations<compute_t<Q>>& wanted, const options<compute_t<Q>>& how = {})
 {
-    return detail::planned(def, q, k, how,
+    return detail::planned("observe", def, q, k, how,
                            [&](const auto& plan, const auto& with) { return plan.run(q, k, stats, wanted, with); });
 }
 
@@ -251,7 +250,7 @@ template <class Def, class Q, class K>
 status attention_map(const Def& def, const view<Q>& q, const K& k, const row_statistics<compute_t<Q>>& stats,
                      const map_part& part, compute_t<Q>* out, const options<compute_t<Q>>& how = {})
 {
-    return detail::planned(def, q, k, how,
+    return detail::planned("attention_map", def, q, k, how,
                            [&](const auto& plan, const auto& with) { return plan.map(q, k, stats, part, out, with); });
 }
 

@@ -87,7 +87,8 @@ public:
         return d;
     }
 
-    /// out = attention of q, k, v. Fails, with nothing written, where the tensors are not those that were planned for.
+    /// out = attention of q, k, v. Fails, with nothing written, where the tensors are not those that were planned for;
+    /// and with errc::executor_failed where the executor does not run every task once.
     template <class Q, class K, class V, class O>
     status_type run(const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
                     const options<T>& how) const noexcept
@@ -104,9 +105,8 @@ public:
     {
         const status_type s = check_run(q, kv, out, how);
         if (!s) return s;
-        kernel::run_all(make_walk(q, kv, kernel::target<T, O>{out, how.stats}, how.workspace.data, 0), layout_,
-                        how.executor);
-        return {};
+        return kernel::run_all("run", make_walk(q, kv, kernel::target<T, O>{out, how.stats}, how.workspace.data, 0),
+                               layout_, how.executor);
     }
 
     /// One task of one stage, for hosts with their own loop: 0 <= task < tasks(stage), and worker is below the

@@ -103,10 +103,11 @@ public:
                                            {q.size.batch, q.size.heads, q.size.tokens, kv.value_dim()});
             if (ok) ok = detail::check_state("attend_partial", "state", s);
             if (!ok) return ok;
-            kernel::run_all(p.make_walk(packed<Q>{q, {}}, kv, kernel::target<T, T>{{}, {}, s.shift, s.mass, s.out},
-                                        with.workspace.data, part.first_key, part.total_keys),
-                            p.layout_, how.executor);
-            return status{};
+            return kernel::run_all("attend_partial",
+                                   p.make_walk(packed<Q>{q, {}}, kv,
+                                               kernel::target<T, T>{{}, {}, s.shift, s.mass, s.out},
+                                               with.workspace.data, part.first_key, part.total_keys),
+                                   p.layout_, how.executor);
         });
     }
 };

@@ -13,10 +13,10 @@
 
 HEED_BEGIN
 
-enum class errc { ok, invalid_argument, unsupported, workspace_too_small, out_of_memory };
+enum class errc { ok, invalid_argument, unsupported, workspace_too_small, out_of_memory, executor_failed };
 
 /// The outcome of a call. True means success; otherwise `message()` says what was wrong and with which numbers.
-/// Nothing was written when a status is false.
+/// Nothing was written when a status is false, but where its code is executor_failed, which is known in the end only.
 class [[nodiscard]] status {
 public:
     status() = default;

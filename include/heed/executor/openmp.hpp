@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../executor.hpp"
+#include "process.hpp"
 
 #ifndef _OPENMP
 #error "heed/executor/openmp.hpp: compile with -fopenmp"
@@ -11,21 +12,27 @@
 
 HEED_BEGIN
 
+/// In a child of fork() an executor of the parent's runs everything on the calling thread, since gcc's OpenMP waits
+/// for ever for the threads that the parent had. It also ends the program where the system refuses it a thread.
 class openmp_executor {
 public:
     explicit openmp_executor(int threads = omp_get_max_threads()) : size_(threads < 1 ? 1 : threads) {}
 
     int concurrency() const { return size_; }
 
+    /// f(task, worker) for every task in [0, n); f does not throw.
     template <class F>
     void operator()(std::int64_t n, F f) const
     {
+        const task_ref task(f);
+        if (detail::this_process() != owner_) return serial_executor{}(n, task);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(size_)
-        for (std::int64_t task = 0; task < n; ++task) f(task, omp_get_thread_num());
+        for (std::int64_t i = 0; i < n; ++i) task(i, omp_get_thread_num());
     }
 
 private:
     int size_;
+    long owner_ = detail::this_process();
 };
 
 HEED_END

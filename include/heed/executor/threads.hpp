@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 // A small thread pool on std::thread. Workers sleep on a condition variable: nothing spins, so more workers than
-// cores cost little. One call at a time; the caller works too, as worker 0.
+// cores cost little. The caller works too, as worker 0.
 #pragma once
 
 #include "../executor.hpp"
+#include "process.hpp"
 
 #include <atomic>
 #include <condition_variable>
+#include <exception>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -15,86 +18,125 @@ HEED_BEGIN
 
 class thread_pool {
 public:
-    /// A pool of `threads` workers, the caller of operator() included; at least 1.
-    explicit thread_pool(int threads) : size_(threads < 1 ? 1 : threads)
+    /// A pool of `threads` workers, the caller of operator() included; at least 1. Where the system refuses a thread,
+    /// the pool has those that it got: concurrency() says how many. Without exceptions a refusal ends the program.
+    explicit thread_pool(int threads) : crew_(std::make_unique<crew>())
     {
-        for (int worker = 1; worker < size_; ++worker) threads_.emplace_back([this, worker] { serve(worker); });
+#if defined(__cpp_exceptions)
+        try {
+            start(threads);
+        } catch (const std::exception&) {  // no thread, or no memory for one
+        }
+#else
+        start(threads);
+#endif
     }
     ~thread_pool()
     {
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            closing_ = true;
-        }
-        wake_.notify_all();
-        for (auto& t : threads_) t.join();
+        if (here()) crew_->dismiss();
+        else (void)crew_.release();  // threads that are not there cannot be joined, nor what they wait for be destroyed
     }
     thread_pool(const thread_pool&) = delete;
     thread_pool& operator=(const thread_pool&) = delete;
 
-    int concurrency() const { return size_; }
+    int concurrency() const { return 1 + static_cast<int>(crew_->threads.size()); }
 
+    /// f(task, worker) for every task in [0, n); f does not throw. A call that comes while another is under way, from
+    /// another thread or out of a task, is run by its caller alone, and so is one in a child of fork(), where the pool
+    /// has no threads. (A child that is forked by a task may only exec or exit.)
     template <class F>
     void operator()(std::int64_t n, F f)
     {
-        if (n <= 0) return;
-        task_ref ref(f);
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            task_ = &ref;
-            count_ = n;
-            next_.store(0, std::memory_order_relaxed);
-            ++round_;
+        const task_ref task(f);
+        if (n > 1 && concurrency() > 1 && here() && crew_->open(task, n)) {
+            crew_->work(task, n, 0);
+            crew_->close();
+        } else {
+            serial_executor{}(n, task);
         }
-        if (n >= size_) wake_.notify_all();
-        else
-            for (std::int64_t i = 1; i < n; ++i) wake_.notify_one();
-        work(ref, n, 0);
-        // No task is left: those who are at work finish, those who have not woken up yet will find nothing to do.
-        // Waiting for them would cost a small problem the time that the system takes to schedule every thread.
-        std::unique_lock<std::mutex> lock(mutex_);
-        task_ = nullptr;
-        done_.wait(lock, [this] { return busy_ == 0; });
     }
 
 private:
-    void work(const task_ref& f, std::int64_t n, int worker)
-    {
-        for (std::int64_t task; (task = next_.fetch_add(1, std::memory_order_relaxed)) < n;) f(task, worker);
-    }
+    /// The threads, and what they share with the caller.
+    struct crew {
+        std::vector<std::thread> threads;
+        std::mutex mutex;
+        std::condition_variable wake, done;
+        bool is_open = false;            // a round is; under the mutex, as are the next five
+        const task_ref* task = nullptr;  // of the open round, until all of its tasks are taken
+        std::int64_t count = 0;
+        int busy = 0;  // threads that have joined the round and not left it
+        std::uint64_t round = 0;
+        bool dismissed = false;
+        std::atomic<std::int64_t> next{0};
 
-    void serve(int worker)
-    {
-        std::uint64_t seen = 0;
-        for (;;) {
-            const task_ref* task;
-            std::int64_t n;
+        bool open(const task_ref& f, std::int64_t n)
+        {
             {
-                std::unique_lock<std::mutex> lock(mutex_);
-                wake_.wait(lock, [&] { return closing_ || round_ != seen; });
-                if (closing_) return;
-                seen = round_;
-                if (!task_) continue;
-                task = task_;
-                n = count_;
-                ++busy_;
+                const std::lock_guard<std::mutex> lock(mutex);
+                if (is_open) return false;
+                is_open = true;
+                task = &f;
+                count = n;
+                next.store(0, std::memory_order_relaxed);
+                ++round;
             }
-            work(*task, n, worker);
-            const std::lock_guard<std::mutex> lock(mutex_);
-            if (--busy_ == 0) done_.notify_one();
+            if (n > static_cast<std::int64_t>(threads.size())) wake.notify_all();
+            else
+                for (std::int64_t i = 1; i < n; ++i) wake.notify_one();
+            return true;
         }
-    }
+        void work(const task_ref& f, std::int64_t n, int worker)
+        {
+            for (std::int64_t t; (t = next.fetch_add(1, std::memory_order_relaxed)) < n;) f(t, worker);
+        }
+        /// No task is left: those who are at work finish, those who have not woken up yet will find nothing to do.
+        /// Waiting for them would cost a small problem the time that the system takes to schedule every thread.
+        void close()
+        {
+            std::unique_lock<std::mutex> lock(mutex);
+            task = nullptr;
+            done.wait(lock, [this] { return busy == 0; });
+            is_open = false;
+        }
+        void serve(int worker)
+        {
+            std::uint64_t seen = 0;
+            std::unique_lock<std::mutex> lock(mutex);
+            for (;;) {
+                wake.wait(lock, [&] { return dismissed || round != seen; });
+                if (dismissed) return;
+                seen = round;
+                if (!task) continue;  // too late
+                const task_ref f = *task;
+                const std::int64_t n = count;
+                ++busy;
+                lock.unlock();
+                work(f, n, worker);
+                lock.lock();
+                if (--busy == 0) done.notify_one();
+            }
+        }
+        void dismiss()
+        {
+            {
+                const std::lock_guard<std::mutex> lock(mutex);
+                dismissed = true;
+            }
+            wake.notify_all();
+            for (auto& t : threads) t.join();
+        }
+    };
 
-    const int size_;
-    std::vector<std::thread> threads_;
-    std::mutex mutex_;
-    std::condition_variable wake_, done_;
-    const task_ref* task_ = nullptr;  // of the round that is open; under mutex_, as are the next four
-    std::int64_t count_ = 0;
-    int busy_ = 0;  // workers that have joined the round and not left it
-    std::uint64_t round_ = 0;
-    bool closing_ = false;
-    std::atomic<std::int64_t> next_{0};
+    void start(int threads)
+    {
+        for (int worker = 1; worker < threads; ++worker)
+            crew_->threads.emplace_back([crew = crew_.get(), worker] { crew->serve(worker); });
+    }
+    bool here() const { return detail::this_process() == owner_; }
+
+    std::unique_ptr<crew> crew_;
+    long owner_ = detail::this_process();
 };
 
 HEED_END

@@ -266,14 +266,16 @@ private:
     char* base_;
 };
 
-/// Runs all stages.
+/// Runs all stages, as far as the executor runs all tasks.
 template <class Job, class O>
-void run_all(const walk<Job, O>& w, const layout& l, const executor_ref& executor) noexcept
+status run_all(const char* verb, const walk<Job, O>& w, const layout& l, const executor_ref& executor) noexcept
 {
-    for (int stage = 0; stage < l.stages(); ++stage) {
+    status s;
+    for (int stage = 0; s && stage < l.stages(); ++stage) {
         auto task = [&](std::int64_t t, int worker) { w.run_task(stage, t, worker); };
-        run_tasks(l.work(), executor, l.tasks(stage), task);
+        s = run_tasks(verb, l.work(), executor, l.tasks(stage), task);
     }
+    return s;
 }
 
 }  // namespace kernel
