@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Element types. float and double are computed in as they are; bf16 and f16 are storage: they widen to float exactly,
-// and a float is rounded to them once, to nearest, ties to even. Keys and values may also be of eight bits and fewer:
-// element/quantised.hpp.
+// and a float is rounded to them once, to nearest, ties to even, whatever MXCSR says of rounding and of subnormal
+// numbers (where there are dot products of bf16, compute<bf16> takes subnormal ones for 0, always). Keys and values may
+// also be of eight bits and fewer: element/quantised.hpp.
 #pragma once
 
 #include "config.hpp"
@@ -24,6 +25,16 @@ inline float float_of(std::uint32_t b)
     float x;
     std::memcpy(&x, &b, sizeof(x));
     return x;
+}
+
+/// The float of this magnitude, below 2^24 units, as a whole number of units of 2^(exponent - 150), to nearest, ties to
+/// even. In integers: a sum would follow the rounding mode that somebody has set.
+inline std::uint32_t rounded_shift(std::uint32_t magnitude, std::uint32_t exponent)
+{
+    const std::uint32_t shift = exponent - (magnitude >> 23);  // a subnormal float is far below half a unit
+    if (shift > 24) return 0;
+    const std::uint32_t fraction = (magnitude & 0x7fffffu) | 0x800000u;
+    return (fraction + (1u << (shift - 1)) - 1 + ((fraction >> shift) & 1)) >> shift;
 }
 
 }  // namespace detail
@@ -55,8 +66,8 @@ struct f16 {
             h = 0x7e00u | ((magnitude >> 13) & 0x3ffu);
         } else if (magnitude >= 0x477ff000u) {  // 65520 and above round to infinity
             h = 0x7c00u;
-        } else if (magnitude < 0x38800000u) {  // below 2^-14: the sum's last bit is worth 2^-24, and rounds for us
-            h = detail::bits_of(detail::float_of(magnitude) + 0.5f) - 0x3f000000u;
+        } else if (magnitude < 0x38800000u) {  // below 2^-14: a whole number of 2^-24
+            h = detail::rounded_shift(magnitude, 126);
         } else {
             h = (magnitude + 0xfffu + ((magnitude >> 13) & 1) - 0x38000000u) >> 13;
         }
@@ -64,10 +75,12 @@ struct f16 {
     }
     operator float() const
     {
-        const std::uint32_t sign = std::uint32_t{bits & 0x8000u} << 16, magnitude = std::uint32_t{bits & 0x7fffu} << 13;
-        if (magnitude >= 0x0f800000u) return detail::float_of(sign | 0x7f800000u | magnitude);  // infinity and NaN
-        const float x = detail::float_of(magnitude) * 0x1p112f;                                 // subnormals too
-        return detail::float_of(sign | detail::bits_of(x));
+        const std::uint32_t sign = std::uint32_t{bits & 0x8000u} << 16, magnitude = bits & 0x7fffu;
+        // A subnormal number goes by its fraction: as a float of that magnitude it would be subnormal too, or nothing.
+        const std::uint32_t small =
+            detail::bits_of(static_cast<float>(static_cast<std::int32_t>(magnitude)) * 0x1p-24f);
+        const std::uint32_t normal = (magnitude << 13) + (112u << 23), infinite = normal + (112u << 23);
+        return detail::float_of(sign | (magnitude < 0x0400u ? small : magnitude < 0x7c00u ? normal : infinite));
     }
 };
 

@@ -31,17 +31,16 @@ struct fp8_e4m3 {
         }
         if (magnitude > detail::bits_of(largest)) magnitude = detail::bits_of(largest);
         std::uint32_t code;
-        if (magnitude < 0x3c800000u)  // below 2^-6: the sum's last bit is worth 2^-9, and rounds for us
-            code = detail::bits_of(detail::float_of(magnitude) + 0x1p14f) - detail::bits_of(0x1p14f);
+        if (magnitude < 0x3c800000u) code = detail::rounded_shift(magnitude, 141);  // below 2^-6: units of 2^-9
         else code = (magnitude + 0x7ffffu + ((magnitude >> 20) & 1) - 0x3c000000u) >> 20;
         bits = static_cast<std::uint8_t>(sign | code);
     }
     operator float() const
     {
         const std::uint32_t sign = std::uint32_t{bits & 0x80u} << 24, magnitude = bits & 0x7fu;
-        if (magnitude == 0x7fu) return detail::float_of(sign | 0x7fc00000u);
-        const float x = detail::float_of(magnitude << 20) * 0x1p120f;  // subnormals too
-        return detail::float_of(sign | detail::bits_of(x));
+        const std::uint32_t small = detail::bits_of(static_cast<float>(static_cast<std::int32_t>(magnitude)) * 0x1p-9f);
+        const std::uint32_t normal = (magnitude << 20) + (120u << 23);
+        return detail::float_of(sign | (magnitude < 0x08u ? small : magnitude < 0x7fu ? normal : 0x7fc00000u));
     }
 };
 
