@@ -5,7 +5,9 @@
 //     p_ij = e^s_ij [s_ij >= 0] / sum_j e^s_ij [s_ij >= 0].
 //
 // Prefill, decode, splitting and merging follow from it, with the same bits, and from its derivatives the gradient.
+// heed::check() says in a sentence what is wrong with a normalizer, or with a score map or a mask: one call in a test.
 #include <heed/heed.hpp>
+#include <heed/testing.hpp>
 
 #include <cmath>
 #include <cstdio>
@@ -31,6 +33,9 @@ struct rectified {
 
 int main()
 {
+    const heed::status verdict = heed::check(rectified{});
+    std::printf("heed::check: %s\n", verdict.message());
+
     constexpr std::int64_t heads = 4, tokens = 1100, dim = 64;
     std::mt19937 random(1);
     std::normal_distribution<float> normal;
@@ -99,5 +104,5 @@ int main()
     std::printf("decode has the bits of prefill: %s\n", same ? "yes" : "NO");
     std::printf("two merged parts have the bits of the whole: %s\n", merged_same ? "yes" : "NO");
     std::printf("sum(out * dout) = %.3f, sum(v * dv) = %.3f\n", loss, by_gradient);
-    return same && merged_same && std::fabs(loss - by_gradient) < 1e-4 * std::fabs(loss) ? 0 : 1;
+    return verdict && same && merged_same && std::fabs(loss - by_gradient) < 1e-4 * std::fabs(loss) ? 0 : 1;
 }

@@ -11,8 +11,9 @@ set(kernels       "kernel/")                                       # contracts, 
 set(verbs         "attend append plan state backward observe reference reference_backward validate heed")  # all below
 set(measures      "measure/")                                      # vocabulary: what follows from a verb's results
 set(adapters      "adapt/")                                        # verbs and one foreign header
+set(instruments   "testing testing/")                              # all of it; no other layer includes them
 
-set(layers vocabulary contracts policies definition machine kernels verbs measures adapters)
+set(layers vocabulary contracts policies definition machine kernels verbs measures adapters instruments)
 set(vocabulary_may vocabulary)
 set(contracts_may vocabulary)
 set(policies_may vocabulary own_contract)
@@ -22,6 +23,7 @@ set(kernels_may vocabulary contracts definition machine kernels)
 set(verbs_may vocabulary contracts policies definition machine kernels verbs)
 set(measures_may vocabulary)
 set(adapters_may vocabulary contracts policies definition verbs)
+set(instruments_may vocabulary contracts policies definition machine kernels verbs instruments)
 
 function(layer_of file result)
     foreach(layer IN LISTS layers)

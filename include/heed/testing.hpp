@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// Instruments for a policy of one's own, one call in a test:
+//
+//     #include <heed/testing.hpp>
+//
+//     const heed::status s = heed::check(my_normalizer{});
+//     const heed::status s = heed::check(my_map, heed::problem{1, 4, 2, 70, 1100});   // or a mask
+//     REQUIRE(s);                                      // s.message() says what is wrong, and where
+//
+// A normalizer: what its own check() says; log_offset() is a number; terms() and slopes() of a vector are those of its
+// lanes; they carry 2^-M once and stay in range under its shift rule; a score of -inf weighs 0 and NaN stays NaN;
+// slopes() are the derivatives of terms().
+//
+// A score map: check(); map(), slope() and parameter_slope() of a vector are those of its lanes; slope() is the
+// derivative of map(); NaN stays NaN, or is masked. A mask: check(); classify() and mark() agree with attends().
+//
+// All of them: decode has the bits of prefill, and two merged parts of the keys have the bits of the whole. A policy
+// that looks at `row` rather than `position` is tied to its call, and is not decoded.
+//
+// Of parameter_slope() only lanes are compared: heed cannot change the parameter whose derivative it is. A check
+// allocates, takes milliseconds, and compiles a forward pass.
+#pragma once
+
+#include "testing/mask.hpp"
+#include "testing/normalizer.hpp"
+#include "testing/score.hpp"
+
+HEED_BEGIN
+
+/// Whether a normalizer, a score map or a mask keeps its contract: ok, or one sentence on what it does not. The problem
+/// is what tables of its own fit: heads, queries, keys. T is the type of the tensors, float or double.
+template <class T = float, class Policy>
+status check(const Policy& policy, const problem& p = {2, 4, 2, 13, 1100})
+{
+    static_assert(is_normalizer_v<Policy> || is_score_map_v<Policy> || is_mask_v<Policy>,
+                  "heed: check() takes a normalizer, a score map or a mask");
+    if (p.batch < 1 || p.kv_heads < 1 || p.query_heads < 1 || p.query_heads % p.kv_heads != 0 || p.queries < 1 ||
+        p.total_keys < 1)
+        return status::error(
+            errc::invalid_argument,
+            "check: batch %lld, heads %lld/%lld, %lld queries and %lld keys are no problem to check by",
+            static_cast<long long>(p.batch), static_cast<long long>(p.query_heads), static_cast<long long>(p.kv_heads),
+            static_cast<long long>(p.queries), static_cast<long long>(p.total_keys));
+    if constexpr (detail::has_check<Policy>::value)
+        if (status s = policy.check(p); !s) return s;
+    if constexpr (is_normalizer_v<Policy>) {
+        static_assert(require_normalizer<Policy>());
+        return detail::normalizer_check<T, Policy>(policy, p).run();
+    } else {
+        status s;
+        if constexpr (is_score_map_v<Policy>) s = detail::map_check<T, Policy>(policy, p).run();
+        if constexpr (is_mask_v<Policy>)  // it may be both
+            if (s) s = detail::mask_check<T, Policy>(policy, p).run();
+        return s;
+    }
+}
+
+HEED_END
