@@ -52,7 +52,7 @@ foreach(says "a &lt;b&gt; &amp; c" ">heed<" ">OpenBLAS 0.3.21 Haswell, blocked<"
 endforeach()
 
 file(READ ${SCRATCH}/whole/roofline.svg svg)
-foreach(says "bf16 dot products, [0-9]+ GFLOP/s" ">native D 128<" ">backward<" "width=\"7\"")
+foreach(says "bf16 dot products, [0-9]+ GFLOP/s" ">native D 128<" ">backward<" "width=\"7.0\".*width=\"7.0\"")
     if(NOT "${svg}" MATCHES "${says}")
         message(FATAL_ERROR "roofline.svg does not show ${says}")
     endif()
