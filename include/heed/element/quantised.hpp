@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Elements of quantised caches. They widen to float exactly, so that attention over such a cache has the bits of
-// attention over a float cache of the numbers it holds.
+// attention over a float cache of the numbers it holds, whatever MXCSR says of rounding and of subnormal numbers. (The
+// one exception: where it rounds downwards, AVX2 registers and those of AVX-512 without VBMI hold -0 for fp8's +0.)
 //
 //     std::int8_t   with scales beside it: kv/scaled.hpp
 //     fp8_e4m3      the same
