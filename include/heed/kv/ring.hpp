@@ -12,6 +12,7 @@
 #pragma once
 
 #include "../kv.hpp"
+#include "../math.hpp"
 
 HEED_BEGIN
 

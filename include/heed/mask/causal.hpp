@@ -7,6 +7,7 @@
 //     causal::offset(n)      key <= query row + n
 #pragma once
 
+#include "../checked.hpp"
 #include "../mask.hpp"
 
 HEED_BEGIN

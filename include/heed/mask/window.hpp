@@ -3,6 +3,7 @@
 // A model's "sliding_window = w" is left = w - 1. A side that is not given is unbounded.
 #pragma once
 
+#include "../checked.hpp"
 #include "../mask.hpp"
 
 HEED_BEGIN
