@@ -142,7 +142,7 @@ void print_foot(const table_results& results)
                 "the slowest.\n");
     for (const std::string& peer : peers_not_built())
         std::printf("Not built in, and so not among the peers: %s.\n", peer.c_str());
-    if (const std::string why = doubts_about(results); !why.empty()) std::printf("\nWARNING: %s\n", why.c_str());
+    if (const std::string why = doubts_about(results); !why.empty()) std::printf("\nWARNING\n%s\n", why.c_str());
 }
 
 }  // namespace
@@ -156,18 +156,18 @@ std::string title_of(const row_results& r)
 std::string doubts_about(const table_results& results)
 {
     std::string says;
+    const auto add = [&](const std::string& sentence) { says += (says.empty() ? "" : "\n") + sentence; };
     const disturbance& m = results.machine;
-    if (m.load > 0.5) says += "When this began, " + fixed(m.load, 1) + " processes were running (mean of a minute). ";
-    if (m.neighbours > 0.1)
-        says += "Others used " + fixed(m.neighbours, 2) + " of the CPUs that this process may run on. ";
+    if (m.load > 0.5) add("When this began, " + fixed(m.load, 1) + " processes were running (mean of a minute).");
+    if (m.neighbours > 0.1) add("Others used " + fixed(m.neighbours, 2) + " of the CPUs that this process may run on.");
     std::map<std::string, int> rows;
     for (const row_results& r : results.rows)
         if (!r.entries.empty())
             if (const std::string doubt = doubt_about(r); !doubt.empty()) ++rows[doubt];
     for (const auto& [doubt, count] : rows)
-        says += std::to_string(count) + (count == 1 ? " row" : " rows") + " marked \"! " + doubt + "\"" +
-                (doubt == "wide spread" ? " (quartiles more than 20 % apart). " : " (the clock changed meanwhile). ");
-    if (!says.empty()) says += "Measure again on a quiet machine before you quote anything.";
+        add(std::to_string(count) + (count == 1 ? " row" : " rows") + " marked \"! " + doubt + "\"" +
+            (doubt == "wide spread" ? ": quartiles more than 20 % apart." : ": the clock changed meanwhile."));
+    if (!says.empty()) add("Measure again on a quiet machine before you quote anything.");
     return says;
 }
 

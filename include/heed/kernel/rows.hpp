@@ -231,8 +231,7 @@ public:
     {
         using E = typename Source::element;
         const E* const row = source(token).data;
-        return stream<Source>(walk(row, 0, micro::line_of<E>),
-                              micro::far_lines(row, 0, micro::line_of<E>, row, 0, micro::line_of<E>));
+        return stream<Source>(rest_at(row), micro::far_lines(row, 0, micro::line_of<E>, row, 0, micro::line_of<E>));
     }
     /// What follows the runs of a source from `token` on.
     template <class Source>
@@ -275,6 +274,12 @@ private:
         if constexpr (micro::two_distances) return {row, step, n, micro::near_apart, micro::key_tile};
         else if constexpr (lists) return near_walk(static_cast<const void*>(row));
         else return {row, step, n};
+    }
+    template <class E>
+    HEED_INLINE near_walk rest_at(const E* row)
+    {
+        if constexpr (micro::two_distances) return walk(row, 0, micro::line_of<E>);
+        else return near_walk(static_cast<const void*>(row));
     }
     template <class Stream, class Near>
     HEED_INLINE void aim(Stream& at, Near& near)

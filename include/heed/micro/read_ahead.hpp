@@ -55,6 +55,14 @@ HEED_INLINE void ask_for_two(std::uintptr_t at)
     ask_for_line<Locality>(at + line_of<char>);
 }
 
+// The walks below are asked once for every 128 bytes that are used. A row with a gap behind it has more lines than that
+// pays for: rows of 136 bytes three or four, for 2.1. What was asked for beyond a row's bytes is owed, and asked for
+// again where the row ends: otherwise the walk falls behind the reads. Rows that start within a line are asked for from
+// that line's start, or their last line never is; what lies behind their end is not, as it is another head's.
+
+/// How far an address lies behind the start of its line.
+HEED_INLINE constexpr std::uintptr_t in_line(std::uintptr_t at) { return at % line_of<char>; }
+
 /// Walks over the lines of rows of `n` elements in the order of addresses, two lines at a time. Rows without gaps have
 /// no end.
 class line_walk {
@@ -62,20 +70,47 @@ public:
     template <class T>
     HEED_INLINE line_walk(const T* row, std::int64_t step, std::int64_t n)
         : at_(address_of(row)), bytes_(bytes_of<T>(n)), end_(step == n ? ~std::uintptr_t{0} : at_ + bytes_),
-          gap_(bytes_of<T>(step) - bytes_)
-    {}
+          gap_(bytes_of<T>(step) - bytes_), owed_(static_cast<std::int64_t>(in_line(at_)))
+    {
+        at_ -= in_line(at_);
+    }
+    /// The same two lines again and again.
+    HEED_INLINE explicit line_walk(const void* line)
+        : at_(address_of(line)), bytes_(2 * line_of<char>), gap_(std::uintptr_t{0} - bytes_)
+    {
+        at_ -= in_line(at_);
+        end_ = at_ + bytes_;
+    }
     template <int Locality>
     HEED_INLINE void ask()
     {
-        ask_for_two<Locality>(at_);
-        at_ += 2 * line_of<char>;
-        if (at_ < end_) return;
-        at_ = end_ + gap_;
-        end_ = at_ + bytes_;
+        if (end_ - at_ > 2 * line_of<char>) {
+            ask_for_two<Locality>(at_);
+            at_ += 2 * line_of<char>;
+            return;
+        }
+        owed_ += 2 * line_of<char>;
+        do {
+            ask_for_line<Locality>(at_);
+            at_ += line_of<char>;
+            owed_ -= line_of<char>;
+            if (at_ >= end_) end_row();
+        } while (owed_ > 0);
     }
+    /// What is asked for next.
+    std::uintptr_t next() const { return at_; }
 
 private:
+    HEED_INLINE void end_row()
+    {
+        const std::uintptr_t row = end_ + gap_, skew = in_line(row);
+        owed_ += static_cast<std::int64_t>(at_ - end_ + skew);
+        end_ = row + bytes_;
+        at_ = row - skew;
+    }
+
     std::uintptr_t at_, bytes_, end_, gap_;
+    std::int64_t owed_ = 0;  // bytes
 };
 
 /// Memory without gaps.
@@ -86,7 +121,10 @@ struct piece {
 /// Walks over the lines of pieces, two lines at a time; the last one has no end.
 class piece_walk {
 public:
-    HEED_INLINE explicit piece_walk(const piece* pieces) : at_(pieces->begin), end_(pieces->end), next_(pieces + 1) {}
+    HEED_INLINE explicit piece_walk(const piece* pieces)
+        : at_(pieces->begin - in_line(pieces->begin)), end_(pieces->end),
+          owed_(static_cast<std::int64_t>(in_line(pieces->begin))), next_(pieces + 1)
+    {}
     /// The same two lines again and again.
     HEED_INLINE explicit piece_walk(const void* line)
         : at_(address_of(line)), end_(~std::uintptr_t{0}), next_(nullptr), stride_(0)
@@ -94,15 +132,33 @@ public:
     template <int Locality>
     HEED_INLINE void ask()
     {
-        ask_for_two<Locality>(at_);
-        at_ += stride_;
-        if (at_ < end_) return;
-        at_ = next_->begin;
+        if (end_ - at_ > 2 * line_of<char>) {
+            ask_for_two<Locality>(at_);
+            at_ += stride_;
+            return;
+        }
+        owed_ += 2 * line_of<char>;
+        do {
+            ask_for_line<Locality>(at_);
+            at_ += line_of<char>;
+            owed_ -= line_of<char>;
+            if (at_ >= end_) end_piece();
+        } while (owed_ > 0);
+    }
+    /// What is asked for next.
+    std::uintptr_t next() const { return at_; }
+
+private:
+    HEED_INLINE void end_piece()
+    {
+        const std::uintptr_t skew = in_line(next_->begin);
+        owed_ += static_cast<std::int64_t>(at_ - end_ + skew);
+        at_ = next_->begin - skew;
         end_ = next_++->end;
     }
 
-private:
     std::uintptr_t at_, end_;
+    std::int64_t owed_ = 0;  // bytes
     const piece* next_;
     std::uintptr_t stride_ = 2 * line_of<char>;
 };
@@ -115,7 +171,8 @@ public:
     /// `count` rows from `row` on, but for a few where they do not come out even, and those behind them.
     template <class T>
     HEED_INLINE line_cursor(const T* row, std::int64_t step, std::int64_t n, std::int64_t apart, std::int64_t count)
-        : row_(address_of(row)), at_(row_), row_bytes_(bytes_of<T>(n)), step_(bytes_of<T>(step))
+        : row_(address_of(row)), at_(row_ - in_line(row_)), row_bytes_(bytes_of<T>(n)), step_(bytes_of<T>(step)),
+          owed_(static_cast<std::int64_t>(row_ - at_))
     {
         if constexpr (!std::is_floating_point_v<T>) apart = 0;
         const bool gapless = step == n;
@@ -125,6 +182,7 @@ public:
             apart_ = static_cast<std::uintptr_t>(rows) * step_;
             if (gapless) row_bytes_ = step_ = apart_;
             else rows_ = left_ = rows;
+            owed_ *= 2;  // of two rows at once
             return;
         }
         apart_ = line;  // the lines of one row, two by two
@@ -135,23 +193,41 @@ public:
     template <int Locality>
     HEED_INLINE void ask()
     {
+        ask_for_both<Locality>();
+        if (at_ < row_ + row_bytes_) return;
+        for (end_row(); owed_ > 0; owed_ -= 2 * line_of<char>) {
+            ask_for_both<Locality>();
+            if (at_ >= row_ + row_bytes_) end_row();
+        }
+    }
+    /// What is asked for next.
+    std::uintptr_t next() const { return at_; }
+
+private:
+    template <int Locality>
+    HEED_INLINE void ask_for_both()
+    {
         ask_for_line<Locality>(at_);
         ask_for_line<Locality>(at_ + apart_);
         at_ += stride_;
-        if (at_ < row_ + row_bytes_) return;
+    }
+    HEED_INLINE void end_row()
+    {
+        const std::uintptr_t end = row_ + row_bytes_;
         row_ += step_;
         if (--left_ == 0) {
             left_ = rows_;
             row_ += apart_;
         }
-        at_ = row_;
+        const std::uintptr_t skew = in_line(row_);
+        owed_ += static_cast<std::int64_t>(at_ - end + skew) * (stride_ == line ? 2 : 1);  // rows at once
+        at_ = row_ - skew;
     }
 
-private:
     static constexpr std::uintptr_t line = line_of<char>;
 
     std::uintptr_t row_, at_, row_bytes_, step_, apart_, stride_ = line;
-    std::int64_t rows_ = 1, left_ = 1;
+    std::int64_t rows_ = 1, left_ = 1, owed_ = 0;  // owed: bytes
 };
 
 /// Decode, where K and V come from memory once: asks for both at the same time, for two lines of each while four lines
