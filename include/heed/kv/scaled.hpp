@@ -133,13 +133,13 @@ public:
     status check_rows() const
     {
         return check_given_scales(source.check_rows(), [this](const char* name, const auto& scale) {
-            return check_scales_of_heads(name, scale);
+            return this->check_scales_of_heads(name, scale);
         });
     }
     status check_rows(std::int64_t b, std::int64_t first, std::int64_t end) const
     {
         return check_given_scales(source.check_rows(b, first, end), [&](const char* name, const auto& scale) {
-            return check_scales_of_heads(name, scale, b, first, end);
+            return this->check_scales_of_heads(name, scale, b, first, end);
         });
     }
     status check_own(std::int64_t b, std::int64_t first, std::int64_t end) const
