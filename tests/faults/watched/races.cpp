@@ -7,6 +7,10 @@
 #include <heed/executor/openmp.hpp>
 #endif
 
+#include <atomic>
+#include <chrono>
+#include <thread>
+
 namespace {
 
 void stage_by_stage()
@@ -44,7 +48,10 @@ int main(int argc, char**)
     if (argc > 1) {  // whether it would be seen
         int runs = 0;
         heed::thread_pool pool(2);
-        for (int round = 0; round < 1000; ++round) pool(64, [&](std::int64_t, int) { ++runs; });
+        pool(64, [&](std::int64_t, int) {
+            ++runs;
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));  // until the other thread has a task, too
+        });
         return 0;
     }
     {
