@@ -25,15 +25,14 @@ inline int64 whole_number(const std::string& option, const std::string& text, in
     return value;
 }
 
-/// A number from 0 to `high`.
-inline double number(const std::string& option, const std::string& text, double high)
+inline double number(const std::string& option, const std::string& text, double low, double high)
 {
     char* end = nullptr;
     const double value = std::strtod(text.c_str(), &end);
-    if (end == text.c_str() || *end || !(value >= 0 && value <= high)) {
-        char limit[32];
-        std::snprintf(limit, sizeof(limit), "%g", high);
-        throw input_error(option + " " + text + ": a number from 0 to " + limit);
+    if (end == text.c_str() || *end || !(value >= low && value <= high)) {
+        char range[64];
+        std::snprintf(range, sizeof(range), "%g to %g", low, high);
+        throw input_error(option + " " + text + ": a number from " + range);
     }
     return value;
 }

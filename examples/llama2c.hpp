@@ -11,8 +11,8 @@
 #include <Eigen/Core>
 
 #include <cstring>
+#include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -24,9 +24,13 @@ using weights = Eigen::Map<const matrix>;
 
 inline std::vector<char> read_file(const std::string& path)
 {
+    if (std::error_code unknown; std::filesystem::is_directory(path, unknown))
+        throw input_error(path + ": is a directory");
     std::ifstream file(path, std::ios::binary);
     if (!file) throw input_error(path + ": cannot be opened");
-    std::vector<char> bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    std::vector<char> bytes, part(1 << 16);
+    while (file.read(part.data(), static_cast<std::streamsize>(part.size())), file.gcount() > 0)
+        bytes.insert(bytes.end(), part.begin(), part.begin() + file.gcount());
     if (file.bad() || bytes.empty()) throw input_error(path + ": cannot be read or is empty");
     return bytes;
 }

@@ -9,6 +9,7 @@
 //
 // Where the prefix is a multiple of 512 tokens long, both have the same bits.
 #include "arguments.hpp"
+#include "standard_output.hpp"
 
 #include <heed/executor/threads.hpp>
 #include <heed/heed.hpp>
@@ -51,7 +52,7 @@ settings parse(int argc, char** argv)
         else if (a == "--kv-heads") s.kv_heads = llama2c::whole_number(a, value(), 1, 1024);
         else if (a == "--dim") s.dim = llama2c::whole_number(a, value(), 1, 4096);
         else if (a == "--threads") s.threads = llama2c::whole_number(a, value(), 1, 1024);
-        else if (a == "--seconds") s.seconds = llama2c::number(a, value(), 1000);
+        else if (a == "--seconds") s.seconds = llama2c::number(a, value(), 0, 1000);
         else throw input_error(a + ": unknown option");
     }
     if (s.prefix % page_tokens != 0)
@@ -274,13 +275,23 @@ int run(const settings& s)
 
 int main(int argc, char** argv)
 {
+    llama2c::occupy_standard_streams();
     try {
-        return run(parse(argc, argv));
+        for (int i = 1; i < argc; ++i)
+            if (const std::string a = argv[i]; a == "--help" || a == "-h") {
+                std::fputs(usage, stdout);
+                llama2c::flush_standard_output();
+                return 0;
+            }
+        const int code = run(parse(argc, argv));
+        llama2c::flush_standard_output();
+        return code;
     } catch (const input_error& e) {
         std::fprintf(stderr, "shared_prefix: %s\n%s", e.what(), usage);
-        return 2;
     } catch (const std::bad_alloc&) {
         std::fprintf(stderr, "shared_prefix: too large for this machine's memory\n");
-        return 2;
+    } catch (const std::exception& e) {
+        std::fprintf(stderr, "shared_prefix: %s\n", e.what());
     }
+    return 2;
 }

@@ -3,6 +3,7 @@
 // together, against a growing KV cache of any element, in pages or not. A sidecar beside the checkpoint says
 // with which normalizer the model was trained.
 #include "arguments.hpp"
+#include "standard_output.hpp"
 #include "storyteller/transformer.hpp"
 
 #include <heed/executor/threads.hpp>
@@ -18,8 +19,15 @@ using namespace llama2c;
 
 const char usage[] =
     "usage: storyteller CHECKPOINT TOKENIZER [--prompt TEXT | --batch FILE | --score FILE]\n"
-    "                   [--tokens N] [--normalizer NAME] [--cache f32|bf16|f16|int8|q8_0|q4_0] [--page N]\n"
-    "                   [--threads N] [--temperature T] [--seed N] [--ids]\n";
+    "                   [--tokens N] [--normalizer NAME] [--cache f32|bf16|f16|int8|fp8|q8_0|q4_0] [--page N]\n"
+    "                   [--threads N] [--temperature T] [--seed N] [--ids]\n"
+    "  --prompt TEXT       is continued; --batch FILE: the prompts of its lines, all at once\n"
+    "  --score FILE        says the perplexity of a text instead\n"
+    "  --tokens N          told of each prompt, at most (256)\n"
+    "  --normalizer NAME   another than the model's sidecar says\n"
+    "  --cache, --page     what keys and values are kept as (f32), and in pages of how many tokens (the context)\n"
+    "  --threads N (1)     --temperature T (0: the likeliest token)     --seed N (1)\n"
+    "  --ids               prints tokens as numbers\n";
 
 struct settings {
     std::string model, vocabulary, normalizer;  // normalizer: empty is the model's own
@@ -54,7 +62,7 @@ settings parse(int argc, char** argv)
         else if (a == "--threads") s.threads = whole_number(a, value(), 1, 1024);
         else if (a == "--seed") s.seed = whole_number(a, value(), 0, int64{1} << 62);
         else if (a == "--ids") s.ids = true;
-        else if (a == "--temperature") s.temperature = number(a, value(), 100);
+        else if (a == "--temperature") s.temperature = number(a, value(), 0, 100);
         else if (a.rfind("--", 0) == 0) throw input_error(a + ": unknown option");
         else files.push_back(a);
     }
@@ -140,7 +148,7 @@ public:
                 else if (id != tokenizer::bos) std::fputs(words_.decode(s.ids[shown_ - 1], id).c_str(), stdout);
             }
             if (s.ended && !ids_) std::printf("\n");
-            std::fflush(stdout);
+            flush_standard_output();  // nobody would read the rest of a story that cannot be printed
             if (!s.ended) return;
         }
     }
@@ -186,9 +194,8 @@ void tell(const settings& s, const checkpoint& model, const tokenizer& words, ca
         page.show(stories);
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    if (!s.ids)
-        std::fprintf(stderr, "%zu tokens, %.0f tokens/s; %s\n", told, static_cast<double>(told) / seconds,
-                     described(attention.size(), s.cache).c_str());
+    std::fprintf(stderr, "%zu tokens, %.0f tokens/s; %s\n", told, static_cast<double>(told) / seconds,
+                 described(attention.size(), s.cache).c_str());
 }
 
 /// Perplexity of a text, its last line break left out.
@@ -201,7 +208,7 @@ void score(const settings& s, const checkpoint& model, const tokenizer& words, c
     if (ids.size() < 2) throw input_error(s.score + ": has no text");
     const double surprise = perplexity(transformer(model, attention).forward({ids}), ids);
     std::printf("perplexity %.4f, %zu tokens\n", surprise, ids.size() - 1);
-    std::fflush(stdout);
+    flush_standard_output();
     std::fprintf(stderr, "%s\n", described(attention.size(), s.cache).c_str());
 }
 
@@ -228,19 +235,22 @@ void run(const settings& s)
 
 int main(int argc, char** argv)
 {
+    occupy_standard_streams();
     try {
+        for (int i = 1; i < argc; ++i)
+            if (const std::string a = argv[i]; a == "--help" || a == "-h") {
+                std::fputs(usage, stdout);
+                flush_standard_output();
+                return 0;
+            }
         run(parse(argc, argv));
         return 0;
-    } catch (const input_error& e) {
-        std::fprintf(stderr, "storyteller: %s\n", e.what());
-        if (argc < 3) std::fputs(usage, stderr);
-        return 2;
-    } catch (const heed::error& e) {
-        std::fprintf(stderr, "storyteller: %s\n", e.what());
-        return 2;
     } catch (const std::bad_alloc&) {
         std::fprintf(stderr, "storyteller: %s: too large for this machine's memory\n",
                      argc > 1 ? argv[1] : "checkpoint");
-        return 2;
+    } catch (const std::exception& e) {
+        std::fprintf(stderr, "storyteller: %s\n", e.what());
+        if (argc < 3) std::fputs(usage, stderr);
     }
+    return 2;
 }

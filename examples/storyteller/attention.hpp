@@ -9,16 +9,17 @@
 
 namespace llama2c {
 
-/// What keys and values are kept as. int8 has a scale for each token and head, q8_0 and q4_0 for each 32 channels.
-enum class element { f32, bf16, f16, int8, q8_0, q4_0 };
+/// What keys and values are kept as. int8 and fp8 (e4m3) have a scale for each token and head, q8_0 and q4_0 for each
+/// 32 channels.
+enum class element { f32, bf16, f16, int8, fp8, q8_0, q4_0 };
 
-inline constexpr const char* element_names[] = {"f32", "bf16", "f16", "int8", "q8_0", "q4_0"};
+inline constexpr const char* element_names[] = {"f32", "bf16", "f16", "int8", "fp8", "q8_0", "q4_0"};
 
 /// Throws input_error for other names.
 inline element element_named(const std::string& option, const std::string& name)
 {
     std::string all;
-    for (int i = 0; i < 6; ++i) {
+    for (int i = 0; i < static_cast<int>(std::size(element_names)); ++i) {
         if (name == element_names[i]) return static_cast<element>(i);
         all += (i ? ", " : "") + std::string(element_names[i]);
     }

@@ -113,6 +113,7 @@ std::unique_ptr<cached_attention> attention_over_pages(const config& c, of_layer
     case element::bf16: return attention_over<paged_cache<heed::bf16>>(c, std::move(with), form, executor);
     case element::f16: return attention_over<paged_cache<heed::f16>>(c, std::move(with), form, executor);
     case element::int8: return attention_over<paged_cache<std::int8_t>>(c, std::move(with), form, executor);
+    case element::fp8: return attention_over<paged_cache<heed::fp8_e4m3>>(c, std::move(with), form, executor);
     case element::q8_0: return attention_over<paged_cache<heed::q8_0>>(c, std::move(with), form, executor);
     case element::q4_0: break;
     }

@@ -63,7 +63,8 @@ private:
 /// Where no size of pages is asked for, a page holds the whole context: contiguous too, with the same kernels.
 template <class E>
 class paged_cache {
-    static constexpr bool is_scaled = std::is_same_v<E, std::int8_t>;  // one float for each token and head
+    // One float for each token and head.
+    static constexpr bool is_scaled = std::is_same_v<E, std::int8_t> || std::is_same_v<E, heed::fp8_e4m3>;
 
 public:
     paged_cache(const config& c, const cache_form& form)

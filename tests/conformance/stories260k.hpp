@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdio>
+#include <iterator>
 
 namespace stories260k {
 

@@ -49,12 +49,15 @@ TEST_CASE("stories260K reproduces the golden logits, in one call and token by to
 TEST_CASE("the storyteller's command line", "[stories260k]")
 {
     if (!data_is_there()) return;
-    const auto [ids, status] = tell(files + "--prompt 'Once upon a time' --tokens 251 --ids");
+    const auto [ids, status] = tell(files + "--prompt 'Once upon a time' --tokens 251 --ids 2>/dev/null");
     REQUIRE(status == 0);
     std::string golden;
     for (const int id : golden_tokens()) golden += std::to_string(id) + "\n";
     REQUIRE(ids == golden);
-    REQUIRE(tell(files + "--prompt 'Once upon a time' --tokens 251 --ids --threads 2").first == golden);
+    REQUIRE(tell(files + "--prompt 'Once upon a time' --tokens 251 --ids --threads 2 2>/dev/null").first == golden);
+    const std::string speed = tell(files + "--tokens 12 --ids 2>&1 >/dev/null").first;
+    REQUIRE(speed.rfind("12 tokens, ", 0) == 0);
+    REQUIRE(speed.find(" tokens/s; cache f32: 12 of 512 tokens") != std::string::npos);
     REQUIRE(tell(files + "--prompt 'Once upon a time' --tokens 12 2>/dev/null").first ==
             "Once upon a time, there was a little girl named Lily. She\n");
     for (const std::string name : {"softmax1", "softmax_sink", "softpick", "sigmoid", "relu1", "relu2"})
@@ -78,6 +81,40 @@ TEST_CASE("the storyteller's command line", "[stories260k]")
     refused(folder + "tok512.bin " + folder + "tok512.bin", "not a llama2.c checkpoint");
     refused(folder + "stories260K.bin " + folder + "golden_story.txt", "golden_story.txt");
     refused(folder, "1 files given");
+}
+
+TEST_CASE("the storyteller refuses a folder where a file is expected, wherever that is", "[stories260k]")
+{
+    if (!data_is_there()) return;
+    refused(folder + " " + folder + "tok512.bin", folder + ": is a directory");
+    refused(folder + "stories260K.bin " + folder, folder + ": is a directory");
+    for (const std::string option : {"--batch ", "--score "})
+        refused(files + option + folder, folder + ": is a directory");
+}
+
+TEST_CASE("help is asked for and comes on stdout, a mistake is told on stderr")
+{
+    const auto [help, code] = tell("--help 2>/dev/null");
+    REQUIRE(code == 0);
+    REQUIRE(help.rfind("usage: storyteller CHECKPOINT TOKENIZER", 0) == 0);
+    REQUIRE(tell("x y --help 2>/dev/null") == std::pair{help, 0});
+    REQUIRE(tell("x 2>/dev/null") == std::pair{std::string(), 2});
+}
+
+TEST_CASE("a story that cannot be printed is an error", "[stories260k]")
+{
+    if (!data_is_there()) return;
+    for (const std::string how : {"> /dev/full", ">&-"}) {
+        INFO(how);
+        for (const std::string& what : {std::string("--tokens 20 "), std::string("--tokens 20 --ids "),
+                                        "--score " + folder + "golden_story.txt "}) {
+            const auto [text, code] = tell(files + what + "2>&1 " + how);
+            INFO(text);
+            CHECK(code == 2);
+            CHECK(text.find("storyteller: stdout: what was printed did not arrive: ") != std::string::npos);
+        }
+        CHECK(tell("--help 2>&1 " + how).second == 2);
+    }
 }
 
 TEST_CASE("the loader refuses truncated, oversized and damaged files", "[stories260k]")

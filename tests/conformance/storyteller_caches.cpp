@@ -30,7 +30,8 @@ struct expectation {
     double worse_by;
 };
 constexpr expectation expected[] = {{element::f32, 256, 1},    {element::bf16, 64, 1.003}, {element::f16, 64, 1.0005},
-                                    {element::int8, 48, 1.02}, {element::q8_0, 48, 1.02},  {element::q4_0, 8, 3}};
+                                    {element::int8, 48, 1.02}, {element::fp8, 24, 1.07},   {element::q8_0, 48, 1.02},
+                                    {element::q4_0, 8, 3}};
 
 /// Rounds rows of keys and values, each head of them by itself, and keeps them as floats.
 class rounded_attention : public cached_attention {
@@ -70,6 +71,15 @@ void round_to(float* x, int64 n, float step, float low, float high)
     for (int64 i = 0; i < n; ++i) x[i] = step * std::clamp(std::nearbyint(x[i] / step), low, high);
 }
 
+/// Three bits behind the point, and no exponent below -6; ties to even.
+float rounded_to_e4m3(float x)
+{
+    int exponent = 0;
+    std::frexp(x, &exponent);
+    const float step = std::ldexp(1.f, std::max(exponent - 1, -6) - 3);
+    return step * std::nearbyint(x / step);
+}
+
 /// What rounds as an element does, in plain loops.
 rounded_attention::rounding rounding_of(element as)
 {
@@ -78,6 +88,11 @@ rounded_attention::rounding rounding_of(element as)
     case element::bf16:
         return [](float* x, int64 n) { std::transform(x, x + n, x, [](float y) { return heed::bf16(y); }); };
     case element::f16: return [](float* x, int64 n) { std::transform(x, x + n, x, [](float y) { return f16(y); }); };
+    case element::fp8:
+        return [](float* x, int64 n) {
+            const float scale = std::max(largest(x, n, 1), largest(x, n, -1)) / 448;
+            if (scale > 0) std::transform(x, x + n, x, [&](float y) { return scale * rounded_to_e4m3(y / scale); });
+        };
     case element::int8:
         return
             [](float* x, int64 n) { round_to(x, n, std::max(largest(x, n, 1), largest(x, n, -1)) / 127, -127, 127); };
@@ -159,7 +174,8 @@ TEST_CASE("the storyteller tells each story of a batch as it tells it alone", "[
     for (const std::string how :
          {"--tokens 40", "--tokens 600", "--tokens 600 --page 16 --threads 2",
           "--tokens 60 --page 16 --temperature 0.8 --seed 5", "--tokens 24 --cache int8 --page 16",
-          "--tokens 24 --cache bf16 --ids", "--tokens 0", "--tokens 60 --normalizer relu2"}) {
+          "--tokens 24 --cache bf16 --ids", "--tokens 24 --cache fp8 --page 16", "--tokens 0",
+          "--tokens 60 --normalizer relu2"}) {
         INFO(how);
         std::string alone;
         for (const auto& p : prompts)
@@ -190,7 +206,7 @@ TEST_CASE("the storyteller's caches on the command line", "[stories260k]")
     says(files + "--score " + text.path, "perplexity 1.5");
     says(files + "--score " + text.path + " --cache q8_0 --page 64", "perplexity 1.5");
 
-    refused(few + "--cache int4", "--cache int4: is none of f32, bf16, f16, int8, q8_0, q4_0");
+    refused(few + "--cache int4", "--cache int4: is none of f32, bf16, f16, int8, fp8, q8_0, q4_0");
     refused(few + "--page 0", "--page 0: a whole number from 1 to 4096");
     refused(few + "--page 4097", "--page 4097: a whole number");
     refused(few + "--cache q8_0 --normalizer relu1", "--cache: relu1 has caches of f32 without pages");
