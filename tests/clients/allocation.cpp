@@ -35,4 +35,5 @@ TEST_CASE("a part of the compute op allocates nothing")
         REQUIRE(bool(status) == (ith < 3));
     }
     REQUIRE(allocations_of([&] { (void)compute_op::scratch_bytes(op.p, op.t, 3); }) == 0);
+    REQUIRE(allocations_of([&] { (void)compute_op::supports(op.p, op.t); }) == 0);
 }

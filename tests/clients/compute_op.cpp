@@ -134,6 +134,20 @@ TEST_CASE("a row that the mask leaves nothing is +0, and what nobody attends may
     }
 }
 
+TEST_CASE("support and scratch are known before any tensor has memory")
+{
+    for (const int64 mask_heads : {0, 1})
+        for (const bool sinks : {false, true}) {
+            CAPTURE(mask_heads, sinks);
+            op_case<heed::q4_0> op({.keys = 1100, .mask_heads = mask_heads, .sinks = sinks, .softcap = 20}, type::q4_0);
+            const std::size_t bytes = compute_op::scratch_bytes(op.p, op.t, 3);
+            REQUIRE(bytes > 0);
+            for (auto* t : {&op.t.q, &op.t.k, &op.t.v, &op.t.out, &op.mask, &op.sinks}) t->data = nullptr;
+            REQUIRE(compute_op::supports(op.p, op.t));
+            REQUIRE(compute_op::scratch_bytes(op.p, op.t, 3) == bytes);
+        }
+}
+
 TEST_CASE("slopes of ALiBi are those of its paper, for numbers of heads that are no powers of two as well")
 {
     const auto slopes = [](int64 heads) {
@@ -170,6 +184,7 @@ TEST_CASE("inconsistent tensors are refused by every part, with their names and 
         bytes = scratch.size(), nth = 2;
         change(op);
         REQUIRE((compute_op::scratch_bytes(op.p, op.t, nth) > 0) == asks);
+        if (nth > 0) REQUIRE(bool(compute_op::supports(op.p, op.t)) == asks);
         for (const int ith : {0, 1}) {
             const heed::status s = compute_op::compute(op.p, op.t, ith, nth, scratch.data(), bytes);
             REQUIRE(!s);
@@ -192,18 +207,20 @@ TEST_CASE("inconsistent tensors are refused by every part, with their names and 
     refused("k: dim 72 is not a multiple of the 32 channels", [](auto& op) { op.t.k.ne[0] = op.t.q.ne[0] = 72; });
     refused("v: batch 2, heads 1, tokens 40 differ from k's 2, 2, 40", [](auto& op) { op.t.v.ne[2] = 1; });
     refused("q.heads 4 is not a multiple of kv.heads 3", [](auto& op) { op.t.k.ne[2] = op.t.v.ne[2] = 3; });
-    refused(
-        "out is [2, 4, 4, 64], must be [2, 4, 5, 64]", [](auto& op) { op.t.out.ne[2] = 4; }, at_run);
-    refused(
-        "out: strides", [](auto& op) { op.t.out.nb[1] = 8; }, at_run);
+    refused("out: [64, 4, 4, 2], must be [64, 4, 5, 2]", [](auto& op) { op.t.out.ne[2] = 4; });
+    refused("out: nb[1] = 8 is less than the 256 bytes it must step over", [](auto& op) { op.t.out.nb[1] = 8; });
+    refused("out: nb[3] = 268 is less than the 1072 bytes it must step over",
+            [](auto& op) { op.t.out.nb[3] = op.t.out.nb[1]; });
     refused("mask: [39, 7, 2, 1] does not repeat to [40, 5, 4, 2]", [](auto& op) { op.mask.ne[0] = 39; });
     refused("mask: [40, 4, 2, 1] does not repeat", [](auto& op) { op.mask.ne[1] = 4; });
     refused("mask: [40, 7, 3, 1] does not repeat", [](auto& op) { op.mask.ne[2] = 3; });
     refused("mask: [40, 7, 2, 0] does not repeat", [](auto& op) { op.mask.ne[3] = 0; });
-    refused("mask: data is null", [](auto& op) { op.mask.data = nullptr; });
+    refused(
+        "mask: data is null", [](auto& op) { op.mask.data = nullptr; }, at_run);
     refused("mask: data is not aligned", [](auto& op) { op.mask.data = static_cast<char*>(op.mask.data) + 1; });
     refused("sinks: [3, 1, 1, 1] for 4 heads", [](auto& op) { op.sinks.ne[0] = 3; });
-    refused("sinks: data is null", [](auto& op) { op.sinks.data = nullptr; });
+    refused(
+        "sinks: data is null", [](auto& op) { op.sinks.data = nullptr; }, at_run);
     refused(
         "logit 2 is nan", [](auto& op) { op.sink_data[2] = NAN; }, at_run);
     refused(
@@ -211,10 +228,8 @@ TEST_CASE("inconsistent tensors are refused by every part, with their names and 
     refused(
         "out.data is null", [](auto& op) { op.t.out.data = nullptr; }, at_run);
     refused("scale: nan", [](auto& op) { op.p.scale = NAN; });
-    refused(
-        "softcap: cap is -2", [](auto& op) { op.p.logit_softcap = -2; }, at_run);
-    refused(
-        "softcap: cap is nan", [](auto& op) { op.p.logit_softcap = NAN; }, at_run);
+    refused("softcap: cap is -2", [](auto& op) { op.p.logit_softcap = -2; });
+    refused("softcap: cap is nan", [](auto& op) { op.p.logit_softcap = NAN; });
     refused("max_bias is -1", [](auto& op) { op.p.max_bias = -1; });
     refused("max_bias is 8, and no mask", [](auto& op) { op.t.mask = nullptr; });
     refused(
