@@ -5,35 +5,79 @@
 #include "attention.hpp"
 
 #include <algorithm>
+#include <sstream>
 
 namespace twins {
 
-const char usage[] =
+namespace {
+
+const char summary[] =
     "usage: twins train NORMALIZER... [options]    trains models that are alike but for their normalizer, and reports\n"
     "       twins report MODEL.bin... [options]    measures models side by side: table, JSON, pictures\n"
     "       twins tell MODEL.bin... [options]      lets models of text continue a prompt\n"
     "       twins box [options]                    tells with and reports on the models that came with heed\n"
-    "  NORMALIZER          softmax, softpick, softmax1, sink, sigmoid, relu-softmax, rectified-only\n"
-    "  --out DIR           for models, checkpoints, report (twins-out)\n"
-    "  --threads N         (2)        --windows N    to validate on (64)\n"
-    "train:\n"
-    "  --task NAME         bigram-backcopy (default), or text with --file FILE: its next byte\n"
-    "  --steps N           (2000), or --seconds S for each model\n"
+    "       twins train --help, and so on: the options\n";
+const char of_all[] = "  --out DIR           for models, checkpoints, report (twins-out)\n"
+                      "  --threads N         (2)        --windows N    to validate on (64)\n";
+const char of_training[] =
+    "  --task NAME         bigram-backcopy (default), or text with --file FILE: its next byte. A text needs 983,040\n"
+    "                      bytes and one context more, as every 16th block of 64 KiB is held out to validate on\n"
+    "  --steps N           (2000), or --seconds S for each run\n"
     "  --resume            goes on with what lies in --out\n"
-    "  --seed N            (1)        --batch N      sequences a step (8)\n"
+    "  --seed N            (1), or --seeds N,N,...: each twin once with each; the report has means and ranges\n"
+    "  --batch N           sequences a step (8)\n"
     "  --rate R            (0.003)    --decay D      of AdamW (0.1)\n"
     "  --dim N (128) --hidden N (344) --layers N (3) --heads N (4) --kv-heads N (heads) --context N (256) --untied\n"
-    "  --bf16              rounds the finished models to bf16\n"
-    "tell, box:\n"
-    "  --prompt TEXT --tokens N (200) --temperature T (0.7) --seed N (1)\n"
-    "report, of models of text:\n"
-    "  --file FILE         the text they learnt from, if it has moved\n"
-    "  --held-out FILE     another text, all of it to validate on\n";
+    "  --bf16              rounds the finished models to bf16\n";
+const char of_telling[] = "  --prompt TEXT --tokens N (200) --temperature T (0.7) --seed N (1)\n";
+const char of_reports[] =
+    "  --out DIR           for the report (twins-out)\n"
+    "  --threads N         (2)        --windows N    to validate on (as many as in training)\n"
+    "  --file FILE         of models of text: the text they learnt from, on whose held-out blocks they are validated\n"
+    "  --held-out FILE     of models of text: another text, all of it to validate on\n"
+    "Runs that differ in their seed alone are one twin: a column with mean and range.\n";
+
+}  // namespace
+
+std::string usage(const std::string& verb)
+{
+    if (verb == "train") {
+        std::string names;
+        for (const std::string& name : normalizer_names()) names += (names.empty() ? "" : ", ") + name;
+        return "usage: twins train NORMALIZER... [options]\n  NORMALIZER          " + names + "\n" + of_all +
+               of_training;
+    }
+    if (verb == "report") return std::string("usage: twins report MODEL.bin... [options]\n") + of_reports;
+    if (verb == "tell") return std::string("usage: twins tell MODEL.bin... [options]\n") + of_telling;
+    if (verb == "box") return std::string("usage: twins box [options]\n") + of_all + of_telling;
+    return summary;
+}
+
+bool asks_for_help(int argc, char** argv)
+{
+    return std::any_of(argv + 1, argv + argc, [](const std::string& a) { return a == "--help" || a == "-h"; });
+}
 
 namespace {
 
 using llama2c::number;
 using llama2c::whole_number;
+
+// A step of AdamW moves each number by about the rate, and the weights of norms are about 1: what is smaller than their
+// last place trains nothing.
+constexpr double least_rate = 1e-6;
+
+std::vector<std::int64_t> whole_numbers(const std::string& option, const std::string& list)
+{
+    std::vector<std::int64_t> numbers;
+    std::istringstream words(list + ",");
+    for (std::string word; std::getline(words, word, ',');) {
+        numbers.push_back(whole_number(option, word, 0, int64{1} << 62));
+        if (std::count(numbers.begin(), numbers.end(), numbers.back()) > 1)
+            throw input_error(option + " " + list + ": has " + word + " twice");
+    }
+    return numbers;
+}
 
 void check_settings(command& c, bool kv_heads_given)
 {
@@ -71,7 +115,7 @@ command parse_command(int argc, char** argv)
     c.what = found->second;
     const bool train = c.what == verbs::train, tell = c.what == verbs::tell || c.what == verbs::box,
                reports = c.what != verbs::tell;
-    bool kv_heads_given = false, steps_given = false;
+    bool kv_heads_given = false, steps_given = false, seed_given = false;
     settings& s = c.run;
     for (int i = 2; i < argc; ++i) {
         const std::string a = argv[i];
@@ -82,11 +126,12 @@ command parse_command(int argc, char** argv)
         const auto size = [&](int64& n, int64 high) { n = whole_number(a, value(), 1, high); };
         if (reports && a == "--out") c.out = value();
         else if (reports && a == "--threads") c.threads = static_cast<int>(whole_number(a, value(), 1, 256));
-        else if (reports && a == "--windows") size(c.windows, 1 << 20);
-        else if ((train || tell) && a == "--seed") s.seed = whole_number(a, value(), 0, int64{1} << 62);
+        else if (reports && a == "--windows") size(train ? s.windows : c.windows, 1 << 20);
+        else if ((train || tell) && a == "--seed")
+            s.seed = whole_number(a, value(), 0, int64{1} << 62), seed_given = true;
         else if (tell && a == "--prompt") c.prompt = value();
         else if (tell && a == "--tokens") c.tokens = whole_number(a, value(), 0, 1 << 20);
-        else if (tell && a == "--temperature") c.temperature = number(a, value(), 100);
+        else if (tell && a == "--temperature") c.temperature = number(a, value(), 0, 100);
         else if ((train || c.what == verbs::report) && a == "--file") s.file = value();
         else if (c.what == verbs::report && a == "--held-out") c.held_out = value();
         else if (a.rfind("--", 0) != 0) c.names.push_back(a);
@@ -94,9 +139,10 @@ command parse_command(int argc, char** argv)
         else if (a == "--task") s.task = value();
         else if (a == "--steps") size(s.steps, int64{1} << 40), steps_given = true;
         else if (a == "--seconds") c.seconds = static_cast<double>(whole_number(a, value(), 1, 10'000'000));
+        else if (a == "--seeds") c.seeds = whole_numbers(a, value());
         else if (a == "--batch") size(s.batch, 1 << 16);
-        else if (a == "--rate") s.rate = number(a, value(), 1);
-        else if (a == "--decay") s.decay = number(a, value(), 1);
+        else if (a == "--rate") s.rate = number(a, value(), least_rate, 1);
+        else if (a == "--decay") s.decay = number(a, value(), 0, 1);
         else if (a == "--dim") size(s.shape.dim, 1 << 14);
         else if (a == "--hidden") size(s.shape.hidden, 1 << 16);
         else if (a == "--layers") size(s.shape.layers, 256);
@@ -110,19 +156,36 @@ command parse_command(int argc, char** argv)
     }
     if (c.what == verbs::box && !c.names.empty()) throw input_error(c.names[0] + ": box knows its models");
     if (c.what != verbs::box && c.names.empty()) throw input_error(train ? "which normalizers?" : "which models?");
-    if (c.names.size() > 7) throw input_error(std::to_string(c.names.size()) + " names; at most 7 fit side by side");
+    if (train && c.names.size() > 7)
+        throw input_error(std::to_string(c.names.size()) + " names; at most 7 fit side by side");
     if (c.seconds > 0 && (steps_given || c.resume))
         throw input_error(std::string("--seconds: does not go with ") + (steps_given ? "--steps" : "--resume") +
                           (c.resume ? "; the steps of the run are in the line that said how to go on" : ""));
+    if (seed_given && !c.seeds.empty()) throw input_error("--seeds: does not go with --seed");
     if (train) check_settings(c, kv_heads_given);
     return c;
+}
+
+std::vector<std::pair<settings, std::string>> runs_of(const command& c)
+{
+    std::vector<std::pair<settings, std::string>> runs;
+    for (const std::int64_t seed : c.seeds.empty() ? std::vector{c.run.seed} : c.seeds)
+        for (const std::string& name : c.names) {
+            runs.emplace_back(c.run, c.seeds.empty() ? name : name + "-seed" + std::to_string(seed));
+            runs.back().first.normalizer = name;
+            runs.back().first.seed = seed;
+        }
+    return runs;
 }
 
 std::string resume_line(const command& c)
 {
     std::string line = "twins train";
     for (const std::string& name : c.names) line += " " + name;
-    line += " " + c.run.options() + " --out " + c.out + " --threads " + std::to_string(c.threads);
+    if (c.seeds.empty()) line += " " + c.run.options();
+    else line += " " + c.run.options_but_seed() + " --seeds";
+    for (std::size_t i = 0; i < c.seeds.size(); ++i) line += (i ? "," : " ") + std::to_string(c.seeds[i]);
+    line += " --out " + c.out + " --threads " + std::to_string(c.threads);
     if (c.bf16) line += " --bf16";
     return line + " --resume";
 }

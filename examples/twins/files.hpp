@@ -2,26 +2,19 @@
 // Files that are whole or not there.
 #pragma once
 
-#include "../llama2c.hpp"
-
-#include <filesystem>
 #include <span>
+#include <string>
 
 namespace twins {
 
-/// Writes beside the path and renames: a reader, or a power cut, sees the old file or the new one. Throws input_error.
-inline void write_whole(const std::string& path, std::span<const char> bytes)
-{
-    const std::string beside = path + ".part";
-    std::ofstream file(beside, std::ios::binary);
-    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    file.close();
-    std::error_code failed;
-    if (file) std::filesystem::rename(beside, path, failed);
-    if (!file || failed) {
-        std::filesystem::remove(beside, failed);
-        throw llama2c::input_error(path + ": cannot be written");
-    }
-}
+/// Writes a file and waits until the disk has it. Throws input_error, with nothing left there.
+void write_through(const std::string& path, std::span<const char> bytes);
+
+/// Gives a file another's name, and waits until the disk has that. Throws input_error.
+void rename_through(const std::string& from, const std::string& to);
+
+/// Writes beside the path, waits for the disk, and renames: a reader, or whoever looks after a power cut, sees the old
+/// file or the new one. Throws input_error.
+void write_whole(const std::string& path, std::span<const char> bytes);
 
 }  // namespace twins

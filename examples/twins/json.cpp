@@ -99,6 +99,9 @@ public:
         open('{');
         field("normalizer", t.normalizer);
         field("checkpoint", t.checkpoint);
+        field("settings", t.settings);
+        field("seed", t.seed);
+        field("curve_windows", t.curve_windows);
         field("training_loss", t.training_loss);
         field("validation_loss", t.validation_loss);
         field("sink_rate_02", t.sink_rate_02);
@@ -127,6 +130,8 @@ public:
         field("parameters", r.parameters);
         field("context", r.context);
         field("training_tokens", r.training_tokens);
+        field("windows", r.windows);
+        field("bound", r.bound);
         next_line();
         field("labels", r.labels);
         next_line();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // twins: the softpick paper's experiment on a laptop. Trains small language models that are alike to the seed but for
 // their normalizer, and measures them side by side.
+#include "../standard_output.hpp"
 #include "command_line.hpp"
 #include "continuation.hpp"
 #include "files.hpp"
@@ -33,8 +34,13 @@ std::string text_of(const std::string& path)
     return {bytes.begin(), bytes.end()};
 }
 
-std::string state_path(const command& c, const std::string& normalizer) { return c.out + "/" + normalizer + ".train"; }
-std::string model_path(const command& c, const std::string& normalizer) { return c.out + "/" + normalizer + ".bin"; }
+void make_folder(const std::string& path)
+{
+    std::error_code wrong;
+    std::filesystem::create_directories(path, wrong);
+    if (!std::filesystem::is_directory(path))
+        throw input_error("--out " + path + ": cannot be made: " + (wrong ? wrong.message() : "is a file"));
+}
 
 /// How many steps take so many seconds, points of the curve included; measured for two seconds.
 int64 steps_within(double seconds, settings s, const task& t, heed::thread_pool& pool)
@@ -47,7 +53,7 @@ int64 steps_within(double seconds, settings s, const task& t, heed::thread_pool&
     trainer probe(s, t, pool);
     probe.step();
     auto start = clock::now();
-    probe.validation_loss(16);
+    probe.validation_loss(s.windows);
     const double point = since(start);
     start = clock::now();
     while (since(start) < 2) probe.step();
@@ -55,20 +61,20 @@ int64 steps_within(double seconds, settings s, const task& t, heed::thread_pool&
     return std::max<int64>(1, static_cast<int64>((seconds - 40 * point) / step));
 }
 
-/// False where it was interrupted.
-bool train_one(const command& c, const settings& s, const task& t, heed::thread_pool& pool)
+/// False where it was interrupted. `path`: of the files, without their ending.
+bool train_one(const command& c, const settings& s, const std::string& path, const task& t, heed::thread_pool& pool)
 {
-    const std::string path = state_path(c, s.normalizer);
+    const std::string state = path + ".train";
     trainer run(s, t, pool);
-    if (std::filesystem::exists(path)) {
+    if (std::filesystem::exists(state)) {
         if (!c.resume)
-            throw input_error(path + ": is there already; --resume goes on with it, another --out leaves it alone");
-        run.go_on_from(read_training_state(s, run.places(), path));
+            throw input_error(state + ": is there already; --resume goes on with it, another --out leaves it alone");
+        run.go_on_from(read_training_state(s, run.places(), state));
     }
-    progress line(run);
+    progress line(run, std::filesystem::path(path).filename().string());
     auto saved = std::chrono::steady_clock::now();
     const auto save = [&] {
-        write_training_state(run.state(), s, path);
+        write_training_state(run.state(), s, state);
         saved = std::chrono::steady_clock::now();
     };
     if (!run.done()) save();  // says at once whether the folder can be written
@@ -87,8 +93,7 @@ bool train_one(const command& c, const settings& s, const task& t, heed::thread_
         }
     }
     line.finish();
-    write_model(finished(s, run.places(), run.state(), run.training_loss(c.windows), c.bf16),
-                model_path(c, s.normalizer));
+    write_model(finished(s, run.places(), run.state(), run.training_loss(s.windows), c.bf16), path + ".bin");
     return true;
 }
 
@@ -118,6 +123,7 @@ void print_report(const std::vector<std::string>& paths, const task& t, const co
                   heed::thread_pool& pool)
 {
     report r;
+    r.windows = c.windows;
     r.command = line;
     r.machine = this_machine(c.threads);
     r.labels = map_labels(t);
@@ -128,10 +134,11 @@ void print_report(const std::vector<std::string>& paths, const task& t, const co
                               std::to_string(m.shape.context) + ", " + paths[0] + " " + r.task + " in windows of " +
                               std::to_string(r.context));
         r.task = describe(m);
+        if (m.beside.fact("task") == "bigram-backcopy") r.bound = bigram_backcopy_bound(m.shape.context);
         r.parameters = m.at.of(tensor::sinks).offset;
         r.context = m.shape.context;
         r.training_tokens = std::atoll(m.beside.fact("tokens").c_str());
-        r.twins.push_back(measure(m, t, c.windows, pool));
+        r.twins.push_back(measure(m, t, r.windows, pool));
         r.twins.back().checkpoint = path;
     }
     std::printf("\n%s\n", table(r).c_str());
@@ -144,7 +151,7 @@ void print_report(const std::vector<std::string>& paths, const task& t, const co
 
 int train(command c)
 {
-    std::filesystem::create_directories(c.out);
+    make_folder(c.out);
     heed::thread_pool pool(c.threads);
     std::unique_ptr<task> t;
     if (c.run.task == "text") {
@@ -155,30 +162,39 @@ int train(command c)
         t = make_bigram_backcopy();
     }
     if (c.seconds > 0) {
-        settings first = c.run;
-        first.normalizer = c.names[0];
-        c.run.steps = steps_within(c.seconds, first, *t, pool);
+        c.run.steps = steps_within(c.seconds, runs_of(c)[0].first, *t, pool);
         std::printf("%g seconds are about --steps %lld here\n", c.seconds, static_cast<long long>(c.run.steps));
     }
     listen_to_interrupts();
     const std::string words = byte_tokenizer();
     write_whole(c.out + "/tokenizer.bin", words);
     std::vector<std::string> models;
-    for (const std::string& name : c.names) {
-        settings s = c.run;
-        s.normalizer = name;
-        if (!train_one(c, s, *t, pool)) return 130;
-        models.push_back(model_path(c, name));
+    for (const auto& [s, name] : runs_of(c)) {
+        const std::string path = c.out + "/" + name;
+        if (!train_one(c, s, path, *t, pool)) return 130;
+        models.push_back(path + ".bin");
     }
+    c.windows = c.run.windows;
     std::string line = resume_line(c);
     line.resize(line.size() - std::string(" --resume").size());
     print_report(models, *t, c, line, pool);
     return 0;
 }
 
-int report_on(const command& c)
+/// Throws unless the text is what the models learnt, as far as their sidecars say.
+void check_text(const std::string& text, const std::string& file, const std::vector<std::string>& models)
+{
+    const std::string name = text_name(hash_of(text.data(), text.size()));
+    for (const std::string& path : models)
+        if (const std::string learnt = read_model(path).beside.fact("text"); !learnt.empty() && learnt != name)
+            throw input_error(file + ": is not the text that " + path + " learnt (its hash is " + name + ", not " +
+                              learnt + "); --held-out validates on another text");
+}
+
+int report_on(command c)
 {
     const trained_model first = read_model(c.names[0]);
+    if (c.windows == 0) c.windows = first.option("--windows", settings{}.windows);
     std::unique_ptr<task> t;
     std::string line = "twins report";
     for (const std::string& path : c.names) line += " " + path;
@@ -188,12 +204,14 @@ int report_on(const command& c)
         t = make_text_task(text_of(c.held_out), false, first.shape.context, c.held_out);
         line += " --held-out " + c.held_out;
     } else if (!c.run.file.empty()) {
-        t = make_text_task(text_of(c.run.file), true, first.shape.context, c.run.file);
+        const std::string text = text_of(c.run.file);
+        check_text(text, c.run.file, c.names);
+        t = make_text_task(text, true, first.shape.context, c.run.file);
         line += " --file " + c.run.file;
     } else {
         throw input_error(c.names[0] + ": has learnt from a text: --file or --held-out is needed to validate on");
     }
-    std::filesystem::create_directories(c.out);
+    make_folder(c.out);
     heed::thread_pool pool(c.threads);
     print_report(c.names, *t, c, line, pool);
     return 0;
@@ -202,7 +220,11 @@ int report_on(const command& c)
 int tell(const command& c)
 {
     std::vector<trained_model> models;
-    for (const std::string& path : c.names) models.push_back(read_model(path));
+    for (const std::string& path : c.names) {
+        models.push_back(read_model(path));
+        if (const std::string task = models.back().beside.fact("task"); !task.empty() && task != "text")
+            throw input_error(path + ": has learnt " + task + ", and tell is for models of text");
+    }
     std::printf("%s, and what comes next at temperature %g:\n", c.prompt.c_str(), c.temperature);
     for (const trained_model& m : models) {
         const std::string text =
@@ -222,24 +244,38 @@ int box(command c)
     return report_on(c);
 }
 
+int run(int argc, char** argv)
+{
+    const std::string verb = argc > 1 ? argv[1] : "";
+    if (asks_for_help(argc, argv)) {
+        std::fputs(usage(verb).c_str(), stdout);
+        return 0;
+    }
+    const command c = parse_command(argc, argv);
+    switch (c.what) {
+    case command::verb::train: return train(c);
+    case command::verb::report: return report_on(c);
+    case command::verb::tell: return tell(c);
+    case command::verb::box: break;
+    }
+    return box(c);
+}
+
 }  // namespace
 }  // namespace twins
 
 int main(int argc, char** argv)
 {
+    llama2c::occupy_standard_streams();
     try {
-        const twins::command c = twins::parse_command(argc, argv);
-        switch (c.what) {
-        case twins::command::verb::train: return twins::train(c);
-        case twins::command::verb::report: return twins::report_on(c);
-        case twins::command::verb::tell: return twins::tell(c);
-        case twins::command::verb::box: return twins::box(c);
-        }
+        const int code = twins::run(argc, argv);
+        llama2c::flush_standard_output();
+        return code;
     } catch (const std::bad_alloc&) {
         std::fprintf(stderr, "twins: too large for this machine's memory\n");
     } catch (const std::exception& e) {
         std::fprintf(stderr, "twins: %s\n", e.what());
-        if (argc < 3) std::fputs(twins::usage, stderr);
+        if (argc < 3) std::fputs(twins::usage(argc > 1 ? argv[1] : "").c_str(), stderr);
     }
     return 2;
 }

@@ -171,6 +171,9 @@ twin_report measure(const trained_model& m, const task& t, int64 windows, heed::
                     });
     twin_report r{};
     r.normalizer = m.beside.normalizer;
+    r.settings = m.all_but_seed();
+    r.seed = m.option("--seed", 0);
+    r.curve_windows = curve_windows(m);
     const std::string training = m.beside.fact("training-loss");
     r.training_loss =
         training.empty() ? std::numeric_limits<double>::quiet_NaN() : std::strtod(training.c_str(), nullptr);

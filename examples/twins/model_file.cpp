@@ -87,10 +87,11 @@ trained_model finished(const settings& s, const layout& at, const training_state
         const auto logits = m.weights()(tensor::sinks, l);
         m.beside.sinks.emplace_back(logits.data(), logits.data() + logits.size());
     }
-    m.beside.facts = {{"task", s.task},
-                      {"options", s.options()},
-                      {"tokens", std::to_string(state.step * s.batch * s.shape.context)},
-                      {"training-loss", exact(training_loss)}};
+    m.beside.facts = {{"task", s.task}};
+    if (s.task == "text") m.beside.facts.emplace_back("text", text_name(s.file_hash));
+    m.beside.facts.emplace_back("options", s.options());
+    m.beside.facts.emplace_back("tokens", std::to_string(state.step * s.batch * s.shape.context));
+    m.beside.facts.emplace_back("training-loss", exact(training_loss));
     return m;
 }
 
@@ -113,6 +114,24 @@ void write_model(const trained_model& m, const std::string& path)
     const std::string text = sidecar_text(m);
     write_whole(llama2c::sidecar_path(path), text);
     write_whole(path, bytes);
+}
+
+int64 trained_model::option(const std::string& name, int64 otherwise) const
+{
+    std::istringstream words(beside.fact("options"));
+    for (std::string word; words >> word;)
+        if (int64 value; word == name && words >> value) return value;
+    return otherwise;
+}
+
+std::string trained_model::all_but_seed() const
+{
+    std::istringstream words(beside.fact("options"));
+    std::string text = beside.bf16 ? "bf16" : "f32";
+    for (std::string word; words >> word;)
+        if (word == "--seed") words >> word;
+        else text += " " + word;
+    return text;
 }
 
 trained_model read_model(const std::string& path)

@@ -15,7 +15,15 @@ struct trained_model {
     loss_curve curve;
 
     tensors<const float> weights() const { return {at, parameters.data()}; }
+
+    /// The value of one of the options it was trained with, `otherwise` where the sidecar does not say.
+    int64 option(const std::string& name, int64 otherwise) const;
+    /// Element type and options, all but the seed: what runs of one twin have in common.
+    std::string all_but_seed() const;
 };
+
+/// Validation windows of each point of the loss curve.
+inline int64 curve_windows(const trained_model& m) { return m.option("--windows", 16); }  // 16 before it was an option
 
 /// The model that a run has made so far.
 trained_model finished(const settings&, const layout& at, const training_state&, double training_loss, bool bf16);

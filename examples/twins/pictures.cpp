@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "pictures.hpp"
 
+#include "../input_error.hpp"
+#include "files.hpp"
 #include "pictures/page.hpp"
 
 #include <filesystem>
-#include <fstream>
 #include <stdexcept>
 
 namespace twins {
@@ -22,19 +23,24 @@ struct picture {
 
 void write(const std::vector<picture>& all)
 {
-    for (const picture& p : all) {
-        std::ofstream out(p.draft(), std::ios::binary);
-        if (!fs::is_directory(p.file) && out << p.svg && out.flush()) continue;
-        out.close();
+    const auto refuse = [&](const picture& p, const std::string& why) {
         std::error_code ignored;
         for (const picture& q : all) fs::remove(q.draft(), ignored);
-        throw std::runtime_error("pictures: can not write " + p.file.string());
-    }
+        throw std::runtime_error("pictures: can not write " + p.file.string() + why);
+    };
     for (const picture& p : all) {
-        std::error_code wrong;
-        fs::rename(p.draft(), p.file, wrong);
-        if (wrong) throw std::runtime_error("pictures: can not write " + p.file.string() + ": " + wrong.message());
+        if (fs::is_directory(p.file)) refuse(p, "");
+        try {
+            write_through(p.draft().string(), p.svg);
+        } catch (const llama2c::input_error& e) {
+            refuse(p, std::string(": ") + e.what());
+        }
     }
+    for (const picture& p : all) try {
+            rename_through(p.draft().string(), p.file.string());
+        } catch (const llama2c::input_error& e) {
+            refuse(p, std::string(": ") + e.what());
+        }
 }
 
 }  // namespace

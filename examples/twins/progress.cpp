@@ -18,8 +18,9 @@ std::string time_left(double seconds)
 
 }  // namespace
 
-progress::progress(const trainer& run)
-    : run_(run), terminal_(isatty(STDOUT_FILENO)), first_step_(run.state().step), points_(run.state().curve.step.size())
+progress::progress(const trainer& run, std::string name)
+    : run_(run), name_(std::move(name)), terminal_(isatty(STDOUT_FILENO)), first_step_(run.state().step),
+      points_(run.state().curve.step.size())
 {}
 
 void progress::show(double loss)
@@ -50,9 +51,9 @@ void progress::show(double loss)
         const int width = 20, done = static_cast<int>(width * s.step / steps);
         const std::string bar =
             std::string(static_cast<std::size_t>(done), '#') + std::string(static_cast<std::size_t>(width - done), '.');
-        std::printf("\r\033[K%-10s [%s] %s", run_.run().normalizer.c_str(), bar.c_str(), line.c_str());
+        std::printf("\r\033[K%-10s [%s] %s", name_.c_str(), bar.c_str(), line.c_str());
     } else {
-        std::printf("%-10s %s\n", run_.run().normalizer.c_str(), line.c_str());
+        std::printf("%-10s %s\n", name_.c_str(), line.c_str());
     }
     std::fflush(stdout);
 }

@@ -10,7 +10,7 @@ namespace twins {
 
 class progress {
 public:
-    explicit progress(const trainer&);
+    progress(const trainer&, std::string name);
 
     /// After a step with this loss.
     void show(double loss);
@@ -21,6 +21,7 @@ private:
     using clock = std::chrono::steady_clock;
 
     const trainer& run_;
+    const std::string name_;
     const bool terminal_;
     const clock::time_point start_ = clock::now();
     const int64 first_step_;

@@ -38,8 +38,9 @@ void check_map(const attention_picture& map, std::size_t labels, const std::stri
 void check(const report& r)
 {
     require(!r.twins.empty(), "there are no twins in it");
-    require(r.twins.size() <= most_twins,
-            std::to_string(r.twins.size()) + " twins; at most " + std::to_string(most_twins) + " fit side by side");
+    const std::size_t count = twins_of(r).size();
+    require(count <= most_twins,
+            std::to_string(count) + " twins; at most " + std::to_string(most_twins) + " fit side by side");
     const twin_report& first = r.twins.front();
     for (const twin_report& t : r.twins) {
         const std::string of = "of " + t.normalizer;
@@ -57,19 +58,31 @@ void check(const report& r)
         check_curve(t.curve, of);
         for (const attention_picture& map : t.maps) check_map(map, r.labels.size(), of);
     }
+    for (const twin& t : twins_of(r))
+        for (const twin_report* run : t.runs)
+            require(run->curve.step == t.runs[0]->curve.step,
+                    "the loss curves of " + t.name + " have other steps in seed " + std::to_string(run->seed) +
+                        " than in seed " + std::to_string(t.runs[0]->seed));
 }
 
-std::vector<std::string> names_of(const report& r)
+std::vector<twin> twins_of(const report& r)
 {
-    std::vector<std::string> names;
-    for (const twin_report& t : r.twins) {
-        const bool alone = std::count_if(r.twins.begin(), r.twins.end(), [&](const twin_report& other) {
-                               return other.normalizer == t.normalizer;
-                           }) == 1;
-        names.push_back(t.normalizer);
-        if (!alone) names.back().append(" ").append(std::filesystem::path(t.checkpoint).stem().string());
+    std::vector<twin> all;
+    for (const twin_report& run : r.twins) {
+        const auto same = std::find_if(all.begin(), all.end(), [&](const twin& t) {
+            return t.runs[0]->normalizer == run.normalizer && t.runs[0]->settings == run.settings &&
+                   std::none_of(t.runs.begin(), t.runs.end(),
+                                [&](const auto* other) { return other->seed == run.seed; });
+        });
+        if (same != all.end()) same->runs.push_back(&run);
+        else all.push_back({run.normalizer, {&run}});
     }
-    return names;
+    for (twin& t : all) {
+        const auto alike = [&](const twin& other) { return other.runs[0]->normalizer == t.runs[0]->normalizer; };
+        if (std::count_if(all.begin(), all.end(), alike) > 1)
+            t.name += " " + std::filesystem::path(t.runs[0]->checkpoint).stem().string();
+    }
+    return all;
 }
 
 }  // namespace twins

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,7 @@ struct loss_curve {
     std::vector<double> step, training, validation;  // of one length; validation: NaN where not measured
 };
 
-/// The weights of one head on the sample: a row a query, causal.
+/// The weights of one head on the sample, that of its layer which gives the first token most: a row a query, causal.
 struct attention_picture {
     int layer, head, tokens;     // 20 to 32 tokens are legible
     std::vector<float> weights;  // [tokens][tokens], 0 above the diagonal
@@ -43,7 +44,10 @@ struct layer_report {
 
 struct twin_report {
     std::string normalizer;
-    std::string checkpoint;  // file
+    std::string checkpoint;          // file
+    std::string settings;            // how it was trained, but for the seed: what runs of one twin have in common
+    std::int64_t seed = 0;           // of weights and batches
+    std::int64_t curve_windows = 0;  // validation windows of a point of the curve
     double training_loss, validation_loss;
     /// Share of (sample, layer, head) whose mean weight on the first token exceeds 0.2 or 0.3 (Gu et al. 2024,
     /// arXiv 2410.10781); and the same of that mean divided by the mean row sum, as rows need not sum to 1.
@@ -57,9 +61,17 @@ struct twin_report {
 
 struct report {
     std::string task, command, machine;                 // a line each
-    std::int64_t parameters, context, training_tokens;  // of one twin
+    std::int64_t parameters, context, training_tokens;  // of one run
     std::vector<std::string> labels;                    // tokens of the sample behind the maps
-    std::vector<twin_report> twins;                     // 1 to most_twins, alike in layers and heads
+    std::vector<twin_report> twins;                     // runs of 1 to most_twins twins, alike in layers and heads
+    std::int64_t windows = 0;                           // validation windows behind all but the curves
+    double bound = std::numeric_limits<double>::quiet_NaN();  // no loss can be lower; NaN: nobody knows
+};
+
+/// A twin: its runs, which differ in their seeds alone.
+struct twin {
+    std::string name;  // its normalizer, and its checkpoint's name where two twins have the same
+    std::vector<const twin_report*> runs;
 };
 
 inline constexpr std::size_t most_twins = 7;
@@ -67,10 +79,10 @@ inline constexpr std::size_t most_twins = 7;
 /// Throws std::invalid_argument with a line that says what is missing or does not fit together.
 void check(const report&);
 
-/// What to call each twin: its normalizer, and its checkpoint's name where two have the same.
-std::vector<std::string> names_of(const report&);
+/// The twins in the order of their first runs, which point into the report.
+std::vector<twin> twins_of(const report&);
 
-/// The twins side by side, in at most 100 columns. Throws as check().
+/// The twins side by side, in at most 100 columns; of several seeds the mean and the range. Throws as check().
 std::string table(const report&);
 
 /// All of it. Numbers read back as the same double or float; NaN and infinities are null; bytes that are no

@@ -15,14 +15,19 @@ std::string shortest(double x)
 
 }  // namespace
 
+std::string text_name(std::uint64_t hash)
+{
+    char text[20];
+    std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(hash));
+    return text;
+}
+
 std::vector<std::pair<std::string, std::string>> settings::entries() const
 {
-    char hash[20];
-    std::snprintf(hash, sizeof(hash), "%016llx", static_cast<unsigned long long>(file_hash));
     const auto whole = [](int64 n) { return std::to_string(n); };
     return {{"normalizer", normalizer},
             {"task", task},
-            {"text", task == "text" ? hash : "none"},
+            {"text", task == "text" ? text_name(file_hash) : "none"},
             {"dim", whole(shape.dim)},
             {"hidden", whole(shape.hidden)},
             {"layers", whole(shape.layers)},
@@ -34,15 +39,17 @@ std::vector<std::pair<std::string, std::string>> settings::entries() const
             {"steps", whole(steps)},
             {"rate", shortest(rate)},
             {"decay", shortest(decay)},
+            {"windows", whole(windows)},
             {"seed", whole(seed)}};
 }
 
-std::string settings::options() const
+std::string settings::options_but_seed() const
 {
     std::string text = "--task " + task;
     if (task == "text") text += " --file " + file;
     for (const auto& [name, value] : entries()) {
-        if (name == "normalizer" || name == "task" || name == "text" || name == "classifier") continue;
+        if (name == "normalizer" || name == "task" || name == "text" || name == "classifier" || name == "seed")
+            continue;
         text += " --" + name + " " + value;
     }
     return shape.shared_classifier ? text : text + " --untied";

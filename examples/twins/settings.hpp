@@ -10,7 +10,7 @@ struct settings {
     std::string normalizer = "softmax", task = "bigram-backcopy", file;  // file: of task text
     std::uint64_t file_hash = 0;
     config shape{128, 344, 3, 4, 4, 259, 256, true};
-    int64 batch = 8, steps = 2000;
+    int64 batch = 8, steps = 2000, windows = 64;  // windows: to validate on, those of the report too
     double rate = 3e-3, decay = 0.1;
     std::int64_t seed = 1;
 
@@ -21,8 +21,9 @@ struct settings {
     /// As lines of a checkpoint: name and value.
     std::vector<std::pair<std::string, std::string>> entries() const;
 
-    /// As options of `twins train`, without the normalizer.
-    std::string options() const;
+    /// As options of `twins train`, without the normalizer; and without the seed.
+    std::string options() const { return options_but_seed() + " --seed " + std::to_string(seed); }
+    std::string options_but_seed() const;
 };
 
 /// A hash of bytes (64-bit FNV-1a), to tell files apart.
@@ -31,5 +32,8 @@ inline std::uint64_t hash_of(const char* bytes, std::size_t count, std::uint64_t
     for (std::size_t i = 0; i < count; ++i) seed = (seed ^ static_cast<unsigned char>(bytes[i])) * 0x100000001b3u;
     return seed;
 }
+
+/// How files name the text with this hash.
+std::string text_name(std::uint64_t hash);
 
 }  // namespace twins

@@ -14,7 +14,7 @@
 namespace twins {
 namespace {
 
-constexpr std::size_t page = 100, label_width = 23, widest_column = 13;
+constexpr std::size_t page = 100, label_width = 23, narrowest_column = 13;
 
 template <class... T>
 std::string printed(const char* format, T... x)
@@ -58,13 +58,44 @@ std::vector<std::string> wrapped(std::string text, std::size_t width, const char
     return lines;
 }
 
+/// Of several seeds the mean, then the range where they differ; a twin for which nothing is known has a dash.
+std::string cell_of(const std::vector<double>& seeds, std::string (*written)(double))
+{
+    if (seeds.empty()) return "-";
+    double mean = 0, low = seeds[0], high = seeds[0];
+    for (const double x : seeds) {
+        mean += x / static_cast<double>(seeds.size());
+        low = std::min(low, x);
+        high = std::max(high, x);
+    }
+    if (seeds.size() == 1) return written(seeds[0]);
+    const auto bare = [&](double x) {
+        const std::string text = written(x);
+        return text.substr(0, text.find(" %"));
+    };
+    if (written(low) == written(high)) return written(mean);
+    return written(mean) + " (" + bare(low) + " to " + bare(high) + ")";
+}
+
+/// What is measured of a run; nothing: it was not.
+using measured = std::function<std::optional<double>(const twin_report&)>;
+
+std::vector<double> all_of(const twin& t, const measured& of)
+{
+    std::vector<double> seeds;
+    for (const twin_report* run : t.runs)
+        if (const std::optional<double> x = of(*run)) seeds.push_back(*x);
+    return seeds;
+}
+
+/// Lines of a table: columns are as wide as their cells ask for and the page allows; longer cells go on below.
 class sheet {
 public:
-    explicit sheet(const report& r)
-        : twins_(r.twins), column_(std::min((page - label_width) / r.twins.size(), widest_column))
-    {}
+    explicit sheet(const report& r) : twins_(twins_of(r)) {}
 
-    void line(const std::string& text) { text_ += text + '\n'; }
+    const std::vector<twin>& twins() const { return twins_; }
+
+    void line(const std::string& text) { lines_.push_back({text, {}}); }
 
     /// A text of any length.
     void lines(const std::string& text, const std::string& before_a_break = "")
@@ -74,55 +105,97 @@ public:
             line((i == 0 ? "" : "    ") + all[i] + (i + 1 < all.size() ? before_a_break : ""));
     }
 
-    void names(const std::vector<std::string>& all)
+    /// Their place is here, above the columns.
+    void names() { names_at_ = lines_.size(); }
+
+    void row(const std::string& label, const std::function<std::string(const twin&)>& cell)
     {
-        std::vector<std::vector<std::string>> headings;
-        std::size_t height = 0;
-        for (const std::string& name : all) {
-            headings.push_back(wrapped(name, column_ - 1, " -"));
-            height = std::max(height, headings.back().size());
+        lines_.push_back({"  " + label, {}});
+        for (const twin& t : twins_) lines_.back().cells.push_back(cell(t));
+    }
+
+    void row(const std::string& label, const measured& of, std::string (*written)(double))
+    {
+        row(label, [&](const twin& t) { return cell_of(all_of(t, of), written); });
+    }
+    void row(const std::string& label, double twin_report::*field, std::string (*written)(double))
+    {
+        row(
+            label, [&](const twin_report& t) { return t.*field; }, written);
+    }
+
+    void rows_by_layer(double layer_report::*field, std::string (*written)(double))
+    {
+        for (std::size_t i = 0; i < twins_.front().runs.front()->layers.size(); ++i)
+            row(
+                "layer " + std::to_string(i), [&](const twin_report& t) { return t.layers[i].*field; }, written);
+    }
+
+    std::string str() const
+    {
+        std::size_t column = narrowest_column;
+        for (const text_line& l : lines_)
+            for (const std::string& cell : l.cells) column = std::max(column, plot::characters_in(cell) + 2);
+        column = std::min(column, (page - label_width) / twins_.size());
+        std::string text;
+        for (std::size_t i = 0; i <= lines_.size(); ++i) {
+            if (i == names_at_) text += headings(column);
+            if (i < lines_.size()) text += in_columns(lines_[i], column);
         }
-        for (std::size_t i = 0; i < height; ++i) {
-            std::string row(label_width, ' ');
-            for (const std::vector<std::string>& h : headings)
-                row += i + h.size() < height ? std::string(column_, ' ') : aligned(h[i + h.size() - height]);
-            line(row.substr(0, row.find_last_not_of(' ') + 1));
-        }
+        return text;
     }
-
-    /// A twin for which `cell` knows nothing has a dash.
-    void row(const std::string& label, const std::function<std::optional<std::string>(const twin_report&)>& cell)
-    {
-        std::string text = "  " + label;
-        text.resize(label_width, ' ');
-        for (const twin_report& t : twins_) text += aligned(cell(t).value_or("-"));
-        line(text);
-    }
-
-    template <class Written>
-    void row(const std::string& label, double twin_report::*field, Written written)
-    {
-        row(label, [&](const twin_report& t) { return written(t.*field); });
-    }
-
-    template <class Written>
-    void rows_by_layer(double layer_report::*field, Written written)
-    {
-        for (std::size_t i = 0; i < twins_.front().layers.size(); ++i)
-            row("layer " + std::to_string(i), [&](const twin_report& t) { return written(t.layers[i].*field); });
-    }
-
-    const std::string& str() const { return text_; }
 
 private:
-    std::string aligned(const std::string& cell) const
+    struct text_line {
+        std::string label;
+        std::vector<std::string> cells;  // none: just a text
+    };
+
+    static std::string aligned(const std::string& cell, std::size_t column)
     {
-        return std::string(column_ - std::min(column_, plot::characters_in(cell)), ' ') + cell;
+        return std::string(column - std::min(column, plot::characters_in(cell)), ' ') + cell;
     }
 
-    const std::vector<twin_report>& twins_;
-    std::size_t column_;
-    std::string text_;
+    static std::string in_columns(const text_line& l, std::size_t column)
+    {
+        if (l.cells.empty()) return l.label + '\n';
+        std::vector<std::vector<std::string>> cells;
+        std::size_t height = 0;
+        for (const std::string& cell : l.cells) {
+            cells.push_back(wrapped(cell, column - 1, " "));
+            height = std::max(height, cells.back().size());
+        }
+        std::string text;
+        for (std::size_t i = 0; i < height; ++i) {
+            std::string row = i == 0 ? l.label : "";
+            row.resize(label_width, ' ');
+            for (const auto& cell : cells) row += aligned(i < cell.size() ? cell[i] : "", column);
+            text += row + '\n';
+        }
+        return text;
+    }
+
+    std::string headings(std::size_t column) const
+    {
+        std::vector<std::vector<std::string>> all;
+        std::size_t height = 0;
+        for (const twin& t : twins_) {
+            all.push_back(wrapped(t.name, column - 1, " -"));
+            height = std::max(height, all.back().size());
+        }
+        std::string text;
+        for (std::size_t i = 0; i < height; ++i) {
+            std::string row(label_width, ' ');
+            for (const std::vector<std::string>& h : all)
+                row += aligned(i + h.size() < height ? "" : h[i + h.size() - height], column);
+            text += row.substr(0, row.find_last_not_of(' ') + 1) + '\n';
+        }
+        return text;
+    }
+
+    std::vector<twin> twins_;
+    std::vector<text_line> lines_;
+    std::size_t names_at_ = 0;
 };
 
 std::optional<double> loss_at(const twin_report& t, int bits)
@@ -134,33 +207,60 @@ std::optional<double> loss_at(const twin_report& t, int bits)
 
 void print_header(sheet& s, const report& r)
 {
+    std::size_t fewest = r.twins.size(), most = 0;
+    for (const twin& t : s.twins()) {
+        fewest = std::min(fewest, t.runs.size());
+        most = std::max(most, t.runs.size());
+    }
     s.lines(r.task + ": " + grouped(std::to_string(r.parameters)) + " parameters, context " +
-            std::to_string(r.context) + ", " + grouped(std::to_string(r.training_tokens)) + " training tokens a twin");
+            std::to_string(r.context) + ", " + grouped(std::to_string(r.training_tokens)) + " training tokens a " +
+            (most > 1 ? "run" : "twin"));
+    if (most > 1)
+        s.line("mean (lowest to highest) of " + (fewest < most ? std::to_string(fewest) + " to " : "") +
+               std::to_string(most) + " seeds");
     s.lines(r.machine);
     s.lines("$ " + r.command, " \\");
     s.line("");
-    s.names(names_of(r));
+    s.names();
 }
 
+/// Shares of the heads, and how many heads they are.
 void print_heads(sheet& s)
 {
+    std::size_t heads = 0;
+    for (const layer_report& layer : s.twins().front().runs.front()->layers) heads += layer.first_token_weight.size();
     s.line("heads");
-    s.row("sinks at 0.2", &twin_report::sink_rate_02, percent);
-    s.row("sinks at 0.3", &twin_report::sink_rate_03, percent);
-    s.row("sinks at 0.2, by sum", &twin_report::normalised_sink_rate_02, percent);
-    s.row("sinks at 0.3, by sum", &twin_report::normalised_sink_rate_03, percent);
-    s.row("dead", &twin_report::dead_heads, percent);
+    const auto row = [&](const char* label, double twin_report::*field) {
+        s.row(label, [&](const twin& t) {
+            const std::vector<double> shares = all_of(t, [&](const twin_report& run) { return run.*field; });
+            double sum = 0;
+            for (const double x : shares) sum += x;
+            const double count = sum / static_cast<double>(shares.size()) * static_cast<double>(heads);
+            std::string text = cell_of(shares, percent);
+            if (heads == 0 || !std::isfinite(count)) return text;
+            text += printed(std::abs(count - std::round(count)) < 0.05 ? ", %.0f" : ", %.1f", count);
+            return text + " of " + std::to_string(heads);
+        });
+    };
+    row("sinks at 0.2", &twin_report::sink_rate_02);
+    row("sinks at 0.3", &twin_report::sink_rate_03);
+    row("sinks at 0.2, by sum", &twin_report::normalised_sink_rate_02);
+    row("sinks at 0.3, by sum", &twin_report::normalised_sink_rate_03);
+    row("dead", &twin_report::dead_heads);
 }
 
-void print_layers(sheet& s, const report& r)
+void print_layers(sheet& s)
 {
-    if (r.twins.front().layers.empty()) return;
+    if (s.twins().front().runs.front()->layers.empty()) return;
     s.line("attention weights that are exactly 0");
-    s.row("all layers", [](const twin_report& t) {
-        double sum = 0;
-        for (const layer_report& layer : t.layers) sum += layer.sparsity;
-        return fine_percent(sum / static_cast<double>(t.layers.size()));
-    });
+    s.row(
+        "all layers",
+        [](const twin_report& t) {
+            double sum = 0;
+            for (const layer_report& layer : t.layers) sum += layer.sparsity;
+            return sum / static_cast<double>(t.layers.size());
+        },
+        fine_percent);
     s.rows_by_layer(&layer_report::sparsity, fine_percent);
     s.line("kurtosis of the residual stream (of a normal distribution: 3)");
     s.rows_by_layer(&layer_report::kurtosis, [](double x) { return decimal(x, 1); });
@@ -176,18 +276,20 @@ void print_bits(sheet& s, const report& r)
     if (all.empty()) return;
     s.line("validation loss with weights rounded to nearest, row by row");
     for (const int bits : all)
-        s.row(bits == 32 ? "as trained" : std::to_string(bits) + " bits", [&](const twin_report& t) {
-            const std::optional<double> l = loss_at(t, bits);
-            return l ? std::optional(loss(*l)) : std::nullopt;
-        });
+        s.row(
+            bits == 32 ? "as trained" : std::to_string(bits) + " bits",
+            [&](const twin_report& t) { return loss_at(t, bits); }, loss);
     s.line("the same, more than as trained");
     for (const int bits : all)
         if (bits != 32)
-            s.row(std::to_string(bits) + " bits", [&](const twin_report& t) {
-                const std::optional<double> l = loss_at(t, bits);
-                const double as_trained = loss_at(t, 32).value_or(t.validation_loss);
-                return l ? std::optional(increase(*l / as_trained - 1)) : std::nullopt;
-            });
+            s.row(
+                std::to_string(bits) + " bits",
+                [&](const twin_report& t) {
+                    const std::optional<double> l = loss_at(t, bits);
+                    const double as_trained = loss_at(t, 32).value_or(t.validation_loss);
+                    return l ? std::optional(*l / as_trained - 1) : std::nullopt;
+                },
+                increase);
 }
 
 }  // namespace
@@ -201,11 +303,11 @@ std::string table(const report& r)
     s.row("training", &twin_report::training_loss, loss);
     s.row("validation", &twin_report::validation_loss, loss);
     print_heads(s);
-    print_layers(s, r);
+    print_layers(s);
     print_bits(s, r);
     s.line("");
-    s.line("sink: the mean weight on the first token exceeds 0.2 or 0.3; by sum: that weight over the row's sum;");
-    s.line("dead: outputs below 1e-6 at 95 % of the tokens");
+    s.line("sink: the mean weight on a window's first token exceeds 0.2 or 0.3, counted in each window;");
+    s.line("by sum: that weight over the row's sum; dead: outputs below 1e-6 at 95 % of the tokens");
     return s.str();
 }
 

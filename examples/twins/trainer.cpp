@@ -13,7 +13,6 @@ namespace {
 // order of the sum depends on it.
 constexpr int64 most_shards = 8;
 constexpr int64 gradient_block = 16384;  // parameters of one task of the update
-constexpr int64 curve_windows = 16;      // validation windows of a point of the curve
 constexpr std::uint64_t batch_stream = 0xba7c, probe_stream = 0x9b0b;
 
 }  // namespace
@@ -40,7 +39,7 @@ double trainer::step()
         const double before = c.step.empty() ? 0 : c.step.back();
         c.step.push_back(static_cast<double>(state_.step));
         c.training.push_back(state_.recent_loss / (c.step.back() - before));
-        c.validation.push_back(validation_loss(curve_windows));
+        c.validation.push_back(validation_loss(settings_.windows));
         state_.recent_loss = 0;
     }
     return loss;

@@ -10,7 +10,7 @@
 namespace twins {
 namespace {
 
-const std::string first_line = "twins training state 1\n";
+const std::string first_line = "twins training state 2\n", older_line = "twins training state 1\n";
 
 class writer {
 public:
@@ -86,6 +86,8 @@ void write_training_state(const training_state& s, const settings& of, const std
 training_state read_training_state(const settings& of, const layout& at, const std::string& path)
 {
     std::vector<char> bytes = llama2c::read_file(path);
+    if (bytes.size() >= older_line.size() && std::memcmp(bytes.data(), older_line.data(), older_line.size()) == 0)
+        throw input_error(path + ": was made by an older twins, which alone can go on with it");
     if (bytes.size() < first_line.size() || std::memcmp(bytes.data(), first_line.data(), first_line.size()) != 0)
         throw input_error(path + ": is no training state of twins");
     std::uint64_t hash = 0;

@@ -52,7 +52,7 @@ std::vector<int> greedy(const trained_model& m, const std::string& prompt)
 
 std::string told(const std::string& arguments)
 {
-    std::FILE* const pipe = popen((std::string(HEED_STORYTELLER) + " " + arguments + " 2>&1").c_str(), "r");
+    std::FILE* const pipe = popen((std::string(HEED_STORYTELLER) + " " + arguments + " 2>/dev/null").c_str(), "r");
     REQUIRE(pipe);
     std::string text;
     std::array<char, 4096> buffer;

@@ -2,8 +2,11 @@
 // The twins binary from outside: a run, Ctrl-C, and what it refuses.
 #include "small_run.hpp"
 
+#include "../../examples/twins/files.hpp"
+
 #include <array>
 #include <csignal>
+#include <sstream>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,9 +16,11 @@ namespace {
 
 const std::string size = " --dim 32 --hidden 48 --layers 2 --heads 2 --context 32 --windows 4 ";
 
-std::pair<std::string, int> run(const std::string& arguments)
+/// Output and exit status; `streams`: where the shell leads stdout and stderr.
+std::pair<std::string, int> run(const std::string& arguments, const std::string& streams = "2>&1")
 {
-    std::FILE* const pipe = popen((std::string(HEED_TWINS) + " " + arguments + " 2>&1").c_str(), "r");
+    std::FILE* const pipe =
+        popen(("{ " + std::string(HEED_TWINS) + " " + arguments + " " + streams + "; }").c_str(), "r");
     REQUIRE(pipe);
     std::string text;
     std::array<char, 4096> buffer;
@@ -48,7 +53,7 @@ TEST_CASE("twins are trained, interrupted, resumed and reported on, with the fil
     const auto [text, code] = run(arguments + whole.path);
     INFO(text);
     REQUIRE(code == 0);
-    REQUIRE(text.find("softmax     softpick") != std::string::npos);
+    REQUIRE(text.find(" softpick\nloss, nats a token\n") != std::string::npos);
     REQUIRE(text.find("attention.svg") != std::string::npos);
 
     REQUIRE(interrupted_run(arguments + parts.path, parts / "softmax.train") == 130);
@@ -67,6 +72,137 @@ TEST_CASE("twins are trained, interrupted, resumed and reported on, with the fil
     // The same numbers, below a line that says another command.
     const auto numbers = [](const std::string& t) { return t.substr(t.find("loss, nats"), 1200); };
     REQUIRE(numbers(report) == numbers(text));
+}
+
+TEST_CASE("twins of several seeds are the runs of each, and the table has their mean and range")
+{
+    const folder several("twins-seeds"), alone("twins-seed-2");
+    const std::string arguments = "train softmax softpick --steps 30 --rate 0.01" + size;
+    const auto [text, code] = run(arguments + "--seeds 1,2 --out " + several.path);
+    INFO(text);
+    REQUIRE(code == 0);
+    REQUIRE(text.find("mean (lowest to highest) of 2 seeds") != std::string::npos);
+    REQUIRE(text.find("--seeds") != std::string::npos);
+    REQUIRE(run(arguments + "--seed 2 --out " + alone.path).second == 0);
+    for (const std::string name : {"softmax", "softpick"})
+        REQUIRE(llama2c::read_file(alone / (name + ".bin")) == llama2c::read_file(several / (name + "-seed2.bin")));
+
+    double loss[2];
+    for (const int seed : {1, 2}) {
+        const std::string path = several / ("softmax-seed" + std::to_string(seed) + ".bin");
+        const std::string one = run("report " + path + " --out " + alone.path).first;
+        loss[seed - 1] = std::stod(one.substr(one.find("validation") + 10));
+    }
+    char expected[64];
+    std::snprintf(expected, sizeof(expected), " (%.4f to %.4f)", std::min(loss[0], loss[1]),
+                  std::max(loss[0], loss[1]));
+    REQUIRE(text.find(expected) != std::string::npos);
+
+    const auto [report, status] = run("report " + (several / "*.bin") + " --out " + alone.path);
+    REQUIRE(status == 2);  // tokenizer.bin is no model
+    const auto [mixed, mixed_code] = run("report " + (several / "*-seed?.bin") + " --out " + alone.path);
+    INFO(mixed);
+    REQUIRE(mixed_code == 0);
+    REQUIRE(mixed.find(expected) != std::string::npos);
+    const auto [again, done] = run(arguments + "--seeds 1,2,3 --resume --out " + several.path);
+    REQUIRE(done == 0);
+    REQUIRE(again.find("of 3 seeds") != std::string::npos);
+}
+
+TEST_CASE("the curve's last point is the table's validation loss")
+{
+    const folder out("twins-curve");
+    REQUIRE(run("train softmax --steps 20" + size + "--out " + out.path).second == 0);
+    const auto [report, code] = run("report " + (out / "softmax.bin") + " --out " + out.path);
+    const std::vector<char> bytes = llama2c::read_file(out / "softmax.heed");
+    const std::string beside(bytes.begin(), bytes.end());
+    std::istringstream last(beside.substr(beside.rfind("curve ")));
+    std::string word;
+    double step, training, validation;
+    last >> word >> step >> training >> validation;
+    char expected[32];
+    std::snprintf(expected, sizeof(expected), "%.4f", validation);
+    INFO(report << expected);
+    REQUIRE(report.find(expected, report.find("validation")) < report.find("heads"));
+}
+
+TEST_CASE("a report on another text than the model learnt is refused, one on held-out text is not")
+{
+    const folder out("twins-texts");
+    std::string text;
+    for (int i = 0; text.size() < 983040 + 100; ++i) text += "line " + std::to_string(i) + "\n";
+    twins::write_whole(out / "a.txt", text);
+    text[12345] = '!';
+    twins::write_whole(out / "b.txt", text);
+    const auto [trained, code] =
+        run("train softmax --task text --file " + (out / "a.txt") + " --steps 2" + size + "--out " + out.path);
+    INFO(trained);
+    REQUIRE(code == 0);
+    const std::string report = "report " + (out / "softmax.bin") + " --out " + out.path;
+    REQUIRE(run(report + " --file " + (out / "a.txt")).second == 0);
+    const auto [says, refused] = run(report + " --file " + (out / "b.txt"));
+    REQUIRE(refused == 2);
+    REQUIRE(says.rfind("twins: " + (out / "b.txt") + ": is not the text that " + (out / "softmax.bin") + " learnt",
+                       0) == 0);
+    REQUIRE(run(report + " --held-out " + (out / "b.txt")).second == 0);
+
+    // Sidecars did not always name the text.
+    const std::vector<char> bytes = llama2c::read_file(out / "softmax.heed");
+    std::string beside(bytes.begin(), bytes.end());
+    const std::size_t at = beside.find("\ntext ");
+    REQUIRE(at != std::string::npos);
+    beside.erase(at, beside.find('\n', at + 1) - at);
+    twins::write_whole(out / "softmax.heed", beside);
+    REQUIRE(run(report + " --file " + (out / "b.txt")).second == 0);
+}
+
+TEST_CASE("models of letters and digits have nothing to tell")
+{
+    const folder out("twins-tell");
+    REQUIRE(run("train softmax --steps 2" + size + "--out " + out.path).second == 0);
+    REQUIRE(
+        run("tell " + (out / "softmax.bin")) ==
+        std::pair{"twins: " + (out / "softmax.bin") + ": has learnt bigram-backcopy, and tell is for models of text\n",
+                  2});
+}
+
+TEST_CASE("help is asked for and comes on stdout, a mistake is told on stderr")
+{
+    for (const std::string verb : {"", "train", "report", "tell", "box"}) {
+        INFO(verb);
+        const auto [help, code] = run(verb + " --help", "2>/dev/null");
+        CHECK(code == 0);
+        CHECK(help.rfind("usage: twins " + verb, 0) == 0);
+        CHECK(help == run(verb + " -h", "2>/dev/null").first);
+    }
+    CHECK(run("train --help").first.find("A text needs 983,040\n") != std::string::npos);
+    for (const std::string mistake : {"", "train", "report", "tell", "dance", "train softmax --what 1"})
+        CHECK(run(mistake, "2>/dev/null") == std::pair{std::string(), 2});
+}
+
+TEST_CASE("what cannot be printed is an error")
+{
+    const folder out("twins-full");
+    REQUIRE(run("train softmax --steps 2" + size + "--out " + out.path).second == 0);
+    for (const std::string stream : {"2>&1 >/dev/full", "2>&1 >&-"})
+        for (const std::string& what :
+             {"report " + (out / "softmax.bin") + " --windows 1 --out " + out.path, std::string("train --help"),
+              "train softmax --resume --steps 2" + size + "--out " + out.path}) {
+            const auto [text, code] = run(what, stream);
+            INFO(what << stream << text);
+            CHECK(code == 2);
+            CHECK(text.find("twins: stdout: what was printed did not arrive: ") == 0);
+        }
+}
+
+TEST_CASE("what is printed with stdout closed ends in no file")
+{
+    const folder out("twins-closed"), open("twins-open");
+    const std::string train = "train softmax --steps 2" + size + "--out ";
+    REQUIRE(run(train + open.path).second == 0);
+    REQUIRE(run(train + out.path, ">&- 2>&- <&-").second == 2);
+    for (const std::string name : {"softmax.bin", "softmax.heed", "softmax.train", "tokenizer.bin"})
+        REQUIRE(llama2c::read_file(out / name) == llama2c::read_file(open / name));
 }
 
 TEST_CASE("twins refuses what it does not understand in one line")
@@ -92,6 +228,14 @@ TEST_CASE("twins refuses what it does not understand in one line")
     refuses("train softmax --steps 5 --seconds 3", "does not go with --steps");
     refuses("train softmax --seconds 3 --resume", "does not go with --resume");
     refuses("train softmax --rate fast", "--rate fast");
+    refuses("train softmax --rate 0", "--rate 0: a number from 1e-06 to 1");
+    refuses("train softmax --rate 1e-9", "--rate 1e-9: a number from 1e-06 to 1");
+    refuses("train softmax --seeds 1,2,1", "--seeds 1,2,1: has 1 twice");
+    refuses("train softmax --seeds 1,", "--seeds : a whole number");
+    refuses("train softmax --seed 1 --seeds 1,2", "--seeds: does not go with --seed");
+    refuses("train softmax --task text --file " + out.path, out.path + ": is a directory");
+    refuses("report " + out.path, out.path + ": is a directory");
+    refuses("report x.bin --seeds 1,2", "--seeds: is no option of report");
     refuses("train softmax --what", "--what: unknown option");
     refuses("report /nowhere.bin", "/nowhere.bin: cannot be opened");
     refuses("report x.bin --steps 3", "--steps: is no option of report");

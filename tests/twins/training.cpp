@@ -123,10 +123,30 @@ TEST_CASE("checkpoints that are foreign, damaged or cut are refused in one line"
         CAPTURE(i, says);
         REQUIRE(says.rfind(path + ": ", 0) == 0);
     }
+    std::string older(good.begin(), good.end());
+    older.replace(0, older.find('\n'), "twins training state 1");
+    write_whole(path, older);
+    REQUIRE(refused(s) == path + ": was made by an older twins, which alone can go on with it");
     write_whole(path, std::string("hello"));
     REQUIRE(refused(s) == path + ": is no training state of twins");
     std::filesystem::remove(path);
     REQUIRE(refused(s) == path + ": cannot be opened");
+}
+
+TEST_CASE("a file that cannot be written says why, and leaves nothing behind")
+{
+    const test::folder folder("twins-files");
+    const std::string bytes(100, 'x');
+    std::filesystem::create_directory(folder / "taken");
+    REQUIRE(test::refusal([&] { write_whole(folder / "taken", bytes); }) ==
+            (folder / "taken") + ": cannot be written: Is a directory");
+    REQUIRE(test::refusal([&] { write_whole(folder / "no/where", bytes); }) ==
+            (folder / "no/where") + ": cannot be written: No such file or directory");
+    REQUIRE(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 1);
+    write_whole(folder / "file", bytes);
+    write_whole(folder / "file", std::string("new"));
+    REQUIRE(llama2c::read_file(folder / "file") == std::vector<char>{'n', 'e', 'w'});
+    REQUIRE(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 2);
 }
 
 TEST_CASE("the learning rate warms up, and falls to a tenth along a cosine")

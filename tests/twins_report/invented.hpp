@@ -62,6 +62,7 @@ inline twins::twin_report twin(std::size_t which)
     twins::twin_report t;
     t.normalizer = normalizers[which];
     t.checkpoint = t.normalizer + ".bin";
+    t.curve_windows = 64;
     t.training_loss = 1.3871 + offset;
     t.validation_loss = 1.4418 + offset;
     t.sink_rate_02 = sinks ? 7.0 / 12 : 0;
@@ -107,11 +108,24 @@ inline twins::report report(std::size_t count)
                     256,
                     24576000,
                     {},
-                    {}};
+                    {},
+                    64};
     const std::string sample = "In the beginning God created the heaven";
     r.labels.push_back("<BOS>");
     for (int i = 1; i < tokens; ++i) r.labels.push_back(sample.substr(static_cast<std::size_t>(i) - 1, 1));
     for (std::size_t i = 0; i < count; ++i) r.twins.push_back(twin(i));
+    return r;
+}
+
+/// The same with a second seed of each twin.
+inline twins::report report_of_seeds(std::size_t count)
+{
+    twins::report r = report(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        r.twins.push_back(r.twins[i]);
+        r.twins.back().seed = 2;
+        for (double& x : r.twins.back().curve.validation) x += 0.05;
+    }
     return r;
 }
 

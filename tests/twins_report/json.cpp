@@ -17,12 +17,17 @@ TEST_CASE("the JSON of a report reads back as the same numbers")
     REQUIRE(j["context"] == r.context);
     REQUIRE(j["training_tokens"] == r.training_tokens);
     REQUIRE(j["labels"] == r.labels);
+    REQUIRE(j["windows"] == r.windows);
+    REQUIRE(j["bound"].is_null());
     REQUIRE(j["twins"].size() == 7);
     for (std::size_t i = 0; i < 7; ++i) {
         const twins::twin_report& t = r.twins[i];
         const json& k = j["twins"][i];
         REQUIRE(k["normalizer"] == t.normalizer);
         REQUIRE(k["checkpoint"] == t.checkpoint);
+        REQUIRE(k["settings"] == t.settings);
+        REQUIRE(k["seed"] == t.seed);
+        REQUIRE(k["curve_windows"] == t.curve_windows);
         REQUIRE(k["training_loss"] == t.training_loss);
         REQUIRE(k["validation_loss"] == t.validation_loss);
         REQUIRE(k["sink_rate_02"] == t.sink_rate_02);

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <set>
 #include <sstream>
 
 namespace {
@@ -72,8 +73,10 @@ std::string refusal(const twins::report& r, const fs::path& directory)
 
 TEST_CASE("the pictures are XML that fits 800 pixels, in letters of 12 pixels at least")
 {
-    for (const std::size_t n : {1u, 2u, 3u, 4u, 7u}) {
-        const auto all = drawn(invented::report(n));
+    for (const std::size_t n : {1u, 2u, 3u, 4u, 7u, 12u, 17u}) {  // above 10: of two seeds each
+        twins::report r = n < 10 ? invented::report(n) : invented::report_of_seeds(n - 10);
+        r.bound = 1.3;
+        const auto all = drawn(r);
         REQUIRE(all.size() == 5);
         for (const auto& [name, p] : all) {
             INFO(name << " of " << n);
@@ -97,7 +100,7 @@ TEST_CASE("the pictures are XML that fits 800 pixels, in letters of 12 pixels at
     }
 }
 
-TEST_CASE("every twin is named once, and once a map")
+TEST_CASE("every twin is named once")
 {
     for (const std::size_t n : {2u, 3u, 7u}) {
         const twins::report r = invented::report(n);
@@ -108,14 +111,41 @@ TEST_CASE("every twin is named once, and once a map")
             REQUIRE(times(all["activations.svg"], t.normalizer) == 1);
             REQUIRE(times(all["bits.svg"], t.normalizer) == 1);
             REQUIRE(times_begun(all["loss.svg"], t.normalizer + " ") == 1);
-            REQUIRE(times(all["attention.svg"], t.normalizer + ": layer 1, head 2") == 1);
-            REQUIRE(times(all["attention.svg"], t.normalizer + ": layer 2, head 0") == 1);
+            REQUIRE(times(all["attention.svg"], t.normalizer) == 1);
         }
+        REQUIRE(times(all["attention.svg"], "layer 1") == 1);
+        REQUIRE(times(all["attention.svg"], "head 2") == static_cast<std::ptrdiff_t>(n));
         REQUIRE(times(all["activations.svg"], "layer 2") == 1);
     }
 }
 
-TEST_CASE("a map names every token once and leaves exact zeros without a colour")
+TEST_CASE("maps stand in a column a twin and a line a layer, whatever layers a twin has")
+{
+    for (const std::size_t n : {2u, 4u, 7u}) {
+        twins::report r = invented::report(n);
+        r.twins[1].maps.erase(r.twins[1].maps.begin());  // layer 2 alone
+        const picture p = drawn(r)["attention.svg"];
+        std::map<std::string, std::set<double>> x, y;
+        std::map<double, std::string> name_at;
+        for (const xml::element& e : p) {
+            if (e.name != "text") continue;
+            x[e.text].insert(std::stod(e.attributes.at("x")));
+            y[e.text].insert(std::stod(e.attributes.at("y")));
+            for (const twins::twin_report& t : r.twins)
+                if (e.text == t.normalizer) name_at[std::stod(e.attributes.at("x"))] = e.text;
+        }
+        REQUIRE(name_at.size() == n);
+        REQUIRE(name_at.begin()->second == r.twins[0].normalizer);
+        REQUIRE(x["head 2"].size() == n - 1);  // of layer 1
+        REQUIRE(x["head 0"].size() == n);
+        REQUIRE(y["head 2"] == y["layer 1"]);
+        REQUIRE(y["head 0"] == y["layer 2"]);
+        for (const double at : x["head 0"]) REQUIRE(name_at.count(at) == 1);
+        REQUIRE(times_begun(p, "the first 26 of 256 tokens of the first window to validate on: <BOS>In\u00b7the") == 1);
+    }
+}
+
+TEST_CASE("a map names its tokens beside its rows and over its columns, and leaves exact zeros white")
 {
     twins::report r = invented::report(2);
     r.twins[0].maps.resize(1);
@@ -131,19 +161,67 @@ TEST_CASE("a map names every token once and leaves exact zeros without a colour"
             for (int j = 0; j <= i; ++j, ++places)
                 zeros += t.maps[0].weights[static_cast<std::size_t>(i * invented::tokens + j)] == 0;
     const picture p = drawn(r)["attention.svg"];
-    for (std::size_t i = 0; i < r.labels.size(); ++i)
-        if (i < 3 || i > 6) REQUIRE(times(p, r.labels[i]) == 2);  // once a map
-    for (const char* shown : {"\u00b7the", "\u21b5", "\uFFFD", "intermi\u2026"}) REQUIRE(times(p, shown) == 2);
+    REQUIRE(times(p, r.labels[0]) == 1);  // beside the first row, once for both maps
+    for (std::size_t i = 1; i < r.labels.size(); ++i)
+        if (i < 3 || i > 6) REQUIRE(times(p, r.labels[i]) == 1 + 2);  // and over a column of each
+    for (const char* shown : {"\u00b7the", "\u21b5", "\uFFFD", "intermi\u2026"}) REQUIRE(times(p, shown) == 3);
 
     REQUIRE(zeros > 200);
-    const std::ptrdiff_t rows = 2 * invented::tokens, legend = 1, scale = 48, page = 1;
-    REQUIRE(bars(p, "#eeeeee") == rows + legend);
+    const std::ptrdiff_t scale = 48, page = 1;
     const std::ptrdiff_t all =
         std::count_if(p.begin(), p.end(), [](const xml::element& e) { return e.name == "rect"; });
-    REQUIRE(all == page + scale + legend + rows + places - zeros);
+    REQUIRE(all == page + scale + places - zeros);
     REQUIRE(times(p, "not a number") == 0);
     r.twins[0].maps[0].weights[0] = std::numeric_limits<float>::quiet_NaN();
     REQUIRE(times(drawn(r)["attention.svg"], "not a number") == 1);
+}
+
+TEST_CASE("several seeds are thin lines beside a strong mean, and panels where heads are shown")
+{
+    const auto lines = [](const picture& p, const std::string& width) {
+        return std::count_if(p.begin(), p.end(), [&](const xml::element& e) {
+            return e.name == "polyline" && e.attributes.at("stroke-width") == width;
+        });
+    };
+    auto one = drawn(invented::report(2)), two = drawn(invented::report_of_seeds(2));
+    REQUIRE(lines(one["loss.svg"], "0.9") == 0);
+    REQUIRE(lines(two["loss.svg"], "0.9") == 2 * 2);
+    REQUIRE(lines(two["loss.svg"], "2.2") == lines(one["loss.svg"], "2.2"));
+    REQUIRE(times(one["loss.svg"], "softmax 1.442") == 1);
+    REQUIRE(times(two["loss.svg"], "softmax 1.467") == 1);
+    REQUIRE(lines(one["bits.svg"], "0.9") == 0);
+    REQUIRE(lines(two["bits.svg"], "0.9") == 2 * 2 * 2);
+    REQUIRE(lines(two["bits.svg"], "2.0") == lines(one["bits.svg"], "2.0"));
+    REQUIRE(lines(two["activations.svg"], "1.6") == lines(one["activations.svg"], "1.6"));
+    for (const std::string name : {"softmax, seed 0", "softpick, seed 0", "softmax, seed 2", "softpick, seed 2"})
+        REQUIRE(times(two["first_token.svg"], name) == 1);
+    REQUIRE(times_begun(one["attention.svg"], "of each layer") == 1);
+    REQUIRE(times(one["attention.svg"], "softpick") == times(two["attention.svg"], "softpick"));
+    REQUIRE(times(two["attention.svg"], "head 2") == 2);
+}
+
+TEST_CASE("the bound is a line under the losses, and other windows than the table's are said")
+{
+    twins::report r = invented::report(2);
+    REQUIRE(times_begun(drawn(r)["loss.svg"], "1.3000: nothing") == 0);
+    r.bound = 1.3;
+    picture p = drawn(r)["loss.svg"];
+    REQUIRE(times(p, "1.3000: nothing can be lower") == 1);
+    const auto dashed = std::find_if(p.begin(), p.end(), [](const xml::element& e) {
+        return e.name == "line" && e.attributes.count("stroke-dasharray") == 1;
+    });
+    REQUIRE(dashed != p.end());
+    const double bound = std::stod(dashed->attributes.at("y1"));
+    REQUIRE(bound < 100 + 284);
+    for (const xml::element& e : p)
+        if (e.name == "polyline") {
+            std::istringstream points(e.attributes.at("points"));
+            double x, y;
+            for (char comma; points >> x >> comma >> y;) REQUIRE(y < bound);
+        }
+    REQUIRE(times_begun(p, "strong: validation; pale") == 1);
+    r.twins[1].curve_windows = 16;
+    REQUIRE(times_begun(drawn(r)["loss.svg"], "strong: validation on 16 windows (the table: 64); pale") == 1);
 }
 
 TEST_CASE("the cells of the first token say their numbers")
@@ -152,13 +230,17 @@ TEST_CASE("the cells of the first token say their numbers")
     for (twins::twin_report& t : r.twins)
         for (twins::layer_report& layer : t.layers) layer.first_token_weight.assign(4, 0.111);
     r.twins[0].layers[1].first_token_weight[2] = 0.876;
+    r.twins[0].layers[1].first_token_weight[1] = 0.25;
     r.twins[1].layers[1].first_token_weight[2] = 0;
     const picture p = drawn(r)["first_token.svg"];
-    REQUIRE(times(p, "0.11") == 2 * 3 * 4 - 2);
+    REQUIRE(times(p, "0.11") == 2 * 3 * 4 - 3);
     REQUIRE(times(p, "0.88") == 1);
     for (const xml::element& e : p)
-        if (e.text == "0.88" || e.text == "0.11") REQUIRE(e.attributes.count("font-weight") == (e.text == "0.88"));
+        if (e.text == "0.88" || e.text == "0.25" || e.text == "0.11")
+            REQUIRE(e.attributes.count("font-weight") == (e.text == "0.88"));
     REQUIRE(bars(p, twins::scale_colour(0.876)) == 1);
+    REQUIRE(std::count_if(p.begin(), p.end(), [](const xml::element& e) { return e.name == "polyline"; }) == 2);
+    for (const char* threshold : {"0.2", "0.3"}) REQUIRE(times(p, threshold) == 1);
 }
 
 TEST_CASE("losses that are not there leave no mark, and what explodes stays on the page")

@@ -20,11 +20,12 @@ std::vector<std::string> cells(const std::string& table, const std::string& labe
 {
     for (const std::string& line : lines_of(table)) {
         if (line.rfind("  " + label + "  ", 0) != 0 || nth-- > 0) continue;
-        std::istringstream in(line.substr(label.size() + 2));
-        std::vector<std::string> found;
-        for (std::string word; in >> word;)
-            if (word == "%") found.back() += " %";
-            else found.push_back(word);
+        std::vector<std::string> found;  // two blanks or more are between them
+        for (std::size_t at = label.size() + 2; (at = line.find_first_not_of(' ', at)) != std::string::npos;) {
+            const std::size_t end = std::min(line.find("  ", at), line.size());
+            found.push_back(line.substr(at, end - at));
+            at = end;
+        }
         return found;
     }
     return {};
@@ -49,11 +50,11 @@ TEST_CASE("the table says what was measured, a column a twin")
                  Catch::Contains("next byte of bible.txt: 619,776 parameters, context 256, 24,576,000 training"));
     REQUIRE(cells(table, "training") == row{"1.3871", "1.3991"});
     REQUIRE(cells(table, "validation") == row{"1.4418", "1.6000"});
-    REQUIRE(cells(table, "sinks at 0.2") == row{"58.3 %", "0.0 %"});
-    REQUIRE(cells(table, "sinks at 0.3") == row{"41.7 %", "0.0 %"});
-    REQUIRE(cells(table, "sinks at 0.2, by sum") == row{"58.3 %", "16.7 %"});
-    REQUIRE(cells(table, "sinks at 0.3, by sum") == row{"41.7 %", "8.3 %"});
-    REQUIRE(cells(table, "dead") == row{"0.0 %", "8.3 %"});
+    REQUIRE(cells(table, "sinks at 0.2") == row{"58.3 %, 7 of 12", "0.0 %, 0 of 12"});
+    REQUIRE(cells(table, "sinks at 0.3") == row{"41.7 %, 5 of 12", "0.0 %, 0 of 12"});
+    REQUIRE(cells(table, "sinks at 0.2, by sum") == row{"58.3 %, 7 of 12", "16.7 %, 2 of 12"});
+    REQUIRE(cells(table, "sinks at 0.3, by sum") == row{"41.7 %, 5 of 12", "8.3 %, 1 of 12"});
+    REQUIRE(cells(table, "dead") == row{"0.0 %, 0 of 12", "8.3 %, 1 of 12"});
     REQUIRE(cells(table, "all layers") == row{"0.00 %", "94.30 %"});
     REQUIRE(cells(table, "layer 0") == row{"0.00 %", "91.20 %"});
     REQUIRE(cells(table, "layer 2", 1) == row{"33,511.2", "341.0"});
@@ -95,7 +96,7 @@ TEST_CASE("what was not measured is nan, and a long command continues on the nex
     r.twins[1].validation_loss = std::numeric_limits<double>::infinity();
     const std::string table = twins::table(r);
     INFO(table);
-    REQUIRE(cells(table, "dead") == row{"0.0 %", "nan %"});
+    REQUIRE(cells(table, "dead") == row{"0.0 %, 0 of 12", "nan %"});
     REQUIRE(cells(table, "validation") == row{"1.4418", "inf"});
     std::string command;
     for (const std::string& line : lines_of(table)) {
@@ -111,8 +112,54 @@ TEST_CASE("twins of one normalizer are told apart by their checkpoints")
     twins::report r = invented::report(3);
     r.twins[2].normalizer = "softmax";
     r.twins[2].checkpoint = "runs/seed8.bin";
-    REQUIRE(twins::names_of(r) == row{"softmax softmax", "softpick", "softmax seed8"});
+    row names;
+    for (const twins::twin& t : twins::twins_of(r)) names.push_back(t.name);
+    REQUIRE(names == row{"softmax softmax", "softpick", "softmax seed8"});
     REQUIRE_THAT(twins::table(r), Catch::Contains("seed8"));
+}
+
+TEST_CASE("runs that differ in their seed alone are one column, with mean and range")
+{
+    twins::report r = invented::report(2);
+    for (const int seed : {2, 3})
+        for (std::size_t i = 0; i < 2; ++i) {
+            r.twins.push_back(r.twins[i]);
+            r.twins.back().seed = seed;
+        }
+    r.twins[0].validation_loss = 1.25, r.twins[2].validation_loss = 1.5, r.twins[4].validation_loss = 1.3;
+    r.twins[3].dead_heads = 2.0 / 12;
+    r.twins[3].bits.clear();
+    r.twins[0].bits = {{32, 2.0}, {2, 2.5}}, r.twins[2].bits = {{32, 1.0}, {2, 1.75}},
+    r.twins[4].bits = {{32, 1}, {2, 1.5}};
+    const std::string table = twins::table(r);
+    INFO(table);
+    REQUIRE_THAT(table, Catch::Contains("\nmean (lowest to highest) of 3 seeds\n"));
+    REQUIRE(cells(table, "validation") == row{"1.3500 (1.2500 to 1.5000)", "1.4538"});
+    REQUIRE(cells(table, "dead") == row{"0.0 %, 0 of 12", "11.1 % (8.3 to 16.7), 1.3 of 12"});
+    REQUIRE(cells(table, "2 bits", 1)[0] == "+50.00 % (+25.00 to +75.00)");
+    REQUIRE(cells(table, "3 bits").size() == 2);
+    REQUIRE(cells(table, "3 bits")[0] == "-");
+
+    r.twins[4].settings = "others";  // a twin of its own
+    REQUIRE(cells(twins::table(r), "validation").size() == 3);
+    REQUIRE_THAT(twins::table(r), Catch::Contains("of 1 to 3 seeds"));
+    r.twins[4].settings = "";
+    r.twins[4].seed = 2;  // the same run twice
+    REQUIRE(cells(twins::table(r), "validation").size() == 3);
+    r.twins[2].curve.step.back() += 1;
+    REQUIRE_THROWS_WITH(twins::table(r), Catch::Contains("have other steps in seed 2 than in seed 0"));
+}
+
+TEST_CASE("seven twins of several seeds fit the page")
+{
+    twins::report r = invented::report(7);
+    for (std::size_t i = 0; i < 7; ++i) {
+        r.twins.push_back(r.twins[i]);
+        r.twins.back().seed = 2;
+    }
+    const std::string table = twins::table(r);
+    INFO(table);
+    for (const std::string& line : lines_of(table)) REQUIRE(line.size() <= 100);
 }
 
 TEST_CASE("a report that can not be read side by side is refused with a line")

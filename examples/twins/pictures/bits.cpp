@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What rounding the weights to fewer bits does to the validation loss: the loss itself, and how much it grew,
-// on logarithmic axes, for two bits may multiply what eight bits leave alone.
+// on logarithmic axes, for two bits may multiply what eight bits leave alone. Of several seeds the mean, and thin lines
+// for each.
 #include "page.hpp"
 
 #include <algorithm>
@@ -37,7 +38,14 @@ struct series {
     std::string (*end)(double);  // how the last value is written
 };
 
-void draw_panel(plot::drawing& d, plot::area a, const series& s, const report& r)
+double mean_of(const twin& t, const series& s, int bits)
+{
+    double sum = 0;
+    for (const twin_report* run : t.runs) sum += s.value(*run, bits);
+    return sum / static_cast<double>(t.runs.size());
+}
+
+void draw_panel(plot::drawing& d, plot::area a, const series& s, const std::vector<twin>& twins)
 {
     d.text({a.left, a.top - 10}, a.y.title, plot::anchor::start, {12, "#111111", true});
     a.y.title = "";
@@ -50,14 +58,21 @@ void draw_panel(plot::drawing& d, plot::area a, const series& s, const report& r
         d.text({x, a.bottom() + 17}, std::to_string(s.bits[k]), plot::anchor::middle);
     }
     std::vector<end_label> ends;
-    for (std::size_t i = r.twins.size(); i-- > 0;) {
-        std::vector<plot::point> points;
-        for (std::size_t k = 0; k < s.bits.size(); ++k)
-            if (const double y = s.value(r.twins[i], s.bits[k]); std::isfinite(y) && y > 0)
-                points.push_back(a.at(static_cast<double>(k), y));
+    for (std::size_t i = twins.size(); i-- > 0;) {
+        const auto points_of = [&](auto value) {
+            std::vector<plot::point> points;
+            for (std::size_t k = 0; k < s.bits.size(); ++k)
+                if (const double y = value(s.bits[k]); std::isfinite(y) && y > 0)
+                    points.push_back(a.at(static_cast<double>(k), y));
+            return points;
+        };
+        if (twins[i].runs.size() > 1)
+            for (const twin_report* run : twins[i].runs)
+                d.path(points_of([&](int bits) { return s.value(*run, bits); }), {colour_of(i), thin_line});
+        const auto points = points_of([&](int bits) { return mean_of(twins[i], s, bits); });
         d.path(points, {colour_of(i), 2});
         for (const plot::point& p : points) d.dot(p, 3.2, colour_of(i));
-        if (const double last = s.value(r.twins[i], s.bits.back()); std::isfinite(last) && last > 0)
+        if (const double last = mean_of(twins[i], s, s.bits.back()); std::isfinite(last) && last > 0)
             ends.push_back({points.back().y, s.end(last), colour_of(i)});
     }
     draw_end_labels(d, a.right() + 2, a.top, a.bottom() - 8, ends);
@@ -81,16 +96,18 @@ std::string draw_bits(const report& r)
     series loss{{32}, loss_at, plot::number}, growth{{}, growth_at, written};
     loss.bits.insert(loss.bits.end(), rounded.begin(), rounded.end());
     growth.bits.assign(rounded.begin(), rounded.end());
-    plot::drawing d = new_page(414, "Weights of fewer bits", r,
-                               "validation loss with weights rounded to nearest, row by row; 32 bits: as trained");
-    draw_names(d, {margin + 40, 90}, r);
+    const std::vector<twin> twins = twins_of(r);
+    std::string how = "validation loss with weights rounded to nearest, row by row; 32 bits: as trained";
+    if (has_seeds(twins)) how += "; thin: each seed";
+    plot::drawing d = new_page(414, "Weights of fewer bits", r, how);
+    draw_names(d, {margin + 40, 90}, twins);
     const std::string says = "loss, nats a token";
     const plot::axis losses = high < 2 * low ? plot::linear_axis_between(low - 0.1 * (high - low), 1.05 * high, 6, says)
                                              : plot::log_axis_between(low / 1.08, 1.08 * high, says);
     plot::axis growths = plot::log_axis_between(least_growth, most_growth * 1.5, "growth over the loss as trained");
     growths.written = [](double t) { return (t > least_growth * 1.01 ? "" : "\u2264 ") + plot::power(100 * t) + " %"; };
-    draw_panel(d, {margin + 40, 128, 288, 234, {}, losses}, loss, r);
-    draw_panel(d, {464, 128, 260, 234, {}, growths}, growth, r);
+    draw_panel(d, {margin + 40, 128, 288, 234, {}, losses}, loss, twins);
+    draw_panel(d, {464, 128, 260, 234, {}, growths}, growth, twins);
     return d.str();
 }
 

@@ -34,7 +34,7 @@ std::string oklch(double lightness, double chroma, double degrees)
 std::string scale_colour(double share)
 {
     const double t = std::clamp(share, 0.0, 1.0);
-    return oklch(0.93 - 0.68 * t, 0.09 + 0.36 * t * (1 - t), 100 - 170 * t);
+    return oklch(0.9 - 0.65 * t, 0.13 - 0.04 * t + 0.28 * t * (1 - t), 95 - 165 * t);
 }
 
 std::string letters_on(double share) { return share < 0.5 ? "#111111" : "#ffffff"; }

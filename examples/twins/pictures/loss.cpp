@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Loss over steps: training pale, validation strong, each line named where it ends.
+// Loss over steps: training pale, validation strong (of several seeds the mean, and thin lines for each), each twin
+// named where its line ends; and what no loss can fall below.
 #include "page.hpp"
 
 #include <algorithm>
@@ -47,23 +48,56 @@ std::vector<line> below(const line& whole, double top)
     return parts;
 }
 
+/// Of several seeds, which check() has found to have points at the same steps.
+line mean_of(const std::vector<line>& seeds)
+{
+    line mean = seeds.front();
+    for (std::size_t i = 0; i < mean.size(); ++i) {
+        mean[i].y = 0;
+        for (const line& l : seeds) mean[i].y += l[i].y / static_cast<double>(seeds.size());
+    }
+    return mean;
+}
+
 struct curves {
-    line training, validation;
+    line training, validation;  // means
+    std::vector<line> seeds;    // validation, where there are several
 
     /// What the twin's name stands beside.
     const line& named() const { return validation.empty() ? training : validation; }
 };
 
-/// All losses but those of the first twentieth, in which they fall from the height of chance.
-plot::axis loss_axis(const std::vector<curves>& all, double last_step)
+curves curves_of(const twin& t)
 {
-    double low = std::numeric_limits<double>::infinity(), high = -low;
-    for (const curves& c : all)
-        for (const line* l : {&c.training, &c.validation})
-            for (const plot::point& p : *l) {
-                low = std::min(low, p.y);
-                if (p.x >= last_step / 20) high = std::max(high, p.y);
-            }
+    std::vector<line> training, validation;
+    for (const twin_report* run : t.runs) {
+        training.push_back(points_of(run->curve.step, run->curve.training));
+        validation.push_back(points_of(run->curve.step, run->curve.validation));
+    }
+    const auto mean = [](const std::vector<line>& seeds) {  // a loss that is no number leaves a seed without points
+        const bool alike =
+            std::all_of(seeds.begin(), seeds.end(), [&](const line& l) { return l.size() == seeds.front().size(); });
+        return alike ? mean_of(seeds) : line{};
+    };
+    return {mean(training), mean(validation), t.runs.size() > 1 ? validation : std::vector<line>{}};
+}
+
+/// All losses but those of the first tenth, in which they fall from the height of chance: of what follows differences
+/// are to be seen.
+plot::axis loss_axis(const std::vector<curves>& all, double last_step, double bound)
+{
+    double low = std::isfinite(bound) ? bound : std::numeric_limits<double>::infinity(), high = -std::abs(low);
+    const auto include = [&](const line& l) {
+        for (const plot::point& p : l) {
+            low = std::min(low, p.y);
+            if (p.x >= last_step / 10) high = std::max(high, p.y);
+        }
+    };
+    for (const curves& c : all) {
+        include(c.training);
+        include(c.validation);
+        for (const line& l : c.seeds) include(l);
+    }
     const double room = high > low ? 0.05 * (high - low) : 0.05 * std::abs(low) + 1e-3;
     return plot::linear_axis_between(low - room, std::max(high, low) + room, 8, "loss, nats a token");
 }
@@ -81,32 +115,47 @@ void draw_line(plot::drawing& d, const plot::area& a, const line& whole, const p
 
 std::string draw_loss(const report& r)
 {
+    const std::vector<twin> twins = twins_of(r);
     std::vector<curves> all;
     double last_step = 0;
-    for (const twin_report& t : r.twins) {
-        all.push_back({points_of(t.curve.step, t.curve.training), points_of(t.curve.step, t.curve.validation)});
-        if (!all.back().named().empty()) last_step = std::max(last_step, t.curve.step.back());
+    std::int64_t windows = r.windows;
+    for (const twin& t : twins) {
+        all.push_back(curves_of(t));
+        for (const twin_report* run : t.runs) {
+            if (all.back().named().empty()) continue;
+            last_step = std::max(last_step, run->curve.step.back());
+            if (run->curve_windows != r.windows) windows = run->curve_windows;
+        }
     }
     if (!(last_step > 0)) return "";
-    const plot::axis losses = loss_axis(all, last_step);
-    const std::vector<std::string> names = names_of(r);
+    const plot::axis losses = loss_axis(all, last_step, r.bound);
     std::vector<std::string> ends;
     double longest = 0;
     for (std::size_t i = 0; i < all.size(); ++i) {
         char loss[32] = "";
         if (!all[i].named().empty()) std::snprintf(loss, sizeof(loss), " %.3f", all[i].named().back().y);
-        ends.push_back(names[i] + loss);
+        ends.push_back(twins[i].name + loss);
         longest = std::max(longest, plot::width_of(ends.back(), 13));
     }
     const double width = page_width - 64 - 8 - longest - margin;
-    const plot::area a{64, 84, width, 284, plot::linear_axis_between(0, last_step, 6, "step"), losses};
-    plot::drawing d = new_page(424, "Loss while training", r,
-                               "strong: validation; pale: training, on the batches that all twins share");
+    const plot::area a{64, 100, width, 284, plot::linear_axis_between(0, last_step, 6, "step"), losses};
+    std::string how = "strong: validation";
+    if (windows != r.windows)
+        how += " on " + std::to_string(windows) + " windows (the table: " + std::to_string(r.windows) + ")";
+    how += has_seeds(twins) ? ", mean of seeds; thin: each; pale: training"
+                            : "; pale: training, on batches that all twins share";
+    plot::drawing d = new_page(440, "Loss while training", r, how);
     plot::draw_y_axis(d, a);
     plot::draw_x_axis(d, a);
+    if (std::isfinite(r.bound)) {
+        char says[64];
+        std::snprintf(says, sizeof(says), "%.4f: nothing can be lower", r.bound);
+        plot::draw_ceiling(d, a, r.bound, says);
+    }
     for (std::size_t i = 0; i < all.size(); ++i) draw_line(d, a, all[i].training, {pale_colour_of(i), 1.2});
     std::vector<end_label> labels;
     for (std::size_t i = 0; i < all.size(); ++i) {
+        for (const line& seed : all[i].seeds) draw_line(d, a, seed, {colour_of(i), thin_line});
         draw_line(d, a, all[i].validation, {colour_of(i), 2.2});
         if (const line& l = all[i].named(); !l.empty())
             labels.push_back({std::max(a.at(0, l.back().y).y, a.top), ends[i], colour_of(i)});

@@ -42,14 +42,23 @@ std::string pale_colour_of(std::size_t twin)
     return hexadecimal(pale);
 }
 
-void draw_names(plot::drawing& d, plot::point at, const report& r)
+void draw_names(plot::drawing& d, plot::point at, const std::vector<twin>& twins)
 {
-    const std::vector<std::string> names = names_of(r);
-    for (std::size_t i = 0; i < names.size(); ++i) {
+    for (std::size_t i = 0; i < twins.size(); ++i) {
         d.bar({at.x, at.y - 10}, 11, 11, colour_of(i));
-        d.text({at.x + 16, at.y}, names[i]);
-        at.x += 16 + plot::width_of(names[i], 12) + 18;
+        d.text({at.x + 16, at.y}, twins[i].name);
+        at.x += 16 + plot::width_of(twins[i].name, 12) + 18;
     }
+}
+
+std::string name_of_run(const twin& t, std::size_t run)
+{
+    return t.runs.size() == 1 ? t.name : t.name + ", seed " + std::to_string(t.runs[run]->seed);
+}
+
+bool has_seeds(const std::vector<twin>& twins)
+{
+    return std::any_of(twins.begin(), twins.end(), [](const twin& t) { return t.runs.size() > 1; });
 }
 
 void draw_end_labels(plot::drawing& d, double x, double top, double bottom, std::vector<end_label> labels)

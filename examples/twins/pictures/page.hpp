@@ -21,7 +21,16 @@ std::string colour_of(std::size_t twin);
 std::string pale_colour_of(std::size_t twin);
 
 /// A square and a name for each twin, from the left.
-void draw_names(plot::drawing&, plot::point, const report&);
+void draw_names(plot::drawing&, plot::point, const std::vector<twin>&);
+
+/// The twin's name, with the seed where it has several.
+std::string name_of_run(const twin&, std::size_t run);
+
+/// Whether a twin has several.
+bool has_seeds(const std::vector<twin>&);
+
+/// Lines of several seeds are thin, their mean is strong.
+inline constexpr double thin_line = 0.9;
 
 struct end_label {
     double y;
