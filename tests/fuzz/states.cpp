@@ -64,6 +64,7 @@ void merge_case(input& in, const heed::extents& e)
 {
     const bool sane = in.one_in(2);
     owned a = owned::drawn(in, e, sane), b = owned::drawn(in, e, sane);
+    const numbers x(a), y(b);
     int64 wrong = in.one_in(8) ? in.range(0, 7) : -1;
     if (wrong >= 0 && wrong < 4) {
         int64* const fields[] = {&b.s.size.batch, &b.s.size.heads, &b.s.size.tokens, &b.s.size.dim};
@@ -76,7 +77,6 @@ void merge_case(input& in, const heed::extents& e)
     } else {
         wrong = -1;
     }
-    const numbers x(a), y(b.s.shift && b.s.mass && b.s.out ? b : a);
     all_memory().keep();
     const heed::status s = heed::merge(a.s, b.s);
     if (!s) {
@@ -190,7 +190,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     constexpr normalizer kinds[] = {normalizer::softmax, normalizer::softmax1, normalizer::sink, normalizer::softpick,
                                     normalizer::sigmoid};
     const extent sizes{e.batch, e.heads, e.heads, e.tokens, 1};
-    const auto r = recipe<float>::drawn(in, in.one_of(kinds), sizes, 8, true, in.one_in(6));
+    auto r = recipe<float>::drawn(in, in.one_of(kinds), sizes, 8, true, in.one_in(6));
+    r.scale = 1;  // finish() has none
     const bool sound = r.is_sound(sizes);
     const auto with = [&](const auto& n) {
         const heed::attention def{n};
