@@ -3,7 +3,7 @@
 #pragma once
 
 #include "../executor.hpp"
-#include "process.hpp"
+#include "../process.hpp"
 
 #ifndef _OPENMP
 #error "heed/executor/openmp.hpp: compile with -fopenmp"

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "../executor.hpp"
-#include "process.hpp"
+#include "../process.hpp"
 
 #include <atomic>
 #include <condition_variable>

@@ -3,7 +3,7 @@
 // what a pool of threads notes down about the others is not true there.
 #pragma once
 
-#include "../config.hpp"
+#include "config.hpp"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <unistd.h>
