@@ -57,7 +57,7 @@ TEST_CASE("pages hold the tokens that their table says", "[oracle][plain]")
 
 TEST_CASE("packed queries belong to the sequences that their bounds say, of caches of any length", "[oracle][plain]")
 {
-    const tokens of({67, 3, 531, 64});
+    const tokens of({67, 72, 531, 64});
     test::tensor<float> k({of.batch(), of.kv_heads, 540, of.key_dim}, NAN);
     test::tensor<float> v({of.batch(), of.kv_heads, 540, of.value_dim}, NAN);
     for (int64 b = 0; b < of.batch(); ++b)

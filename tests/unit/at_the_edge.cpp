@@ -7,7 +7,9 @@
 #include <catch2/catch.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <string>
+#include <thread>
 
 using namespace test;
 using Catch::Matchers::Contains;
@@ -192,9 +194,23 @@ TEST_CASE("workers that wake up when a round is over find nothing to do")
 {
     heed::thread_pool pool(24);  // more than there are cores: most are late
     std::atomic<int64> sum{0};
-    for (int64 round = 1; round <= 3000; ++round) {
+    for (int64 round = 1; round <= 50; ++round) {
         pool(24, [&](int64 task, int) { sum += task; });
         REQUIRE(sum == round * (24 * 23 / 2));
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));  // for them to wake up in
+    }
+}
+
+TEST_CASE("a call of a pool ends when those who are at work have ended")
+{
+    heed::thread_pool pool(4);
+    for (int round = 0; round < 5; ++round) {
+        std::atomic<int> ended{0};
+        pool(12, [&](int64, int worker) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(worker == 0 ? 1 : 4));
+            ++ended;
+        });
+        REQUIRE(ended == 12);
     }
 }
 
