@@ -11,7 +11,9 @@
 
 #include "llama2c.hpp"
 
+#include <cmath>
 #include <filesystem>
+#include <limits>
 #include <sstream>
 
 namespace llama2c {
@@ -50,9 +52,10 @@ inline sidecar parse_sidecar(const std::string& text, const std::string& name)
         std::string word;
         if (!(words >> word)) return false;
         char* end = nullptr;
+        using number = std::decay_t<decltype(value)>;
         const double x = std::strtod(word.c_str(), &end);
-        if (*end || !std::isfinite(x)) wrong(word + " is not a number");
-        value = static_cast<std::decay_t<decltype(value)>>(x);
+        if (*end || !(std::abs(x) <= std::numeric_limits<number>::max())) wrong(word + " is not a number");
+        value = static_cast<number>(x);  // a float, say: 1e99 is none
         return true;
     };
     sidecar s;

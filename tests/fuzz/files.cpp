@@ -420,7 +420,7 @@ void report_case(input& in)
         t.training_loss = number(), t.validation_loss = number(), t.dead_heads = number();
         t.layers.push_back({number(), number(), number(), {number()}, {0, 1, {number()}}});
         t.bits.push_back({4, number()});
-        t.curve = {{number()}, {number()}, {number()}};
+        t.curve = {{100}, {number()}, {number()}};  // one step for all
         t.maps.push_back({0, 0, 1, {static_cast<float>(number())}});
         r.twins.push_back(t);
     }

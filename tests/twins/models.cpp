@@ -125,6 +125,7 @@ TEST_CASE("sidecars that say something else than the checkpoint are refused in o
     REQUIRE(with("normalizer sink", "normalizer hardmax").find("hardmax: is none of softmax") != std::string::npos);
     REQUIRE(with("sinks -1", "sinks -1 2") == beside + ": sinks: 2 lines of 2 logits are needed");
     REQUIRE(with("sinks -1", "sinks nan") == beside + ": line 4: nan is not a number");
+    REQUIRE(with("sinks -1", "sinks 1e99") == beside + ": line 4: 1e99 is not a number");  // was read as infinity
     REQUIRE(with("sinks -1", "sinks").find("2 lines of 2 logits") != std::string::npos);
     REQUIRE(with("curve 1", "curve one").find("a step and two losses") != std::string::npos);
     REQUIRE(with("task", "\n").find("a key, a space and a value") != std::string::npos);
