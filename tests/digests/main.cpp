@@ -10,8 +10,6 @@
 
 namespace {
 
-constexpr int rc_skipped = 77;
-
 struct printer : digests::sink {
     void give(const std::string& name, const digests::hash& of) override
     {
@@ -80,7 +78,7 @@ int main(int argc, char** argv)
     }
 #if !defined(__FMA__) && !defined(__aarch64__) && !defined(__VSX__)
     std::printf("skipped: %s has no FMA, and bits of its own\n", heed::isa_name());
-    return rc_skipped;
+    return 77;  // which ctest calls skipped
 #endif
     if (argv[1] == std::string("--print")) {
         printer to;

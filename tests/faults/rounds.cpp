@@ -14,6 +14,8 @@
 TEST_CASE("a worker that comes late, or leaves late, meets only the round that is open")
 {
     struct one_round {
+        explicit one_round(unsigned microseconds) : length(microseconds) {}
+
         unsigned length;  // microseconds of a task: long enough for others to join, or not
         std::atomic<bool> is_open{true};
         std::atomic<int> runs{0}, runs_when_closed{0};
