@@ -226,9 +226,10 @@ TEST_CASE("scales of powers of two have the bits of the same scales in the numbe
 
 namespace {
 
-/// Any scales over int8 or fp8, and rows of q8_0: refused by attend, append and fetch alike, with nothing written.
+/// Any scales over int8 or fp8, and rows of q8_0: refused by attend, and by append and fetch of that sequence, with
+/// nothing written.
 template <class Cache>
-void refused_by_all(const Cache& cache, int64 key_dim, int64 value_dim, const std::string& says)
+void refused_by_all(const Cache& cache, int64 key_dim, int64 value_dim, const std::string& says, int64 sequence = 0)
 {
     tensor<float> q({2, 2, 3, key_dim}, 1), out({2, 2, 3, value_dim}, 5);
     tensor<float> k({1, 2, 1, key_dim}, 1), v({1, 2, 1, value_dim}, 1);
@@ -239,8 +240,8 @@ void refused_by_all(const Cache& cache, int64 key_dim, int64 value_dim, const st
         REQUIRE_THAT(std::string(s.message()), Contains(says));
     };
     check(heed::attend(heed::attention{heed::softmax{}, heed::causal{}}, q.in(), cache, out.view()));
-    check(heed::append(cache, 0, 0, k.in(), v.in()));
-    check(heed::fetch(cache, 0, 0, k.view(), v.view()));
+    check(heed::append(cache, sequence, 0, k.in(), v.in()));
+    check(heed::fetch(cache, sequence, 0, k.view(), v.view()));
     REQUIRE(same_bits(out.data, tensor<float>(out.size, 5).data));
     REQUIRE(same_bits(k.data, tensor<float>(k.size, 1).data));
     REQUIRE(same_bits(v.data, tensor<float>(v.size, 1).data));
@@ -323,7 +324,8 @@ TEST_CASE("scales of whole heads that are not finite and above 0 are refused wit
             refused_by_all(heed::scaled_kv{heed::dense_kv{k.view(), v.view()},
                                            heed::per_token{in_values ? good.view() : by_sequence},
                                            heed::per_token{in_values ? by_sequence : good.view()}},
-                           8, 4, std::string("scaled_kv: ") + (in_values ? "v" : "k") + " scale: head 0, sequence 1: ");
+                           8, 4, std::string("scaled_kv: ") + (in_values ? "v" : "k") + " scale: head 0, sequence 1: ",
+                           1);
             heads = tensor<float>({1, 2, 1, 1}, 3);
             heads.data[1] = bad;
             const heed::view<float> for_all{heads.data.data(), {2, 2, 6, 1}, {0, 1, 0}};
