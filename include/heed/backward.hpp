@@ -162,7 +162,8 @@ private:
     template <class Apart>
     static status_type check_gradient(const char* name, const view<T>& g, const extents& want, Apart apart)
     {
-        if (!g.data || detail::is_empty(want)) return {};
+        if (!g.data) return {};
+        if (detail::is_empty(want)) return detail::check_extents("backward", name, g.size, want);
         status_type s = check_input(name, g, want);
         if (s) s = detail::check_output("backward", name, g);
         return s ? apart(name, g) : s;

@@ -24,22 +24,19 @@ void cache_case(input& in)
         queries.push_back(is_packed ? in.one_of(some) : alike);
         bounds.push_back(bounds.back() + queries.back());
     }
-    const int64 total = bounds.back(),
-                longest = queries.empty() ? 0 : *std::max_element(queries.begin(), queries.end());
-    bool valid = true;
+    const int64 total = bounds.back();
+    int64 longest = is_packed ? 0 : alike;
+    for (const int64 n : queries) longest = std::max(longest, n);
+    const std::vector<int64> whole = bounds;
     if (is_packed && hostile && in.one_in(3)) {
-        const std::vector<int64> before = bounds;
-        if (in.one_in(3)) bounds.resize(in.random() % (bounds.size() + 2), 0);
-        if (!bounds.empty()) bounds[in.random() % bounds.size()] = in.one_in(2) ? in.range(-1, 9) : in.hostile();
-        // Other bounds that rise from 0 to all rows are as good.
-        valid = static_cast<int64>(bounds.size()) == batch + 1 && bounds[0] == 0 && bounds.back() == total;
-        for (std::size_t i = 1; valid && i < bounds.size(); ++i) valid = bounds[i] >= bounds[i - 1];
-        if (valid && bounds != before) return;
+        if (in.one_in(3)) bounds.resize(in.random() % (bounds.size() + 1) + 1, 0);  // none at all: not packed
+        bounds[in.random() % bounds.size()] = in.one_in(2) ? in.range(-1, 9) : in.hostile();
     }
     const numbers_table limits(in, bounds);
-    for (std::size_t i = 0; i < bounds.size(); ++i) {
-        if (limits.values[i] != bounds[i]) valid = false;  // cut to 32 bits
-    }
+    bounds = limits.values;  // of 32 bits they may be others
+    bool valid = static_cast<int64>(bounds.size()) == batch + 1 && bounds[0] == 0 && bounds.back() == total;
+    for (std::size_t i = 1; valid && i < bounds.size(); ++i) valid = bounds[i] >= bounds[i - 1];
+    if (valid && bounds != whole) return;  // others that rise from 0 to all rows are as good
     const heed::extents q_size{is_packed ? 1 : batch, kv_heads * group, is_packed ? total : alike, dim};
     heed::extents out_size = q_size;
     out_size.dim = value_dim;
@@ -54,7 +51,8 @@ void cache_case(input& in)
     valid = valid && has_memory && at.valid && k.is_sound(at, kv_heads, dim) && v.is_sound(at, kv_heads, value_dim) &&
             same(q.v.size, q_size) && same(out.v.size, out_size);
     problem p{batch, kv_heads * group, kv_heads, dim, value_dim, queries, {}, {}, {}, {}, {}, {}};
-    extent e{batch, kv_heads * group, kv_heads, longest, 0};
+    extent e{batch, kv_heads * group, kv_heads, longest,
+             at.kind == storage::dense && at.lengths.size() == 0 ? at.slots : 0};
     wide work = 0;
     if (at.valid)
         for (int64 b = 0; b < batch; ++b) {
@@ -75,7 +73,7 @@ void cache_case(input& in)
                           : decoded(q.v, b, 0, alike));
         }
     // Tables by key are as long as the longest sequence: not where a ring's is.
-    const bool tables = at.valid && e.keys < 2000;
+    const bool tables = at.valid && e.keys < 2000 && e.batch * e.query_heads * e.queries * e.keys < 100000;
     constexpr normalizer n = Picks ? normalizer::softpick : normalizer::softmax;
     recipe<float> r =
         recipe<float>::drawn(in, n, tables ? e : extent{1, 1, 1, 1, 1}, dim, !tables, hostile && in.one_in(4));

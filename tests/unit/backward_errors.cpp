@@ -84,6 +84,29 @@ TEST_CASE("backward refuses tensors of wrong sizes by name and numbers")
     REQUIRE(f.run(f.rich, f.right()));
 }
 
+TEST_CASE("backward refuses gradients of another size where there is nothing to write")
+{
+    const heed::attention def{heed::softmax{}};
+    float x[8] = {};
+    heed::view<const float> q{x, {1, 1, 1, 2}, {}}, none{x, {1, 1, 0, 2}, {}};
+    float shift = 0, mass = 0;
+    const auto backward = [&](const heed::gradients<float>& to) {
+        return heed::backward(def, q, none, none, q, {&shift, &mass, nullptr}, q, to, {});
+    };
+    float g[4] = {1, 2, 3, 4};
+    heed::gradients<float> to;
+    to.dk = {g, {1, 1, 0, 2}, {}};
+    REQUIRE(backward(to));
+    to.dk.size.tokens = 1;  // no row of it would be written
+    REQUIRE_THAT(std::string(backward(to).message()), Contains("dk is [1, 1, 1, 2], must be [1, 1, 0, 2]"));
+
+    double d[4] = {};
+    heed::gradients<double> other;
+    other.dv = {d, {1, 1, 0, 1}, {}};
+    REQUIRE_THAT(std::string(heed::reference_backward(def, q, none, none, q, other).message()),
+                 Contains("dv is [1, 1, 0, 1], must be [1, 1, 0, 2]"));
+}
+
 TEST_CASE("backward refuses null, unaligned and missing memory")
 {
     fixture f;

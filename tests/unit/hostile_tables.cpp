@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Page tables, lengths and pools from a hostile engine: a status that names the sequence and the entry, nothing
 // written, nothing read outside.
-#include "tensors.hpp"
+#include "guarded.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -172,4 +172,22 @@ TEST_CASE("only pages in the table are touched, up to their last token, wherever
             REQUIRE(same_bits(out.data, p.attend(def).data));
         }
     munmap(all, static_cast<std::size_t>(far * pages));
+}
+
+TEST_CASE("a table is not read behind its last page, though the mask leaves nothing of the last tile")
+{
+    constexpr int64 slots = 16, pages = 2, tokens = slots * pages;
+    guarded memory(4096);
+    const auto* const table = memory.place(std::vector<std::int32_t>{1, 0}, -1);
+    const heed::index_view length{&tokens, 1};
+    const auto k = normal<float>({pages, 1, slots, 4}, 2), v = normal<float>({pages, 1, slots, 4}, 3);
+    const heed::paged_kv kv{k.in(), v.in(), heed::page_table::padded({table, pages}, pages, length)};
+    // A predicate says nothing of tiles: each is looked at, and nothing is found.
+    const heed::attention nobody{heed::softmax{}, heed::attend_where{[](int64, int64, int64, int64) { return false; }}};
+    for (const int64 queries : {1, 40}) {
+        const auto q = normal<float>({1, 2, queries, 4}, 1);
+        tensor<float> out(q.size, 5);
+        heed::or_throw(heed::attend(nobody, q.in(), kv, out.view()));
+        REQUIRE(out.data == std::vector<float>(out.data.size(), 0.f));
+    }
 }

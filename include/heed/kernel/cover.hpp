@@ -64,6 +64,7 @@ tile_cover cover_tile(const Job& job, const row_block& block, std::int64_t posit
         c.highest = mine.hi > c.highest ? mine.hi : c.highest;
         x += rows;
     }
+    if (c.highest <= c.lowest) c.kind = coverage::none;  // what classify() left open: nobody attends any of them
     return c;
 }
 

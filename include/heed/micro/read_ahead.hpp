@@ -63,6 +63,37 @@ HEED_INLINE void ask_for_two(std::uintptr_t at)
 /// How far an address lies behind the start of its line.
 HEED_INLINE constexpr std::uintptr_t in_line(std::uintptr_t at) { return at % line_of<char>; }
 
+/// Memory without gaps.
+struct piece {
+    std::uintptr_t begin, end;
+};
+
+/// Asks for two lines at `at` and steps behind them; where `end` comes first, for as many lines of the pieces behind
+/// it, and those owed, as next() says them.
+template <int Locality, class Next>
+HEED_INLINE void ask_within(std::uintptr_t& at, std::uintptr_t& end, std::int64_t& owed, std::uintptr_t stride,
+                            Next next)
+{
+    constexpr int line = line_of<char>;
+    if (end - at > 2 * line) {
+        ask_for_two<Locality>(at);
+        at += stride;
+        return;
+    }
+    owed += 2 * line;
+    do {
+        ask_for_line<Locality>(at);
+        at += line;
+        owed -= line;
+        if (at < end) continue;
+        const piece to = next();
+        const std::uintptr_t skew = in_line(to.begin);
+        owed += static_cast<std::int64_t>(at - end + skew);
+        at = to.begin - skew;
+        end = to.end;
+    } while (owed > 0);
+}
+
 /// Walks over the lines of rows of `n` elements in the order of addresses, two lines at a time. Rows without gaps have
 /// no end.
 class line_walk {
@@ -84,38 +115,17 @@ public:
     template <int Locality>
     HEED_INLINE void ask()
     {
-        if (end_ - at_ > 2 * line_of<char>) {
-            ask_for_two<Locality>(at_);
-            at_ += 2 * line_of<char>;
-            return;
-        }
-        owed_ += 2 * line_of<char>;
-        do {
-            ask_for_line<Locality>(at_);
-            at_ += line_of<char>;
-            owed_ -= line_of<char>;
-            if (at_ >= end_) end_row();
-        } while (owed_ > 0);
+        ask_within<Locality>(at_, end_, owed_, 2 * line_of<char>, [this] {
+            const std::uintptr_t row = end_ + gap_;
+            return piece{row, row + bytes_};
+        });
     }
     /// What is asked for next.
     std::uintptr_t next() const { return at_; }
 
 private:
-    HEED_INLINE void end_row()
-    {
-        const std::uintptr_t row = end_ + gap_, skew = in_line(row);
-        owed_ += static_cast<std::int64_t>(at_ - end_ + skew);
-        end_ = row + bytes_;
-        at_ = row - skew;
-    }
-
     std::uintptr_t at_, bytes_, end_, gap_;
     std::int64_t owed_ = 0;  // bytes
-};
-
-/// Memory without gaps.
-struct piece {
-    std::uintptr_t begin, end;
 };
 
 /// Walks over the lines of pieces, two lines at a time; the last one has no end.
@@ -132,31 +142,12 @@ public:
     template <int Locality>
     HEED_INLINE void ask()
     {
-        if (end_ - at_ > 2 * line_of<char>) {
-            ask_for_two<Locality>(at_);
-            at_ += stride_;
-            return;
-        }
-        owed_ += 2 * line_of<char>;
-        do {
-            ask_for_line<Locality>(at_);
-            at_ += line_of<char>;
-            owed_ -= line_of<char>;
-            if (at_ >= end_) end_piece();
-        } while (owed_ > 0);
+        ask_within<Locality>(at_, end_, owed_, stride_, [this] { return *next_++; });
     }
     /// What is asked for next.
     std::uintptr_t next() const { return at_; }
 
 private:
-    HEED_INLINE void end_piece()
-    {
-        const std::uintptr_t skew = in_line(next_->begin);
-        owed_ += static_cast<std::int64_t>(at_ - end_ + skew);
-        at_ = next_->begin - skew;
-        end_ = next_++->end;
-    }
-
     std::uintptr_t at_, end_;
     std::int64_t owed_ = 0;  // bytes
     const piece* next_;
