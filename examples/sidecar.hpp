@@ -52,10 +52,10 @@ inline sidecar parse_sidecar(const std::string& text, const std::string& name)
         std::string word;
         if (!(words >> word)) return false;
         char* end = nullptr;
-        using number = std::decay_t<decltype(value)>;
+        using real = std::decay_t<decltype(value)>;
         const double x = std::strtod(word.c_str(), &end);
-        if (*end || !(std::abs(x) <= std::numeric_limits<number>::max())) wrong(word + " is not a number");
-        value = static_cast<number>(x);  // a float, say: 1e99 is none
+        if (*end || !(std::abs(x) <= std::numeric_limits<real>::max())) wrong(word + " is not a number");
+        value = static_cast<real>(x);  // a float, say: 1e99 is none
         return true;
     };
     sidecar s;

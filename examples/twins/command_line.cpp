@@ -185,7 +185,7 @@ std::string resume_line(const command& c)
     if (c.seeds.empty()) line += " " + c.run.options();
     else line += " " + c.run.options_but_seed() + " --seeds";
     for (std::size_t i = 0; i < c.seeds.size(); ++i) line += (i ? "," : " ") + std::to_string(c.seeds[i]);
-    line += " --out " + c.out + " --threads " + std::to_string(c.threads);
+    line += " --out " + quoted(c.out) + " --threads " + std::to_string(c.threads);
     if (c.bf16) line += " --bf16";
     return line + " --resume";
 }

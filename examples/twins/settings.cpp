@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "settings.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace twins {
@@ -14,6 +15,18 @@ std::string shortest(double x)
 }
 
 }  // namespace
+
+std::string quoted(const std::string& word)
+{
+    const auto plain = [](unsigned char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               std::string("_-./,:=+@%").find(static_cast<char>(c)) != std::string::npos;
+    };
+    if (!word.empty() && std::all_of(word.begin(), word.end(), plain)) return word;
+    std::string text = "'";
+    for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return text + "'";
+}
 
 std::string text_name(std::uint64_t hash)
 {
@@ -46,7 +59,7 @@ std::vector<std::pair<std::string, std::string>> settings::entries() const
 std::string settings::options_but_seed() const
 {
     std::string text = "--task " + task;
-    if (task == "text") text += " --file " + file;
+    if (task == "text") text += " --file " + quoted(file);
     for (const auto& [name, value] : entries()) {
         if (name == "normalizer" || name == "task" || name == "text" || name == "classifier" || name == "seed")
             continue;

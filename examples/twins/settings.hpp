@@ -26,6 +26,9 @@ struct settings {
     std::string options_but_seed() const;
 };
 
+/// A word of a command line, in quotes where a shell would read it as anything else.
+std::string quoted(const std::string& word);
+
 /// A hash of bytes (64-bit FNV-1a), to tell files apart.
 inline std::uint64_t hash_of(const char* bytes, std::size_t count, std::uint64_t seed = 0xcbf29ce484222325u)
 {

@@ -51,6 +51,23 @@ std::vector<double> decoded(const heed::view<E>& v, int64 b, int64 first, int64 
     return x;
 }
 
+/// Sequences of all rows of q, k and v.
+template <class Q, class K, class V>
+problem dense_problem(const heed::view<Q>& q, const heed::view<K>& k, const heed::view<V>& v)
+{
+    problem p{q.size.batch, q.size.heads, k.size.heads, k.size.dim, v.size.dim, {}, {}, {}, {}, {}, {}, {}};
+    for (int64 b = 0; b < q.size.batch; ++b) {
+        p.queries.push_back(q.size.tokens);
+        p.first.push_back(0);
+        p.end.push_back(k.size.tokens);
+        p.total.push_back(k.size.tokens);
+        p.q.push_back(decoded(q, b, 0, q.size.tokens));
+        p.k.push_back(decoded(k, b, 0, k.size.tokens));
+        p.v.push_back(decoded(v, b, 0, k.size.tokens));
+    }
+    return p;
+}
+
 /// Room for statistics of so many rows, each in a block of its own.
 template <class T>
 struct owned_statistics {
@@ -180,18 +197,7 @@ void attend_case(input& in, normalizer n, Make make)
         may_refuse = may_refuse || !strides_nest(out.v);
     }
     problem p;
-    if (valid && !overlaps) {
-        p = {e.batch, e.query_heads, e.kv_heads, k.v.size.dim, v.v.size.dim, {}, {}, {}, {}, {}, {}, {}};
-        for (int64 b = 0; b < e.batch; ++b) {
-            p.queries.push_back(e.queries);
-            p.first.push_back(0);
-            p.end.push_back(e.keys);
-            p.total.push_back(e.keys);
-            p.q.push_back(decoded(q.v, b, 0, e.queries));
-            p.k.push_back(decoded(k.v, b, 0, e.keys));
-            p.v.push_back(decoded(v.v, b, 0, e.keys));
-        }
-    }
+    if (valid && !overlaps) p = dense_problem(q.v, k.v, v.v);
     const int64 rows = has_memory && small ? e.batch * e.query_heads * e.queries : 0;
     const owned_statistics<T> stats(in, rows);
     const heed::view<const Q> q_in = q.v;

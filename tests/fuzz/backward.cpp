@@ -213,16 +213,9 @@ void backward_case(input& in, normalizer n, bool log_offset, Make make)
                                               heed::view<const float>(v.v), out.v, {.stats = stats});
     require(static_cast<bool>(forward), std::string("attend refused: ") + forward.message());
 
-    problem p{e.batch, e.query_heads, kv_heads, dim, value_dim, {}, {}, {}, {}, {}, {}, {}};
+    const problem p = dense_problem(q.v, k.v, v.v);
     std::vector<double> dout_numbers;
     for (int64 b = 0; b < e.batch; ++b) {
-        p.queries.push_back(e.queries);
-        p.first.push_back(0);
-        p.end.push_back(e.keys);
-        p.total.push_back(e.keys);
-        p.q.push_back(decoded(q.v, b, 0, e.queries));
-        p.k.push_back(decoded(k.v, b, 0, e.keys));
-        p.v.push_back(decoded(v.v, b, 0, e.keys));
         const auto d = decoded(dout.v, b, 0, e.queries);
         dout_numbers.insert(dout_numbers.end(), d.begin(), d.end());
     }
@@ -245,7 +238,8 @@ void backward_case(input& in, normalizer n, bool log_offset, Make make)
     if (e.keys > 0) wanted(to.dbias, bias_size);
     if (in.one_in(2) && (log_offset || hostile)) to.dlog_offset = zero(e.query_heads);
     if (in.one_in(2)) to.dslopes = zero(e.query_heads);
-    if (hostile && in.one_in(6) && to.dk.data) to.dk.data = in.one_in(2) ? to.dq.data : k.v.data;
+    if (hostile && in.one_in(6) && to.dk.data && !is_empty(q_size))  // empty dq may be at any address
+        to.dk.data = in.one_in(2) ? to.dq.data : k.v.data;
     if (!has_memory) return;
     const auto same = [](const heed::extents& a, const heed::extents& b) {
         return a.batch == b.batch && a.heads == b.heads && a.tokens == b.tokens && a.dim == b.dim;

@@ -67,7 +67,7 @@ void cache_case(input& in)
     if (valid)
         for (int64 b = 0; b < batch; ++b) {
             p.k.push_back(k.decoded(at, b, kv_heads, dim));
-            p.v.push_back(v.decoded(at, b, kv_heads, value_dim));
+            p.v.push_back(v.decoded(at, b, kv_heads, value_dim, true));
             p.q.push_back(
                 is_packed ? decoded(q.v, 0, bounds[static_cast<std::size_t>(b)], queries[static_cast<std::size_t>(b)])
                           : decoded(q.v, b, 0, alike));

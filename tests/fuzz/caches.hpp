@@ -127,7 +127,10 @@ struct token_map {
         m.lengths = numbers_table(in, lengths);
         if (m.kind == storage::ring && in.one_in(3)) {
             std::vector<int64> firsts;
-            for (const int64 n : lengths) firsts.push_back(n - in.range(-2, m.slots + 2));
+            for (const int64 n : lengths) {
+                const wide first = wide{n} - in.range(-2, m.slots + 2);
+                firsts.push_back(fits(first) ? static_cast<int64>(first) : n);
+            }
             if (wild && !firsts.empty()) firsts[0] = in.hostile();
             if (hostile && in.one_in(4)) firsts.push_back(0);
             m.firsts = numbers_table(in, firsts);
@@ -228,6 +231,7 @@ struct cache_side {
                             x = static_cast<float>((0.2 + in.uniform()) / (std::is_same_v<E, std::int8_t> ? 64 : 2));
                             if (specials && in.random() % 200 == 0)
                                 x = in.random() % 2 ? -x : static_cast<float>(special(in));
+                            if (std::fabs(x) < 1e-20f) x = 0;  // or a weight times it may be 0, or not
                         }
         return s;
     }
@@ -268,12 +272,16 @@ struct cache_side {
         const double s = number(by == scaling::by_token ? *scale.v.row(cell, h, slot) : scale.v.row(0, h, 0)[c]);
         return std::isfinite(s) ? x * s : s;
     }
-    std::vector<double> decoded(const token_map& at, int64 b, int64 heads, int64 dim) const
+    /// `selects`: a scale of 0 stands for a row of zeros, as it does for values.
+    std::vector<double> decoded(const token_map& at, int64 b, int64 heads, int64 dim, bool selects = false) const
     {
         std::vector<double> x;
         for (int64 h = 0; h < heads; ++h)
-            for (int64 t = at.first(b); t < at.end(b); ++t)
-                for (int64 c = 0; c < dim; ++c) x.push_back(number_at(at.cell(b, t), h, at.slot(t), c));
+            for (int64 t = at.first(b); t < at.end(b); ++t) {
+                const int64 cell = at.cell(b, t), slot = at.slot(t);
+                const bool zeros = selects && by == scaling::by_token && *scale.v.row(cell, h, slot) == 0;
+                for (int64 c = 0; c < dim; ++c) x.push_back(zeros ? 0 : number_at(cell, h, slot, c));
+            }
         return x;
     }
 };

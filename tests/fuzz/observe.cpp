@@ -65,20 +65,12 @@ void observe_case(input& in, normalizer n, Make make)
         sums(static_cast<std::size_t>(lines));
     heed::row_statistics<float> stats{room(-7.f), room(-7.f), room(-7.f)};
     const heed::extents one_out{e.batch, e.query_heads, e.queries, 1};
-    const heed::status forward = heed::attend(
-        def, q_in, k_in, heed::bhsd(static_cast<const float*>(value.data()), {e.batch, kv_heads, e.keys, 1}),
-        heed::bhsd(sums.data(), one_out), {.stats = stats});
+    const auto ones = heed::bhsd(static_cast<const float*>(value.data()), {e.batch, kv_heads, e.keys, 1});
+    const heed::status forward =
+        heed::attend(def, q_in, k_in, ones, heed::bhsd(sums.data(), one_out), {.stats = stats});
     require(static_cast<bool>(forward), std::string("attend refused: ") + forward.message());
 
-    problem p{e.batch, e.query_heads, kv_heads, dim, 1, {}, {}, {}, {}, {}, {}, {}};
-    for (int64 b = 0; b < e.batch; ++b) {
-        p.queries.push_back(e.queries);
-        p.first.push_back(0);
-        p.end.push_back(e.keys);
-        p.total.push_back(e.keys);
-        p.q.push_back(decoded(q.v, b, 0, e.queries));
-        p.k.push_back(decoded(k.v, b, 0, e.keys));
-    }
+    const problem p = dense_problem(q.v, k.v, ones);
     heed::observations<float> to;
     if (!in.one_in(4)) to.max_score = room(-7.f);
     if (!in.one_in(4)) to.lse = room(-7.f);

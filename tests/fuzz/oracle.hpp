@@ -321,7 +321,9 @@ private:
             (has_mass() ? x.extra / x.den * (6 + std::fabs(x.extra > 0 ? std::log(x.extra) + x.m : 0)) * std::fabs(o)
                         : 0);
         const real step = smallest_step<T>;
-        const real floor = (n + 1) * step * (2 + 8 * (1 + largest + std::fabs(o)) / x.den) + smallest_step<O>;
+        // A weight times a scale may be below the normal numbers before it meets what is stored, of up to 448.
+        const real stored = scaled_rows_ ? 448 : 1;
+        const real floor = (n + 1) * step * (2 + 8 * (stored + largest + std::fabs(o)) / x.den) + smallest_step<O>;
         const real allowed = 2 * u * a + (unit_of<O> + u) * std::fabs(o) + floor;
         if (std::fabs(got - o) <= allowed) return "";
         if (std::fabs(o) + allowed > overflow<O>) return "";

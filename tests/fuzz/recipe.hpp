@@ -141,10 +141,10 @@ struct mask_leaf {
     {
         constexpr int64 limit = int64{1} << 60;
         switch (what) {
-        case offset: return left > -limit && left < limit;
+        case offset: return left >= -limit && left <= limit;
         case window:
-            return (left == heed::unbounded || (left >= 0 && left < limit)) &&
-                   (right == heed::unbounded || (right >= 0 && right < limit));
+            return (left == heed::unbounded || (left >= 0 && left <= limit)) &&
+                   (right == heed::unbounded || (right >= 0 && right <= limit));
         case prefix: return left >= 0;
         case lengths:
             for (int64 i = 0; i < count; ++i)
@@ -251,7 +251,7 @@ struct recipe {
             if (!m.is_sound(e)) return false;
         if (offset_table && static_cast<int64>(offsets.size()) != e.batch) return false;
         for (const int64 o : offsets)
-            if (o <= -limit || o >= limit) return false;
+            if (o < -limit || o > limit) return false;
         return mask.is_sound(e) && std::isfinite(static_cast<T>(scale));
     }
 

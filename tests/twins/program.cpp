@@ -2,6 +2,7 @@
 // The twins binary from outside: a run, Ctrl-C, and what it refuses.
 #include "small_run.hpp"
 
+#include "../../examples/twins/command_line.hpp"
 #include "../../examples/twins/files.hpp"
 
 #include <array>
@@ -72,6 +73,25 @@ TEST_CASE("twins are trained, interrupted, resumed and reported on, with the fil
     // The same numbers, below a line that says another command.
     const auto numbers = [](const std::string& t) { return t.substr(t.find("loss, nats"), 1200); };
     REQUIRE(numbers(report) == numbers(text));
+}
+
+TEST_CASE("the line that goes on with a run is read by a shell as it was written, blanks and quotes included")
+{
+    for (const std::string name : {"plain", "two words", "it's", "a\"b$HOME`c\\d", "*"}) {
+        std::vector<std::string> words{"twins", "train", "softmax", "--task", "text", "--file", name, "--out", name};
+        std::vector<char*> pointers;
+        for (std::string& w : words) pointers.push_back(w.data());
+        const std::string line =
+            twins::resume_line(twins::parse_command(static_cast<int>(words.size()), pointers.data()));
+        // As `printf` gets them: a word a line.
+        std::FILE* const pipe = popen(("printf '%s\\n' " + line).c_str(), "r");
+        REQUIRE(pipe);
+        std::string text;
+        for (int c; (c = std::fgetc(pipe)) != EOF;) text += static_cast<char>(c);
+        REQUIRE(pclose(pipe) == 0);
+        REQUIRE(text.find("\n--file\n" + name + "\n") != std::string::npos);
+        REQUIRE(text.find("\n--out\n" + name + "\n") != std::string::npos);
+    }
 }
 
 TEST_CASE("twins of several seeds are the runs of each, and the table has their mean and range")

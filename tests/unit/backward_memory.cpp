@@ -135,8 +135,12 @@ void sweep(int64 step_of_keys)
 
 }  // namespace
 
-TEST_CASE("backward touches nothing outside the tensors and the workspace: float, D 1..132, every eleventh S")
+TEST_CASE("backward touches nothing outside the tensors and the workspace: float, D 1..132, every eleventh S",
+          "[exhaustive]")
 {
     sweep<float>(11);
 }
-TEST_CASE("backward touches nothing outside the tensors and the workspace: double, every 29th S") { sweep<double>(29); }
+TEST_CASE("backward touches nothing outside the tensors and the workspace: double, every 29th S", "[exhaustive]")
+{
+    sweep<double>(29);
+}

@@ -93,11 +93,13 @@ void sweep(int64 step_of_keys)
 
 }  // namespace
 
-TEST_CASE("nothing outside the tensors, the statistics and the workspace is touched: float, D 1..132 x S 0..130")
+TEST_CASE("nothing outside the tensors, the statistics and the workspace is touched: float, D 1..132 x S 0..130",
+          "[exhaustive]")
 {
     sweep<float>(1);
 }
-TEST_CASE("nothing outside the tensors, the statistics and the workspace is touched: double, every seventh S")
+TEST_CASE("nothing outside the tensors, the statistics and the workspace is touched: double, every seventh S",
+          "[exhaustive]")
 {
     sweep<double>(7);
 }

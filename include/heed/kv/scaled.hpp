@@ -7,7 +7,8 @@
 //
 // No row is multiplied: s_ij = k_scale_j (q_i . k_j) is one product a score, p_ij v_scale_j one a weight, and scales of
 // channels go into the query. A key that is not attended, or has weight 0, is left out whatever its scale is; a NaN in
-// the scale of one that is attended is a NaN in its row.
+// the scale of one that is attended is a NaN in its row. A v_scale of 0 stands for a row of zeros: the weight times the
+// scale is 0, and that selects, though the row holds NaN.
 #pragma once
 
 #include "../kv.hpp"
