@@ -223,7 +223,8 @@ void append_case(input& in)
         for (int64 h = 0; h < heads; ++h)
             for (int64 t = 0; t < read; ++t)
                 for (int64 c = 0; c < rows.size.dim; ++c) {
-                    const double want = side.number_at(at.cell(b, from + t), h, at.slot(from + t), c),
+                    const int64 cell = at.cell(b, from + t), slot = at.slot(from + t);
+                    const double want = side.stored(cell, h, slot, c) * side.scale_of(cell, h, slot, c),
                                  got = number(rows.row(0, h, t)[c]);
                     const bool fine = want != want ? got != got : static_cast<double>(static_cast<float>(want)) == got;
                     require(fine, std::string("fetch: ") + name + " is " + shown(static_cast<double>(got)) + ", held " +

@@ -265,12 +265,17 @@ struct cache_side {
         }
         return true;
     }
+    double stored(int64 cell, int64 h, int64 slot, int64 c) const { return channel(rows.v.row(cell, h, slot), c); }
+    double scale_of(int64 cell, int64 h, int64 slot, int64 c) const
+    {
+        if (by == scaling::none) return 1;
+        return number(by == scaling::by_token ? *scale.v.row(cell, h, slot) : scale.v.row(0, h, 0)[c]);
+    }
+    /// What a score is made of: an infinite scale makes it anything, whatever is stored.
     double number_at(int64 cell, int64 h, int64 slot, int64 c) const
     {
-        const double x = channel(rows.v.row(cell, h, slot), c);
-        if (by == scaling::none) return x;
-        const double s = number(by == scaling::by_token ? *scale.v.row(cell, h, slot) : scale.v.row(0, h, 0)[c]);
-        return std::isfinite(s) ? x * s : s;
+        const double s = scale_of(cell, h, slot, c);
+        return std::isfinite(s) ? stored(cell, h, slot, c) * s : s;
     }
     /// `selects`: a scale of 0 stands for a row of zeros, as it does for values.
     std::vector<double> decoded(const token_map& at, int64 b, int64 heads, int64 dim, bool selects = false) const

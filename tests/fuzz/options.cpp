@@ -117,9 +117,9 @@ void twins_line(input& in)
     try {
         const twins::command c = twins::parse_command(a.count(), a.data());
         const auto& m = c.run.shape;
-        require(c.threads >= 1 && c.threads <= 256 && c.names.size() <= 7 && m.heads >= 1 && m.kv_heads >= 1 &&
-                    m.dim >= 1 && m.context >= 1 && c.run.steps >= 1 && c.run.batch >= 1 && c.run.rate >= 0 &&
-                    c.run.rate <= 1 && c.temperature >= 0,
+        require(c.threads >= 1 && c.threads <= 256 && c.names.size() <= line.size() && m.heads >= 1 &&
+                    m.kv_heads >= 1 && m.dim >= 1 && m.context >= 1 && c.run.steps >= 1 && c.run.batch >= 1 &&
+                    c.run.rate >= 0 && c.run.rate <= 1 && c.temperature >= 0,
                 "twins takes options out of range");
         if (c.what == twins::command::verb::train) {
             require(m.dim % m.heads == 0 && m.heads % m.kv_heads == 0 && m.dim / m.heads % 2 == 0,

@@ -233,7 +233,9 @@ private:
             }
             const real added = std::fabs(key.s - before);
             key.error = std::max({slope, low, high}) * (key.error + std::fabs(before)) + 6 * std::fabs(key.s) +
-                        (step.what == map_step<T>::softcap ? 0 : added) + smallest_step<T> / u;
+                        (step.what == map_step<T>::softcap ? 0 : added) +
+                        (step.what == map_step<T>::softcap ? 1 + static_cast<real>(step.cap) : 1) * smallest_step<T> /
+                            u;  // s / cap may be below the normal numbers
             if (step.what == map_step<T>::bias && !(std::fabs(key.s) <= overflow<T>)&&key.s != -infinity)
                 x.what = row<real>::wild;
         }
@@ -256,6 +258,8 @@ private:
         x.extra = z == -infinity ? 0 : std::exp(z - m);
         x.den_error = z == -infinity ? 0 : x.extra * (4 + std::fabs(z));
         for (auto& key : x.keys) {
+            if (r_.n == normalizer::sigmoid && r_.parameter != 0)  // the sum of both is rounded
+                key.error += std::fabs(key.s) + std::fabs(static_cast<real>(r_.parameter));
             const real d = 2 * u * key.error;
             const four here = terms(key.s, m), low = terms(key.s - d, m), high = terms(key.s + d, m);
             key.w = here.w;

@@ -148,7 +148,8 @@ void finish_case(input& in, const Def& def, const recipe<float>& r, const heed::
                 const double needed = z == -inf ? -inf : std::ceil(z / std::log(2.)), m = std::max(x.shift[at], needed);
                 const double lost = factor(x.shift[at] - m), extra = z == -inf ? 0 : std::exp(z - m * std::log(2.));
                 const double den = r.n == normalizer::sigmoid ? 1 : x.mass[at] * lost + extra;
-                const bool near_edge = std::fabs(x.shift[at] - m + 149.5) < 3;  // z is a float there
+                // z is a float there; and a double has no digits left for the difference of two such numbers
+                const bool near_edge = std::fabs(x.shift[at] - m + 149.5) < 3 || (z != -inf && std::fabs(z) > 1e6);
                 if (!(std::fabs(den) < 1e37) || near_edge) continue;
                 if (den != 0 && std::fabs(den) < 1e-30) continue;
                 for (int64 c = 0; c < e.dim; ++c) {
