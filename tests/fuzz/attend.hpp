@@ -137,7 +137,7 @@ void attend_case(input& in, normalizer n, Make make)
                         std::max({q.v.size.tokens, k.v.size.tokens, v.v.size.tokens, out.v.size.tokens});
                     const int64 batch =
                         std::max({q.v.size.batch, k.v.size.batch, v.v.size.batch, out.v.size.batch, int64{1}});
-                    if (token * tokens * batch < 100000 && token > 0) {
+                    if (token > 0 && wide{token} * std::max<int64>(tokens, 1) * batch < 100000) {
                         auto* base = reinterpret_cast<Q*>(all_memory().block(
                             static_cast<std::size_t>(token * std::max<int64>(tokens, 1) * batch) * sizeof(Q), true));
                         int64 at = 0;
