@@ -3,7 +3,7 @@
 // memory. Both for a number of threads at once. On a shared machine they drift, so they are measured beside each case.
 #pragma once
 
-#include <heed/micro/pairs.hpp>
+#include <heed/engine/simd/bf16_pairs.hpp>
 
 #include <algorithm>
 #include <chrono>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "contestants.hpp"
 
-#include <heed/simd.hpp>
+#include <heed/engine/simd/vec.hpp>
 
 #include <algorithm>
 #include <cmath>

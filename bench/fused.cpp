@@ -7,9 +7,9 @@
 #include "contestants.hpp"
 #include "inputs.hpp"
 
-#include <heed/kernel/job.hpp>
-#include <heed/micro/outputs.hpp>
-#include <heed/micro/scores.hpp>
+#include <heed/engine/kernel/job.hpp>
+#include <heed/engine/micro/outputs.hpp>
+#include <heed/engine/micro/scores.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "inputs.hpp"
 
-#include <heed/element.hpp>
+#include <heed/base/element.hpp>
 
 #include <algorithm>
 #include <cmath>

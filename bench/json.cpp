@@ -9,7 +9,7 @@
 #include "restart.hpp"
 #include "table.hpp"
 
-#include <heed/version.hpp>
+#include <heed/base/version.hpp>
 
 #include <cstdio>
 

@@ -5,7 +5,7 @@
 #include "contestants.hpp"
 #include "inputs.hpp"
 
-#include <heed/element.hpp>
+#include <heed/base/element.hpp>
 #include <heed/executor/threads.hpp>
 
 #include <dlfcn.h>

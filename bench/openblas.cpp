@@ -10,7 +10,7 @@
 #include "inputs.hpp"
 
 #include <heed/executor/threads.hpp>
-#include <heed/micro/exp.hpp>
+#include <heed/engine/simd/exp.hpp>
 
 #include <cblas.h>
 

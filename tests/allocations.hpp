@@ -2,7 +2,7 @@
 // Counts allocations of the program that includes this, in one of its files.
 #pragma once
 
-#include <heed/simd.hpp>  // the compiler's intrinsics declare posix_memalign, which must come before the definition
+#include <heed/engine/simd/vec.hpp>  // the compiler's intrinsics declare posix_memalign, which must come before the definition
 
 #include <atomic>
 #include <cstdlib>

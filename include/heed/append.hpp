@@ -15,11 +15,11 @@
 // may not be NaN or Inf in int8.
 #pragma once
 
+#include "engine/micro/quantise.hpp"
+#include "engine/micro/widen.hpp"
+#include "engine/validate.hpp"
 #include "kv/dense.hpp"
 #include "kv/scaled.hpp"
-#include "micro/quantise.hpp"
-#include "micro/widen.hpp"
-#include "validate.hpp"
 
 HEED_BEGIN
 

@@ -2,53 +2,10 @@
 // attend: plan and run in one call.
 #pragma once
 
+#include "engine/workspace.hpp"
 #include "plan.hpp"
 
-#include <cstdlib>
-
 HEED_BEGIN
-namespace detail {
-
-/// The caller's workspace, or one of our own for the length of a call.
-class borrowed_workspace {
-public:
-    borrowed_workspace(const workspace& given, std::size_t needed) : use_(given)
-    {
-        if (given.data || given.bytes) return;
-        own_ = std::malloc(needed ? needed : 1);
-        use_ = {own_, own_ ? needed : 0};
-    }
-    ~borrowed_workspace() { std::free(own_); }
-    borrowed_workspace(const borrowed_workspace&) = delete;
-    borrowed_workspace& operator=(const borrowed_workspace&) = delete;
-
-    const workspace& get() const { return use_; }
-    status check(const char* verb, std::size_t needed) const
-    {
-        if (use_.data) return {};
-        return status::error(errc::out_of_memory, "%s: no memory for a workspace of %zu bytes", verb, needed);
-    }
-
-private:
-    workspace use_;
-    void* own_ = nullptr;
-};
-
-/// Calls run(options) with the workspace that a plan needs: the caller's, or one of our own.
-template <class Plan, class T, class Run>
-status with_workspace(const char* verb, const Plan& plan, const options<T>& how, Run run)
-{
-    if (!plan.status()) return plan.status();
-    const borrowed_workspace memory(how.workspace, plan.workspace_bytes());
-    const status s = memory.check(verb, plan.workspace_bytes());
-    if (!s) return s;
-    options<T> with = how;
-    with.workspace = memory.get();
-    return run(with);
-}
-
-}  // namespace detail
-
 /// The same as below for packed queries, q and out [1, Hq, rows, D]: sequence b of kv has the rows [bounds[b],
 /// bounds[b + 1]), any number of them. Each has the bits it has alone. Statistics are [Hq, rows].
 template <class Def, class Q, class Kv, class O>

@@ -8,12 +8,12 @@
 // (a key must pass all), at most one scale and one query_offset. A policy that is not named costs nothing.
 #pragma once
 
-#include "checked.hpp"
-#include "element.hpp"
-#include "mask.hpp"
-#include "normalizer.hpp"
+#include "base/checked.hpp"
+#include "base/element.hpp"
+#include "mask/contract.hpp"
+#include "normalizer/contract.hpp"
 #include "normalizer/softmax.hpp"
-#include "score.hpp"
+#include "score/contract.hpp"
 
 #include <tuple>
 

@@ -9,8 +9,9 @@
 // Weights are computed again from the row statistics {M, l} of the forward pass, tile by tile.
 #pragma once
 
-#include "attend.hpp"
-#include "kernel/backward_walk.hpp"
+#include "engine/backward/backward_pass.hpp"
+#include "engine/workspace.hpp"
+#include "plan.hpp"
 
 HEED_BEGIN
 

@@ -2,7 +2,7 @@
 // What the backward pass gives. A view without data, or a null pointer, is not wanted, and not computed.
 #pragma once
 
-#include "view.hpp"
+#include "base/view.hpp"
 
 HEED_BEGIN
 

@@ -3,7 +3,7 @@
 // they go.
 #pragma once
 
-#include "config.hpp"
+#include "base/config.hpp"
 
 #include <cstdint>
 

@@ -11,8 +11,9 @@
 // measure/heads.hpp.
 #pragma once
 
-#include "attend.hpp"
-#include "kernel/observe.hpp"
+#include "engine/observe/observe_pass.hpp"
+#include "engine/workspace.hpp"
+#include "plan.hpp"
 
 HEED_BEGIN
 

@@ -3,7 +3,7 @@
 // Nothing here changes a bit of the result.
 #pragma once
 
-#include "executor.hpp"
+#include "executor/contract.hpp"
 
 #include <cstddef>
 

@@ -10,9 +10,9 @@
 // on with the next stage, calling run_task() itself.
 #pragma once
 
-#include "kernel/walk.hpp"
+#include "engine/forward/forward_pass.hpp"
+#include "engine/validate.hpp"
 #include "kv/dense.hpp"
-#include "validate.hpp"
 
 HEED_BEGIN
 
@@ -29,8 +29,8 @@ class plan {
 public:
     using status_type = heed::status;
 
-    /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes and lengths are looked at; where
-    /// its tasks or workspace leave 64 bits, status() says so.
+    /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes and lengths are looked at;
+    /// where its tasks or workspace leave 64 bits, status() says so.
     template <class Q, class K, class V>
     plan(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const options<T>& how = {})
         : plan(def, q, dense_kv{k, v}, how)

@@ -6,8 +6,8 @@
 // Real is double, or long double to judge double kernels. It allocates, and takes O(Sq Skv (Dqk + Dv)) operations.
 #pragma once
 
+#include "engine/validate.hpp"
 #include "kv/dense.hpp"
-#include "validate.hpp"
 
 #include <algorithm>
 #include <vector>

@@ -12,7 +12,8 @@
 // which of the two happens may depend on the order of merges.
 #pragma once
 
-#include "attend.hpp"
+#include "engine/workspace.hpp"
+#include "plan.hpp"
 
 HEED_BEGIN
 

@@ -2,7 +2,7 @@
 // Conversions of bf16, f16 and fp8 say the same numbers whatever MXCSR says, one at a time and in registers.
 #include "floating_point_modes.hpp"
 
-#include <heed/simd.hpp>
+#include <heed/engine/simd/vec.hpp>
 
 #include <catch2/catch.hpp>
 

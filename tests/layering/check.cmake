@@ -2,28 +2,37 @@ cmake_minimum_required(VERSION 3.25)
 # Which header may include which. `cmake -DROOT=... -P check.cmake` fails with every line that breaks the table.
 #
 #   layer          files                                             may include
-set(vocabulary    "version config status checked process element element/ view reach math place table")
-set(contracts     "normalizer score mask kv executor")             # vocabulary, not each other
+set(vocabulary    "base/")
+set(contracts     "normalizer/contract score/contract mask/contract kv/contract executor/contract")  # vocabulary
 set(policies      "normalizer/ score/ mask/ kv/ executor/")        # their own contract, vocabulary
 set(definition    "attention options gradients observations")      # contracts; attention knows the default normalizer
-set(machine       "simd micro/")                                   # vocabulary, machine; xsimd, intrinsics
-set(kernels       "kernel/")                                       # contracts, definition, machine
-set(verbs         "attend append plan state backward observe reference reference_backward validate heed")  # all below
+set(simd          "engine/simd/")                                  # vocabulary; xsimd, and intrinsics in arch/
+set(micro         "engine/micro/")                                 # vocabulary, simd
+set(kernel        "engine/kernel/ engine/workspace")               # contracts, definition, simd, micro
+set(forward       "engine/forward/")                               # the same, kernel
+set(backward      "engine/backward/")                              # the same, forward
+set(observe       "engine/observe/")                               # the same, forward
+set(verbs         "attend append plan state backward observe reference reference_backward heed engine/validate")  # all above
 set(measures      "measure/")                                      # vocabulary: what follows from a verb's results
 set(adapters      "adapt/")                                        # verbs and one foreign header
 set(instruments   "testing testing/")                              # all of it; no other layer includes them
 
-set(layers vocabulary contracts policies definition machine kernels verbs measures adapters instruments)
+set(layers vocabulary contracts policies definition simd micro kernel forward backward observe verbs measures adapters
+    instruments)
 set(vocabulary_may vocabulary)
 set(contracts_may vocabulary)
 set(policies_may vocabulary own_contract)
 set(definition_may vocabulary contracts)
-set(machine_may vocabulary machine)
-set(kernels_may vocabulary contracts definition machine kernels)
-set(verbs_may vocabulary contracts policies definition machine kernels verbs)
+set(simd_may vocabulary simd)
+set(micro_may ${simd_may} micro)
+set(kernel_may ${micro_may} contracts definition kernel)
+set(forward_may ${kernel_may} forward)
+set(backward_may ${forward_may} backward)
+set(observe_may ${forward_may} observe)
+set(verbs_may ${backward_may} observe policies verbs)
 set(measures_may vocabulary)
 set(adapters_may vocabulary contracts policies definition verbs)
-set(instruments_may vocabulary contracts policies definition machine kernels verbs instruments)
+set(instruments_may ${verbs_may} instruments)
 
 function(layer_of file result)
     foreach(layer IN LISTS layers)
@@ -57,10 +66,10 @@ foreach(file IN LISTS files)
     file(STRINGS "${ROOT}/include/heed/${file}" includes REGEX "^#include")
     get_filename_component(folder "${file}" DIRECTORY)
     foreach(include IN LISTS includes)
-        if(include MATCHES "<xsimd/" AND NOT file STREQUAL "simd.hpp")
-            list(APPEND broken "${file}: only simd.hpp knows xsimd")
-        elseif(include MATCHES "<(immintrin|arm_neon|x86intrin)" AND NOT file MATCHES "^micro/arch/")
-            list(APPEND broken "${file}: only micro/arch/ knows intrinsics")
+        if(include MATCHES "<xsimd/" AND NOT file STREQUAL "engine/simd/vec.hpp")
+            list(APPEND broken "${file}: only engine/simd/vec.hpp knows xsimd")
+        elseif(include MATCHES "<(immintrin|arm_neon|x86intrin)" AND NOT file MATCHES "^engine/simd/arch/")
+            list(APPEND broken "${file}: only engine/simd/arch/ knows intrinsics")
         elseif(include MATCHES "<Eigen/" AND NOT file MATCHES "^adapt/")
             list(APPEND broken "${file}: only adapt/ knows Eigen")
         elseif(include MATCHES "\"(.*)\"")
@@ -69,12 +78,21 @@ foreach(file IN LISTS files)
             layer_of(${target} target_layer)
             set(may ${${layer}_may})
             if(NOT target_layer IN_LIST may
-               AND NOT ("own_contract" IN_LIST may AND target STREQUAL "${folder}.hpp")
+               AND NOT ("own_contract" IN_LIST may AND target STREQUAL "${folder}/contract.hpp")
                AND NOT (file STREQUAL "attention.hpp" AND target STREQUAL "normalizer/softmax.hpp"))
                 list(APPEND broken "${file} (${layer}) includes ${target} (${target_layer})")
             endif()
         endif()
     endforeach()
+endforeach()
+
+# A file is known by its name: no other has it, but a contract in each room of policies.
+foreach(file IN LISTS files)
+    get_filename_component(name "${file}" NAME)
+    if(name IN_LIST names AND NOT name STREQUAL "contract.hpp")
+        list(APPEND broken "${file}: there is another ${name}")
+    endif()
+    list(APPEND names ${name})
 endforeach()
 
 if(broken)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The logarithm: every significand of four octaves around 1, the rest of the range, and what has no logarithm.
 #include <heed/heed.hpp>
-#include <heed/micro/log.hpp>
+#include <heed/engine/simd/log.hpp>
 
 #include <catch2/catch.hpp>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The walks over lines keep pace with what is used: after 128 bytes a request, whatever the rows' size, gap and start.
-#include <heed/micro/read_ahead.hpp>
+#include <heed/engine/micro/prefetch.hpp>
 
 #include <catch2/catch.hpp>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What kernels and policies rely on in simd.hpp, and packing in transpose.hpp, on whatever machine this is compiled
+// What kernels and policies rely on in engine/simd/, and packing in transpose.hpp, on whatever machine this is compiled
 // for.
-#include <heed/micro/transpose.hpp>
+#include <heed/engine/micro/transpose.hpp>
 
 #include <catch2/catch.hpp>
 

@@ -3,7 +3,7 @@
 // [dim, tokens]: either way the channels of a token are contiguous.
 #pragma once
 
-#include "../view.hpp"
+#include "../base/view.hpp"
 
 #include <Eigen/Core>
 

@@ -2,8 +2,8 @@
 // One OpenMP parallel region a call; needs -fopenmp.
 #pragma once
 
-#include "../executor.hpp"
-#include "../process.hpp"
+#include "../base/process.hpp"
+#include "contract.hpp"
 
 #ifndef _OPENMP
 #error "heed/executor/openmp.hpp: compile with -fopenmp"

@@ -3,8 +3,8 @@
 // cores cost little. The caller works too, as worker 0.
 #pragma once
 
-#include "../executor.hpp"
-#include "../process.hpp"
+#include "../base/process.hpp"
+#include "contract.hpp"
 
 #include <atomic>
 #include <condition_variable>

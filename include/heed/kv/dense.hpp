@@ -3,7 +3,7 @@
 // A cache may be longer than its sequences: `lengths`, where given, says how many tokens of each there are.
 #pragma once
 
-#include "../kv.hpp"
+#include "contract.hpp"
 
 HEED_BEGIN
 

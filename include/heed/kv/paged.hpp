@@ -9,7 +9,7 @@
 //     heed::strided(pool, {...}, {page, head, slot})     // K and V in one pool, and anything else
 #pragma once
 
-#include "../kv.hpp"
+#include "contract.hpp"
 
 HEED_BEGIN
 

@@ -11,8 +11,8 @@
 // or capacity >= window + drafts, with a window among the masks, so that no query attends to a token that is gone.
 #pragma once
 
-#include "../kv.hpp"
-#include "../math.hpp"
+#include "../base/math.hpp"
+#include "contract.hpp"
 
 HEED_BEGIN
 

@@ -11,7 +11,7 @@
 // scale is 0, and that selects, though the row holds NaN.
 #pragma once
 
-#include "../kv.hpp"
+#include "contract.hpp"
 
 #include <cmath>
 

@@ -7,8 +7,8 @@
 //     causal::offset(n)      key <= query row + n
 #pragma once
 
-#include "../checked.hpp"
-#include "../mask.hpp"
+#include "../base/checked.hpp"
+#include "contract.hpp"
 
 HEED_BEGIN
 

@@ -3,7 +3,7 @@
 // + 1 positions, from 0 to the last (cu_seqlens): document d is [bounds[d], bounds[d + 1]).
 #pragma once
 
-#include "../mask.hpp"
+#include "contract.hpp"
 
 HEED_BEGIN
 

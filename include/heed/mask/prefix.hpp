@@ -2,7 +2,7 @@
 // The first keys of every sequence: `prefix{n} | causal{}` is a prefix language model.
 #pragma once
 
-#include "../mask.hpp"
+#include "contract.hpp"
 
 HEED_BEGIN
 

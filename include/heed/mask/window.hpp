@@ -3,8 +3,8 @@
 // A model's "sliding_window = w" is left = w - 1. A side that is not given is unbounded.
 #pragma once
 
-#include "../checked.hpp"
-#include "../mask.hpp"
+#include "../base/checked.hpp"
+#include "contract.hpp"
 
 HEED_BEGIN
 

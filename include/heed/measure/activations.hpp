@@ -3,8 +3,8 @@
 // arrays of float, double, bf16 or f16 and allocate nothing.
 #pragma once
 
-#include "../element.hpp"
-#include "../math.hpp"
+#include "../base/element.hpp"
+#include "../base/math.hpp"
 
 HEED_BEGIN
 

@@ -3,8 +3,8 @@
 // dense, [B, Hq, Sq]; to measure many layers or samples, average rates and add counts.
 #pragma once
 
-#include "../math.hpp"
-#include "../view.hpp"
+#include "../base/math.hpp"
+#include "../base/view.hpp"
 
 HEED_BEGIN
 

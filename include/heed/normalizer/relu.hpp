@@ -4,7 +4,7 @@
 //     p_ij = max(s_ij, 0)^n / (number of attended keys)
 #pragma once
 
-#include "../normalizer.hpp"
+#include "contract.hpp"
 
 HEED_BEGIN
 

@@ -4,7 +4,7 @@
 //     p_ij = 1 / (1 + e^-(s_ij + b))            the usual bias is b = -log(number of keys)
 #pragma once
 
-#include "../normalizer.hpp"
+#include "contract.hpp"
 
 HEED_BEGIN
 

@@ -7,7 +7,7 @@
 // query head, as in gpt-oss. A sink belongs to the row, not to a key: however the keys are split, it counts once.
 #pragma once
 
-#include "../normalizer.hpp"
+#include "contract.hpp"
 
 HEED_BEGIN
 

@@ -9,7 +9,7 @@
 // zero gradient.
 #pragma once
 
-#include "../normalizer.hpp"
+#include "contract.hpp"
 
 HEED_BEGIN
 

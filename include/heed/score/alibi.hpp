@@ -3,7 +3,7 @@
 // positions: 0 on the aligned diagonal, negative in the past for a positive slope.
 #pragma once
 
-#include "../score.hpp"
+#include "contract.hpp"
 
 HEED_BEGIN
 

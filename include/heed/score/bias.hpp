@@ -3,8 +3,8 @@
 // Hq and Sq. Columns are absolute key positions.
 #pragma once
 
-#include "../score.hpp"
-#include "../table.hpp"
+#include "../base/table.hpp"
+#include "contract.hpp"
 
 HEED_BEGIN
 

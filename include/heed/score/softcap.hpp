@@ -2,7 +2,7 @@
 // Soft capping, as in Gemma 2: s -> cap * tanh(s / cap), before any bias and before the mask.
 #pragma once
 
-#include "../score.hpp"
+#include "contract.hpp"
 
 HEED_BEGIN
 

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+// The scalar half of the functions that policies are written in. A normalizer or score map is generic in
+// V = float, double, long double or a SIMD vector; engine/simd/ adds the vector overloads.
+#pragma once
+
+#include "config.hpp"
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+HEED_BEGIN
+
+template <class T>
+using if_scalar = std::enable_if_t<std::is_floating_point_v<T>, T>;
+
+/// A parameter that takes part in no deduction, so that max(t, 0) works for every V.
+template <class T>
+struct identity {
+    using type = T;
+};
+template <class T>
+using identity_t = typename identity<T>::type;
+
+/// The larger; a NaN in the first argument is kept.
+template <class T>
+constexpr if_scalar<T> max(T a, identity_t<T> b)
+{
+    return b > a ? b : a;
+}
+
+/// The smaller; a NaN in the first argument is kept.
+template <class T>
+constexpr if_scalar<T> min(T a, identity_t<T> b)
+{
+    return b < a ? b : a;
+}
+
+template <class T>
+if_scalar<T> abs(T a)
+{
+    return std::fabs(a);
+}
+
+template <class T>
+if_scalar<T> copysign(T magnitude, identity_t<T> sign)
+{
+    return std::copysign(magnitude, sign);
+}
+
+/// a * b + c, rounded once.
+template <class T>
+if_scalar<T> fma(T a, identity_t<T> b, identity_t<T> c)
+{
+    return std::fma(a, b, c);
+}
+
+template <class T>
+constexpr if_scalar<T> select(bool condition, T yes, identity_t<T> no)
+{
+    return condition ? yes : no;
+}
+
+template <class T>
+if_scalar<T> exp(T a)
+{
+    return std::exp(a);
+}
+
+/// e^-|a|, at most 1: what is written in it, as logistic() is, overflows at neither end.
+template <class T>
+if_scalar<T> exp_neg_abs(T a)
+{
+    return std::exp(-std::fabs(a));
+}
+
+/// 1 / (1 + e^-a) with relative accuracy at both ends.
+template <class T>
+if_scalar<T> logistic(T a)
+{
+    const T z = exp_neg_abs(a);
+    return (a < 0 ? z : T(1)) / (T(1) + z);
+}
+
+template <class T>
+if_scalar<T> expm1(T a)
+{
+    return std::expm1(a);
+}
+
+template <class T>
+if_scalar<T> tanh(T a)
+{
+    return std::tanh(a);
+}
+
+inline constexpr std::int64_t min_of(std::int64_t a, std::int64_t b) { return b < a ? b : a; }
+inline constexpr std::int64_t max_of(std::int64_t a, std::int64_t b) { return b > a ? b : a; }
+inline constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+inline constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
+
+/// How V lays out keys: the scalar case is one lane. engine/simd/vec.hpp specialises it for vectors.
+template <class V>
+struct lanes_of {
+    using element = V;
+    static constexpr int count = 1;
+    static V iota(std::int64_t first) { return static_cast<V>(first); }
+    template <class E>
+    static V load(const E* p, std::int64_t /*valid*/)
+    {
+        return static_cast<V>(*p);
+    }
+};
+
+HEED_END

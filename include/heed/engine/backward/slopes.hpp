@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+// From scores to weights and their slopes, given a row's {M, l}: where policies meet the vectors of the backward pass.
+//
+//     p = w(s) / den        ds = (w'(s) (dO . v) - u'(s) D) / den        D = dO . O
+//
+// Before dO . v is known, a = w' / den and b = u' D / den are; ds = a (dO . v) - b. Where a is 0 throughout, as in
+// softpick's tiles without a positive score, nobody needs dO . v.
+#pragma once
+
+#include "../kernel/fold.hpp"
+
+HEED_BEGIN
+namespace kernel {
+
+/// sum_c a[c] b[c] by 16 virtual lanes, channel c to lane c mod 16, then the fixed tree. An a[c] of 0 takes nothing
+/// from b[c]: a row without a weight, whose output is 0, has D = 0 whatever dO holds.
+template <class T, class A, class B>
+HEED_NOINLINE inline T dot(const A* a, const B* b, std::int64_t dim)
+{
+    constexpr int lanes = vec<T>::lanes, some = micro::mass_lanes / lanes;
+    vec<T> sums[some];
+    for (vec<T>& sum : sums) sum = vec<T>(0);
+    for (std::int64_t c = 0; c < dim; c += micro::mass_lanes) {
+        HEED_UNROLL
+        for (int i = 0; i < some; ++i) {
+            const int n = static_cast<int>(max_of(min_of(dim - c - i * lanes, lanes), 0));
+            const std::int64_t at = n == 0 ? 0 : c + i * lanes;
+            const vec<T> x = n == lanes ? load_as<T>(a + at) : load_as_n<T>(a + at, n);
+            const vec<T> y = n == lanes ? load_as<T>(b + at) : load_as_n<T>(b + at, n);
+            sums[i] = fma(x, select(x == vec<T>(0), vec<T>(0), y), sums[i]);
+        }
+    }
+    return sum_of_lanes(sums);
+}
+
+/// What the backward pass knows of a row before it sees a key.
+template <class T>
+struct row_slopes {
+    T shift;    // M, raised where the extra mass needs it
+    T inverse;  // 1 / den in units of 2^-M; 0 for an empty row
+    T d;        // D / den
+    T extra;    // -D c / den: the gradient of log c
+};
+
+template <class Normalizer, class T, class O, class DO>
+row_slopes<T> slopes_of_row(const Normalizer& normalizer, std::int64_t head, T shift, T mass, const O* out,
+                            const DO* dout, std::int64_t dim)
+{
+    const row_denominator<T> den = denominator(normalizer, head, shift, mass);
+    if (den.value == T(0)) return {den.shift, 0, 0, 0};
+    const T d = has_mass_v<Normalizer> ? dot<T>(out, dout, dim) / den.value : T(0);
+    return {den.shift, T(1) / den.value, d, den.extra == T(0) ? T(0) : -d * den.extra};
+}
+
+/// What a strip of keys has of a row, or of a register block of rows.
+enum step_part : unsigned { no_part = 0, has_weights = 1, has_slopes = 2, needs_values = 4 };
+
+/// Of one row and a strip of keys: weights, and the two parts of their gradient.
+template <class T>
+struct slope_row {
+    T *p, *a, *b;  // p holds scores before
+};
+
+/// Fills a slope_row for a strip and says what is in it; with Masked, keys without a bit have p = a = b = 0.
+template <bool Masked, class Def, class T>
+HEED_INLINE unsigned slope_keys(const Def& def, score_place<vec<T>> place, const row_slopes<T>& row, std::uint64_t bits,
+                                const slope_row<T>& to)
+{
+    using V = vec<T>;
+    using normalizer = typename Def::normalizer_type;
+    constexpr int lanes = V::lanes, vecs = micro::block_vecs;
+    constexpr bool may_drop = Masked || Def::has_score_maps;
+    const V minus_infinity(-std::numeric_limits<T>::infinity());
+    const V shift(row.shift), one = power_of_two(V(0) - shift), inverse(row.inverse), d(row.d), zero(0);
+    V s[vecs], farthest(0);
+    HEED_UNROLL
+    for (int i = 0; i < vecs; ++i) {
+        s[i] = load(to.p + i * lanes);
+        if constexpr (Def::has_score_maps) s[i] = def.map_score(s[i], place);
+        if constexpr (Masked)
+            s[i] = select_bits(static_cast<std::uint32_t>(bits >> (i * lanes)) & ((2u << (lanes - 1)) - 1), s[i],
+                               minus_infinity);
+        const V far = distance(s[i], shift);
+        farthest = max(may_drop ? select(s[i] == minus_infinity, zero, far) : far, farthest);
+        place.advance(lanes);
+    }
+    auto no_weight = zero == zero, no_slope = no_weight, no_mass = no_weight;
+    const auto slope = [&](int i, auto score) HEED_INLINE_LAMBDA {
+        const auto dropped = [&](V x) HEED_INLINE_LAMBDA {
+            if constexpr (may_drop) return select(s[i] == minus_infinity, zero, x);
+            else return x;
+        };
+        const auto t = def.normalizer().terms(score);
+        const auto u = def.normalizer().slopes(score);
+        V p, a, b = zero;
+        if constexpr (has_mass_v<normalizer>) {
+            const V mass(u.mass);
+            p = dropped(t.weight * inverse);
+            a = dropped(V(u.weight) * inverse);
+            b = dropped(select(mass == zero, zero, mass * d));
+        } else {
+            p = dropped(t.value * inverse);
+            a = dropped(V(u.value) * inverse);
+        }
+        store(to.p + i * lanes, p);
+        store(to.a + i * lanes, a);
+        store(to.b + i * lanes, b);
+        no_weight = no_weight & (p == zero);
+        no_slope = no_slope & (a == zero);
+        no_mass = no_mass & (b == zero);
+    };
+    if (all_near(farthest)) {
+        HEED_UNROLL
+        for (int i = 0; i < vecs; ++i) slope(i, shifted_score<T, native_arch, range::near>(s[i], shift, one));
+    } else {
+        for (int i = 0; i < vecs; ++i) slope(i, shifted_score<T, native_arch, range::any>(s[i], shift, one));
+    }
+    return (all(no_weight) ? no_part : has_weights) | (all(no_slope) ? no_part : has_slopes | needs_values) |
+           (all(no_mass) ? no_part : has_slopes);
+}
+
+/// ds[j] = a[j] dp[j] - b[j] for a strip, in place of dp[j]; dp is not read where `sloped` is false.
+template <class T>
+HEED_INLINE void combine_slopes(const T* a, const T* b, T* dp, bool sloped)
+{
+    using V = vec<T>;
+    HEED_UNROLL
+    for (int j = 0; j < micro::key_strip<T>; j += V::lanes) {
+        V ds = V(0) - load(b + j);
+        if (sloped) {
+            const V x = load(a + j);
+            ds = fma(x, select(x == V(0), V(0), load(dp + j)), ds);  // a slope of 0 takes nothing from V
+        }
+        store(dp + j, ds);
+    }
+}
+
+}  // namespace kernel
+HEED_END

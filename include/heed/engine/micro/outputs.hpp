@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT
+// O (+)= P V for a register block of query rows and channels: one lane a channel, fma over keys in ascending order.
+// A weight of exactly 0 contributes exactly nothing, so leaving its key out changes no bit.
+#pragma once
+
+#include "prefetch.hpp"
+#include "units.hpp"
+
+HEED_BEGIN
+namespace micro {
+
+/// The sums of one panel, from o or from 0. `panel` is packed, or rows of V that are made into units on the way.
+template <int Rows, int Vecs, class U, class Panel, class Ahead>
+HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<U>* o, std::int64_t o_step,
+                           Ahead& ahead)
+{
+    using T = sum_t<U>;
+    using E = typename Panel::element;
+    constexpr int lanes = vec<T>::lanes;
+    const std::int64_t v_step = panel.template step<Vecs * lanes>();
+    const int channel = Vecs * lanes % channels_of<E> == 0 ? 0 : panel.place.channel;
+    const E* v = panel.first();
+    vec<T> acc[Rows][Vecs];
+    load_block(acc, more, o, o_step);
+    const auto unit = [&](int x) HEED_INLINE_LAMBDA {
+        vec<U> b[Vecs];
+        load_values<U>(v, channel, v_step, b);
+        HEED_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+            const vec<U> a(p[r * score_step + x]);
+            HEED_UNROLL
+            for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
+        }
+        v += rows_of<U, E> * v_step;
+    };
+    int j = 0;
+    for (; j + ahead_every <= units; j += ahead_every) {
+        v = panel.next_group(v);
+        HEED_UNROLL
+        for (int x = 0; x < ahead_every; ++x) {
+            constexpr int used = Ahead::share * rows_of<U, E> * Vecs * lanes;
+            if (x == 0 && Ahead::every == ahead_every) ahead.next(used);
+            unit(x);
+            if (Ahead::every < ahead_every && (x + 1) % Ahead::every == 0) ahead.next(used);
+        }
+        p += ahead_every;
+    }
+    if (j < units) v = panel.next_group(v);
+    for (; j < units; ++j) {
+        unit(0);
+        ++p;
+    }
+    store_block(acc, o, o_step);
+}
+
+template <int Rows, int Vecs, class U, class Panel, class Ahead>
+HEED_NOINLINE inline void outputs_block(const U* p, Panel panel, int units, bool more, sum_t<U>* o, std::int64_t o_step,
+                                        Ahead ahead)
+{
+    add_panel<Rows, Vecs>(p, panel, units, more, o, o_step, ahead);
+}
+
+/// o[r][c] (+)= sum_j p[r][j] v[j][c] for `rows` <= block_rows rows and `vecs` <= block_vecs registers of channels;
+/// `more` goes on with the sums in o.
+template <class U, class Panel, class Ahead>
+HEED_INLINE void outputs(int rows, int vecs, const U* p, Panel panel, int units, bool more, sum_t<U>* o,
+                         std::int64_t o_step, Ahead ahead)
+{
+    with_rows(rows, [&](auto r) HEED_INLINE_LAMBDA {
+        with_vecs(vecs, [&](auto n) HEED_INLINE_LAMBDA {
+            outputs_block<r.value, n.value>(p, panel, units, more, o, o_step, ahead);
+        });
+    });
+}
+
+/// All panels of a short run of rows, one after the other: `vecs` whole registers of channels.
+template <int Rows, class U, class Panel, class Ahead>
+HEED_NOINLINE inline void outputs_run_block(const U* p, Panel panel, int units, int vecs, sum_t<U>* o,
+                                            std::int64_t o_step, Ahead& reader)
+{
+    constexpr int lanes = vec<sum_t<U>>::lanes;
+    Ahead ahead = reader;
+    const auto take = [&](auto width) HEED_INLINE_LAMBDA {
+        for (; vecs >= width.value; vecs -= width.value) {
+            if constexpr (width.value > block_vecs && Rows > wide_rows) {
+                constexpr int some = (Rows + 1) / 2;
+                half_ahead<Ahead> half{ahead};
+                add_panel<some, width.value>(p, panel, units, true, o, o_step, half);
+                add_panel<Rows - some, width.value>(p + some * score_step, panel, units, true, o + some * o_step,
+                                                    o_step, half);
+            } else {
+                add_panel<Rows, width.value>(p, panel, units, true, o, o_step, ahead);
+            }
+            panel.skip(width.value * lanes);
+            o += width.value * lanes;
+        }
+    };
+    if constexpr (wide_vecs > block_vecs && !(is_quantised_v<typename Panel::element> && Rows > wide_rows))
+        take(std::integral_constant<int, wide_vecs>{});
+    take(std::integral_constant<int, block_vecs>{});
+    take(std::integral_constant<int, 1>{});
+    reader = ahead;
+}
+
+/// Adds to o for rows of V where they lie, over `vecs` registers of channels, any number.
+template <class U, class Panel, class Ahead>
+HEED_INLINE void outputs_run(int rows, int vecs, const U* p, Panel panel, int units, sum_t<U>* o, std::int64_t o_step,
+                             Ahead& ahead)
+{
+    with_rows(rows,
+              [&](auto r) HEED_INLINE_LAMBDA { outputs_run_block<r.value>(p, panel, units, vecs, o, o_step, ahead); });
+}
+
+template <int Rows, int Vecs, class T>
+HEED_NOINLINE inline void outputs_transposed_block(const T* p, const T* v, int units, T* o, std::int64_t o_step)
+{
+    constexpr int lanes = vec<T>::lanes;
+    vec<T> acc[Rows][Vecs];
+    load_block(acc, true, o, o_step);
+    const auto unit = [&](int x) HEED_INLINE_LAMBDA {
+        vec<T> b[Vecs];
+        HEED_UNROLL
+        for (int i = 0; i < Vecs; ++i) b[i] = in_register(load(v + (x * Vecs + i) * lanes));
+        HEED_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+            const vec<T> a(p[x * score_step + r]);
+            HEED_UNROLL
+            for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
+        }
+    };
+    int u = 0;
+    for (; u + ahead_every <= units; u += ahead_every) {
+        HEED_UNROLL
+        for (int x = 0; x < ahead_every; ++x) unit(x);
+        p += ahead_every * score_step;
+        v += ahead_every * Vecs * lanes;
+    }
+    for (; u < units; ++u) {
+        unit(0);
+        p += score_step;
+        v += Vecs * lanes;
+    }
+    store_block(acc, o, o_step);
+}
+
+/// o[j][c] += sum_i p[i][j] v[i][c] for `rows` <= block_rows keys j: fma over query rows i in ascending order. v is a
+/// packed panel.
+template <class T>
+HEED_INLINE void outputs_transposed(int rows, int vecs, const T* p, const T* v, int units, T* o, std::int64_t o_step)
+{
+    with_rows(rows, [&](auto r) HEED_INLINE_LAMBDA {
+        with_vecs(vecs, [&](auto n)
+                            HEED_INLINE_LAMBDA { outputs_transposed_block<r.value, n.value>(p, v, units, o, o_step); });
+    });
+}
+
+template <int Rows, int Vecs, class T, class E>
+HEED_NOINLINE inline void outputs_listed_block(const T* p, const int* list, const E* const* v, std::int64_t channel,
+                                               int n, T* o, std::int64_t o_step)
+{
+    constexpr int lanes = vec<T>::lanes;
+    vec<T> acc[Rows][Vecs];
+    load_block(acc, true, o, o_step);
+    for (int x = 0; x < n; ++x) {
+        const E* row = v[x];
+        const E* ahead = v[x + listed_ahead] + elements_for<E>(channel);
+        vec<T> b[Vecs];
+        HEED_UNROLL
+        for (int i = 0; i < Vecs; ++i) b[i] = in_register(load_channels<T>(row, channel + i * lanes));
+        for (int i = 0; i < elements_for<E>(Vecs * lanes); i += line_of<E>) __builtin_prefetch(ahead + i);
+        HEED_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+            const vec<T> a(p[r * score_step + list[x]]);
+            HEED_UNROLL
+            for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
+        }
+    }
+    store_block(acc, o, o_step);
+}
+
+/// Adds to o over n keys of which list[x] says the place in p and v[x] where their row is, from `channel` on;
+/// listed_ahead more rows follow.
+template <class T, class E>
+HEED_INLINE void outputs_listed(int rows, int vecs, const T* p, const int* list, const E* const* v,
+                                std::int64_t channel, int n, T* o, std::int64_t o_step)
+{
+    with_rows(rows, [&](auto r) HEED_INLINE_LAMBDA {
+        with_vecs(vecs, [&](auto w) HEED_INLINE_LAMBDA {
+            outputs_listed_block<r.value, w.value>(p, list, v, channel, n, o, o_step);
+        });
+    });
+}
+
+/// o[c] += p v[c] for one row and the `keys` keys of one unit, of which a weight of 0 leaves a key out, whatever its V
+/// holds.
+template <class U, class E>
+HEED_NOINLINE inline void outputs_selected(U p, const E* v, std::int64_t v_step, int keys, std::int64_t dim,
+                                           sum_t<U>* o)
+{
+    using T = sum_t<U>;
+    constexpr int lanes = vec<T>::lanes;
+    for (std::int64_t c = 0; c < dim; c += lanes) {
+        const int n = static_cast<int>(min_of(lanes, dim - c));
+        U values[lanes];
+        bool any = false;
+        for (int i = 0; i < lanes; ++i) {
+            if constexpr (elements_of<U> == 2) {
+                const bool first = float(p.first) != 0, second = keys > 1 && float(p.second) != 0;
+                values[i] = {first && i < n ? v[c + i] : E(0.f), second && i < n ? v[v_step + c + i] : E(0.f)};
+                any = first || second;
+            } else {
+                values[i] = i < n ? static_cast<T>(channel_of(v, c + i)) : T(0);
+                any = p != T(0);
+            }
+        }
+        if (!any) return;
+        vec<T> sum = load_n(o + c, n);
+        accumulate(sum, vec<U>(p), load(values));
+        store_n(o + c, sum, n);
+    }
+}
+
+}  // namespace micro
+HEED_END

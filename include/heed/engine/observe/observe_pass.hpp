@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+// The weights themselves, tile by tile, and what is summed, counted and listed of them. {M, l} of every row are known,
+// so that the scores of a tile become weights at once, without V and without a running maximum:
+//
+//     p = w(s) / den        den = c + sum_j u(s_ij), both in units of 2^M
+//
+// and every sum over keys is one more column of that pass: 16 virtual lanes a key tile and the fixed tree, then tiles
+// from left to right, as the forward sums its mass. Bits depend on the row and the keys that it attends alone.
+#pragma once
+
+#include "../../observations.hpp"
+#include "../forward/forward_pass.hpp"
+#include "../simd/log.hpp"
+
+HEED_BEGIN
+namespace kernel {
+
+/// A row's weights in one key tile: p[begin, end), 0 where a key is not attended.
+template <class T>
+struct row_weights {
+    query_place at;
+    std::int64_t key;  // position of p[0]
+    const T* p;
+    int begin, end;  // multiples of 16
+    int attended;    // keys
+    T highest;       // score; a NaN is none
+};
+
+/// Turns scores s[begin, end) into weights and returns how many keys are attended; with Drop, those of -inf are not.
+/// Weights of pairs are rounded to bf16 before they are divided, as attend() multiplies them.
+template <range Range, bool Drop, bool Pairs, class Normalizer, class T>
+HEED_INLINE int divide(const Normalizer& normalizer, T* s, int begin, int end, const row_denominator<T>& norm)
+{
+    using V = vec<T>;
+    const V shift(norm.shift), one = power_of_two(V(0) - shift);
+    const bool empty = norm.value == T(0);
+    const V den(empty ? T(1) : norm.value);
+    V dropped(0);
+    for (int j = begin; j < end; j += V::lanes) {
+        const V v = load(s + j);
+        const auto t = normalizer.terms(shifted_score<T, native_arch, Range>(v, shift, one));
+        V w;
+        if constexpr (has_mass_v<Normalizer>) w = t.weight;
+        else w = t.value;
+        if constexpr (Pairs) w = rounded_to_bf16(w);
+        V p = empty ? V(0) : w / den + V(0);
+        if constexpr (Drop) {
+            const auto drop = v == V(-std::numeric_limits<T>::infinity());
+            p = select(drop, V(0), p);
+            dropped = dropped + select(drop, V(1), V(0));
+        }
+        store(s + j, p);
+    }
+    return end - begin - static_cast<int>(sum_by_halves(dropped));
+}
+
+/// The weights of one row in a tile, from its dot products s[begin, end); see map_row.
+template <bool Masked, class U, class Def, class T>
+HEED_NOINLINE inline row_weights<T> weights_of_row(const score_row<Def, T>& row, int begin, int end,
+                                                   const row_denominator<T>& norm)
+{
+    constexpr bool may_drop = Masked || Def::has_score_maps, pairs = elements_of<U> == 2;
+    const score_range<T> range = map_row<Masked, U>(row, begin, end);
+    const T top = range.top();
+    const auto& normalizer = row.def->normalizer();
+    const int attended = is_near(range.bottom(), top, norm.shift)
+                             ? divide<range::near, may_drop, pairs>(normalizer, row.s, begin, end, norm)
+                             : divide<range::any, true, pairs>(normalizer, row.s, begin, end, norm);
+    return {row.place, row.place.key_at(0), row.s, begin, end, attended, top};
+}
+
+/// The walk over the weights of a block of rows. `sharing` heads of the job read one head of its keys: 1 where the
+/// job's group says what is shared, or the group where a job of group 1 looks at single heads.
+template <class Job>
+class weight_walk {
+    using T = typename Job::T;
+    using U = typename Job::unit;
+
+public:
+    weight_walk(const Job& job, std::int64_t sharing, const layout& l, const row_statistics<T>& stats)
+        : job_(job), sharing_(sharing), l_(l), stats_(stats)
+    {}
+
+    std::int64_t index_of(const query_place& p) const { return job_.index_of(p); }
+    query_place place(const row_block& block, int r) const { return place_of(job_, block, 0, block.first + r); }
+
+    /// Calls take(r, row_weights) for every row r of the block and every tile of which the mask lets any row of its
+    /// register block attend a key, tiles in ascending order. Rows of a block are at most the layout's.
+    template <class Take>
+    void operator()(const row_block& block, const scratch<U>& mem, row_denominator<T>* norms, Take take) const
+    {
+        for (int r = 0; r < block.count; ++r) {
+            const query_place p = place(block, r);
+            pack_query_of(job_, job_.row_of(job_.q, p), block.kv_head / sharing_, r, mem);
+            const std::int64_t i = index_of(p);
+            norms[r] = denominator(job_.def.normalizer(), p.head, stats_.shift[i], stats_.mass[i]);
+        }
+        const token_span held = job_.kv.held(block.batch);
+        for (std::int64_t token = held.first / micro::key_tile * micro::key_tile; token < held.end;
+             token += micro::key_tile)
+            tile(block, token, static_cast<int>(min_of(micro::key_tile, held.end - token)), mem, norms, take);
+    }
+
+private:
+    template <class Take>
+    void tile(const row_block& block, std::int64_t token, int count, const scratch<U>& mem,
+              const row_denominator<T>* norms, Take& take) const
+    {
+        const std::int64_t position_0 = job_.position_of_row_0(block.batch);
+        const tile_cover cover = cover_tile(job_, block, position_0, token, count, mem.bits);
+        if (cover.kind == coverage::none) return;
+        const row_block keys{block.batch, block.kv_head / sharing_, block.first, block.count};
+        score_packed(job_, keys, cover.groups, cover.n_groups, token, count, cover.lowest, cover.highest, mem,
+                     [](std::int64_t, int) { return micro::row_lines(); });
+        scale_scores(job_, keys, cover.groups, cover.n_groups, token, count, mem);
+        for (int g = 0; g < cover.n_groups; ++g) {
+            const row_group& rows = cover.groups[g];
+            if (rows.hi <= rows.lo) continue;
+            const int begin = rows.begin(), end = rows.end();
+            for (int r = rows.first; r < rows.first + rows.rows; ++r) {
+                const auto row = score_row_of<true>(job_, block, position_0, r, token, count, mem);
+                take(r, cover.masked ? weights_of_row<true, U>(row, begin, end, norms[r])
+                                     : weights_of_row<false, U>(row, begin, end, norms[r]));
+            }
+        }
+    }
+
+    Job job_;
+    std::int64_t sharing_;
+    layout l_;
+    row_statistics<T> stats_;
+};
+
+/// What was seen of a row so far.
+template <class T>
+struct row_sums {
+    T highest = -std::numeric_limits<T>::infinity(), total = 0, first = 0, distance = 0, entropy = 0;
+    std::int64_t attended = 0, zeros = 0, small = 0;
+};
+
+/// The column of f: sum = f(p, j, sum) over the row's keys of a tile, j being the place of lane 0.
+template <class T, class F>
+HEED_INLINE T column(const row_weights<T>& w, F f)
+{
+    constexpr int lanes = vec<T>::lanes, lane_vecs = micro::mass_lanes / lanes;
+    vec<T> sums[lane_vecs];
+    for (vec<T>& sum : sums) sum = vec<T>(0);
+    for (int j = w.begin; j < w.end; j += micro::mass_lanes) {
+        HEED_UNROLL
+        for (int i = 0; i < lane_vecs; ++i) sums[i] = f(load(w.p + j + i * lanes), j + i * lanes, sums[i]);
+    }
+    return sum_of_lanes(sums);
+}
+
+/// Sorts a tile's weights into the k largest above 0 so far, by falling weight; of equal ones the smaller key is first.
+template <class T>
+HEED_NOINLINE inline void list_largest(const row_weights<T>& w, std::int64_t k, std::int64_t* keys, T* weights)
+{
+    using V = vec<T>;
+    T least = weights[k - 1];  // must be exceeded
+    for (int j = w.begin; j < w.end; j += V::lanes) {
+        std::uint32_t larger = nonzero_bits(select(load(w.p + j) > V(least), V(1), V(0)));
+        for (; larger; larger &= larger - 1) {
+            const int x = j + __builtin_ctz(larger);
+            const T p = w.p[x];
+            if (!(p > least)) continue;  // any more
+            std::int64_t at = k - 1;
+            for (; at > 0 && p > weights[at - 1]; --at) {
+                keys[at] = keys[at - 1];
+                weights[at] = weights[at - 1];
+            }
+            keys[at] = w.key + x;
+            weights[at] = p;
+            least = weights[k - 1];
+        }
+    }
+}
+
+/// Adds what is wanted of a row's weights in a tile. `index` is the row's place in [B, Hq, Sq].
+template <class T>
+HEED_NOINLINE inline void add_columns(const observations<T>& wanted, std::int64_t index, const row_weights<T>& w,
+                                      row_sums<T>& row)
+{
+    using V = vec<T>;
+    const auto count_of = [](auto is, V sum) HEED_INLINE_LAMBDA { return sum + select(is, V(1), V(0)); };
+    const int unattended = w.end - w.begin - w.attended;  // of weight 0 too
+    row.highest = w.highest > row.highest ? w.highest : row.highest;
+    row.attended += w.attended;
+    row.total = row.total + column(w, [](V p, int, V sum) HEED_INLINE_LAMBDA { return sum + p; });
+    if (w.key == 0 && w.begin == 0) row.first = w.p[0];
+    if (wanted.entropy)
+        row.entropy = row.entropy - column(w, [](V p, int, V sum) HEED_INLINE_LAMBDA {
+                          return select(p == V(0), sum, fma(p, log(p), sum));
+                      });
+    if (wanted.mean_distance) {
+        const V lane = lanes_of<V>::iota(0);
+        const std::int64_t of_p0 = w.at.position - w.key;
+        row.distance = row.distance + column(w, [&](V p, int j, V sum) HEED_INLINE_LAMBDA {
+                           return fma(p, V(static_cast<T>(of_p0 - j)) - lane, sum);
+                       });
+    }
+    if (wanted.zeros) {
+        const auto zeros = [&](V p, int, V sum) HEED_INLINE_LAMBDA { return count_of(p == V(0), sum); };
+        row.zeros += static_cast<std::int64_t>(column(w, zeros)) - unattended;
+    }
+    if (wanted.small) {
+        const V limit(wanted.small_weight);
+        const auto small = [&](V p, int, V sum) HEED_INLINE_LAMBDA { return count_of(abs(p) <= limit, sum); };
+        row.small += static_cast<std::int64_t>(column(w, small)) - unattended;
+    }
+    if (wanted.top_k > 0)
+        list_largest(w, wanted.top_k, wanted.top_keys + index * wanted.top_k,
+                     wanted.top_weights + index * wanted.top_k);
+}
+
+template <class T>
+void begin_observation(const observations<T>& wanted, std::int64_t index, row_sums<T>& row)
+{
+    row = {};
+    for (std::int64_t i = index * wanted.top_k; i < (index + 1) * wanted.top_k; ++i) {
+        wanted.top_keys[i] = -1;
+        wanted.top_weights[i] = T(0);
+    }
+}
+
+template <class T>
+void end_observation(const observations<T>& wanted, std::int64_t index, const row_sums<T>& row,
+                     const row_denominator<T>& norm)
+{
+    const bool poisoned = row.total != row.total;
+    const auto give = [index](auto* to, auto value) {
+        if (to) to[index] = value;
+    };
+    give(wanted.max_score, poisoned ? row.total : row.highest);
+    if (wanted.lse) wanted.lse[index] = log_of_denominator(norm);
+    give(wanted.entropy, row.entropy);
+    give(wanted.total, row.total);
+    give(wanted.first_token, poisoned ? row.total : row.first);
+    // 0 / 0 is a NaN of either sign, which depends on the machine.
+    give(wanted.mean_distance, row.total == T(0) ? std::numeric_limits<T>::quiet_NaN() : row.distance / row.total);
+    give(wanted.attended, row.attended);
+    give(wanted.zeros, row.zeros);
+    give(wanted.small, row.small);
+    for (std::int64_t i = index * wanted.top_k; poisoned && i < (index + 1) * wanted.top_k; ++i) {
+        wanted.top_keys[i] = -1;
+        wanted.top_weights[i] = row.total;
+    }
+}
+
+}  // namespace kernel
+HEED_END

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// Numbers of 8 and of 4 bits with AVX2: as floats where they lie, and out of transposed words.
+#pragma once
+
+#include "../../../base/element/quantised.hpp"
+#include "avx2.hpp"
+
+HEED_BEGIN
+namespace arch {
+
+HEED_INLINE __m256 broadcast(const f16& x) { return widen(_mm_set1_epi16(static_cast<std::int16_t>(x.bits)), &x); }
+
+HEED_INLINE __m128i load_bytes(const void* p) { return _mm_loadl_epi64(static_cast<const __m128i*>(p)); }
+HEED_INLINE __m256 load(const std::int8_t* p) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(load_bytes(p))); }
+
+/// The E4M3 numbers in the upper bytes of 32-bit lanes whose other bytes are 0, as floats. With the magnitude in its
+/// place, y is the number if that is normal. A subnormal one is 2 y - 2^-6, which is the lower of the two only there:
+/// multiplied by a power of two, it would be a subnormal float first (Zen 5: some 30 cycles). NaN has one magnitude.
+HEED_INLINE __m256 widen_upper(__m256i b)
+{
+    const __m256i sign = _mm256_and_si256(b, _mm256_set1_epi32(static_cast<int>(0x80000000)));
+    const __m256i magnitude = _mm256_srli_epi32(_mm256_xor_si256(b, sign), 4);
+    const __m256 y = _mm256_castsi256_ps(_mm256_add_epi32(magnitude, _mm256_set1_epi32(120 << 23)));
+    const __m256 x = min(y, fma(y, _mm256_set1_ps(2), _mm256_set1_ps(-0x1p-6f)));
+    const __m256i is_nan = _mm256_cmpeq_epi32(magnitude, _mm256_set1_epi32(0x7f << 20));
+    return _mm256_or_ps(_mm256_or_ps(x, _mm256_castsi256_ps(sign)), _mm256_castsi256_ps(is_nan));
+}
+HEED_INLINE __m256 load(const fp8_e4m3* p)
+{
+    return widen_upper(_mm256_slli_epi32(_mm256_cvtepu8_epi32(load_bytes(p)), 24));
+}
+template <class E, class = std::enable_if_t<sizeof(E) == 1>, class = void>
+HEED_INLINE __m256 load_n(const E* p, int n)
+{
+    E part[8] = {};
+    for (int i = 0; i < n; ++i) part[i] = p[i];
+    return arch::load(part);
+}
+
+/// q - 8 of the lower or the upper halves of eight bytes.
+HEED_INLINE __m256 load_nibbles(const std::uint8_t* p, bool upper)
+{
+    const __m256i b = _mm256_cvtepu8_epi32(load_bytes(p));
+    const __m256i q = upper ? _mm256_srli_epi32(b, 4) : _mm256_and_si256(b, _mm256_set1_epi32(15));
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(q, _mm256_set1_epi32(8)));
+}
+
+HEED_INLINE __m256 take(words w, int i, const std::int8_t*)
+{
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(w, 24 - 8 * i), 24));
+}
+HEED_INLINE __m256 take(words w, int i, const fp8_e4m3*)
+{
+    return widen_upper(
+        _mm256_and_si256(_mm256_slli_epi32(w, 24 - 8 * i), _mm256_set1_epi32(static_cast<int>(0xff000000))));
+}
+/// Words of q as those of q - 8 in four bits of two's complement, and the i-th of them.
+HEED_INLINE words signed_nibbles(words w)
+{
+    return _mm256_xor_si256(w, _mm256_set1_epi32(static_cast<int>(0x88888888)));
+}
+HEED_INLINE __m256 take_nibble(words w, int i)
+{
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(w, 28 - 4 * i), 28));
+}
+
+/// Eight f16 that are `step` bytes apart.
+HEED_INLINE __m256 gather(const f16* first, std::int64_t step)
+{
+    const auto at = [&](int j) HEED_INLINE_LAMBDA {
+        std::int16_t bits;
+        std::memcpy(&bits, reinterpret_cast<const char*>(first) + j * step, sizeof(bits));
+        return bits;
+    };
+    return widen(_mm_setr_epi16(at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7)), first);
+}
+
+}  // namespace arch
+HEED_END

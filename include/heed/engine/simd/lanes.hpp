@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// How a register lays out keys, as score maps see it: lane i is the i-th of consecutive keys.
+#pragma once
+
+#include "vec.hpp"
+
+HEED_BEGIN
+
+template <class T, class A>
+struct lanes_of<vec<T, A>> {
+    using element = T;
+    static constexpr int count = vec<T, A>::lanes;
+    HEED_INLINE static vec<T, A> iota(std::int64_t first)
+    {
+        T lane[count];
+        for (int i = 0; i < count; ++i) lane[i] = static_cast<T>(first + i);
+        return heed::load(lane);
+    }
+    template <class E>
+    HEED_INLINE static vec<T, A> load(const E* p, std::int64_t valid)
+    {
+        static_assert(std::is_same_v<compute_t<E>, T>,
+                      "heed: a table of numbers for each key has an element type that is computed in the tensors'");
+        if (valid >= count) return load_as<T>(p);
+        return load_as_n<T>(p, static_cast<int>(valid < 0 ? 0 : valid));
+    }
+};
+
+HEED_END

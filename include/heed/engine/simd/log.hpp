@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+// The natural logarithm, for float and double vectors.
+//
+//     x = 2^k m, m in [sqrt 1/2, sqrt 2)     f = m - 1     s = f / (2 + f)     z = s^2
+//     ln x = k ln2 + f - s (f - z Q(z))
+//
+// for ln(1 + f) = 2 artanh s = 2 s + s z Q(z), and 2 s = f - s f. f is exact, and what is subtracted from it is at most
+// a fourteenth of it: ln x errs by at most 0.92 ulp over all floats in [1/4, 4], and 0.85 ulp was found in double. Q is
+// minimax for z Q(z) and errs by 8e-10 (float) and 1.2e-18 (double) of the result.
+#pragma once
+
+#include "vec.hpp"
+
+HEED_BEGIN
+
+namespace detail {
+
+template <class T>
+struct log_constants;
+
+template <>
+struct log_constants<float> {
+    static constexpr float ln2_high = 0x1.63p-1f;  // 10 bits: k * ln2_high is exact
+    static constexpr float ln2_low = -0x1.bd0106p-13f;
+    static constexpr float poly[] = {0x1.55557ap-1f, 0x1.995ebap-2f, 0x1.31e2f2p-2f};
+};
+
+template <>
+struct log_constants<double> {
+    static constexpr double ln2_high = 0x1.62e42feep-1;  // 32 bits
+    static constexpr double ln2_low = 0x1.a39ef35793c76p-33;
+    static constexpr double poly[] = {0x1.5555555555592p-1, 0x1.999999997fdb9p-2, 0x1.24924941f10acp-2,
+                                      0x1.c71c520973264p-3, 0x1.74663ee3c34ffp-3, 0x1.39a1bb32f0b06p-3,
+                                      0x1.2f055e8c986adp-3};
+};
+
+/// x = fraction * 2^exponent with the fraction in [sqrt 1/2, sqrt 2), for every positive finite x.
+template <class T, class A>
+HEED_INLINE vec<T, A> split_exponent(vec<T, A> x, vec<T, A>& exponent)
+{
+#if defined(HEED_WITH_AVX512) || defined(HEED_WITH_AVX2)
+    auto e = raw(x);
+    const auto fraction = arch::split_exponent(raw(x), e);
+    exponent = native_vec<T, A>(e);
+    return native_vec<T, A>(fraction);
+#else
+    T fraction[vec<T, A>::lanes], e[vec<T, A>::lanes];
+    store(fraction, x);
+    for (int i = 0; i < vec<T, A>::lanes; ++i) {
+        int n = 0;
+        const T half = std::frexp(fraction[i], &n);  // in [1/2, 1)
+        const bool low = half < T(0.70710678118654752);
+        fraction[i] = low ? 2 * half : half;
+        e[i] = static_cast<T>(low ? n - 1 : n);
+    }
+    exponent = load(e);
+    return load(fraction);
+#endif
+}
+
+}  // namespace detail
+
+/// ln x, subnormal numbers included; -inf for 0, NaN for what is negative.
+template <class T, class A>
+HEED_INLINE vec<T, A> log(vec<T, A> x)
+{
+    using V = vec<T, A>;
+    using C = detail::log_constants<T>;
+    constexpr T infinity = std::numeric_limits<T>::infinity();
+    constexpr int degree = static_cast<int>(sizeof(C::poly) / sizeof(T));
+    V k;
+    const V f = detail::split_exponent(x, k) - V(1), s = f / (V(2) + f), z = s * s;
+    V q(C::poly[degree - 1]);
+    HEED_UNROLL
+    for (int i = degree - 2; i >= 0; --i) q = fma(q, z, C::poly[i]);
+    const V rest = fma(-s, fma(-z, q, f), k * V(C::ln2_low));
+    const V result = fma(k, C::ln2_high, f + rest);
+    const V other = select(x == V(0), V(-infinity), select(x > V(0), x, V(std::numeric_limits<T>::quiet_NaN())));
+    return select((x > V(0)) & (x < V(infinity)), result, other);
+}
+
+HEED_END

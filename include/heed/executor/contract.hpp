@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+// The executor contract: who runs the tasks. heed starts no thread of its own; anything with
+//
+//     int concurrency() const;                                    // how many workers may run at once
+//     template <class F> void operator()(std::int64_t n, F f);    // calls f(task, worker) for every task in [0, n)
+//
+// will do: 0 <= worker < concurrency(), two tasks that run at once have different workers, and all calls have
+// returned, and their writes are visible, when operator() returns. Neither tasks nor executors throw: an exception that
+// leaves one ends the program (std::terminate). An executor that leaves out tasks, runs one twice or names a worker
+// that there is not makes a call of heed's fail with errc::executor_failed; one that returns while tasks still run is
+// beyond help, since those write into memory that is the caller's again.
+#pragma once
+
+#include "../base/config.hpp"
+
+#include <cstdint>
+#include <type_traits>
+
+HEED_BEGIN
+
+/// Runs everything on the calling thread.
+struct serial_executor {
+    static constexpr int concurrency() { return 1; }
+    template <class F>
+    void operator()(std::int64_t n, F f) const
+    {
+        for (std::int64_t task = 0; task < n; ++task) f(task, 0);
+    }
+};
+
+/// A reference to a callable (task, worker); what an executor receives.
+class task_ref {
+public:
+    template <class F, class = std::enable_if_t<!std::is_same_v<std::decay_t<F>, task_ref>>>
+    explicit task_ref(F& f)
+        : object_(&f), call_([](void* o, std::int64_t task, int worker) { (*static_cast<F*>(o))(task, worker); })
+    {}
+    void operator()(std::int64_t task, int worker) const noexcept { call_(object_, task, worker); }
+
+private:
+    void* object_;
+    void (*call_)(void*, std::int64_t, int);
+};
+
+/// A reference to an executor of any type; the default is the calling thread. The executor outlives it.
+class executor_ref {
+public:
+    executor_ref() = default;
+
+    template <class E, class = std::enable_if_t<!std::is_same_v<std::decay_t<E>, executor_ref>>>
+    executor_ref(E& executor)
+        : object_(const_cast<void*>(static_cast<const void*>(&executor))), concurrency_(executor.concurrency()),
+          run_([](void* o, std::int64_t n, task_ref f) { (*static_cast<E*>(o))(n, f); })
+    {}
+
+    int concurrency() const { return concurrency_; }
+    void operator()(std::int64_t n, task_ref f) const noexcept
+    {
+        if (run_ && n > 1) run_(object_, n, f);
+        else serial_executor{}(n, f);
+    }
+
+private:
+    void* object_ = nullptr;
+    int concurrency_ = 1;
+    void (*run_)(void*, std::int64_t, task_ref) = nullptr;
+};
+
+HEED_END

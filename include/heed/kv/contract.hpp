@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+// The kv-source contract: where the keys and values of a sequence lie. Storage is data, not a kernel: a source says
+// where a run of consecutive tokens starts, how far apart its rows are and how long it is.
+//
+//     using key_element = ..., value_element = ...;      // of base/element.hpp or base/element/, in any mix
+//     static constexpr bool one_run;                     // whether a head's tokens are all one run
+//     std::int64_t batch() const, heads() const, key_dim() const, value_dim() const;
+//     token_span held(batch) const;                      // the tokens that there are
+//     std::int64_t tokens() const;                       // the largest end of any held(); 0 for batch 0
+//     bool uneven() const;                               // whether held() may differ between sequences
+//     auto keys(batch, head) const;                      // the rows of a head: f(token), for a token in held(),
+//     auto values(batch, head) const;                    // is the run of rows<element> that starts there
+//     status check() const;                              // are sizes and lengths sound: O(batch)
+//     status check_rows() const;                         // is every row that may be read where it should: O(pages)
+//     void views(f) const;                               // f(name, view) for what rows lie in
+//
+// A source whose numbers are to be multiplied by scales adds what of these it has; see kv/scaled.hpp:
+//
+//     auto key_scales(batch, head) const;                // rows as above, of one float: k_j is scale_j times its row
+//     auto value_scales(batch, head) const;              // the same for values
+//     const float* key_channel_scales(head) const;       // one for each channel of k
+//
+// and one that append() and fetch() take, which look at the tokens of one sequence and check nothing else:
+//
+//     status check_sequence(batch) const;                // check() of one sequence: O(1)
+//     status check_rows(batch, first, end) const;        // check_rows() of these tokens: O(their pages)
+//     status check_own(batch, first, end) const;         // are their rows nobody else's; not asked for, as it takes
+//                                                        // O(all pages): for hosts, where they share pages
+//
+// and that append() can write to, through keys() and values() of rows that are not const:
+//
+//     auto reading() const;                              // itself, of const rows, for kernels
+//
+// They may also be asked for tokens that are up to 512 before the first in held(), as kernels read whole registers of
+// keys; whatever lies there is selected out.
+#pragma once
+
+#include "../base/element/quantised.hpp"
+#include "../base/status.hpp"
+#include "../base/view.hpp"
+
+HEED_BEGIN
+
+/// Consecutive rows at a constant step, in elements.
+template <class T>
+struct rows {
+    T* data;
+    std::int64_t step;
+    std::int64_t count;
+};
+
+/// Tokens [first, end) of a sequence; positions are absolute.
+struct token_span {
+    std::int64_t first, end;
+};
+
+namespace detail {
+template <class S, class = void>
+struct is_kv_source : std::false_type {};
+template <class S>
+struct is_kv_source<
+    S, std::void_t<typename S::key_element, typename S::value_element, decltype(std::declval<const S&>().keys(0, 0)),
+                   decltype(std::declval<const S&>().values(0, 0))>> : std::true_type {};
+
+template <class S, class = void>
+struct has_key_scales : std::false_type {};
+template <class S>
+struct has_key_scales<S, std::void_t<decltype(std::declval<const S&>().key_scales(0, 0))>> : std::true_type {};
+template <class S, class = void>
+struct has_value_scales : std::false_type {};
+template <class S>
+struct has_value_scales<S, std::void_t<decltype(std::declval<const S&>().value_scales(0, 0))>> : std::true_type {};
+template <class S, class = void>
+struct has_channel_scales : std::false_type {};
+template <class S>
+struct has_channel_scales<S, std::void_t<decltype(std::declval<const S&>().key_channel_scales(0))>> : std::true_type {};
+
+template <class S, class = void>
+struct has_reading : std::false_type {};
+template <class S>
+struct has_reading<S, std::void_t<decltype(std::declval<const S&>().reading())>> : std::true_type {};
+
+/// A source as kernels read it: caches that may be written to, or not, are one type to them.
+template <class S>
+auto reading(const S& source)
+{
+    if constexpr (has_reading<S>::value) return source.reading();
+    else return source;
+}
+
+/// What k and v have in common, in every source that keeps them in two views: `what` names the first size.
+template <class K, class V>
+status check_alike(const char* k_name, const view<K>& k, const char* v_name, const view<V>& v, const char* what)
+{
+    const extents &a = k.size, &b = v.size;
+    if (a.batch == b.batch && a.heads == b.heads && a.tokens == b.tokens) return {};
+    return status::error(
+        errc::invalid_argument, "%s: %s %lld, heads %lld, tokens %lld differ from %s's %lld, %lld, %lld", v_name, what,
+        static_cast<long long>(b.batch), static_cast<long long>(b.heads), static_cast<long long>(b.tokens), k_name,
+        static_cast<long long>(a.batch), static_cast<long long>(a.heads), static_cast<long long>(a.tokens));
+}
+
+/// The largest end of what is held of any sequence.
+template <class S>
+std::int64_t longest(const S& source)
+{
+    std::int64_t most = 0;
+    for (std::int64_t b = 0; b < source.batch(); ++b) most = source.held(b).end > most ? source.held(b).end : most;
+    return most;
+}
+
+/// `count` lengths, of which those of sequences [first, end) are each in [0, most].
+inline status check_lengths(const char* source, const index_view& lengths, std::int64_t count, std::int64_t most,
+                            std::int64_t first, std::int64_t end)
+{
+    if (lengths.size() != count || !lengths.is_sound())
+        return status::error(errc::invalid_argument, "%s: %lld lengths for %lld sequences", source,
+                             static_cast<long long>(lengths.size()), static_cast<long long>(count));
+    for (std::int64_t b = first; b < end; ++b)
+        if (lengths[b] < 0 || lengths[b] > most)
+            return status::error(errc::invalid_argument, "%s: lengths[%lld] = %lld is not in [0, %lld]", source,
+                                 static_cast<long long>(b), static_cast<long long>(lengths[b]),
+                                 static_cast<long long>(most));
+    return {};
+}
+}  // namespace detail
+
+template <class S>
+inline constexpr bool is_kv_source_v = detail::is_kv_source<S>::value;
+template <class S>
+inline constexpr bool has_key_scales_v = detail::has_key_scales<std::remove_cv_t<S>>::value;
+template <class S>
+inline constexpr bool has_value_scales_v = detail::has_value_scales<std::remove_cv_t<S>>::value;
+template <class S>
+inline constexpr bool has_channel_scales_v = detail::has_channel_scales<std::remove_cv_t<S>>::value;
+
+HEED_END

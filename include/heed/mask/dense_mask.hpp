@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// Masks from tables: a boolean tensor [B, Hq, Sq, Skv], true = attend, and a number of keys for each sequence.
+#pragma once
+
+#include "../base/table.hpp"
+#include "contract.hpp"
+
+HEED_BEGIN
+
+/// A boolean mask; an extent of 1 is repeated along B, Hq and Sq. Columns are absolute key positions.
+struct dense_mask {
+    view<const bool> values;
+
+    explicit dense_mask(view<const bool> v) : values(detail::repeat_ones(v)) {}
+
+    bool attends(const query_place& at, std::int64_t key) const { return values.row(at.batch, at.head, at.row)[key]; }
+    void mark(const query_place& at, std::int64_t first, int count, key_bits& bits) const
+    {
+        const bool* row = values.row(at.batch, at.head, at.row) + first;
+        for (int j = 0; j < count; ++j)
+            if (row[j]) bits.set(j);
+    }
+    status check(const problem& p) const { return detail::check_table("dense_mask", values, p); }
+};
+
+/// Sequence b has keys [0, lengths[b]); what lies beyond is never read.
+struct key_lengths : span_mask<key_lengths> {
+    const std::int64_t* lengths = nullptr;
+    std::int64_t count = 0;
+
+    key_lengths(const std::int64_t* per_sequence, std::int64_t n) : lengths(per_sequence), count(n) {}
+
+    key_span span(const query_place& at) const { return {0, lengths[at.batch]}; }
+    status check(const problem& p) const
+    {
+        if (count != p.batch || (count > 0 && !lengths))
+            return status::error(errc::invalid_argument, "key_lengths: %lld lengths for batch %lld",
+                                 static_cast<long long>(count), static_cast<long long>(p.batch));
+        for (std::int64_t b = 0; b < count; ++b)
+            if (lengths[b] < 0 || lengths[b] > p.total_keys)
+                return status::error(errc::invalid_argument, "key_lengths: lengths[%lld] = %lld is not in [0, %lld]",
+                                     static_cast<long long>(b), static_cast<long long>(lengths[b]),
+                                     static_cast<long long>(p.total_keys));
+        return {};
+    }
+};
+
+HEED_END
