@@ -67,8 +67,9 @@ struct key_part {
     std::int64_t total_keys = -1;  ///< of the whole sequence; -1: this part is the last
 };
 
-/// Folds the keys of `kv` into `s`, which is cleared or continued. Parts that are cut at multiples of 512 keys and
-/// folded in order give the bits of one call over all of them. Needs the workspace of a plan for the same arguments.
+/// Folds the keys of `kv` into `s`, which is cleared or continued. Parts that are cut at multiples of heed::key_tile
+/// keys and folded in order give the bits of one call over all of them. Needs the workspace of a plan for the same
+/// arguments.
 template <class Def, class Q, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
 status attend_partial(const Def& def, const view<Q>& q, const Kv& kv, const state<compute_t<Q>>& s, key_part part = {},
                       const options<compute_t<Q>>& how = {})

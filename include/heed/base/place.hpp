@@ -7,6 +7,11 @@
 
 HEED_BEGIN
 
+/// Keys that one partial result {M, l, o} covers, counted from the sequence's first. It fixes where results are folded,
+/// and so is the same on every machine: a part of a sequence that begins at a multiple of it has the bits that its keys
+/// have in the whole.
+inline constexpr int key_tile = 512;
+
 /// One query row.
 struct query_place {
     std::int64_t batch = 0;

@@ -31,8 +31,8 @@
 //
 //     auto reading() const;                              // itself, of const rows, for kernels
 //
-// They may also be asked for tokens that are up to 512 before the first in held(), as kernels read whole registers of
-// keys; whatever lies there is selected out.
+// They may also be asked for tokens that are up to key_tile before the first in held(), as kernels read whole registers
+// of keys; whatever lies there is selected out.
 #pragma once
 
 #include "../base/element/quantised.hpp"

@@ -27,7 +27,7 @@ enum class coverage { none, partial, full };
 /// One bit for each key of a key tile.
 class key_bits {
 public:
-    static constexpr int capacity = 512;
+    static constexpr int capacity = key_tile;
     static constexpr int words = capacity / 64;
 
     void clear()

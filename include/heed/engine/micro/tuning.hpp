@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
-// Sizes. key_tile is part of the arithmetic (it fixes where partial results are folded) and must not differ between
-// machines; the rest only changes speed.
+// Sizes. key_tile and mass_lanes are part of the arithmetic and do not differ between machines; the rest only changes
+// speed.
 #pragma once
 
+#include "../../base/place.hpp"
 #include "../simd/vec.hpp"
 
 HEED_BEGIN
 namespace micro {
 
-/// Keys a partial result covers.
-inline constexpr int key_tile = 512;
+using heed::key_tile;
 
 /// Lanes of the mass sum, whatever the register width: key j adds to lane j mod 16.
 inline constexpr int mass_lanes = 16;
