@@ -160,11 +160,14 @@ void attend_case(input& in, normalizer n, Make make)
         if (x.has_memory) fill(in, x.v, family::drawn(in), specials);
     };
     const bool has_memory = q.has_memory && k.has_memory && v.has_memory && out.has_memory;
-    const wide work = wide{q.v.size.batch} * q.v.size.heads * q.v.size.tokens * wide{k.v.size.tokens} *
-                      (wide{k.v.size.dim} + v.v.size.dim);
-    bool small = work >= 0 && work <= most_work;
+    bool small = true;
     for (const heed::extents& x : {q.v.size, k.v.size, v.v.size, out.v.size})
-        small = small && x.batch <= 4096 && x.heads <= 4096 && x.tokens <= 4096 && x.dim <= 4096;
+        for (const int64 n : {x.batch, x.heads, x.tokens, x.dim}) small = small && n >= 0 && n <= 4096;
+    if (small) {
+        const wide work = wide{q.v.size.batch} * q.v.size.heads * q.v.size.tokens * wide{k.v.size.tokens} *
+                          (wide{k.v.size.dim} + v.v.size.dim);
+        small = work <= most_work;
+    }
     if (has_memory) fill_one(q), fill_one(k), fill_one(v);
 
     const extent e{q.v.size.batch, q.v.size.heads, k.v.size.heads, q.v.size.tokens, k.v.size.tokens};

@@ -34,6 +34,15 @@ struct score_table {
         return {data, {size[0], size[1], size[2], size[3]}, {step[0], step[1], step[2]}};
     }
 
+    /// Another size, unless that is sound as well: it would be of memory that is not there.
+    template <class Sound>
+    void spoil(input& in, Sound is_sound)
+    {
+        const score_table whole = *this;
+        size[in.range(0, 3)] += in.range(-1, 1);
+        if (is_sound()) *this = whole;
+    }
+
     template <class F>
     static score_table drawn(input& in, const extent& e, F draw)
     {
@@ -82,7 +91,7 @@ struct map_step {
                 if (masks && in.random() % 4 == 0) return -std::numeric_limits<T>::infinity();
                 return static_cast<T>(2 * in.normal());
             });
-            if (hostile) m.table.size[in.range(0, 3)] += in.range(-1, 1);
+            if (hostile) m.table.spoil(in, [&] { return m.is_sound(e); });
         }
         return m;
     }
@@ -133,7 +142,7 @@ struct mask_leaf {
         } else if (m.what == dense) {
             const auto share = static_cast<std::uint64_t>(in.range(1, 5));
             m.table = score_table<bool>::drawn(in, e, [&] { return in.random() % 6 < share; });
-            if (hostile) m.table.size[in.range(0, 3)] += in.range(-1, 1);
+            if (hostile) m.table.spoil(in, [&] { return m.is_sound(e); });
         }
         return m;
     }

@@ -75,7 +75,7 @@ outcome<T> weights_of(const Def& def, const tensor<T>& q, const tensor<T>& k)
     const heed::options<T> how{.stats = {shift.data(), mass.data(), nullptr}};
     heed::or_throw(heed::attend(def, q.in(), k.in(), v.in(), o.weights.view(), how));
     for (std::size_t i = 0; i < mass.size(); ++i)
-        o.mass.push_back(std::ldexp(static_cast<double>(mass[i]), static_cast<int>(shift[i])));
+        o.mass.push_back(static_cast<double>(mass[i]) * std::exp2(static_cast<double>(shift[i])));
     return o;
 }
 
