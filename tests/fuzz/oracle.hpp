@@ -201,13 +201,14 @@ private:
         const auto bs = static_cast<std::size_t>(b);
         const double *a = p_.q_row(bs, h, i), *k = p_.k_row(bs, x.kv_head, j);
         scored_key<real> key{j, 0, 0};
-        real sum = 0;
+        real sum = 0, largest_k = 1;
         bool exact = !scaled_rows_;
         const auto is_number = [](real y) { return static_cast<real>(static_cast<T>(y)) == y; };
         for (int64 c = 0; c < p_.key_dim; ++c) {
             const real qs = scale() * static_cast<real>(a[c]), product = qs * static_cast<real>(k[c]);
             key.scaled += product;
             sum += std::fabs(product);
+            if (std::isfinite(k[c])) largest_k = std::max(largest_k, static_cast<real>(std::fabs(k[c])));
             exact = exact && is_number(qs) && is_number(key.scaled);
             if (product != product || std::fabs(qs) > overflow<T>) x.what = row<real>::wild;
             if (a[c] != a[c] || k[c] != k[c]) key.nan = true;
@@ -215,8 +216,10 @@ private:
         }
         // Infinities that meet may or may not be NaN on the way: only a NaN that was given is one for sure.
         if (!(sum < overflow<T>)) x.what = row<real>::wild;
-        // Products below the normal numbers lose what is smaller than a step.
-        const real lost = static_cast<real>(p_.key_dim + 2) * smallest_step<T> / u * (scaled_rows_ ? 64 : 1);
+        // Below the normal numbers a product loses what is smaller than a step, and so does a query times the scale, whose
+        // loss is then multiplied by k.
+        const real lost =
+            static_cast<real>(p_.key_dim + 2) * smallest_step<T> / u * largest_k * (scaled_rows_ ? 64 : 1);
         key.scaled_error = exact ? 0 : static_cast<real>(p_.key_dim + 4) * sum + lost;
         key.s = key.scaled;
         key.error = key.scaled_error;
