@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// heed as an op of a graph: examples/compute_op.hpp, which every thread of the graph calls with its part.
+// heed as an op of a graph: examples/clients/compute_op.hpp, which every thread of the graph calls with its part.
 #include "contestants.hpp"
 #include "inputs.hpp"
 
-#include "../examples/compute_op.hpp"
+#include "../examples/clients/compute_op.hpp"
 
 #include <heed/executor/threads.hpp>
 

@@ -2,7 +2,7 @@
 // The normalizers by name, with contiguous caches.
 #include "attention_of.hpp"
 
-#include "../ablations.hpp"
+#include "../guide/ablations.hpp"
 
 namespace llama2c {
 namespace {

@@ -3,7 +3,7 @@
 // run time.
 #pragma once
 
-#include "../sidecar.hpp"
+#include "sidecar.hpp"
 
 #include <memory>
 

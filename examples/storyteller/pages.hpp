@@ -3,7 +3,7 @@
 // when one ends, so that another may have them.
 #pragma once
 
-#include "../llama2c.hpp"
+#include "llama2c.hpp"
 
 #include <algorithm>
 

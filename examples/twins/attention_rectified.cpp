@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "../ablations.hpp"
+#include "../guide/ablations.hpp"
 #include "attention_families.hpp"
 #include "attention_of.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "command_line.hpp"
 
-#include "../arguments.hpp"
+#include "../program/arguments.hpp"
 #include "attention.hpp"
 
 #include <algorithm>

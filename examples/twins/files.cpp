@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "files.hpp"
 
-#include "../input_error.hpp"
+#include "../program/input_error.hpp"
 
 #include <cerrno>
 #include <cstring>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // twins: the softpick paper's experiment on a laptop. Trains small language models that are alike to the seed but for
 // their normalizer, and measures them side by side.
-#include "../standard_output.hpp"
+#include "../program/standard_output.hpp"
 #include "command_line.hpp"
 #include "continuation.hpp"
 #include "files.hpp"

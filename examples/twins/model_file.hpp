@@ -2,7 +2,7 @@
 // A finished model as files: llama2.c's checkpoint, and the sidecar that says the rest of it.
 #pragma once
 
-#include "../sidecar.hpp"
+#include "../storyteller/sidecar.hpp"
 #include "training_state.hpp"
 
 namespace twins {

@@ -3,7 +3,7 @@
 // Gradients and AdamW's moments are arrays of the same layout.
 #pragma once
 
-#include "../llama2c.hpp"
+#include "../storyteller/llama2c.hpp"
 #include "random.hpp"
 
 #include <array>

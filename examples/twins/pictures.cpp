@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "pictures.hpp"
 
-#include "../input_error.hpp"
+#include "../program/input_error.hpp"
 #include "files.hpp"
 #include "pictures/page.hpp"
 

@@ -2,7 +2,7 @@
 // The call sites of engines allocate nothing, errors included.
 #include "allocations.hpp"
 
-#include "../../examples/llama2c_attention.hpp"
+#include "../../examples/clients/llama2c_attention.hpp"
 #include "op_case.hpp"
 
 using namespace test;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The call that takes the place of llama2.c's loop over heads, against that loop in double.
-#include "../../examples/llama2c_attention.hpp"
+#include "../../examples/clients/llama2c_attention.hpp"
 #include "two_threads.hpp"
 
 #include <catch2/catch.hpp>

@@ -2,7 +2,7 @@
 // Tensors for the compute op, and what the textbook makes of them: in double, over the numbers that k and v hold.
 #pragma once
 
-#include "../../examples/compute_op.hpp"
+#include "../../examples/clients/compute_op.hpp"
 
 #include "tensors.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The examples' own policies keep the contract.
-#include "../../examples/ablations.hpp"
-#include "../../examples/compute_op.hpp"
+#include "../../examples/guide/ablations.hpp"
+#include "../../examples/clients/compute_op.hpp"
 #include "../tensors.hpp"
 
 #include <heed/testing.hpp>

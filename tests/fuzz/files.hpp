@@ -4,7 +4,7 @@
 
 #include "input.hpp"
 
-#include "examples/sidecar.hpp"
+#include "examples/storyteller/sidecar.hpp"
 
 #include <cstring>
 #include <filesystem>

@@ -11,7 +11,7 @@
 
 // The whole program, of which the parser is asked; nothing else of it is compiled, for nothing calls it.
 #define main static __attribute__((unused)) storyteller_main
-#include "examples/storyteller.cpp"
+#include "examples/storyteller/main.cpp"
 #undef main
 
 namespace fuzz {

@@ -2,9 +2,9 @@
 // Runs a llama2.c checkpoint with heed's attention: prompts in one prefill call, then token by token, all sequences
 // together, against a growing KV cache of any element, in pages or not. A sidecar beside the checkpoint says
 // with which normalizer the model was trained.
-#include "arguments.hpp"
-#include "standard_output.hpp"
-#include "storyteller/transformer.hpp"
+#include "../program/arguments.hpp"
+#include "../program/standard_output.hpp"
+#include "transformer.hpp"
 
 #include <heed/executor/threads.hpp>
 

@@ -8,8 +8,8 @@
 //     3. attend_partial folds in the keys of its own; finish divides                  out   [B, Hq, 1, D]
 //
 // Where the prefix is a multiple of 512 tokens long, both have the same bits.
-#include "arguments.hpp"
-#include "standard_output.hpp"
+#include "../program/arguments.hpp"
+#include "../program/standard_output.hpp"
 
 #include <heed/executor/threads.hpp>
 #include <heed/heed.hpp>

@@ -4,7 +4,7 @@
 // not say of itself: see sidecar.hpp.
 #pragma once
 
-#include "input_error.hpp"
+#include "../program/input_error.hpp"
 
 #include <heed/heed.hpp>
 
