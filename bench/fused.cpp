@@ -214,10 +214,10 @@ private:
     /// Adds P V over the `keys` keys from key j of the tile on.
     void add(const float* v, int j, int keys)
     {
-        const std::int64_t vecs = ceil_div(c.value_dim, lanes), panels = ceil_div(vecs, micro::block_vecs);
+        const std::int64_t registers = ceil_div(c.value_dim, lanes), panels = ceil_div(registers, micro::block_vecs);
         for (std::int64_t panel = 0; panel < panels; ++panel) {
-            const std::int64_t channel = vecs * panel / panels * lanes;
-            const int width = static_cast<int>(vecs * (panel + 1) / panels - vecs * panel / panels);
+            const std::int64_t channel = registers * panel / panels * lanes;
+            const int width = static_cast<int>(registers * (panel + 1) / panels - registers * panel / panels);
             const std::int64_t channels = min_of(width * lanes, c.value_dim - channel);
             micro::pack_values(v, c.value_dim, keys, channel, channels, width, values_.get());
             const float* next = v + (panel + 1 == panels ? run_keys * c.value_dim : channel + channels);

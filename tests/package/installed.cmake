@@ -8,7 +8,7 @@ run("configure" ${CMAKE_COMMAND} -S ${SOURCE} -B ${here}/heed -G ${GENERATOR} -D
 run("install" ${CMAKE_COMMAND} --install ${here}/heed --prefix ${here}/prefix)
 
 foreach(version ${VERSION} 99)
-    file(WRITE ${here}/${version}/CMakeLists.txt "cmake_minimum_required(VERSION 3.25)
+    file(WRITE ${here}/${version}/CMakeLists.txt "cmake_minimum_required(VERSION 3.21)
 project(consumer LANGUAGES CXX)
 find_package(heed ${version} REQUIRED)
 add_executable(consumer ${CMAKE_CURRENT_LIST_DIR}/consumer.cpp)

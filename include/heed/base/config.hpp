@@ -8,9 +8,10 @@
 
 #include "version.hpp"
 
-#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
-// -fno-finite-math-only -fno-associative-math behind it are enough.
-#error "heed: masks are IEEE -inf and NaN marks faults: compile without -ffast-math"
+// A host that uses -ffast-math exempts the file that includes heed: behind that flag, -fno-fast-math takes it back.
+// __ASSOCIATIVE_MATH__ is gcc's word for -funsafe-math-optimizations; clang has none.
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "heed: masks are IEEE -inf, NaN marks faults, sums have an order: compile this file without -ffast-math; in CMake: set_source_files_properties(FILE.cpp PROPERTIES COMPILE_OPTIONS -fno-fast-math)"
 #endif
 
 #if defined(__AVX512F__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
