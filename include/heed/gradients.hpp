@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// What the backward pass gives. A view without data, or a null pointer, is not wanted, and not computed.
+// What the backward pass gives. A gradient whose view has no data, or whose pointer is null, is not computed.
 #pragma once
 
 #include "base/view.hpp"
 
 HEED_BEGIN
 
-/// Gradients of a scalar loss, of the type that is computed in: float, or double for double tensors. They are
-/// overwritten, not added to.
+/// Gradients of a scalar loss, in the type that is computed in: float, or double for double tensors. They are
+/// overwritten, not accumulated.
 template <class T>
 struct gradients {
     view<T> dq;                ///< [B, Hq, Sq, Dqk]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A view: a pointer, four named extents and three strides. It owns nothing; channels are contiguous. And lists of whole
-// numbers that say where things are.
+// Views of other people's memory. A view is a pointer, four named extents and three strides: it owns nothing, and its
+// channels are contiguous. An index_view is a list of whole numbers: lengths, offsets, pages.
 #pragma once
 
 #include "checked.hpp"
@@ -8,8 +8,8 @@
 
 HEED_BEGIN
 
-/// Sizes of a tensor of head rows: B, H, S, D; D in channels, also where an element is a block of them. None is above
-/// 2^60, and their product fits 64 bits.
+/// Sizes of a tensor of head rows: B, H, S, D. D counts channels, also where an element is a block of channels. No size
+/// is above 2^60, and their product fits 64 bits.
 struct extents {
     std::int64_t batch = 0;
     std::int64_t heads = 0;
@@ -17,8 +17,8 @@ struct extents {
     std::int64_t dim = 0;
 };
 
-/// Steps between neighbours, in elements. 0 repeats, negative walks backwards, and that of an extent of 1 is not looked
-/// at; channels are contiguous.
+/// Distances between neighbours, in elements. A stride of 0 repeats, a negative one goes backwards, and the stride of
+/// an extent of 1 is ignored. Channels are contiguous.
 struct strides {
     std::int64_t batch = 0;
     std::int64_t heads = 0;
@@ -45,7 +45,7 @@ struct view {
     {
         return data + (batch * step.batch + head * step.heads + token * step.tokens);
     }
-    /// From a token to the next; a lone token is followed by none, and its stride may be any number.
+    /// The distance from a token to the next. A lone token has no next one, so its stride may be any number.
     constexpr std::int64_t token_step() const { return size.tokens > 1 ? step.tokens : elements_for<T>(size.dim); }
 };
 
@@ -67,7 +67,7 @@ public:
         v.count_ -= i;
         return v;
     }
-    /// Whether it holds as many numbers as it says.
+    /// False where a count other than 0 comes with a null pointer, or is negative.
     constexpr bool is_sound() const { return count_ == 0 || (count_ > 0 && (wide_ || narrow_)); }
 
 private:
@@ -76,8 +76,8 @@ private:
     std::int64_t count_ = 0;
 };
 
-/// Query rows of several sequences behind each other in one tensor [1, heads, rows, dim]: sequence b is the rows
-/// [bounds[b], bounds[b + 1]); bounds go from 0 to all rows (cu_seqlens).
+/// Query rows of several sequences, one sequence after the other in one tensor [1, heads, rows, dim]. Sequence b is the
+/// rows [bounds[b], bounds[b + 1]); bounds begin with 0 and end with the number of rows (FlashAttention's cu_seqlens).
 template <class T>
 struct packed {
     view<T> rows;
