@@ -82,6 +82,13 @@ status check_memory(const char* verb, const char* name, const view<T>& v)
         return status::error(errc::invalid_argument, "%s: %s.data is not aligned to its %d-byte elements", verb, name,
                              static_cast<int>(alignof(T)));
     const byte_reach reach = reach_of(v);
+    constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+    if (v.capacity >= 0 && (reach.low.value() < 0 || reach.high.value() > v.capacity * size))
+        return status::error(errc::invalid_argument,
+                             "%s: %s: [%lld, %lld, %lld, %lld] takes %lld elements, its container has %lld", verb, name,
+                             static_cast<long long>(v.size.batch), static_cast<long long>(v.size.heads),
+                             static_cast<long long>(v.size.tokens), static_cast<long long>(v.size.dim),
+                             static_cast<long long>(reach.high.value() / size), static_cast<long long>(v.capacity));
     if (magnitude(reach.low.value()) > data || magnitude(reach.high.value()) > UINTPTR_MAX - data)
         return status::error(errc::invalid_argument, "%s: %s: strides %lld, %lld, %lld leave the address space", verb,
                              name, static_cast<long long>(v.step.batch), static_cast<long long>(v.step.heads),
