@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Keys and values as two strided tensors. V may be a view of K's first channels, as in multi-head latent attention.
-// A cache may be longer than its sequences: `lengths`, where given, says how many tokens of each there are.
+// A cache may be longer than its sequences: `lengths`, where given, says how many tokens each sequence has.
 #pragma once
 
 #include "contract.hpp"
 
 HEED_BEGIN
 
-/// The rows of a head, all at one step.
+/// The rows of a head, all at one stride.
 template <class E>
 struct strided_rows {
     E* data;
@@ -36,7 +36,7 @@ struct dense_kv {
 
     auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
     auto values(std::int64_t b, std::int64_t h) const { return rows_in(v, b, h); }
-    /// The rows of any tensor that is laid out in tokens as k is.
+    /// The rows of any tensor whose tokens lie as those of k do.
     template <class E>
     strided_rows<E> rows_in(const view<E>& of, std::int64_t b, std::int64_t h) const
     {
