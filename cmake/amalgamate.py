@@ -6,8 +6,8 @@
     cmake/amalgamate.py -o heed.hpp heed.hpp observe.hpp testing.hpp executor/threads.hpp    and these, of include/heed
 
 The result needs the standard library and xsimd. Its text depends on include/ alone. Headers with #pragma once appear
-once; a header that is reached under different #if branches appears in each of them, behind a guard of its own, so that
-every instruction set sees what it sees in include/.
+once; one that is reached under different #if branches appears in each of them, behind a guard of its own, so that every
+instruction set sees what it sees in include/.
 """
 
 import argparse
@@ -44,7 +44,7 @@ class Writer:
             if self.is_seen(name):
                 return
             self.seen[-1].add(name)
-        self.times[name] += 1
+            self.times[name] += 1
         guard = "HEED_SINGLE_" + re.sub(r"\W", "_", name).upper() if name in self.guarded else None
         self.lines.append(f"\n// ---- {name}")
         if guard:

@@ -16,7 +16,23 @@ foreach(part "// SPDX-License-Identifier: MIT\n// heed ${VERSION} in one header"
     endif()
 endforeach()
 
-# Where a compiler sees the same words, it makes the same program. Headers of foreign libraries are left out.
+# compare(folder flags...): a compiler that sees the same words makes the same program. Compared are include.cpp, which
+# includes headers, and single.cpp, which includes heed.hpp, of a folder.
+function(compare folder include)
+    foreach(unit include single)
+        run("preprocess ${unit}" ${COMPILER} -std=c++17 ${ARGN} -E -P -I${include} -idirafter ${XSIMD}
+            ${folder}/${unit}.cpp -o ${folder}/${unit}.txt)
+        file(READ ${folder}/${unit}.txt words)
+        string(REGEX REPLACE "[ \t\n]+" " " words "${words}")
+        string(STRIP "${words}" words)
+        string(SHA256 ${unit}_words "${words}")
+    endforeach()
+    if(NOT include_words STREQUAL single_words)
+        message(FATAL_ERROR "${ARGN}: include.txt and single.txt of ${folder} differ")
+    endif()
+endfunction()
+
+# Headers of foreign libraries are left out.
 file(GLOB_RECURSE headers RELATIVE ${SOURCE}/include/heed ${SOURCE}/include/heed/*.hpp)
 list(FILTER headers EXCLUDE REGEX "^(adapt|engine)/|executor/openmp")
 list(REMOVE_ITEM headers heed.hpp)
@@ -28,17 +44,40 @@ list(JOIN includes "" includes)
 file(WRITE ${here}/all/include.cpp "${includes}")
 file(WRITE ${here}/all/single.cpp "#include \"heed.hpp\"\n#include \"heed.hpp\"\n")
 foreach(flags "" -march=x86-64-v3 "-march=x86-64-v4;-mavx512bf16;-mavx512vnni;-mavx512vbmi")
-    foreach(unit include single)
-        run("preprocess ${unit}" ${COMPILER} -std=c++17 ${flags} -E -P -I${SOURCE}/include -idirafter ${XSIMD}
-            ${here}/all/${unit}.cpp -o ${here}/all/${unit}.txt)
-        file(READ ${here}/all/${unit}.txt words)
-        string(REGEX REPLACE "[ \t\n]+" " " words "${words}")
-        string(STRIP "${words}" words)
-        string(SHA256 ${unit}_words "${words}")
-    endforeach()
-    if(NOT include_words STREQUAL single_words)
-        message(FATAL_ERROR "${flags}: include.txt and single.txt of ${here}/all differ")
-    endif()
+    compare(${here}/all ${SOURCE}/include ${flags})
+endforeach()
+
+# Headers under conditions: reached on two branches, first on one that is not taken, or by two that are; and one that
+# is meant to be repeated.
+set(small ${here}/small)
+file(COPY ${SOURCE}/cmake/amalgamate.py DESTINATION ${small}/cmake)
+file(COPY ${SOURCE}/LICENSE DESTINATION ${small})
+file(COPY ${SOURCE}/include/heed/base/version.hpp DESTINATION ${small}/include/heed/base)
+file(WRITE ${small}/include/heed/heed.hpp "#pragma once
+#if defined(A)
+#include \"wide.hpp\"
+#elif defined(B)
+#include \"narrow.hpp\"
+#endif
+#if defined(C)
+#include \"narrow.hpp\"
+#include <cstddef>
+#endif
+#include <cstddef>
+#define WORD first
+#include \"repeated.hpp\"
+#undef WORD
+#define WORD second
+#include \"repeated.hpp\"
+")
+file(WRITE ${small}/include/heed/wide.hpp "#pragma once\n#include <heed/narrow.hpp>\nwide\n")
+file(WRITE ${small}/include/heed/narrow.hpp "#pragma once\nnarrow\n")
+file(WRITE ${small}/include/heed/repeated.hpp "WORD\n")
+file(WRITE ${small}/include.cpp "#include <heed/heed.hpp>\n")
+file(WRITE ${small}/single.cpp "#include \"heed.hpp\"\n")
+run("amalgamate a small library" ${PYTHON} ${small}/cmake/amalgamate.py -o ${small}/heed.hpp)
+foreach(flags "" -DA -DB -DC "-DA;-DC" "-DB;-DC")
+    compare(${small} ${small}/include ${flags})
 endforeach()
 
 run("compile against include" ${COMPILER} -std=c++17 -O1 -I${SOURCE}/include -idirafter ${XSIMD}
