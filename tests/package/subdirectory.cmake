@@ -46,3 +46,21 @@ foreach(file share/mine/mine.cmake share/cmake/heed/heedConfig.cmake share/pkgco
         message(FATAL_ERROR "HEED_INSTALL did not install ${file}")
     endif()
 endforeach()
+
+# The same by FetchContent.
+file(WRITE ${here}/fetched/CMakeLists.txt "cmake_minimum_required(VERSION 3.21)
+project(consumer LANGUAGES CXX)
+include(FetchContent)
+FetchContent_Declare(heed SOURCE_DIR ${SOURCE})
+FetchContent_MakeAvailable(heed)
+add_library(mine OBJECT ${CMAKE_CURRENT_LIST_DIR}/consumer.cpp)
+target_link_libraries(mine PRIVATE heed::heed)
+install(FILES CMakeLists.txt DESTINATION mine)
+")
+run("configure, fetched" ${CMAKE_COMMAND} -S ${here}/fetched -B ${here}/fetched/build -G ${GENERATOR}
+    -DCMAKE_CXX_COMPILER=${COMPILER} -DXSIMD_INCLUDE_DIR=${XSIMD})
+run("install, fetched" ${CMAKE_COMMAND} --install ${here}/fetched/build --prefix ${here}/of_fetched)
+file(GLOB_RECURSE installed RELATIVE ${here}/of_fetched ${here}/of_fetched/*)
+if(NOT installed STREQUAL "mine/CMakeLists.txt")
+    message(FATAL_ERROR "installed with the consumer by FetchContent: ${installed}")
+endif()
