@@ -21,10 +21,9 @@ int main()
         x = static_cast<float>(random >> 8) * 0x1p-22f - 2;
     }
     std::vector<float> out(4 * 9 * 7);
-    const heed::status s =
-        heed::attend(heed::attention{heed::softpick{}, heed::softcap{30}, heed::causal{}},
-                     heed::bhsd(numbers.data(), queries), heed::bhsd(numbers.data() + 4, keys),
-                     heed::bhsd(numbers.data() + 3, values), heed::bhsd(out.data(), rows));
+    const heed::status s = heed::attend(heed::attention{heed::softpick{}, heed::softcap{30}, heed::causal{}},
+                                        heed::bhsd(numbers.data(), queries), heed::bhsd(numbers.data() + 4, keys),
+                                        heed::bhsd(numbers.data() + 3, values), heed::bhsd(out.data(), rows));
     std::printf("%s, heed %s for %s\n", s.message(), HEED_VERSION_STRING, heed::isa_name());
     for (const float x : out) {
         std::uint32_t bits;

@@ -8,10 +8,11 @@
 
 #include "version.hpp"
 
-// A host that uses -ffast-math exempts the file that includes heed: behind that flag, -fno-fast-math takes it back.
+// A host that uses -ffast-math exempts the files that include heed: -fno-fast-math behind it takes it back, in CMake by
+// set_source_files_properties(FILE.cpp PROPERTIES COMPILE_OPTIONS -fno-fast-math).
 // __ASSOCIATIVE_MATH__ is gcc's word for -funsafe-math-optimizations; clang has none.
 #if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
-#error "heed: masks are IEEE -inf, NaN marks faults, sums have an order: compile this file without -ffast-math; in CMake: set_source_files_properties(FILE.cpp PROPERTIES COMPILE_OPTIONS -fno-fast-math)"
+#error "heed: masks are -inf, NaN marks faults, sums have an order: compile this file with -fno-fast-math (README)"
 #endif
 
 #if defined(__AVX512F__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
