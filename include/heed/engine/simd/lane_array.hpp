@@ -37,10 +37,6 @@ struct lane_array {
             for (int i = 0; i < N; ++i) common &= m.bits[i];
             return common != 0;
         }
-        HEED_INLINE friend lane_array select(batch_bool_type m, lane_array yes, lane_array no)
-        {
-            return of((as_integers(yes) & m.bits) | (as_integers(no) & ~m.bits));
-        }
     };
     using value_type = T;
     using register_type = lane_array;
@@ -84,6 +80,10 @@ struct lane_array {
     HEED_INLINE friend batch_bool_type operator==(lane_array a, lane_array b)
     {
         return {(integers)(a.lanes == b.lanes)};
+    }
+    HEED_INLINE friend lane_array select(batch_bool_type m, lane_array yes, lane_array no)
+    {
+        return of((as_integers(yes) & m.bits) | (as_integers(no) & ~m.bits));
     }
     HEED_INLINE friend lane_array abs(lane_array a) { return of(as_integers(a) & ~as_integers(lane_array(T(-0.0)))); }
 

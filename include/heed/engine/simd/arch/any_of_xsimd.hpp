@@ -8,7 +8,7 @@
 HEED_BEGIN
 namespace machine {
 template <class Arch>
-class any_of_xsimd {
+class any_of_xsimd : public unmeasured {
     template <class T>
     static constexpr bool has_batch = xsimd::has_simd_register<T, Arch>::value;
 

@@ -8,7 +8,7 @@
 #pragma once
 
 #include "../../../base/element/quantised.hpp"
-#include "../lane_array.hpp"
+#include "../machine.hpp"
 
 #include <cmath>
 #include <limits>
@@ -347,19 +347,5 @@ HEED_INLINE auto pair_rows(const bf16* a, const bf16* b, A machine)
 }
 
 }  // namespace arch
-
-/// What a machine is told by: the types of its registers. This one has arrays of some bytes.
-namespace machine {
-template <int Bytes>
-struct portable {
-    template <class T>
-    using array = arch::lane_array<T, Bytes / static_cast<int>(sizeof(T))>;
-    template <class T>
-    using batch = array<T>;  // what vec<T> holds,
-    template <class T>
-    using registers = array<T>;  // and what the list is called with
-    using words = array<std::uint32_t>;
-};
-}  // namespace machine
 
 HEED_END
