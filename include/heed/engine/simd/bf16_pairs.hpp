@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Registers of bf16_pair, where the CPU multiplies and adds pairs: what simd.hpp is for elements, for the units of
+// Registers of bf16_pair, where the CPU multiplies and adds pairs: what vec.hpp is for elements, for the units of
 // compute<bf16>.
 #pragma once
 

@@ -8,7 +8,7 @@
 HEED_BEGIN
 namespace machine {
 template <class Arch>
-class any_of_xsimd : public unmeasured {
+struct any_of_xsimd : unmeasured {
     template <class T>
     static constexpr bool has_batch = xsimd::has_simd_register<T, Arch>::value;
 
@@ -24,7 +24,6 @@ class any_of_xsimd : public unmeasured {
         else return 16;
     }
 
-public:
     template <class T>
     using array = arch::lane_array<T, bytes() / static_cast<int>(sizeof(T))>;
     template <class T>
