@@ -37,8 +37,8 @@
 #include "arch/avx2.hpp"
 #include "arch/avx2_quantised.hpp"
 #elif defined(__aarch64__)
-#define HEED_MACHINE any_of_xsimd<xsimd::neon64>  // xsimd's default may be a width of SVE
-#include "arch/any_of_xsimd.hpp"
+#define HEED_MACHINE neon
+#include "arch/neon.hpp"
 #else
 #define HEED_MACHINE any_of_xsimd<xsimd::default_arch>
 #include "arch/any_of_xsimd.hpp"
