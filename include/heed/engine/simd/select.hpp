@@ -18,7 +18,7 @@
 #endif
 
 // clang-format off
-#if defined(HEED_PORTABLE)
+#if defined(HEED_PORTABLE) || defined(XSIMD_NO_SUPPORTED_ARCHITECTURE)
 #define HEED_MACHINE portable<16>
 #elif defined(__AVX512F__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
 #define HEED_MACHINE avx512
