@@ -123,5 +123,6 @@ digests_with() {
 digests_at_other_levels() {
     step 'digests, g++ -O1' digests_with g++ -O1 -march=native
     step 'digests, g++ -O3, AVX2' digests_with g++ -O3 -march=x86-64-v3
+    step 'digests, plain C++' digests_with g++ -O1 -march=x86-64-v3 -DHEED_PORTABLE
     step 'digests, clang++ -O3, AVX2' digests_with clang++ -O3 -march=x86-64-v3
 }

@@ -11,3 +11,4 @@ struct isa_problem {
 /// The bytes of what heed makes of these numbers, for several definitions, in float and double.
 std::vector<unsigned char> attend_0(const isa_problem&, const std::vector<double>& numbers);
 std::vector<unsigned char> attend_1(const isa_problem&, const std::vector<double>& numbers);
+std::vector<unsigned char> attend_2(const isa_problem&, const std::vector<double>& numbers);

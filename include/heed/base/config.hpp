@@ -15,15 +15,20 @@
 #error "heed: masks are -inf, NaN marks faults, sums have an order: compile this file with -fno-fast-math (README)"
 #endif
 
+// HEED_PORTABLE, if defined, takes plain C++ for every instruction set, which is slow: to look into what a machine
+// does.
+#if defined(HEED_PORTABLE)
+#define HEED_ISA_PORTABLE portable_
+#else
+#define HEED_ISA_PORTABLE
+#endif
+
 #if defined(__AVX512F__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
 #define HEED_ISA avx512
-#define HEED_WITH_AVX512 1
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #define HEED_ISA avx2_fma_f16c
-#define HEED_WITH_AVX2 1
 #elif defined(__AVX2__) && defined(__FMA__)
 #define HEED_ISA avx2_fma
-#define HEED_WITH_AVX2 1
 #elif defined(__AVX2__)
 #define HEED_ISA avx2
 #elif defined(__AVX__) && defined(__FMA__)
@@ -47,7 +52,7 @@
 #endif
 
 // Features that do not change the vector width but may change code that is shared.
-#if defined(__AVX512F__) && !defined(HEED_WITH_AVX512)
+#if defined(__AVX512F__) && !(defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__))
 #define HEED_ISA_EXTRA _avx512f  // the compiler may use what heed does not
 #elif defined(__AVX512BF16__)
 #define HEED_ISA_EXTRA _bf16
@@ -70,13 +75,13 @@
 #define HEED_ISA_EXCEPTIONS _noexcept
 #endif
 
-#define HEED_JOIN_(a, b, c, d, e, f, g, h) a##b##_##c##_##d##e##f##g##h
-#define HEED_JOIN(a, b, c, d, e, f, g, h) HEED_JOIN_(a, b, c, d, e, f, g, h)
+#define HEED_JOIN_(a, b, c, d, e, f, g, h, i) a##b##_##c##_##d##e##f##g##h##i
+#define HEED_JOIN(a, b, c, d, e, f, g, h, i) HEED_JOIN_(a, b, c, d, e, f, g, h, i)
 #define HEED_STRING_(x) #x
 #define HEED_STRING(x) HEED_STRING_(x)
 #define HEED_ABI                                                                                                       \
-    HEED_JOIN(v, HEED_VERSION_MAJOR, HEED_VERSION_MINOR, HEED_ISA, HEED_ISA_EXTRA, HEED_ISA_VNNI, HEED_ISA_VBMI,       \
-              HEED_ISA_EXCEPTIONS)
+    HEED_JOIN(v, HEED_VERSION_MAJOR, HEED_VERSION_MINOR, HEED_ISA_PORTABLE, HEED_ISA, HEED_ISA_EXTRA, HEED_ISA_VNNI,   \
+              HEED_ISA_VBMI, HEED_ISA_EXCEPTIONS)
 
 #define HEED_BEGIN                                                                                                     \
     namespace heed {                                                                                                   \
@@ -111,7 +116,8 @@ HEED_INLINE T* opaque(T* p)
 /// Without -march a compiler means the oldest machine: print this before you believe a measurement.
 constexpr const char* isa_name()
 {
-    return HEED_STRING(HEED_ISA) HEED_STRING(HEED_ISA_EXTRA) HEED_STRING(HEED_ISA_VNNI) HEED_STRING(HEED_ISA_VBMI);
+    return HEED_STRING(HEED_ISA_PORTABLE) HEED_STRING(HEED_ISA) HEED_STRING(HEED_ISA_EXTRA) HEED_STRING(HEED_ISA_VNNI)
+        HEED_STRING(HEED_ISA_VBMI);
 }
 
 HEED_END

@@ -74,12 +74,13 @@ void add_listed(const Job& job, const row_block& block, const row_group* groups,
     }
 }
 
-/// Whether panels of V can be read where they lie: with AVX-512, where the L2 cache is fast enough for them, if rows
-/// have no gaps and are whole lines, up to 1 KiB (longer ones would share too few cache sets).
+/// Whether panels of V can be read where they lie: where the L2 cache is fast enough for them, if rows have no gaps and
+/// are whole lines, up to 1 KiB (longer ones would share too few cache sets).
 template <class Job>
 constexpr bool may_read_in_place()
 {
-    return micro::avx512 && Job::kv_type::one_run && std::is_same_v<typename Job::unit, typename Job::value_element>;
+    return native_arch::values_from_l2 && Job::kv_type::one_run &&
+           std::is_same_v<typename Job::unit, typename Job::value_element>;
 }
 template <class E>
 HEED_INLINE bool reads_in_place(const rows<const E>& v, std::int64_t dim)

@@ -7,37 +7,18 @@
 HEED_BEGIN
 namespace micro {
 
-#if defined(HEED_WITH_AVX512) || defined(HEED_WITH_AVX2)
-
 /// An f16 in all lanes.
 template <class T>
 HEED_INLINE vec<T> all_lanes(const f16& x)
 {
-    return native_vec<T, native_arch>(arch::broadcast(x));
+    return native_vec<T, native_arch>(arch::broadcast(x, native_arch{}));
 }
 /// q - 8 of the lower or the upper halves of a register's number of bytes.
 template <class T>
 HEED_INLINE vec<T> load_nibbles(const std::uint8_t* p, bool upper)
 {
-    return native_vec<T, native_arch>(arch::load_nibbles(p, upper));
+    return native_vec<T, native_arch>(arch::load_nibbles(p, upper, native_arch{}));
 }
-
-#else
-
-template <class T>
-HEED_INLINE vec<T> all_lanes(const f16& x)
-{
-    return vec<T>(T(float(x)));
-}
-template <class T>
-HEED_INLINE vec<T> load_nibbles(const std::uint8_t* p, bool upper)
-{
-    T lane[vec<T>::lanes];
-    for (int i = 0; i < vec<T>::lanes; ++i) lane[i] = T((upper ? p[i] >> 4 : p[i] & 15) - 8);
-    return load(lane);
-}
-
-#endif
 
 /// vec<T>::lanes channels of a block from the at-th on, a multiple of them.
 template <class T>

@@ -45,14 +45,14 @@ HEED_NOINLINE inline void scores_block(const U* q, const U* strip, std::int64_t 
 }
 
 /// s[r][j] (+)= q[r] . k[j] over `units` units, for `rows` <= block_rows rows and one strip of keys, of which [lo, hi)
-/// are wanted. Half a strip, if it has them all, still keeps the multipliers of AVX-512 busy.
+/// are wanted: half a strip, if it has them all.
 template <class U, class Ahead>
 HEED_INLINE void scores(int rows, const U* q, const U* strip, std::int64_t units, bool more, sum_t<U>* s, int lo,
                         int hi, Ahead ahead)
 {
     constexpr int half = key_strip<sum_t<U>> / 2;
     with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA {
-        if constexpr (avx512) {
+        if constexpr (native_arch::half_strips) {
             static_assert(half % mass_lanes == 0);
             if (hi <= half || lo >= half) {
                 const int from = lo >= half ? half : 0;
@@ -68,9 +68,9 @@ HEED_INLINE void scores(int rows, const U* q, const U* strip, std::int64_t units
 inline constexpr int unpacked_vecs = 2;
 
 /// Whether the next ones are transposed there while these are multiplied. Floats wait for memory anyway, and like its
-/// lines in another order; AVX2 has too few registers.
+/// lines in another order.
 template <class E>
-inline constexpr bool overlaps_transposition = avx512 && !std::is_floating_point_v<E>;
+inline constexpr bool overlaps_transposition = native_arch::overlaps_transposition && !std::is_floating_point_v<E>;
 
 /// Adds the products of one unit, whose keys are collected one by one.
 template <int Rows, class U, class E, class T>
@@ -88,9 +88,8 @@ HEED_INLINE void add_odd_unit(const U* q, const E* k, std::int64_t step, std::in
 template <int Rows, int N, class U, class Keys, class T, int Vecs>
 HEED_INLINE void add_keys(const U* q, const Keys* k, vec<T> (&acc)[Vecs][Rows], int first = 0)
 {
-    // With AVX-512 registers of keys share the broadcasts of a query. AVX2 takes a few units of one, then of the other:
-    // it would keep its sums in memory.
-    constexpr int turn = avx512 || N == 1 ? 1 : 4;
+    // Registers of keys share the broadcasts of a query; or a few units of one are taken, then of the other.
+    constexpr int turn = native_arch::shares_broadcasts || N == 1 ? 1 : 4;
     HEED_UNROLL
     for (int u = 0; u < Keys::units; u += turn) {
         if constexpr (turn == 1) {
@@ -218,7 +217,7 @@ HEED_INLINE void scores_unpacked(int rows, int groups, const U* q, std::int64_t 
 {
     with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA {
         int done = 0;
-        if constexpr (avx512 || n.value <= 4) {  // AVX2 has too few registers for more
+        if constexpr (n.value <= native_arch::most_rows_of_two) {
             done = groups / unpacked_vecs * unpacked_vecs;
             if (done > 0) scores_unpacked_block<n.value, unpacked_vecs>(q, part_step, panel, 0, done, dim, s, ahead);
         }

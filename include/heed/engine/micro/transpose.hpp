@@ -23,7 +23,6 @@ public:
 
     transposed() = default;
 
-#if defined(HEED_WITH_AVX512) || defined(HEED_WITH_AVX2)
     /// From channel c on, a multiple of `channels` where rows are blocks. `before` are the channels before these.
     HEED_INLINE transposed(const E* row, std::int64_t c, std::int64_t step,
                            [[maybe_unused]] const transposed& before = {})
@@ -35,7 +34,7 @@ public:
             row += c / channels_of<E>;
             const std::int64_t at = c % channels_of<E>;
             arch::transpose_words(row->q + at, step_bytes, words_);
-            if (at == 0) scale_ = arch::gather(&row->d, step_bytes);
+            if (at == 0) scale_ = arch::as_register<registers>(arch::gather(&row->d, step_bytes, native_arch{}));
             else scale_ = before.scale_;
             if constexpr (std::is_same_v<E, q4_0>) {
                 HEED_UNROLL
@@ -53,40 +52,32 @@ public:
     }
 
 private:
-    HEED_INLINE auto number(int i) const
+    using registers = decltype(raw(vec<T>()));
+
+    HEED_INLINE registers number(int i) const
     {
-        if constexpr (std::is_same_v<E, q4_0>) {  // a byte holds two channels that are 16 apart
-            return arch::take_nibble(words_[i % 16 / 4], i % 4 * 2 + i / 16) * scale_;
-        } else if constexpr (std::is_same_v<E, q8_0>) {
-            return arch::take(words_[i / 4], i % 4, static_cast<const std::int8_t*>(nullptr)) * scale_;
-        } else {
-            constexpr int each = 4 / static_cast<int>(sizeof(E));
-            return arch::take(words_[i / each], i % each, static_cast<const E*>(nullptr));
-        }
+        if constexpr (std::is_same_v<E, q4_0>)  // a byte holds two channels that are 16 apart
+            return arch::as_register<registers>(
+                       arch::take_nibble(words_[i % 16 / 4], i % 4 * 2 + i / 16, native_arch{})) *
+                   scale_;
+        else if constexpr (std::is_same_v<E, q8_0>) return element<std::int8_t>(i) * scale_;
+        else return element<E>(i);
+    }
+    template <class Number>
+    HEED_INLINE registers element(int i) const
+    {
+        constexpr int each = 4 / static_cast<int>(sizeof(Number));
+        return arch::as_register<registers>(
+            arch::take(words_[i / each], i % each, static_cast<const Number*>(nullptr), native_arch{}));
     }
 
     static auto word()
     {
-        if constexpr (is_double) return raw(vec<T>());
-        else return arch::words{};
+        if constexpr (is_double) return registers{};
+        else return native_arch::words{};
     }
     decltype(word()) words_[bytes / (is_double ? 8 : 4)];
-    decltype(raw(vec<T>())) scale_;  // of blocks
-#else
-    HEED_INLINE transposed(const E* row, std::int64_t c, std::int64_t step, const transposed& = {})
-        : row_(row), c_(c), step_(step)
-    {}
-    HEED_INLINE vec<U> operator[](int i) const
-    {
-        U lane[vec<U>::lanes];
-        for (int j = 0; j < vec<U>::lanes; ++j) lane[j] = static_cast<U>(channel_of(row_ + j * step_, c_ + i));
-        return load(lane);
-    }
-
-private:
-    const E* row_;
-    std::int64_t c_, step_;
-#endif
+    registers scale_;  // of blocks
 };
 
 }  // namespace micro

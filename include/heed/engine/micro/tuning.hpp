@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Sizes. key_tile and mass_lanes are part of the arithmetic and do not differ between machines; the rest only changes
-// speed.
+// speed, and is said by the machine where that makes a difference: engine/simd/machine.hpp.
 #pragma once
 
 #include "../../base/place.hpp"
@@ -17,28 +17,16 @@ inline constexpr int mass_lanes = 16;
 /// Step of a row of scores: a power of two would map all rows of a register block to the same cache sets.
 inline constexpr int score_step = key_tile + 16;
 
-/// Register block of the two products: rows x vectors. 6 x 4 fills the 32 registers of AVX-512 with 24
-/// accumulators, 6 x 2 the 16 of AVX2.
+/// Register block of the two products: rows x vectors.
 inline constexpr int block_rows = 6;
-#if defined(HEED_WITH_AVX512) || defined(__aarch64__)
-inline constexpr int block_vecs = 4;
-#else
-inline constexpr int block_vecs = 2;
-#endif
-
-/// What else is chosen for machines with AVX-512 was measured on Zen 5.
-#if defined(HEED_WITH_AVX512)
-inline constexpr bool avx512 = true;
-#else
-inline constexpr bool avx512 = false;
-#endif
+inline constexpr int block_vecs = native_arch::block_vecs;
 
 /// Keys that are packed and scored at a time, one register block wide; and so many units of their channels, that the
 /// packed strip stays in the L1 cache while all rows of a block pass it.
 template <class T>
 inline constexpr int key_strip = block_vecs* vec<T>::lanes;
 template <class T>
-inline constexpr int strip_units = (block_vecs == 4 ? 32 : 16) * 1024 / static_cast<int>(sizeof(T)) / key_strip<T>;
+inline constexpr int strip_units = native_arch::strip_bytes / static_cast<int>(sizeof(T)) / key_strip<T>;
 
 /// The cut of a row of `units` units into parts that fit a strip, of whole blocks of quantised channels.
 template <class T>
@@ -56,17 +44,13 @@ struct row_parts {
 template <class T>
 inline constexpr int query_step = strip_units<T> + 16;
 
-/// Keys of a panel of V, which stays in the L1 cache in the same way; with AVX-512, a tile of them in the L2 cache:
-/// that is fast enough, and sums are stored once a tile (Zen 5: 1 % of prefill).
+/// Keys of a panel of V, which stays in the L1 cache in the same way; or a tile of them, in the L2 cache.
 template <class T>
-inline constexpr int value_run = avx512 || strip_units<T> > key_tile ? key_tile : strip_units<T>;
+inline constexpr int value_run = native_arch::values_from_l2 || strip_units<T> > key_tile ? key_tile : strip_units<T>;
 
-/// Query rows of a block: enough to spread the cost of packing K and V, few enough for the scores to stay near. With
-/// 168 the causal cases were 1 to 2 % faster than with 192, and none slower (Zen 3). On Zen 5 336 to 480 are equal and
-/// 2 to 3 % faster than 192, although their scores fill the L2 cache of 1 MiB. Where that makes too few blocks to keep
-/// all workers busy, they are smaller.
-inline constexpr std::int64_t small_query_block = block_vecs == 4 ? 192 : 168;
-inline constexpr std::int64_t query_block = avx512 ? 384 : small_query_block;
+/// Query rows of a block; of a smaller one, where that makes too few blocks to keep all workers busy.
+inline constexpr std::int64_t query_block = native_arch::query_block;
+inline constexpr std::int64_t small_query_block = native_arch::small_query_block;
 
 /// Query rows and keys of a step of the backward pass: at D 128 its operands take 1.7 MB, of which each product has the
 /// L2 cache for the half that it needs. 192 x 192 to 96 x 480 are within 4 % of each other (Zen 3). Keys are
@@ -95,10 +79,8 @@ inline constexpr int overlapped_keys = 128;
 inline constexpr double listed_share = 0.4;
 inline constexpr int listed_ahead = 24;
 
-/// How decode asks for K and V. On Zen 3 into the L1 cache shortly before their use, and long before it into the L2
-/// cache. Zen 5 reads fastest where it sees one stream of lines in the order of addresses, which its own prefetchers
-/// follow: with a second distance decode took 1.1 to 1.25 times as long.
-inline constexpr bool two_distances = !avx512;
+/// Whether decode asks for K and V at two distances.
+inline constexpr bool two_distances = native_arch::two_distances;
 
 /// How many rows ahead of their use rows are asked for into the L1 cache: queries, rows that are copied and, with two
 /// distances, K and V; and how many at least into the L2 cache.
@@ -106,10 +88,9 @@ inline constexpr int near_rows = 16;
 inline constexpr int least_lead = 48;
 
 /// Two distances: how far apart two rows are that are asked for together, of those that are used soon and of those that
-/// lead. Decode of f32 takes 13 % less time than in the order of addresses with one row a head, and 5 % with four
-/// (Zen 3). A row that comes second of its two leads by so many rows less.
-inline constexpr int near_apart = block_vecs == 4 ? 0 : near_rows / 2;
-inline constexpr int rows_apart = block_vecs == 4 ? 0 : 32;
+/// lead. A row that comes second of its two leads by so many rows less.
+inline constexpr int near_apart = native_arch::near_apart;
+inline constexpr int rows_apart = native_arch::rows_apart;
 inline constexpr int lead_rows = least_lead + rows_apart;
 
 /// One distance: bytes. Keys are used column by column of 32 rows, so that the whole next 32 have to be there. Values
@@ -122,14 +103,14 @@ constexpr std::int64_t value_lead(bool light)
     return light && sizeof(E) >= sizeof(float) ? 6 * 1024 : 12 * 1024;
 }
 
-/// Registers of channels of V that decode takes at once: the more of a row, the more in the order of addresses. Of more
-/// query rows than `wide_rows` half take their turn after the other, with V from the L1 cache.
-inline constexpr int wide_vecs = avx512 ? 8 : block_vecs;
+/// Registers of channels of V that decode takes at once. Of more query rows than `wide_rows` half take their turn after
+/// the other, with V from the L1 cache.
+inline constexpr int wide_vecs = native_arch::wide_vecs;
 inline constexpr int wide_rows = block_rows * block_vecs / wide_vecs;
 
 /// Channels, or keys, that the register blocks take between two requests for what comes next, and the lines of one.
 inline constexpr int ahead_every = 8;
-inline constexpr int lines_at_once = avx512 ? 4 : 1;
+inline constexpr int lines_at_once = native_arch::lines_at_once;
 
 /// f(std::integral_constant<int, rows>{}) for a number of rows of a register block.
 template <class F>
@@ -150,7 +131,8 @@ HEED_INLINE void with_rows(int rows, F f)
 template <class F>
 HEED_INLINE void with_vecs(int vecs, F f)
 {
-    if constexpr (block_vecs == 4) {
+    static_assert(block_vecs == 2 || block_vecs == 4);
+    if constexpr (block_vecs > 2) {
         if (vecs == 4) return f(std::integral_constant<int, 4>{});
         if (vecs == 3) return f(std::integral_constant<int, 3>{});
     }

@@ -19,18 +19,16 @@ HEED_INLINE vec<T> load_channels(const E* row, std::int64_t c)
 template <class T, class E, int N>
 HEED_INLINE void load_channels(const E* row, std::int64_t c, vec<T> (&out)[N])
 {
-#if defined(HEED_WITH_AVX512)
-    if constexpr (std::is_same_v<E, fp8_e4m3> && N % 4 == 0) {
+    if constexpr (arch::loads_four<native_arch, E> && N % 4 == 0) {
         HEED_UNROLL
         for (int i = 0; i < N; i += 4) {
-            typename vec<T>::batch::register_type four[4];
-            arch::load(row + c + i * vec<T>::lanes, four);
+            decltype(raw(vec<T>())) four[4];
+            arch::load(row + c + i * vec<T>::lanes, four, native_arch{});
             HEED_UNROLL
             for (int k = 0; k < 4; ++k) out[i + k] = native_vec<T, native_arch>(four[k]);
         }
         return;
     }
-#endif
     HEED_UNROLL
     for (int i = 0; i < N; ++i) out[i] = load_channels<T>(row, c + i * vec<T>::lanes);
 }

@@ -14,15 +14,15 @@ struct lanes_of<vec<T, A>> {
     {
         T lane[count];
         for (int i = 0; i < count; ++i) lane[i] = static_cast<T>(first + i);
-        return heed::load(lane);
+        return heed::load<A>(lane);
     }
     template <class E>
     HEED_INLINE static vec<T, A> load(const E* p, std::int64_t valid)
     {
         static_assert(std::is_same_v<compute_t<E>, T>,
                       "heed: a table of numbers for each key has an element type that is computed in the tensors'");
-        if (valid >= count) return load_as<T>(p);
-        return load_as_n<T>(p, static_cast<int>(valid < 0 ? 0 : valid));
+        if (valid >= count) return load_as<T, A>(p);
+        return load_as_n<T, A>(p, static_cast<int>(valid < 0 ? 0 : valid));
     }
 };
 

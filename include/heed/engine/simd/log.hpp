@@ -38,24 +38,10 @@ struct log_constants<double> {
 template <class T, class A>
 HEED_INLINE vec<T, A> split_exponent(vec<T, A> x, vec<T, A>& exponent)
 {
-#if defined(HEED_WITH_AVX512) || defined(HEED_WITH_AVX2)
     auto e = raw(x);
     const auto fraction = arch::split_exponent(raw(x), e);
     exponent = native_vec<T, A>(e);
     return native_vec<T, A>(fraction);
-#else
-    T fraction[vec<T, A>::lanes], e[vec<T, A>::lanes];
-    store(fraction, x);
-    for (int i = 0; i < vec<T, A>::lanes; ++i) {
-        int n = 0;
-        const T half = std::frexp(fraction[i], &n);  // in [1/2, 1)
-        const bool low = half < T(0.70710678118654752);
-        fraction[i] = low ? 2 * half : half;
-        e[i] = static_cast<T>(low ? n - 1 : n);
-    }
-    exponent = load(e);
-    return load(fraction);
-#endif
 }
 
 }  // namespace detail

@@ -1,13 +1,34 @@
 // SPDX-License-Identifier: MIT
-// AVX2 with FMA: the same operations, with the same bits, in half the width.
+// AVX2 with FMA and F16C.
 #pragma once
 
-#include "../../../base/element.hpp"
+#include "portable.hpp"
 
-#include <cstdint>
 #include <immintrin.h>
 
 HEED_BEGIN
+namespace machine {
+
+/// Measured on Zen 3.
+struct avx2 : unmeasured {
+    template <class T>
+    using array = arch::lane_array<T, 32 / static_cast<int>(sizeof(T))>;
+    template <class T>
+    using batch = xsimd::batch<T, xsimd::fma3<xsimd::avx2>>;
+    template <class T>
+    using registers = typename batch<T>::register_type;
+    using words = __m256i;
+
+    // With 168 query rows the causal cases were 1 to 2 % faster than with 192, and none slower.
+    static constexpr int query_block = 168, small_query_block = 168;
+
+    // Decode of f32 takes 13 % less time than in the order of addresses with one row a head, and 5 % with four.
+    static constexpr bool two_distances = true;
+    static constexpr int near_apart = 8, rows_apart = 32;
+};
+
+}  // namespace machine
+
 namespace arch {
 
 HEED_INLINE __m256 fma(__m256 a, __m256 b, __m256 c) { return _mm256_fmadd_ps(a, b, c); }
@@ -89,11 +110,11 @@ HEED_INLINE __m256i lanes_below(int n, const __m256d*)
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
 }
 
-HEED_INLINE __m256 load_n(const float* p, int n)
+HEED_INLINE __m256 load_n(const float* p, int n, machine::avx2)
 {
     return _mm256_maskload_ps(p, lanes_below(n, static_cast<__m256*>(nullptr)));
 }
-HEED_INLINE __m256d load_n(const double* p, int n)
+HEED_INLINE __m256d load_n(const double* p, int n, machine::avx2)
 {
     return _mm256_maskload_pd(p, lanes_below(n, static_cast<__m256d*>(nullptr)));
 }
@@ -124,42 +145,23 @@ HEED_INLINE __m128i narrow(__m256 v, const bf16*)
     const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
     return low_words(_mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, is_nan), 16));
 }
-#if defined(__F16C__)
 HEED_INLINE __m256 widen(__m128i h, const f16*) { return _mm256_cvtph_ps(h); }
 HEED_INLINE __m128i narrow(__m256 v, const f16*)
 {
     return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-#else
-HEED_INLINE __m256 widen(__m128i h, const f16*)
-{
-    f16 part[8];
-    float x[8];
-    std::memcpy(part, &h, sizeof(h));
-    for (int i = 0; i < 8; ++i) x[i] = part[i];
-    return _mm256_loadu_ps(x);
-}
-HEED_INLINE __m128i narrow(__m256 v, const f16*)
-{
-    float x[8];
-    f16 part[8];
-    _mm256_storeu_ps(x, v);
-    for (int i = 0; i < 8; ++i) part[i] = f16(x[i]);
-    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(part));
-}
-#endif
 
 template <class E, class = std::enable_if_t<sizeof(E) == 2>>
-HEED_INLINE __m256 load(const E* p)
+HEED_INLINE __m256 load(const E* p, machine::avx2)
 {
     return widen(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), p);
 }
 template <class E, class = std::enable_if_t<sizeof(E) == 2>>
-HEED_INLINE __m256 load_n(const E* p, int n)
+HEED_INLINE __m256 load_n(const E* p, int n, machine::avx2)
 {
     E part[8] = {};
     for (int i = 0; i < n; ++i) part[i] = p[i];
-    return arch::load(part);
+    return arch::load(part, machine::avx2{});
 }
 template <class E, class = std::enable_if_t<sizeof(E) == 2>>
 HEED_INLINE void store(E* p, __m256 v)
@@ -257,7 +259,7 @@ HEED_INLINE void transpose_lanes(const __m256i (&r)[4], __m256i (&out)[4])
 }
 
 /// Eight 32-bit words, one of each of as many rows.
-using words = __m256i;
+using words = machine::avx2::words;
 
 /// out[w] lane j = the w-th 32 bits of row j, of 8 rows of 16 bytes that are `step` bytes apart.
 HEED_INLINE void transpose_words(const void* in, std::int64_t step, words (&out)[4])
@@ -273,13 +275,13 @@ HEED_INLINE void transpose_words(const void* in, std::int64_t step, words (&out)
 }
 
 /// The i-th element of each word.
-HEED_INLINE __m256 take(words w, int, const float*) { return _mm256_castsi256_ps(w); }
-HEED_INLINE __m256 take(words w, int i, const bf16*)
+HEED_INLINE __m256 take(words w, int, const float*, machine::avx2) { return _mm256_castsi256_ps(w); }
+HEED_INLINE __m256 take(words w, int i, const bf16*, machine::avx2)
 {
     return _mm256_castsi256_ps(i == 0 ? _mm256_slli_epi32(w, 16)
                                       : _mm256_and_si256(w, _mm256_set1_epi32(static_cast<int>(0xffff0000))));
 }
-HEED_INLINE __m256 take(words w, int i, const f16* tag)
+HEED_INLINE __m256 take(words w, int i, const f16* tag, machine::avx2)
 {
     return widen(low_words(i == 0 ? w : _mm256_srli_epi32(w, 16)), tag);
 }

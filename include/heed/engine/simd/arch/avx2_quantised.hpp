@@ -2,16 +2,21 @@
 // Numbers of 8 and of 4 bits with AVX2: as floats where they lie, and out of transposed words.
 #pragma once
 
-#include "../../../base/element/quantised.hpp"
 #include "avx2.hpp"
 
 HEED_BEGIN
 namespace arch {
 
-HEED_INLINE __m256 broadcast(const f16& x) { return widen(_mm_set1_epi16(static_cast<std::int16_t>(x.bits)), &x); }
+HEED_INLINE __m256 broadcast(const f16& x, machine::avx2)
+{
+    return widen(_mm_set1_epi16(static_cast<std::int16_t>(x.bits)), &x);
+}
 
 HEED_INLINE __m128i load_bytes(const void* p) { return _mm_loadl_epi64(static_cast<const __m128i*>(p)); }
-HEED_INLINE __m256 load(const std::int8_t* p) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(load_bytes(p))); }
+HEED_INLINE __m256 load(const std::int8_t* p, machine::avx2)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(load_bytes(p)));
+}
 
 /// The E4M3 numbers in the upper bytes of 32-bit lanes whose other bytes are 0, as floats. With the magnitude in its
 /// place, y is the number if that is normal. A subnormal one is 2 y - 2^-6, which is the lower of the two only there:
@@ -25,31 +30,31 @@ HEED_INLINE __m256 widen_upper(__m256i b)
     const __m256i is_nan = _mm256_cmpeq_epi32(magnitude, _mm256_set1_epi32(0x7f << 20));
     return _mm256_or_ps(_mm256_or_ps(x, _mm256_castsi256_ps(sign)), _mm256_castsi256_ps(is_nan));
 }
-HEED_INLINE __m256 load(const fp8_e4m3* p)
+HEED_INLINE __m256 load(const fp8_e4m3* p, machine::avx2)
 {
     return widen_upper(_mm256_slli_epi32(_mm256_cvtepu8_epi32(load_bytes(p)), 24));
 }
 template <class E, class = std::enable_if_t<sizeof(E) == 1>, class = void>
-HEED_INLINE __m256 load_n(const E* p, int n)
+HEED_INLINE __m256 load_n(const E* p, int n, machine::avx2)
 {
     E part[8] = {};
     for (int i = 0; i < n; ++i) part[i] = p[i];
-    return arch::load(part);
+    return arch::load(part, machine::avx2{});
 }
 
 /// q - 8 of the lower or the upper halves of eight bytes.
-HEED_INLINE __m256 load_nibbles(const std::uint8_t* p, bool upper)
+HEED_INLINE __m256 load_nibbles(const std::uint8_t* p, bool upper, machine::avx2)
 {
     const __m256i b = _mm256_cvtepu8_epi32(load_bytes(p));
     const __m256i q = upper ? _mm256_srli_epi32(b, 4) : _mm256_and_si256(b, _mm256_set1_epi32(15));
     return _mm256_cvtepi32_ps(_mm256_sub_epi32(q, _mm256_set1_epi32(8)));
 }
 
-HEED_INLINE __m256 take(words w, int i, const std::int8_t*)
+HEED_INLINE __m256 take(words w, int i, const std::int8_t*, machine::avx2)
 {
     return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(w, 24 - 8 * i), 24));
 }
-HEED_INLINE __m256 take(words w, int i, const fp8_e4m3*)
+HEED_INLINE __m256 take(words w, int i, const fp8_e4m3*, machine::avx2)
 {
     return widen_upper(
         _mm256_and_si256(_mm256_slli_epi32(w, 24 - 8 * i), _mm256_set1_epi32(static_cast<int>(0xff000000))));
@@ -59,13 +64,13 @@ HEED_INLINE words signed_nibbles(words w)
 {
     return _mm256_xor_si256(w, _mm256_set1_epi32(static_cast<int>(0x88888888)));
 }
-HEED_INLINE __m256 take_nibble(words w, int i)
+HEED_INLINE __m256 take_nibble(words w, int i, machine::avx2)
 {
     return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(w, 28 - 4 * i), 28));
 }
 
 /// Eight f16 that are `step` bytes apart.
-HEED_INLINE __m256 gather(const f16* first, std::int64_t step)
+HEED_INLINE __m256 gather(const f16* first, std::int64_t step, machine::avx2)
 {
     const auto at = [&](int j) HEED_INLINE_LAMBDA {
         std::int16_t bits;

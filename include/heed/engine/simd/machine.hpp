@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// What a machine says of itself: the types of its registers, and sizes that only change speed. A file in arch/ has a
+// struct for its machine, which says the sizes that were measured there and takes the rest from here.
+#pragma once
+
+#include "lane_array.hpp"
+
+HEED_BEGIN
+namespace machine {
+
+/// The sizes of a machine that nobody has measured: 16 registers, and caches like those of most.
+struct unmeasured {
+    /// Registers of a register block, of as many keys or channels: 6 rows x 2 fill 16 registers with 12 accumulators.
+    static constexpr int block_vecs = 2;
+
+    /// Bytes of packed keys, or values, that stay in the L1 cache while all rows of a block pass them.
+    static constexpr int strip_bytes = 16 * 1024;
+
+    /// Query rows of a block: enough to spread the cost of packing K and V, few enough for the scores to stay near; and
+    /// where that makes too few blocks to keep all workers busy.
+    static constexpr int query_block = 168, small_query_block = 168;
+
+    /// Whether the L2 cache feeds the multipliers: a panel of V is then a whole tile, read where it lies.
+    static constexpr bool values_from_l2 = false;
+
+    /// Whether half a strip of keys keeps the multipliers busy, so that a tile's first or last keys may go alone.
+    static constexpr bool half_strips = false;
+
+    /// Decode, where keys are transposed in registers. Whether two registers of keys share the broadcasts of a query,
+    /// and for how many rows their sums find room: with 16 registers the sums would be kept in memory.
+    static constexpr bool shares_broadcasts = false;
+    static constexpr int most_rows_of_two = 4;
+    /// Whether keys are transposed there while those before them are multiplied.
+    static constexpr bool overlaps_transposition = false;
+
+    /// How decode asks for K and V: into the L1 cache shortly before their use and long before it into the L2 cache; or
+    /// at one distance, in the order of addresses.
+    static constexpr bool two_distances = true;
+    /// Two distances: how far apart two rows are that are asked for together, of those that are used soon and of those
+    /// that lead.
+    static constexpr int near_apart = 8, rows_apart = 32;
+    /// Lines of one request.
+    static constexpr int lines_at_once = 1;
+    /// Registers of channels of V that decode takes at once: the more of a row, the more in the order of addresses.
+    static constexpr int wide_vecs = 2;
+};
+
+/// Arrays of some bytes: plain C++ on any machine. What instruction sets do is compared with what it does.
+template <int Bytes>
+struct portable : unmeasured {
+    /// The lanes of a register of T, what vec<T> holds, and what functions in arch/ are called with.
+    template <class T>
+    using array = arch::lane_array<T, Bytes / static_cast<int>(sizeof(T))>;
+    template <class T>
+    using batch = array<T>;
+    template <class T>
+    using registers = array<T>;
+    /// A register of 32-bit words.
+    using words = array<std::uint32_t>;
+};
+
+}  // namespace machine
+HEED_END

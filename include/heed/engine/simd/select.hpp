@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// Which machine this is compiled for: the one file that asks, and that knows xsimd. A file in arch/ is an instruction
+// set; to add one is to write that file and its line here.
+#pragma once
+
+#include "arch/portable.hpp"
+
+// gcc 12 takes the undefined pass-through operand of its own AVX-512 intrinsics for an uninitialised variable
+// (PR 105593), and what is inlined from a system header still warns.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include <xsimd/xsimd.hpp>
+#if XSIMD_VERSION_MAJOR < 8
+#error "heed: xsimd 8.1 or newer is needed (Debian: libxsimd-dev)"
+#endif
+
+// clang-format off
+#if defined(HEED_PORTABLE) || defined(XSIMD_NO_SUPPORTED_ARCHITECTURE)
+#define HEED_MACHINE portable<16>
+#elif defined(__AVX512F__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
+#define HEED_MACHINE avx512
+#include "arch/avx512.hpp"
+#if defined(__AVX512VBMI__)
+#include "arch/avx512_vbmi.hpp"
+#else
+#include "arch/avx512_fp8.hpp"
+#endif
+#include "arch/avx512_quantised.hpp"
+#if defined(__AVX512BF16__)
+#include "arch/avx512_bf16.hpp"
+#endif
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#define HEED_MACHINE avx2
+#include "arch/avx2.hpp"
+#include "arch/avx2_quantised.hpp"
+#elif defined(__aarch64__)
+#define HEED_MACHINE neon
+#include "arch/neon.hpp"
+#else
+#define HEED_MACHINE any_of_xsimd<xsimd::default_arch>
+#include "arch/any_of_xsimd.hpp"
+#endif
+// clang-format on
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
+HEED_BEGIN
+
+using native_arch = machine::HEED_MACHINE;
+
+HEED_END
+#undef HEED_MACHINE

@@ -1,0 +1,505 @@
+// SPDX-License-Identifier: MIT
+// Every function of engine/simd/, and every one that an instruction set overrides, has the bits of arch/portable.hpp,
+// lane by lane, for the numbers that are hard. NaN is NaN, whatever its bits. (Compiled with HEED_PORTABLE there is
+// nothing to compare: simd.cpp says what portable.hpp does.)
+#include "guarded.hpp"
+
+#include <heed/engine/simd/bf16_pairs.hpp>
+#include <heed/engine/simd/exp.hpp>
+#include <heed/engine/simd/log.hpp>
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <vector>
+
+namespace {
+
+using native = heed::native_arch;
+using portable = heed::machine::portable<4 * heed::vec<float>::lanes>;
+
+// Where there is no such instruction, heed multiplies and adds: what is computed by fma has bits of its own there.
+#if defined(__FMA__) || defined(__aarch64__)
+constexpr bool rounds_once = true;
+#else
+constexpr bool rounds_once = false;
+#endif
+
+template <class T>
+constexpr int lanes = heed::vec<T>::lanes;
+static_assert(heed::vec<float, portable>::lanes == lanes<float> && heed::vec<double, portable>::lanes == lanes<double>);
+
+template <class T>
+bool same(T a, T b)
+{
+    return (a != a && b != b) || std::memcmp(&a, &b, sizeof(T)) == 0;
+}
+
+/// How many lanes differ; says which is the first, and of what inputs.
+template <class T, class A, class... In>
+int differing(heed::vec<T, A> got, heed::vec<T, portable> expected, const In*... in)
+{
+    T x[lanes<T>], y[lanes<T>];
+    heed::store(x, got);
+    heed::store(y, expected);
+    int count = 0;
+    for (int i = 0; i < lanes<T>; ++i) {
+        if (same(x[i], y[i])) continue;
+        if (count++ == 0) {
+            std::string text;
+            ((text += " " + Catch::Detail::stringify(double(in[i]))), ...);
+            UNSCOPED_INFO("lane " << i << " of" << text << ": " << x[i] << " instead of " << y[i]);
+        }
+    }
+    return count;
+}
+
+/// Numbers that are hard, and some of all bit patterns; a multiple of all registers.
+template <class T>
+std::vector<T> numbers()
+{
+    using L = std::numeric_limits<T>;
+    const T large = std::ldexp(T(1), L::digits - 1);
+    std::vector<T> x;
+    for (const T m : {T(0), L::denorm_min(), L::min() - L::denorm_min(), L::min(), L::epsilon(), T(0.5), T(1), T(1.5),
+                      T(2.5), T(3), large - T(0.5), large, large + 1, L::max(), L::infinity()}) {
+        x.push_back(m);
+        x.push_back(-m);
+    }
+    x.push_back(L::quiet_NaN());
+    x.push_back(-L::quiet_NaN());
+    std::mt19937_64 random(1);
+    for (int i = 0; i < 16; ++i) {  // of ordinary size
+        x.push_back(static_cast<T>(std::ldexp(static_cast<double>(random()), -64)) * 200 - 100);
+        const auto b = static_cast<heed::arch::bits_t<T>>(random());
+        x.push_back(heed::arch::from_bits<T>(b));
+    }
+    return x;
+}
+
+/// f(a, b) for registers of all pairs of hard numbers; f(p, q, r) of some triples, in the same way.
+template <class T, class F>
+void for_pairs(F f)
+{
+    const std::vector<T> x = numbers<T>();
+    static_assert(64 % lanes<T> == 0);
+    REQUIRE(x.size() == 64);
+    for (std::size_t shift = 0; shift < x.size(); ++shift)
+        for (std::size_t i = 0; i < x.size(); i += lanes<T>) {
+            T a[lanes<T>], b[lanes<T>];
+            for (std::size_t j = 0; j < lanes<T>; ++j) a[j] = x[i + j], b[j] = x[(i + j + shift) % x.size()];
+            f(a, b);
+        }
+}
+template <class T, class F>
+void for_triples(F f)
+{
+    const std::vector<T> x = numbers<T>();
+    for (std::size_t shift = 0; shift < x.size(); ++shift)
+        for_pairs<T>([&](const T* a, const T* b) {
+            T c[lanes<T>];
+            for (std::size_t j = 0; j < lanes<T>; ++j) c[j] = x[(shift + 5 * j) % x.size()];
+            f(a, b, c);
+        });
+}
+
+/// f(any machine, registers of the inputs) -> vec: the same of both.
+template <class T, class F, class... In>
+int compare(F f, const In*... in)
+{
+    return differing(f(heed::load<native>(in)...), f(heed::load<portable>(in)...), in...);
+}
+
+template <class F>
+void of_one(F f)
+{
+    const auto with = [&](auto t) {
+        using T = decltype(t);
+        int wrong = 0;
+        for_pairs<T>([&](const T* a, const T*) { wrong += compare<T>(f, a); });
+        REQUIRE(wrong == 0);
+    };
+    with(0.f);
+    with(0.);
+}
+template <class F>
+void of_two(F f)
+{
+    const auto with = [&](auto t) {
+        using T = decltype(t);
+        int wrong = 0;
+        for_pairs<T>([&](const T* a, const T* b) { wrong += compare<T>(f, a, b); });
+        REQUIRE(wrong == 0);
+    };
+    with(0.f);
+    with(0.);
+}
+template <class F>
+void of_three(F f)
+{
+    const auto with = [&](auto t) {
+        using T = decltype(t);
+        int wrong = 0;
+        for_triples<T>([&](const T* a, const T* b, const T* c) { wrong += compare<T>(f, a, b, c); });
+        REQUIRE(wrong == 0);
+    };
+    with(0.f);
+    with(0.);
+}
+
+/// 1 where a comparison holds, as a register.
+template <class T, class A>
+heed::vec<T, A> outcome(heed::lane_mask<T, A> m)
+{
+    return heed::select(m, heed::vec<T, A>(1), heed::vec<T, A>(0));
+}
+
+}  // namespace
+
+TEST_CASE("arithmetic has the bits of the portable machine")
+{
+    of_two([](auto a, auto b) { return a + b; });
+    of_two([](auto a, auto b) { return a - b; });
+    of_two([](auto a, auto b) { return a * b; });
+    of_two([](auto a, auto b) { return a / b; });
+    of_two([](auto a, auto b) { return heed::max(a, b); });
+    of_two([](auto a, auto b) { return heed::min(a, b); });
+    of_two([](auto a, auto b) { return heed::copysign(a, b); });
+    of_one([](auto a) { return -a; });
+    of_one([](auto a) { return heed::abs(a); });
+    of_one([](auto a) { return heed::round(a); });
+    of_one([](auto a) { return heed::in_register(a); });
+    if (rounds_once) {
+        of_three([](auto a, auto b, auto c) { return heed::fma(a, b, c); });
+        of_three([](auto a, auto b, auto c) {
+            heed::accumulate(c, a, b);
+            return c;
+        });
+    }
+}
+
+TEST_CASE("comparisons, and what they select, are those of the portable machine")
+{
+    of_two([](auto a, auto b) { return outcome(a < b); });
+    of_two([](auto a, auto b) { return outcome(a > b); });
+    of_two([](auto a, auto b) { return outcome(a <= b); });
+    of_two([](auto a, auto b) { return outcome(a >= b); });
+    of_two([](auto a, auto b) { return outcome(a == b); });
+    of_three([](auto a, auto b, auto c) { return outcome((a < b) & (b < c)); });
+    of_three([](auto a, auto b, auto c) { return outcome((a < b) | (b < c)); });
+    of_three([](auto a, auto b, auto c) { return heed::select(a < b, b, c); });
+    of_two([](auto a, auto b) { return decltype(a)(heed::all(a == b) ? 1 : 0); });
+    of_one([](auto a) { return decltype(a)(heed::all(a == a) ? 1 : 0); });
+}
+
+TEMPLATE_TEST_CASE("exponents are those of the portable machine", "", float, double)
+{
+    using T = TestType;
+    using L = std::numeric_limits<T>;
+    int wrong = 0;
+    const auto power = [](auto n) { return heed::power_of_two(n); };
+    const auto in_range = [](auto n) { return heed::near_power_of_two(n); };
+    T n[lanes<T>];
+    for (int first = L::min_exponent - L::digits - 40; first + lanes<T> <= L::max_exponent; ++first) {
+        for (int i = 0; i < lanes<T>; ++i) n[i] = static_cast<T>(first + i);
+        wrong += compare<T>(power, n);
+        if (first >= L::min_exponent - 1) wrong += compare<T>(in_range, n);
+    }
+    for (const T special : {L::quiet_NaN(), -L::infinity(), -L::max()}) {
+        std::fill_n(n, lanes<T>, special);
+        wrong += compare<T>(power, n);
+    }
+    REQUIRE(wrong == 0);
+
+    std::mt19937_64 random(2);
+    const auto split = [&](const T* x) {
+        heed::vec<T, native> e;
+        heed::vec<T, portable> expected;
+        wrong += differing(heed::detail::split_exponent(heed::load<native>(x), e),
+                           heed::detail::split_exponent(heed::load<portable>(x), expected), x);
+        wrong += differing(e, expected, x);
+    };
+    for (int k = 0; k < 20000; ++k) {
+        T x[lanes<T>];
+        for (T& each : x) {  // all bits but the sign's, of what is positive and finite
+            do {
+                each = std::abs(heed::arch::from_bits<T>(static_cast<heed::arch::bits_t<T>>(random())));
+            } while (!(each > 0 && each <= L::max()));
+            if (k % 4 == 0) each = std::ldexp(std::sqrt(T(0.5)), k % 40 - 20);  // where the fraction turns
+            if (k % 4 == 1) each = std::nextafter(std::ldexp(std::sqrt(T(0.5)), k % 40 - 20), T(random() % 2));
+            if (k % 4 == 2) each = L::denorm_min() * static_cast<T>(1 + random() % 1000);
+        }
+        split(x);
+    }
+    REQUIRE(wrong == 0);
+}
+
+TEST_CASE("the exponential and the logarithm have the bits of the portable machine")
+{
+    if (!rounds_once) return;
+    of_one([](auto a) { return heed::exp(a); });
+    of_one([](auto a) { return heed::expm1(a); });
+    of_one([](auto a) { return heed::exp_neg_abs(a); });
+    of_one([](auto a) { return heed::logistic(a); });
+    of_one([](auto a) { return heed::tanh(a); });
+    of_one([](auto a) { return heed::log(a); });
+}
+
+TEMPLATE_TEST_CASE("bits of lanes and lanes of bits are those of the portable machine", "", float, double)
+{
+    using T = TestType;
+    int wrong = 0;
+    for (std::uint32_t k = 0; k < (1u << lanes<T>); ++k)
+        wrong += compare<T>([k](auto a) { return heed::select_bits(k | 0xfff00000u, a, -a); }, numbers<T>().data());
+    for_pairs<T>([&](const T* a, const T*) {
+        wrong += heed::nonzero_bits(heed::load<native>(a)) != heed::nonzero_bits(heed::load<portable>(a));
+    });
+    REQUIRE(wrong == 0);
+}
+
+TEMPLATE_TEST_CASE("sums and the largest lane are those of the portable machine", "", float, double)
+{
+    using T = TestType;
+    int wrong = 0;
+    for_pairs<T>([&](const T* a, const T*) {
+        wrong += !same(heed::sum_by_halves(heed::load<native>(a)), heed::sum_by_halves(heed::load<portable>(a)));
+        if (std::none_of(a, a + lanes<T>, [](T x) { return x != x; }))  // which zero it is nobody says
+            wrong += heed::largest(heed::load<native>(a)) != heed::largest(heed::load<portable>(a));
+    });
+    REQUIRE(wrong == 0);
+}
+
+namespace {
+
+/// Registers of every element that `patterns` bit patterns give, loaded and stored as a whole and in part, at the end
+/// of the memory that there is.
+template <class T, class E>
+void check_loads(const std::vector<E>& all)
+{
+    constexpr std::size_t n = lanes<T>;
+    int wrong = 0;
+    for (std::size_t i = 0; i + n <= all.size(); i += n) {
+        const E* p = all.data() + i;
+        wrong += differing(heed::load_as<T, native>(p), heed::load_as<T, portable>(p));
+        for (int some = 0; some <= lanes<T>; ++some)
+            wrong += differing(heed::load_as_n<T, native>(p, some), heed::load_as_n<T, portable>(p, some));
+    }
+    REQUIRE(wrong == 0);
+    test::guarded memory(4096);
+    for (int some = 0; some <= lanes<T>; ++some) {
+        E* end = memory.place(std::vector<E>(all.begin(), all.begin() + some), -1);
+        REQUIRE(differing(heed::load_as_n<T, native>(end, some), heed::load_as_n<T, portable>(all.data(), some)) == 0);
+    }
+}
+template <class E>
+std::vector<E> every_pattern()
+{
+    std::vector<E> all(std::size_t{1} << (8 * sizeof(E)));
+    for (std::size_t i = 0; i < all.size(); ++i) std::memcpy(&all[i], &i, sizeof(E));  // little-endian
+    return all;
+}
+
+/// Floats that lie on, and next to, what rounds to the one or the other of two numbers.
+template <class E>
+void check_stores()
+{
+    int wrong = 0;
+    const auto check = [&](const float* x) {
+        for (int some = 0; some <= lanes<float>; ++some) {
+            E got[lanes<float>], expected[lanes<float>];
+            std::memset(got, 0x55, sizeof(got));
+            std::memset(expected, 0x55, sizeof(expected));
+            heed::store_as_n(got, heed::load<native>(x), some);
+            heed::store_as_n(expected, heed::load<portable>(x), some);
+            if (some == lanes<float>) heed::store_as(got, heed::load<native>(x));
+            for (int i = 0; i < lanes<float>; ++i) wrong += !same(float(got[i]), float(expected[i]));
+        }
+    };
+    std::vector<float> x;
+    for (const E e : every_pattern<E>()) {
+        const float value = e;
+        E following = e;
+        ++following.bits;
+        const float half = value + (float(following) - value) / 2;
+        for (const float y : {value, half})
+            for (const int by : {-1, 0, 1})
+                x.push_back(heed::arch::from_bits<float>(heed::arch::to_bits(y) + static_cast<std::uint32_t>(by)));
+    }
+    for (const float y : numbers<float>()) x.push_back(y);
+    for (std::size_t i = 0; i + lanes<float> <= x.size(); i += lanes<float>) check(x.data() + i);
+    REQUIRE(wrong == 0);
+}
+
+}  // namespace
+
+TEST_CASE("elements widen and narrow as on the portable machine, in part too, and nothing behind them is touched")
+{
+    check_loads<float>(numbers<float>());
+    check_loads<double>(numbers<double>());
+    check_loads<float>(every_pattern<heed::bf16>());
+    check_loads<float>(every_pattern<heed::f16>());
+    check_loads<float>(every_pattern<std::int8_t>());
+    check_loads<float>(every_pattern<heed::fp8_e4m3>());
+    check_stores<heed::bf16>();
+    check_stores<heed::f16>();
+    test::guarded memory(4096);
+    const auto stored_in_part = [&](auto t) {
+        using T = decltype(t);
+        const std::vector<T> x = numbers<T>();
+        for (int some = 0; some <= lanes<T>; ++some) {
+            T* end = memory.place<T>(some, -1);
+            heed::store_n(end, heed::load<native>(x.data() + 3), some);
+            REQUIRE(std::equal(end, end + some, x.data() + 3, same<T>));
+            REQUIRE(memory.untouched_around(end, some));
+        }
+    };
+    stored_in_part(0.f);
+    stored_in_part(0.);
+}
+
+TEST_CASE("four registers of small numbers, and f16 in all lanes, are those of the portable machine")
+{
+    int wrong = 0;
+    const auto four = [&](const auto& all) {
+        for (std::size_t i = 0; i + 4 * lanes<float> <= all.size(); i += 4 * lanes<float>) {
+            decltype(heed::raw(heed::vec<float>())) got[4];
+            heed::arch::load(all.data() + i, got, native{});
+            for (std::size_t k = 0; k < 4; ++k)
+                wrong += differing(heed::native_vec<float, native>(got[k]),
+                                   heed::load_as<float, portable>(all.data() + i + k * lanes<float>));
+        }
+    };
+    four(every_pattern<std::int8_t>());
+    four(every_pattern<heed::fp8_e4m3>());
+    for (const heed::f16 x : every_pattern<heed::f16>())
+        wrong += differing(heed::native_vec<float, native>(heed::arch::broadcast(x, native{})),
+                           heed::native_vec<float, portable>(heed::arch::broadcast(x, portable{})));
+    REQUIRE(wrong == 0);
+}
+
+TEST_CASE("nibbles are those of the portable machine")
+{
+    int wrong = 0;
+    const std::vector<std::uint8_t> all = every_pattern<std::uint8_t>();
+    for (std::size_t i = 0; i + lanes<float> <= all.size(); i += lanes<float>)
+        for (const bool upper : {false, true})
+            wrong += differing(
+                heed::native_vec<float, native>(heed::arch::load_nibbles(all.data() + i, upper, native{})),
+                heed::native_vec<float, portable>(heed::arch::load_nibbles(all.data() + i, upper, portable{})));
+    REQUIRE(wrong == 0);
+}
+
+namespace {
+
+/// Rows of 16 bytes that are `step` bytes apart, transposed; f(words of the native machine, of the portable one).
+template <class F>
+void for_words(F f)
+{
+    std::mt19937_64 random(3);
+    for (const std::int64_t step : {16, 18, 34, 99, -40}) {
+        std::vector<std::uint8_t> bytes(static_cast<std::size_t>((lanes<float> - 1) * std::abs(step) + 16));
+        for (std::uint8_t& b : bytes) b = static_cast<std::uint8_t>(random());
+        const std::uint8_t* first = bytes.data() + (step < 0 ? (1 - lanes<float>)*step : 0);
+        native::words got[4];
+        portable::words expected[4];
+        heed::arch::transpose_words(first, step, got);
+        heed::arch::transpose_words(first, step, expected);
+        for (int w = 0; w < 4; ++w) f(got[w], expected[w]);
+    }
+}
+template <class E>
+int taken()
+{
+    int wrong = 0;
+    for_words([&](native::words w, portable::words expected) {
+        for (int i = 0; i < 4 / static_cast<int>(sizeof(E)); ++i)
+            wrong += differing(
+                heed::native_vec<float, native>(heed::arch::take(w, i, static_cast<const E*>(nullptr), native{})),
+                heed::native_vec<float, portable>(
+                    heed::arch::take(expected, i, static_cast<const E*>(nullptr), portable{})));
+    });
+    return wrong;
+}
+
+}  // namespace
+
+TEST_CASE("words are transposed and taken apart as on the portable machine")
+{
+    int wrong = 0;
+    for_words([&](native::words w, portable::words expected) {
+        wrong += std::memcmp(&w, &expected, sizeof(w)) != 0;
+        w = heed::arch::signed_nibbles(w);
+        expected = heed::arch::signed_nibbles(expected);
+        for (int i = 0; i < 8; ++i)
+            wrong += differing(heed::native_vec<float, native>(heed::arch::take_nibble(w, i, native{})),
+                               heed::native_vec<float, portable>(heed::arch::take_nibble(expected, i, portable{})));
+    });
+    REQUIRE(wrong == 0);
+    CHECK(taken<float>() == 0);
+    CHECK(taken<heed::bf16>() == 0);
+    CHECK(taken<heed::f16>() == 0);
+    CHECK(taken<std::int8_t>() == 0);
+    CHECK(taken<heed::fp8_e4m3>() == 0);
+}
+
+TEST_CASE("doubles are transposed, and scales gathered, as on the portable machine")
+{
+    const std::vector<double> x = numbers<double>();
+    const std::vector<heed::f16> h = every_pattern<heed::f16>();
+    for (const std::int64_t step : {2, 5, 7}) {
+        decltype(heed::raw(heed::vec<double>())) got[2];
+        portable::array<double> expected[2];
+        heed::arch::transpose(x.data(), step, got);
+        heed::arch::transpose(x.data(), step, expected);
+        for (int c = 0; c < 2; ++c)
+            REQUIRE(differing(heed::native_vec<double, native>(got[c]),
+                              heed::native_vec<double, portable>(expected[c])) == 0);
+        const heed::f16* first = h.data() + 1000 * step;
+        REQUIRE(differing(heed::native_vec<float, native>(heed::arch::gather(first, 34 * step, native{})),
+                          heed::native_vec<float, portable>(heed::arch::gather(first, 34 * step, portable{}))) == 0);
+    }
+}
+
+TEST_CASE("pairs of bf16 are multiplied and added as on the portable machine")
+{
+    if (!heed::has_bf16_dots) return;
+    int wrong = 0;
+    std::mt19937_64 random(4);
+    const auto pairs = [&](bool ordinary, heed::bf16_pair(&p)[lanes<float>]) {
+        for (heed::bf16_pair& pair : p)
+            for (heed::bf16* b : {&pair.first, &pair.second})
+                b->bits = static_cast<std::uint16_t>(ordinary ? (random() & 0x8fff) | 0x3800 : random());
+    };
+    for (int k = 0; k < 20000; ++k) {
+        heed::bf16_pair a[lanes<float>], b[lanes<float>];
+        float sum[lanes<float>];
+        pairs(k % 2 == 0, a);
+        pairs(k % 2 == 0, b);
+        for (float& each : sum) each = heed::arch::from_bits<float>(static_cast<std::uint32_t>(random()));
+        const auto of = [&](auto machine) {
+            using A = decltype(machine);
+            auto acc = heed::load<A>(sum);
+            heed::accumulate(acc, heed::load<A>(a), heed::in_register(heed::load<A>(b)));
+            return acc;
+        };
+        wrong += differing(of(native{}), of(portable{}), sum);
+        const auto rounded = [](auto v) { return heed::rounded_to_bf16(v); };
+        wrong += compare<float>(rounded, sum);
+        heed::bf16 got[lanes<float>], expected[lanes<float>];
+        heed::store_rounded(got, heed::load<native>(sum));
+        heed::store_rounded(expected, heed::load<portable>(sum));
+        for (int i = 0; i < lanes<float>; ++i) wrong += !same(float(got[i]), float(expected[i]));
+        heed::bf16_pair rows[lanes<float>], expected_rows[lanes<float>];
+        heed::store(rows, heed::pair_rows<native>(got, expected + 0));
+        heed::store(expected_rows, heed::pair_rows<portable>(got, expected + 0));
+        wrong += std::memcmp(rows, expected_rows, sizeof(rows)) != 0;
+        heed::store(rows, heed::vec<heed::bf16_pair, native>(a[0]));
+        heed::store(expected_rows, heed::vec<heed::bf16_pair, portable>(a[0]));
+        wrong += std::memcmp(rows, expected_rows, sizeof(rows)) != 0;
+    }
+    REQUIRE(wrong == 0);
+}
