@@ -3,6 +3,22 @@ cmake_minimum_required(VERSION 3.25)
 # linker could merge may be in two of them, and the program gets the same bits from all.
 include(${CMAKE_CURRENT_LIST_DIR}/run.cmake)
 file(MAKE_DIRECTORY ${WORK}/two_isas)
+
+# Flags that let a compiler use other instructions give the namespace another name.
+file(WRITE ${WORK}/two_isas/name.cpp "#include <heed/base/config.hpp>\nHEED_STRING(HEED_ABI)\n")
+foreach(flags -march=x86-64 -march=x86-64-v2 -march=x86-64-v3 "-march=x86-64-v3 -DHEED_PORTABLE" "-march=x86-64-v3 -mno-f16c"
+              -march=x86-64-v4 "-march=x86-64-v4 -mno-avx512vl" "-march=x86-64-v4 -mno-avx512dq"
+              "-march=x86-64-v4 -mavx512bf16" "-march=x86-64-v4 -mavx512fp16" "-march=x86-64-v4 -mavx512vnni"
+              "-march=x86-64-v4 -mavx512vbmi" "-march=x86-64-v4 -fno-exceptions")
+    separate_arguments(options UNIX_COMMAND "${flags}")
+    run("preprocess ${flags}" ${COMPILER} -std=c++17 ${options} -I${SOURCE}/include -E -P ${WORK}/two_isas/name.cpp)
+    string(REGEX MATCH "\"v[^\"]*\"" name "${run_output}")
+    if(name STREQUAL "" OR name IN_LIST names)
+        message(FATAL_ERROR "${flags} has the name of others: ${name}")
+    endif()
+    list(APPEND names ${name})
+endforeach()
+
 foreach(level -O0 -O2)
     set(number 0)
     set(symbols "")

@@ -47,27 +47,64 @@
 #define HEED_ISA sse2
 #elif defined(__aarch64__)
 #define HEED_ISA neon64
+#elif defined(__ARM_NEON)
+#define HEED_ISA neon
+#elif defined(__VSX__)
+#define HEED_ISA vsx
+#elif defined(__VX__)
+#define HEED_ISA s390x_vx
+#elif defined(__riscv_vector)
+#define HEED_ISA riscv_v
+#elif defined(__loongarch_asx)
+#define HEED_ISA lasx
+#elif defined(__loongarch_sx)
+#define HEED_ISA lsx
+#elif defined(__wasm_simd128__)
+#define HEED_ISA wasm_simd128
 #else
 #define HEED_ISA generic
 #endif
 
-// Features that do not change the vector width but may change code that is shared.
+// Features that do not change the vector width but may change code that is shared: a compiler uses them unasked.
 #if defined(__AVX512F__) && !(defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__))
-#define HEED_ISA_EXTRA _avx512f  // the compiler may use what heed does not
-#elif defined(__AVX512BF16__)
-#define HEED_ISA_EXTRA _bf16
+#define HEED_ISA_WIDTH _avx512f
+#elif defined(__AVX512F__) && !defined(__AVX512VL__)
+#define HEED_ISA_WIDTH _no_vl
+#elif defined(__ARM_FEATURE_SVE2)
+#define HEED_ISA_WIDTH _sve2
+#elif defined(__ARM_FEATURE_SVE)
+#define HEED_ISA_WIDTH _sve
 #else
-#define HEED_ISA_EXTRA
+#define HEED_ISA_WIDTH
+#endif
+#if defined(__AVX512BF16__) || defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+#define HEED_ISA_BF16 _bf16
+#else
+#define HEED_ISA_BF16
+#endif
+#if defined(__AVX512FP16__) || defined(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC)
+#define HEED_ISA_FP16 _fp16
+#else
+#define HEED_ISA_FP16
 #endif
 #if defined(__AVX512VNNI__)
-#define HEED_ISA_VNNI _vnni
+#define HEED_ISA_DOTS _vnni
+#elif defined(__ARM_FEATURE_MATMUL_INT8)
+#define HEED_ISA_DOTS _i8mm
+#elif defined(__ARM_FEATURE_DOTPROD)
+#define HEED_ISA_DOTS _dotprod
 #else
-#define HEED_ISA_VNNI
+#define HEED_ISA_DOTS
 #endif
 #if defined(__AVX512VBMI__)
-#define HEED_ISA_VBMI _vbmi
+#define HEED_ISA_BYTES _vbmi
 #else
-#define HEED_ISA_VBMI
+#define HEED_ISA_BYTES
+#endif
+#if defined(__ARM_FEATURE_ATOMICS)
+#define HEED_ISA_ATOMICS _lse
+#else
+#define HEED_ISA_ATOMICS
 #endif
 #if defined(__cpp_exceptions)
 #define HEED_ISA_EXCEPTIONS
@@ -75,13 +112,13 @@
 #define HEED_ISA_EXCEPTIONS _noexcept
 #endif
 
-#define HEED_JOIN_(a, b, c, d, e, f, g, h, i) a##b##_##c##_##d##e##f##g##h##i
-#define HEED_JOIN(a, b, c, d, e, f, g, h, i) HEED_JOIN_(a, b, c, d, e, f, g, h, i)
+#define HEED_JOIN_(a, b, c, d, e, f, g, h, i, j, k, l) a##b##_##c##_##d##e##f##g##h##i##j##k##l
+#define HEED_JOIN(a, b, c, d, e, f, g, h, i, j, k, l) HEED_JOIN_(a, b, c, d, e, f, g, h, i, j, k, l)
 #define HEED_STRING_(x) #x
 #define HEED_STRING(x) HEED_STRING_(x)
 #define HEED_ABI                                                                                                       \
-    HEED_JOIN(v, HEED_VERSION_MAJOR, HEED_VERSION_MINOR, HEED_ISA_PORTABLE, HEED_ISA, HEED_ISA_EXTRA, HEED_ISA_VNNI,   \
-              HEED_ISA_VBMI, HEED_ISA_EXCEPTIONS)
+    HEED_JOIN(v, HEED_VERSION_MAJOR, HEED_VERSION_MINOR, HEED_ISA_PORTABLE, HEED_ISA, HEED_ISA_WIDTH, HEED_ISA_BF16,   \
+              HEED_ISA_FP16, HEED_ISA_DOTS, HEED_ISA_BYTES, HEED_ISA_ATOMICS, HEED_ISA_EXCEPTIONS)
 
 #define HEED_BEGIN                                                                                                     \
     namespace heed {                                                                                                   \
@@ -116,8 +153,8 @@ HEED_INLINE T* opaque(T* p)
 /// Without -march a compiler means the oldest machine: print this before you believe a measurement.
 constexpr const char* isa_name()
 {
-    return HEED_STRING(HEED_ISA_PORTABLE) HEED_STRING(HEED_ISA) HEED_STRING(HEED_ISA_EXTRA) HEED_STRING(HEED_ISA_VNNI)
-        HEED_STRING(HEED_ISA_VBMI);
+    return HEED_STRING(HEED_ISA_PORTABLE) HEED_STRING(HEED_ISA) HEED_STRING(HEED_ISA_WIDTH) HEED_STRING(HEED_ISA_BF16)
+        HEED_STRING(HEED_ISA_FP16) HEED_STRING(HEED_ISA_DOTS) HEED_STRING(HEED_ISA_BYTES) HEED_STRING(HEED_ISA_ATOMICS);
 }
 
 HEED_END

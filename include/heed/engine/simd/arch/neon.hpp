@@ -9,7 +9,9 @@
 HEED_BEGIN
 namespace machine {
 
-/// Not measured, but counted under an emulator: an FMA takes its sum's register, so that 24 of 32 registers are sums.
+/// Not measured; instructions are counted under qemu (gcc 12, -O2). In batches of xsimd, and plain C++ for the rest, a
+/// call of 512 x 512 tokens with D 64 takes 37.1 M, here 18.1 M; one of 4 on 1024 tokens with D 128 takes 2.29 M
+/// (f32), 6.20 M (f16) and 10.4 M (q4_0), here 1.08 M, 0.90 M and 1.42 M.
 struct neon : unmeasured {
     template <class T>
     using array = arch::lane_array<T, 16 / static_cast<int>(sizeof(T))>;
@@ -23,6 +25,10 @@ struct neon : unmeasured {
     static constexpr int strip_bytes = 32 * 1024;
     static constexpr int query_block = 192, small_query_block = 192;
     static constexpr int near_apart = 0, rows_apart = 0;
+
+    // 5 % fewer instructions for q8_0 and q4_0, and as many for the others.
+    static constexpr bool shares_broadcasts = true;
+    static constexpr int most_rows_of_two = 6;
 };
 
 }  // namespace machine
