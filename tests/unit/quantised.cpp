@@ -13,7 +13,7 @@
 
 using namespace test;
 using Catch::Matchers::Contains;
-using heed::fp8_e4m3, heed::q4_0, heed::q8_0;
+using heed::fp8_e4m3, heed::q4_0, heed::q5_0, heed::q8_0;
 
 namespace {
 
@@ -212,6 +212,19 @@ TEST_CASE("blocks have the bytes of ggml: the scale as f16, then the numbers; q4
         REQUIRE(block4[c + 16] == 0.5f * static_cast<float>(c - 8));
     }
 
+    // q5_0: half of (0, 1, ... 31) - 16 in channels 0, 2, ... 30, 1, 3, ... 31: the low halves of the bytes from 0 on
+    // in steps of two, the high ones from 1 on; every number is at least 16 in the channels 8 to 15 and 24 to 31.
+    std::array<unsigned char, 22> bytes5{0x00, 0x38, 0x00, 0xff, 0x00, 0xff};
+    for (int i = 0; i < 16; ++i)
+        bytes5[static_cast<std::size_t>(6 + i)] = static_cast<unsigned char>(2 * i % 16 | (2 * i % 16 + 1) << 4);
+    q5_0 block5;
+    static_assert(sizeof block5 == sizeof bytes5);
+    std::memcpy(&block5, bytes5.data(), sizeof block5);
+    for (int c = 0; c < 16; ++c) {
+        REQUIRE(block5[c] == 0.5f * static_cast<float>(2 * c - 16));
+        REQUIRE(block5[c + 16] == 0.5f * static_cast<float>(2 * c + 1 - 16));
+    }
+
     const heed::view<q8_0> rows = heed::bhsd<q8_0>(nullptr, {2, 3, 5, 96});  // steps are in blocks
     REQUIRE((rows.step.tokens == 3 && rows.step.heads == 15 && rows.step.batch == 45 && rows.size.dim == 96));
     const heed::view<q4_0> turned = heed::bshd<q4_0>(nullptr, {2, 3, 5, 64});
@@ -326,6 +339,7 @@ TEST_CASE("blocks are within half of their scale, which is no larger than that t
         }
     };
     with_a_longer_end(q4_0(), ", q4_0", 8);
+    with_a_longer_end(q5_0(), ", q5_0", 16);
     SUCCEED();
 }
 

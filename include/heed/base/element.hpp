@@ -7,4 +7,5 @@
 #include "element/fp8_e4m3.hpp"
 #include "element/int8.hpp"
 #include "element/q4_0.hpp"
+#include "element/q5_0.hpp"
 #include "element/q8_0.hpp"
