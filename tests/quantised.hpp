@@ -5,7 +5,19 @@
 
 #include "pages.hpp"
 
+#include <tuple>
+
 namespace test {
+
+/// The elements that are blocks of channels.
+using blocks = std::tuple<heed::q8_0, heed::q4_0, heed::q5_0>;
+
+/// f(an element) for each of them.
+template <class F>
+void for_each_block(F f)
+{
+    std::apply([&](auto... element) { (f(element), ...); }, blocks());
+}
 
 inline void draw(std::mt19937_64& random, std::int8_t& x) { x = static_cast<std::int8_t>(random()); }
 inline void draw(std::mt19937_64& random, heed::fp8_e4m3& x)
@@ -20,6 +32,12 @@ inline void draw(std::mt19937_64& random, heed::q8_0& x)
 inline void draw(std::mt19937_64& random, heed::q4_0& x)
 {
     x.d = heed::f16(std::normal_distribution<float>(0, 0.2f)(random));
+    for (std::uint8_t& q : x.q) q = static_cast<std::uint8_t>(random());
+}
+inline void draw(std::mt19937_64& random, heed::q5_0& x)
+{
+    x.d = heed::f16(std::normal_distribution<float>(0, 0.1f)(random));
+    for (std::uint8_t& b : x.high) b = static_cast<std::uint8_t>(random());
     for (std::uint8_t& q : x.q) q = static_cast<std::uint8_t>(random());
 }
 inline void draw(std::mt19937_64& random, float& x) { x = std::normal_distribution<float>(0, 1)(random); }

@@ -9,10 +9,10 @@
 // rows. That nothing else lists a page that is written is the host's to see to, who shares pages and copies them; to
 // ask is cache.check_own(sequence, position, position + n), which looks through the whole table.
 //
-// |x - fetched x| is at most half a scale in int8, q8_0 and q4_0, whose scale is chosen for the row or block, and 2^-4
+// |x - fetched x| is at most half a scale in int8 and in blocks, whose scale is chosen for the row or block, and 2^-4
 // |x| or half of the smallest step in fp8. A row of zeros has scale 0. NaN and Inf make the scale NaN, and so the row
 // or block; numbers with a given scale (of channels, or repeated over tokens) are cut off at the format's largest, and
-// may not be NaN or Inf in int8.
+// may not be NaN or Inf in int8. How an element is rounded is said in its file in base/element/.
 #pragma once
 
 #include "engine/micro/quantise.hpp"
@@ -40,15 +40,15 @@ class cache_side {
 public:
     static constexpr bool per_token = is_per_token_v<Scales>, per_channel = is_per_channel_v<Scales>;
     static constexpr bool in_blocks = (channels_of<E> > 1);
-    static_assert(std::is_same_v<Scales, unscaled> || std::is_same_v<E, std::int8_t> || std::is_same_v<E, fp8_e4m3>,
-                  "heed: append and fetch know scales of int8 and fp8_e4m3");
-    static_assert(!std::is_same_v<E, std::int8_t> || !std::is_same_v<Scales, unscaled>,
+    static_assert(std::is_same_v<Scales, unscaled> || element_traits<E>::takes_scales,
+                  "heed: append and fetch know scales beside quantised numbers that are no blocks: int8 and fp8_e4m3");
+    static_assert(!std::is_same_v<Scales, unscaled> || !element_traits<E>::needs_scales,
                   "heed: rows of int8 have scales: scaled_kv");
 
     cache_side(Row at, const Scales& scales) : at_(at), scales_(scales) {}
 
     /// Whether every row can be written: a whole number with a given scale cannot be NaN or Inf.
-    bool takes_all() const { return !std::is_same_v<E, std::int8_t> || chooses(); }
+    bool takes_all() const { return element_traits<E>::holds_nan || chooses(); }
     void write(std::int64_t head, std::int64_t token, const T* x, std::int64_t dim) const
     {
         auto* to = at_(head, token);

@@ -178,9 +178,9 @@ private:
                 return status_type::error(errc::unsupported,
                                           "compute<bf16>: this build, for %s, has no dot products of bf16", isa_name());
         }
-        static_assert(!std::is_same_v<K, std::int8_t> || has_key_scales_v<Kv> || has_channel_scales_v<Kv>,
+        static_assert(!element_traits<K>::needs_scales || has_key_scales_v<Kv> || has_channel_scales_v<Kv>,
                       "heed: keys of int8 have scales: scaled_kv");
-        static_assert(!std::is_same_v<V, std::int8_t> || has_value_scales_v<Kv>,
+        static_assert(!element_traits<V>::needs_scales || has_value_scales_v<Kv>,
                       "heed: values of int8 have scales: scaled_kv");
         status_type s = detail::check_inputs("plan", q, kv);
         if (s && !std::isfinite(static_cast<T>(def_.scale_for(kv.key_dim()))))

@@ -55,6 +55,7 @@ void caches(sink& to)
     add<heed::fp8_e4m3>(to, "fp8_e4m3");
     add<heed::q8_0>(to, "q8_0");
     add<heed::q4_0>(to, "q4_0");
+    add<heed::q5_0>(to, "q5_0");
 
     const inputs<float> in(3, 4, heads, 5, keys, dim, dim);
     const std::vector<int64> lengths{700, 33, 250};

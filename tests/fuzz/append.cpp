@@ -27,7 +27,7 @@ struct side_check {
     double scale(int64 cell, int64 h, int64 slot, int64 c) const
     {
         const E* row = side->rows.v.row(cell, h, slot);
-        if constexpr (std::is_same_v<E, heed::q8_0> || std::is_same_v<E, heed::q4_0>) return number(row[c / 32].d);
+        if constexpr (constexpr int64 block = channels<E>; block > 1) return number(row[c / block].d);
         if (side->by == scaling::by_token) return number(*side->scale.v.row(cell, h, slot));
         if (side->by == scaling::by_channel) return number(side->scale.v.row(0, h, 0)[c]);
         return 1;
@@ -243,7 +243,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     using namespace fuzz;
     using enum scaling;
     input in(data, size);
-    switch (in.range(0, 6)) {
+    switch (in.range(0, 7)) {
     case 0: append_case<float, heed::bf16, none, none, float>(in); break;
     case 1: append_case<std::int8_t, std::int8_t, by_token, by_token, float>(in); break;
     case 2: append_case<std::int8_t, heed::fp8_e4m3, by_channel, by_token, heed::f16>(in); break;
@@ -251,6 +251,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 4: append_case<heed::f16, heed::q8_0, none, none, float>(in); break;
     case 5: append_case<heed::fp8_e4m3, heed::fp8_e4m3, by_token, none, float>(in); break;
     case 6: append_case<heed::f16, heed::bf16, none, none, heed::bf16>(in); break;
+    case 7: append_case<heed::q5_0, heed::q5_0, none, none, float>(in); break;
     }
     return 0;
 }

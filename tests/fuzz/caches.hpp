@@ -189,6 +189,12 @@ inline void draw_element(input& in, heed::q4_0& x, const family& f)
     x.d = element_of<heed::f16>(f.draw(in) / 8);
     for (auto& q : x.q) q = static_cast<std::uint8_t>(in.random());
 }
+inline void draw_element(input& in, heed::q5_0& x, const family& f)
+{
+    x.d = element_of<heed::f16>(f.draw(in) / 16);
+    for (auto& b : x.high) b = static_cast<std::uint8_t>(in.random());
+    for (auto& q : x.q) q = static_cast<std::uint8_t>(in.random());
+}
 
 enum class scaling { none, by_token, by_channel };
 

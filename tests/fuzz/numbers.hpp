@@ -41,6 +41,9 @@ double channel(const E* row, int64 c)
     } else if constexpr (std::is_same_v<E, heed::q4_0>) {
         const int pair = row[c / 32].q[c % 16];
         return number(row[c / 32].d) * ((c % 32 < 16 ? pair & 15 : pair >> 4) - 8);
+    } else if constexpr (std::is_same_v<E, heed::q5_0>) {
+        const int pair = row[c / 32].q[c % 16], fifth = row[c / 32].high[c % 32 / 8] >> c % 8 & 1;
+        return number(row[c / 32].d) * ((c % 32 < 16 ? pair & 15 : pair >> 4) + 16 * fifth - 16);
     } else {
         return number(row[c]);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Caches of q8_0 and q4_0 blocks have the bits of float caches of the numbers that they hold, wherever they lie, and
-// where they were written token by token.
+// Caches of q8_0, q5_0 and q4_0 blocks have the bits of float caches of the numbers that they hold, wherever they lie,
+// and where they were written token by token.
 #include "cache_laws.hpp"
 
 #include <heed/observe.hpp>
@@ -47,6 +47,7 @@ TEST_CASE("attention over blocks has the bits of attention over the floats that 
 {
     SECTION("q8_0 keys, q4_0 values, softmax") { has_bits_of_floats<heed::q8_0, heed::q4_0>(heed::softmax{}); }
     SECTION("q4_0 keys, q8_0 values, softpick") { has_bits_of_floats<heed::q4_0, heed::q8_0>(heed::softpick{}); }
+    SECTION("q5_0, softmax") { has_bits_of_floats<heed::q5_0, heed::q5_0>(heed::softmax{}); }
 }
 
 TEST_CASE("blocks in pages, rings, batches and chunks have the bits of each sequence alone")
@@ -59,6 +60,7 @@ TEST_CASE("blocks in pages, rings, batches and chunks have the bits of each sequ
     {
         obeys_cache_laws<heed::q4_0, heed::q8_0>(heed::softpick{}, as_they_are{}, shapes);
     }
+    SECTION("q5_0, softmax") { obeys_cache_laws<heed::q5_0, heed::q5_0>(heed::softmax{}, as_they_are{}, shapes); }
 }
 
 TEST_CASE("blocks of V that no weight asks for are left out, wherever they lie")

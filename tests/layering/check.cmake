@@ -86,6 +86,17 @@ foreach(file IN LISTS files)
     endforeach()
 endforeach()
 
+# An element type is one file: what others need of it, they ask element_traits for.
+foreach(file IN LISTS files)
+    if(NOT file MATCHES "^base/element/")
+        file(STRINGS "${ROOT}/include/heed/${file}" lines REGEX "is_same_v<.*(q[0-9]+_[0-9]|fp8|int8_t)")
+        foreach(line IN LISTS lines)
+            string(STRIP "${line}" line)
+            list(APPEND broken "${file}: asks for one element type: ${line}")
+        endforeach()
+    endif()
+endforeach()
+
 # A file is known by its name: no other has it, but a contract in each room of policies.
 foreach(file IN LISTS files)
     get_filename_component(name "${file}" NAME)

@@ -65,6 +65,7 @@ std::vector<double> print_errors(const char* name, const Normalizer& normalizer,
     line("fp8 by token", stored<fp8_e4m3, fp8_e4m3>(p, scales::of_tokens, scales::of_tokens));
     line("fp8 by head", stored<fp8_e4m3, fp8_e4m3>(p, scales::of_heads, scales::of_heads));
     line("q4_0", stored<q4_0, q4_0>(p, scales::none, scales::none));
+    line("q5_0", stored<q5_0, q5_0>(p, scales::none, scales::none));
     return of_both;
 }
 
@@ -78,7 +79,8 @@ TEST_CASE("what quantisation itself costs grows with the step of each type", "[o
                   << ", 1024 keys, D 128:\n                                keys   values     both\n";
         for (const std::vector<double>& e :
              {print_errors("softmax", heed::softmax{}, p), print_errors("softpick", heed::softpick{}, p)}) {
-            const double q8 = e[0], by_channel = e[1], by_token = e[2], fp8 = e[3], fp8_by_head = e[4], q4 = e[5];
+            const double q8 = e[0], by_channel = e[1], by_token = e[2], fp8 = e[3], fp8_by_head = e[4], q4 = e[5],
+                         q5 = e[6];
             CHECK(q8 > 0);
             CHECK(q8 < by_token);  // a scale for 32 channels, not 128
             CHECK(by_token < fp8);
@@ -87,6 +89,8 @@ TEST_CASE("what quantisation itself costs grows with the step of each type", "[o
             CHECK(fp8_by_head < 2 * fp8);
             CHECK(fp8 < q4);
             CHECK(4 * q8 < q4);
+            CHECK(2 * q8 < q5);
+            CHECK(1.5 * q5 < q4);
             CHECK(q4 < 1);
         }
     }

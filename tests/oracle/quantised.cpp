@@ -73,6 +73,8 @@ TEST_CASE("caches of blocks pass the gate, of what they hold", "[oracle]")
         judge(board, "q8_0 keys, q4_0 values, softmax", family, x, a, heed::softmax{});
         judge(board, "q8_0 keys, q4_0 values, softpick", family, x, a, heed::softpick{});
         judge(board, "q4_0 keys, q8_0 values, softmax", family, x, b, heed::softmax{});
+        const stored<q5_0, q5_0> c(x.p, scales::none, scales::none);
+        judge(board, "q5_0, softpick", family, x, c, heed::softpick{});
     });
     board.print("caches of blocks");
 }

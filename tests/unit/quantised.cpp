@@ -3,6 +3,7 @@
 #include "quantised.hpp"
 
 #include <heed/append.hpp>
+#include <heed/engine/micro/transpose.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -12,7 +13,7 @@
 
 using namespace test;
 using Catch::Matchers::Contains;
-using heed::fp8_e4m3, heed::q4_0, heed::q8_0;
+using heed::fp8_e4m3, heed::q4_0, heed::q5_0, heed::q8_0;
 
 namespace {
 
@@ -211,6 +212,19 @@ TEST_CASE("blocks have the bytes of ggml: the scale as f16, then the numbers; q4
         REQUIRE(block4[c + 16] == 0.5f * static_cast<float>(c - 8));
     }
 
+    // q5_0: half of (0, 1, ... 31) - 16 in channels 0, 2, ... 30, 1, 3, ... 31: the low halves of the bytes from 0 on
+    // in steps of two, the high ones from 1 on; every number is at least 16 in the channels 8 to 15 and 24 to 31.
+    std::array<unsigned char, 22> bytes5{0x00, 0x38, 0x00, 0xff, 0x00, 0xff};
+    for (int i = 0; i < 16; ++i)
+        bytes5[static_cast<std::size_t>(6 + i)] = static_cast<unsigned char>(2 * i % 16 | (2 * i % 16 + 1) << 4);
+    q5_0 block5;
+    static_assert(sizeof block5 == sizeof bytes5);
+    std::memcpy(&block5, bytes5.data(), sizeof block5);
+    for (int c = 0; c < 16; ++c) {
+        REQUIRE(block5[c] == 0.5f * static_cast<float>(2 * c - 16));
+        REQUIRE(block5[c + 16] == 0.5f * static_cast<float>(2 * c + 1 - 16));
+    }
+
     const heed::view<q8_0> rows = heed::bhsd<q8_0>(nullptr, {2, 3, 5, 96});  // steps are in blocks
     REQUIRE((rows.step.tokens == 3 && rows.step.heads == 15 && rows.step.batch == 45 && rows.size.dim == 96));
     const heed::view<q4_0> turned = heed::bshd<q4_0>(nullptr, {2, 3, 5, 64});
@@ -218,27 +232,65 @@ TEST_CASE("blocks have the bytes of ggml: the scale as f16, then the numbers; q4
     REQUIRE((heed::elements_for<const q4_0>(64) == 2 && heed::elements_for<std::int8_t>(64) == 64));
 }
 
-TEST_CASE("registers of a block hold what its channels are, for every byte at every place")
+TEMPLATE_LIST_TEST_CASE("registers hold what the channels of a block are, in its row and one lane a row", "",
+                        test::blocks)
 {
+    using E = TestType;
+    using columns = heed::micro::transposed<float, E>;
     constexpr int lanes = heed::vec<float>::lanes;
-    for (const std::uint16_t d : std::initializer_list<std::uint16_t>{0x3c00, 0xb4a7, 0x0001, 0x83ff, 0x7bff, 0})
-        for (int byte = 0; byte < 256; ++byte) {
-            q8_0 block8{{}, {}};
-            q4_0 block4{{}, {}};
-            block8.d.bits = block4.d.bits = d;
-            for (int i = 0; i < 32; ++i) block8.q[i] = static_cast<std::int8_t>(byte + 37 * i);
-            for (int i = 0; i < 16; ++i) block4.q[i] = static_cast<std::uint8_t>(byte + 37 * i);
-            float x8[32], x4[32];
-            for (int c = 0; c < 32; c += lanes) {
-                heed::store(x8 + c, heed::micro::load_channels<float>(&block8, c));
-                heed::store(x4 + c, heed::micro::load_channels<float>(&block4, c));
-            }
-            for (int c = 0; c < 32; ++c)
-                if (const float a = block8[c], b = block4[c];
-                    std::memcmp(&a, x8 + c, sizeof a) != 0 || std::memcmp(&b, x4 + c, sizeof b) != 0)
-                    FAIL("byte " << byte << ", channel " << c << ": " << x8[c] << " and " << x4[c] << ", not " << a
-                                 << " and " << b);
+    constexpr std::uint16_t scales[] = {0x3c00, 0xb4a7, 0x0001, 0x83ff, 0x7bff, 0, 0x3800};
+    std::vector<E> rows(3 * lanes);  // every third is one of the rows
+    int wrong = 0;
+    const auto compare = [&wrong](float is, heed::vec<float> given, int lane) {
+        float x[lanes];
+        heed::store(x, given);
+        wrong += std::memcmp(&is, x + lane, sizeof is) != 0;
+    };
+    for (int pair = 0; pair < 1 << 16; ++pair) {  // of bytes, all around the block
+        for (std::size_t j = 0; j < rows.size(); ++j) {
+            unsigned char bytes[sizeof(E)];
+            for (std::size_t i = 0; i < sizeof(E); ++i)
+                bytes[i] = static_cast<unsigned char>((i % 2 ? pair >> 8 : pair) + 37 * static_cast<int>(i / 2 + j));
+            std::memcpy(&rows[j], bytes, sizeof(E));
+            rows[j].d.bits = scales[(static_cast<std::size_t>(pair) + j) % 7];
         }
+        const E& block = rows[0];
+        const auto c0 = pair % heed::channels_of<E> / lanes * lanes;
+        const heed::vec<float> x = heed::micro::load_channels<float>(&block, c0);
+        for (int i = 0; i < lanes; ++i) compare(block[static_cast<int>(c0) + i], x, i);
+
+        columns before{};
+        for (int c = 0; c < heed::channels_of<E>; c += columns::channels) {
+            const columns here(rows.data(), c, 3, before);
+            for (int i = pair % 5; i < columns::channels; i += 5)
+                compare(rows[static_cast<std::size_t>(3 * (pair % lanes))][c + i], here[i], pair % lanes);
+            before = here;
+        }
+        if (wrong != 0) FAIL("bytes " << (pair & 255) << " and " << (pair >> 8));
+    }
+    SUCCEED();
+}
+
+TEMPLATE_TEST_CASE("registers hold what numbers of one byte are, one lane a row", "", std::int8_t, fp8_e4m3)
+{
+    using E = TestType;
+    constexpr int lanes = heed::vec<float>::lanes;
+    std::vector<E> rows(static_cast<std::size_t>(lanes) * 19);
+    for (int byte = 0; byte < 256; ++byte) {
+        for (std::size_t i = 0; i < rows.size(); ++i) {
+            const auto b = static_cast<unsigned char>(static_cast<std::size_t>(byte) + 37 * i);
+            std::memcpy(&rows[i], &b, 1);
+        }
+        const heed::micro::transposed<float, E> columns(rows.data(), 3, 19);
+        for (int c = 0; c < 16; ++c) {
+            float x[lanes];
+            heed::store(x, columns[c]);
+            for (int j = 0; j < lanes; ++j)
+                if (const float is = heed::channel_of(&rows[static_cast<std::size_t>(19 * j)], 3 + c);
+                    !(std::isnan(is) ? std::isnan(x[j]) : std::memcmp(&is, x + j, sizeof is) == 0))
+                    FAIL("byte " << byte << ", channel " << c << ", row " << j << ": " << x[j] << ", not " << is);
+        }
+    }
     SUCCEED();
 }
 
@@ -267,22 +319,27 @@ TEST_CASE("blocks are within half of their scale, which is no larger than that t
                 FAIL(name << ": " << d << " for numbers up to " << largest_of(x.data() + 32 * b, 32));
         }
     }
-    for (const auto& [name, x] : rows_up_to(7.5f * half, 96)) {
-        const written<q4_0> w(x);
-        for (int64 b = 0; b < 3; ++b) {
-            const double d = static_cast<double>(static_cast<float>(w.element.data[static_cast<std::size_t>(b)].d));
-            within_half(name + ", q4_0", x.data() + 32 * b, w.back.data() + 32 * b, 32, d);
-            // 7.5 steps to one end and 8.5 to the other: 1/8 of the larger end or 1/7.5 of the smaller one
-            double high = 0, low = 0;
-            for (int64 c = 32 * b; c < 32 * b + 32; ++c) {
-                high = std::max(high, static_cast<double>(x[static_cast<std::size_t>(c)]));
-                low = std::max(low, -static_cast<double>(x[static_cast<std::size_t>(c)]));
+    /// Of `steps` steps and a half to one end and one less to the other: 1/steps of the larger end, or 1/(steps - 1/2)
+    /// of the smaller one.
+    const auto with_a_longer_end = [half](auto element, const std::string& format, double steps) {
+        for (const auto& [name, x] : rows_up_to(static_cast<float>(steps - 0.5) * half, 96)) {
+            const written<decltype(element)> w(x);
+            for (int64 b = 0; b < 3; ++b) {
+                const double d = static_cast<double>(static_cast<float>(w.element.data[static_cast<std::size_t>(b)].d));
+                within_half(name + format, x.data() + 32 * b, w.back.data() + 32 * b, 32, d);
+                double high = 0, low = 0;
+                for (int64 c = 32 * b; c < 32 * b + 32; ++c) {
+                    high = std::max(high, static_cast<double>(x[static_cast<std::size_t>(c)]));
+                    low = std::max(low, -static_cast<double>(x[static_cast<std::size_t>(c)]));
+                }
+                const double takes = std::max(std::max(high, low) / steps, std::min(high, low) / (steps - 0.5));
+                if (!(std::fabs(d) <= takes * (1 + 0x1p-10) + 0x1p-24))
+                    FAIL(name << format << ": " << d << " for [" << -low << ", " << high << "]");
             }
-            const double takes = std::max(std::max(high, low) / 8, std::min(high, low) / 7.5);
-            if (!(std::fabs(d) <= takes * (1 + 0x1p-10) + 0x1p-24))
-                FAIL(name << ": " << d << " for [" << -low << ", " << high << "]");
         }
-    }
+    };
+    with_a_longer_end(q4_0(), ", q4_0", 8);
+    with_a_longer_end(q5_0(), ", q5_0", 16);
     SUCCEED();
 }
 
@@ -318,15 +375,16 @@ TEST_CASE("zeros are 0 exactly, with scale 0")
         };
         const written<std::int8_t> a(x);
         const written<fp8_e4m3> b(x);
-        const written<q8_0> c(x);
-        const written<q4_0> d(x);
         all_zero(a.back);
         all_zero(b.back);
-        all_zero(c.back);
-        all_zero(d.back);
         REQUIRE((a.scale.data[0] == 0 && b.scale.data[0] == 0));
-        REQUIRE((c.element.data[1].d.bits == 0 && d.element.data[1].d.bits == 0));
-        for (const std::uint8_t q : d.element.data[0].q) REQUIRE(q == 0x88);
+        for_each_block([&](auto element) {
+            const written<decltype(element)> w(x);
+            all_zero(w.back);
+            for (const auto& block : w.element.data) REQUIRE(block.d.bits == 0);
+        });
+        const written<q4_0> w(x);
+        for (const std::uint8_t q : w.element.data[0].q) REQUIRE(q == 0x88);
     }
 }
 
@@ -340,13 +398,12 @@ TEST_CASE("NaN and Inf make NaN of their row, or of their block, and of nothing 
             x[at] = bad;
             for (const float y : written<std::int8_t>(x).back) REQUIRE(std::isnan(y));
             for (const float y : written<fp8_e4m3>(x).back) REQUIRE(std::isnan(y));
-            const auto only_its_block = [&](const auto& with, const auto& without) {
+            for_each_block([&](auto element) {
+                const written<decltype(element)> with(x), without(clean);
                 for (std::size_t c = 0; c < 96; ++c)
                     REQUIRE((c / 32 == at / 32 ? std::isnan(with.back[c])
                                                : std::memcmp(&with.back[c], &without.back[c], sizeof(float)) == 0));
-            };
-            only_its_block(written<q8_0>(x), written<q8_0>(clean));
-            only_its_block(written<q4_0>(x), written<q4_0>(clean));
+            });
         }
     // The row behind one of NaN is untouched by it, and what is too large for any f16 scale is NaN.
     tensor<float> rows({1, 1, 3, 32}, 0.5f), back({1, 1, 3, 32}), v_back({1, 1, 3, 32});
@@ -361,9 +418,11 @@ TEST_CASE("NaN and Inf make NaN of their row, or of their block, and of nothing 
     for (std::size_t i = 0; i < 96; ++i) REQUIRE(std::isnan(v_back.data[i]) == (i / 32 == 1));
     std::vector<float> large(64, 1.f);
     large[3] = 1e7f;
-    REQUIRE(std::isnan(written<q8_0>(large).back[0]));
-    REQUIRE(written<q8_0>(large).back[32] == Approx(1).margin(0.005));
-    REQUIRE(std::isnan(written<q4_0>(large).back[31]));
+    for_each_block([&](auto element) {
+        const written<decltype(element)> w(large);
+        for (std::size_t c = 0; c < 32; ++c) REQUIRE(std::isnan(w.back[c]));
+        for (std::size_t c = 32; c < 64; ++c) REQUIRE(w.back[c] == Approx(1).margin(0.005));
+    });
 }
 
 namespace {

@@ -6,6 +6,8 @@
 #include "checked.hpp"
 #include "element.hpp"
 
+#include <utility>
+
 HEED_BEGIN
 
 /// Sizes of a tensor of head rows: B, H, S, D. D counts channels, also where an element is a block of channels. No size

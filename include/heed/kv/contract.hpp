@@ -2,7 +2,7 @@
 // The kv-source contract: where the keys and values of a sequence lie. Storage is data, not a kernel: a source says
 // where a run of consecutive tokens starts, how far apart its rows are and how long it is.
 //
-//     using key_element = ..., value_element = ...;      // of base/element.hpp or base/element/, in any mix
+//     using key_element = ..., value_element = ...;      // of base/element.hpp, in any mix
 //     static constexpr bool one_run;                     // whether a head's tokens are all one run
 //     std::int64_t batch() const, heads() const, key_dim() const, value_dim() const;
 //     token_span held(batch) const;                      // the tokens that there are
@@ -35,7 +35,7 @@
 // of keys; whatever lies there is selected out.
 #pragma once
 
-#include "../base/element/quantised.hpp"
+#include "../base/element.hpp"
 #include "../base/status.hpp"
 #include "../base/view.hpp"
 

@@ -8,41 +8,23 @@ HEED_BEGIN
 namespace micro {
 
 /// Some channels of vec<U>::lanes rows of E that are `step` elements apart, as registers of units.
-template <class U, class E>
+template <class U, class E, bool = is_quantised_v<E>>
 class transposed {
     using T = sum_t<U>;
-    static constexpr bool has_blocks = channels_of<E> > 1;
     static constexpr bool is_double = std::is_same_v<T, double>;
     static constexpr int bytes = 16;  // of each row
 
 public:
-    static constexpr int channels = std::is_same_v<E, q4_0> ? 2 * bytes
-                                    : has_blocks            ? bytes
-                                                            : bytes / static_cast<int>(sizeof(E));
+    static constexpr int channels = bytes / static_cast<int>(sizeof(E));
     static constexpr int units = channels / elements_of<U>;
 
     transposed() = default;
 
-    /// From channel c on, a multiple of `channels` where rows are blocks. `before` are the channels before these.
-    HEED_INLINE transposed(const E* row, std::int64_t c, std::int64_t step,
-                           [[maybe_unused]] const transposed& before = {})
+    /// From channel c on. What comes before them is of use for blocks only.
+    HEED_INLINE transposed(const E* row, std::int64_t c, std::int64_t step, const transposed& = {})
     {
-        [[maybe_unused]] const std::int64_t step_bytes = step * static_cast<std::int64_t>(sizeof(E));
-        if constexpr (is_double) {
-            arch::transpose(row + c, step, words_);
-        } else if constexpr (has_blocks) {
-            row += c / channels_of<E>;
-            const std::int64_t at = c % channels_of<E>;
-            arch::transpose_words(row->q + at, step_bytes, words_);
-            if (at == 0) scale_ = arch::as_register<registers>(arch::gather(&row->d, step_bytes, native_arch{}));
-            else scale_ = before.scale_;
-            if constexpr (std::is_same_v<E, q4_0>) {
-                HEED_UNROLL
-                for (auto& w : words_) w = arch::signed_nibbles(w);
-            }
-        } else {
-            arch::transpose_words(row + c, step_bytes, words_);
-        }
+        if constexpr (is_double) arch::transpose(row + c, step, words_);
+        else arch::transpose_words(row + c, step * static_cast<std::int64_t>(sizeof(E)), words_);
     }
     /// The i-th unit.
     HEED_INLINE vec<U> operator[](int i) const
@@ -56,19 +38,9 @@ private:
 
     HEED_INLINE registers number(int i) const
     {
-        if constexpr (std::is_same_v<E, q4_0>)  // a byte holds two channels that are 16 apart
-            return arch::as_register<registers>(
-                       arch::take_nibble(words_[i % 16 / 4], i % 4 * 2 + i / 16, native_arch{})) *
-                   scale_;
-        else if constexpr (std::is_same_v<E, q8_0>) return element<std::int8_t>(i) * scale_;
-        else return element<E>(i);
-    }
-    template <class Number>
-    HEED_INLINE registers element(int i) const
-    {
-        constexpr int each = 4 / static_cast<int>(sizeof(Number));
+        constexpr int each = 4 / static_cast<int>(sizeof(E));
         return arch::as_register<registers>(
-            arch::take(words_[i / each], i % each, static_cast<const Number*>(nullptr), native_arch{}));
+            arch::take(words_[i / each], i % each, static_cast<const E*>(nullptr), native_arch{}));
     }
 
     static auto word()
@@ -77,7 +49,53 @@ private:
         else return native_arch::words{};
     }
     decltype(word()) words_[bytes / (is_double ? 8 : 4)];
-    registers scale_;  // of blocks
+};
+
+/// 16 numbers of a byte each of every row.
+template <class E>
+struct byte_columns {
+    static_assert(sizeof(E) == 1);
+    static constexpr int channels = 16;
+    native_lanes::words words[4];
+
+    byte_columns() = default;
+    HEED_INLINE byte_columns(const E* row, int, std::int64_t step_bytes, const byte_columns&)
+    {
+        native_lanes::transpose(row, step_bytes, words);
+    }
+    HEED_INLINE vec<float> operator[](int i) const
+    {
+        return element_traits<E>::template take<native_lanes>(words[i / 4], i % 4);
+    }
+};
+template <class E, bool = (channels_of<E> > 1)>
+struct columns_of {
+    using type = byte_columns<E>;
+};
+template <class E>
+struct columns_of<E, true> {
+    using type = typename element_traits<E>::template columns<native_lanes>;
+};
+
+/// The same of a quantised element, as its file says.
+template <class E>
+class transposed<float, E, true> {
+    using columns = typename columns_of<E>::type;
+
+public:
+    static constexpr int channels = columns::channels, units = channels;
+
+    transposed() = default;
+
+    /// From channel c on, a multiple of `channels` where rows are blocks. `before` are the channels before these.
+    HEED_INLINE transposed(const E* row, std::int64_t c, std::int64_t step, const transposed& before = {})
+        : columns_(row + c / channels_of<E>, static_cast<int>(c % channels_of<E>),
+                   step * static_cast<std::int64_t>(sizeof(E)), before.columns_)
+    {}
+    HEED_INLINE vec<float> operator[](int i) const { return columns_[i]; }
+
+private:
+    columns columns_;
 };
 
 }  // namespace micro

@@ -2,7 +2,8 @@
 // Rows of a cache as registers of channels, whatever they are stored as. Quantised numbers become floats, exactly.
 #pragma once
 
-#include "dequantise.hpp"
+#include "../simd/element_lanes.hpp"
+#include "tuning.hpp"
 
 HEED_BEGIN
 namespace micro {
@@ -12,8 +13,10 @@ template <class T, class E>
 HEED_INLINE vec<T> load_channels(const E* row, std::int64_t c)
 {
     constexpr std::int64_t block = channels_of<E>;
-    if constexpr (block > 1) return channels_of_block<T>(row[c / block], static_cast<int>(c % block));
-    else return load_as<T>(row + c);
+    using traits = element_traits<E>;
+    if constexpr (!is_quantised_v<E>) return load_as<T>(row + c);
+    else if constexpr (block == 1) return traits::template load<native_lanes>(row + c);
+    else return traits::template load<native_lanes>(row[c / block], static_cast<int>(c % block));
 }
 /// The same for N registers in a row.
 template <class T, class E, int N>
@@ -50,7 +53,7 @@ HEED_INLINE void widen(const E* row, std::int64_t c, std::int64_t n, T* to)
         if (c % block == 0) {
             for (const E* b = row + c / block; i + block <= n; i += block, ++b) {
                 HEED_UNROLL
-                for (int at = 0; at < block; at += lanes) store(to + i + at, channels_of_block<T>(*b, at));
+                for (int at = 0; at < block; at += lanes) store(to + i + at, load_channels<T>(b, at));
             }
         }
     }

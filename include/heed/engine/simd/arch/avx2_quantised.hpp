@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Numbers of 8 and of 4 bits with AVX2: as floats where they lie, and out of transposed words.
+// What quantised elements load of a machine with AVX2: bytes, single or in transposed words, and scales.
 #pragma once
 
 #include "avx2.hpp"
@@ -42,31 +42,15 @@ HEED_INLINE __m256 load_n(const E* p, int n, machine::avx2)
     return arch::load(part, machine::avx2{});
 }
 
-/// q - 8 of the lower or the upper halves of eight bytes.
-HEED_INLINE __m256 load_nibbles(const std::uint8_t* p, bool upper, machine::avx2)
+/// Bytes as words.
+HEED_INLINE words load_bytes_as_words(const std::uint8_t* p, machine::avx2)
 {
-    const __m256i b = _mm256_cvtepu8_epi32(load_bytes(p));
-    const __m256i q = upper ? _mm256_srli_epi32(b, 4) : _mm256_and_si256(b, _mm256_set1_epi32(15));
-    return _mm256_cvtepi32_ps(_mm256_sub_epi32(q, _mm256_set1_epi32(8)));
-}
-
-HEED_INLINE __m256 take(words w, int i, const std::int8_t*, machine::avx2)
-{
-    return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(w, 24 - 8 * i), 24));
+    return _mm256_cvtepu8_epi32(load_bytes(p));
 }
 HEED_INLINE __m256 take(words w, int i, const fp8_e4m3*, machine::avx2)
 {
     return widen_upper(
         _mm256_and_si256(_mm256_slli_epi32(w, 24 - 8 * i), _mm256_set1_epi32(static_cast<int>(0xff000000))));
-}
-/// Words of q as those of q - 8 in four bits of two's complement, and the i-th of them.
-HEED_INLINE words signed_nibbles(words w)
-{
-    return _mm256_xor_si256(w, _mm256_set1_epi32(static_cast<int>(0x88888888)));
-}
-HEED_INLINE __m256 take_nibble(words w, int i, machine::avx2)
-{
-    return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(w, 28 - 4 * i), 28));
 }
 
 /// Eight f16 that are `step` bytes apart.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Numbers of 8 and of 4 bits with AVX-512: as floats where they lie, and out of transposed words.
+// What quantised elements load of a machine with AVX-512: bytes, single or in transposed words, and scales.
 #pragma once
 
 #include "avx512.hpp"
@@ -25,26 +25,10 @@ HEED_INLINE __m512 load_n(const E* p, int n, machine::avx512)
     return arch::load(part, machine::avx512{});
 }
 
-/// q - 8 of the lower or the upper halves of sixteen bytes.
-HEED_INLINE __m512 load_nibbles(const std::uint8_t* p, bool upper, machine::avx512)
+/// Bytes as words.
+HEED_INLINE words load_bytes_as_words(const std::uint8_t* p, machine::avx512)
 {
-    const __m512i b = _mm512_cvtepu8_epi32(load_bytes(p));
-    const __m512i q = upper ? _mm512_srli_epi32(b, 4) : _mm512_and_si512(b, _mm512_set1_epi32(15));
-    return _mm512_cvtepi32_ps(_mm512_sub_epi32(q, _mm512_set1_epi32(8)));
-}
-
-HEED_INLINE __m512 take(words w, int i, const std::int8_t*, machine::avx512)
-{
-    return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(w, static_cast<unsigned>(24 - 8 * i)), 24));
-}
-/// Words of q as those of q - 8 in four bits of two's complement, and the i-th of them.
-HEED_INLINE words signed_nibbles(words w)
-{
-    return _mm512_xor_si512(w, _mm512_set1_epi32(static_cast<int>(0x88888888)));
-}
-HEED_INLINE __m512 take_nibble(words w, int i, machine::avx512)
-{
-    return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(w, static_cast<unsigned>(28 - 4 * i)), 28));
+    return _mm512_cvtepu8_epi32(load_bytes(p));
 }
 
 /// Sixteen f16 that are `step` bytes apart.

@@ -244,11 +244,7 @@ HEED_INLINE float32x4_t load_n(const E* p, int n, machine::neon)
     return as_register<float32x4_t>(arch::load(part, machine::neon{}));
 }
 
-HEED_INLINE float32x4_t load_nibbles(const std::uint8_t* p, bool upper, machine::neon)
-{
-    const uint32x4_t b = words_of_bytes(p), q = upper ? vshrq_n_u32(b, 4) : vandq_u32(b, vdupq_n_u32(15));
-    return vcvtq_f32_s32(vsubq_s32(vreinterpretq_s32_u32(q), vdupq_n_s32(8)));
-}
+HEED_INLINE uint32x4_t load_bytes_as_words(const std::uint8_t* p, machine::neon) { return words_of_bytes(p); }
 
 // ---- transposition
 
@@ -284,18 +280,9 @@ HEED_INLINE float32x4_t take(uint32x4_t w, int i, const f16* tag, machine::neon)
 {
     return widen(i == 0 ? vmovn_u32(w) : vshrn_n_u32(w, 16), tag);
 }
-HEED_INLINE float32x4_t take(uint32x4_t w, int i, const std::int8_t*, machine::neon)
-{
-    return vcvtq_f32_s32(vshrq_n_s32(shifted(w, 24 - 8 * i), 24));
-}
 HEED_INLINE float32x4_t take(uint32x4_t w, int i, const fp8_e4m3*, machine::neon)
 {
     return widen_upper(vandq_u32(vreinterpretq_u32_s32(shifted(w, 24 - 8 * i)), vdupq_n_u32(0xff000000u)));
-}
-HEED_INLINE uint32x4_t signed_nibbles(uint32x4_t w) { return veorq_u32(w, vdupq_n_u32(0x88888888u)); }
-HEED_INLINE float32x4_t take_nibble(uint32x4_t w, int i, machine::neon)
-{
-    return vcvtq_f32_s32(vshrq_n_s32(shifted(w, 28 - 4 * i), 28));
 }
 
 }  // namespace arch

@@ -7,7 +7,7 @@
 // compiler. What makes registers of memory is told the machine A, and returns here an array of its lanes.
 #pragma once
 
-#include "../../../base/element/quantised.hpp"
+#include "../../../base/element.hpp"
 #include "../machine.hpp"
 
 #include <cmath>
@@ -218,12 +218,12 @@ HEED_INLINE auto gather(const f16* first, std::int64_t step, A)
         return float(x);
     });
 }
-/// q - 8 of the lower or the upper halves of a register's number of bytes.
+/// Bytes as 32-bit words, without a sign.
 template <class A>
-HEED_INLINE auto load_nibbles(const std::uint8_t* p, bool upper, A)
+HEED_INLINE auto load_bytes_as_words(const std::uint8_t* p, A)
 {
-    return make_lanes<typename A::template array<float>>(
-        [&](int i) HEED_INLINE_LAMBDA { return static_cast<float>((upper ? p[i] >> 4 : p[i] & 15) - 8); });
+    return as_register<typename A::words>(make_lanes<lane_array<std::uint32_t, sizeof(typename A::words) / 4>>(
+        [&](int i) HEED_INLINE_LAMBDA { return std::uint32_t{p[i]}; }));
 }
 
 // ---- transposition
@@ -261,27 +261,6 @@ HEED_INLINE auto take(W w, int i, const E*, A)
         E x[4 / sizeof(E)];
         std::memcpy(x, &word, sizeof(word));
         return static_cast<float>(x[i]);
-    });
-}
-/// Words of q as those of q - 8 in four bits of two's complement, and the i-th of them: the lower half of the first
-/// byte is the 0-th, the upper one the next.
-template <class W>
-HEED_INLINE W signed_nibbles(W w)
-{
-    std::uint32_t x[sizeof(W) / 4];
-    std::memcpy(x, &w, sizeof(W));
-    for (std::uint32_t& word : x) word ^= 0x88888888u;
-    std::memcpy(&w, x, sizeof(W));
-    return w;
-}
-template <class W, class A>
-HEED_INLINE auto take_nibble(W w, int i, A)
-{
-    return of_words<A>(w, [i](std::uint32_t word) HEED_INLINE_LAMBDA {
-        std::uint8_t x[4];
-        std::memcpy(x, &word, sizeof(word));
-        const int q = i % 2 == 0 ? x[i / 2] & 15 : x[i / 2] >> 4;
-        return static_cast<float>(q < 8 ? q : q - 16);
     });
 }
 
