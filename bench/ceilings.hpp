@@ -36,7 +36,7 @@ double rate_of(int n, double duration, int flops_a_lane, Step shared)
 {
     std::vector<double> rate(static_cast<std::size_t>(n));
     on_threads(n, [&](int thread) {
-        using V = heed::vec<float>;
+        using V = heed::simd::vec<float>;
         constexpr int chains = 12, steps = 4096;
         V acc[chains];
         for (int i = 0; i < chains; ++i) acc[i] = V(static_cast<float>(i));
@@ -49,7 +49,7 @@ double rate_of(int n, double duration, int flops_a_lane, Step shared)
                 for (int i = 0; i < chains; ++i) step(acc[i]);
             }
         volatile float keep = 0;
-        for (int i = 0; i < chains; ++i) keep = keep + heed::sum_by_halves(acc[i]);
+        for (int i = 0; i < chains; ++i) keep = keep + heed::simd::sum_by_halves(acc[i]);
         rate[static_cast<std::size_t>(thread)] = 1e-9 * flops / (now - start);
     });
     double sum = 0;
@@ -60,7 +60,7 @@ double rate_of(int n, double duration, int flops_a_lane, Step shared)
 /// f32 multiply-adds.
 inline double fma_peak(int n, double duration)
 {
-    using V = heed::vec<float>;
+    using V = heed::simd::vec<float>;
     const V a(0.999f), b(0.001f);
     return rate_of(n, duration, 2, [a, b](V& acc) HEED_INLINE_LAMBDA { acc = heed::fma(acc, a, b); });
 }
@@ -69,11 +69,11 @@ inline double fma_peak(int n, double duration)
 template <class Pair = heed::bf16_pair>
 double bf16_dot_peak(int n, double duration)
 {
-    if constexpr (heed::has_bf16_dots) {
-        const heed::vec<Pair> a(Pair{heed::bf16(0.5f), heed::bf16(-0.5f)}),
+    if constexpr (heed::simd::has_bf16_dots) {
+        const heed::simd::vec<Pair> a(Pair{heed::bf16(0.5f), heed::bf16(-0.5f)}),
             b(Pair{heed::bf16(0.5f), heed::bf16(0.25f)});
         return rate_of(n, duration, 4,
-                       [a, b](heed::vec<float>& acc) HEED_INLINE_LAMBDA { heed::accumulate(acc, a, b); });
+                       [a, b](heed::simd::vec<float>& acc) HEED_INLINE_LAMBDA { heed::simd::accumulate(acc, a, b); });
     }
     return 0;
 }
@@ -115,7 +115,7 @@ private:
 
     static void read(const float* p, std::size_t n, std::size_t streams)
     {
-        using V = heed::vec<float>;
+        using V = heed::simd::vec<float>;
         V acc[8];
         for (V& a : acc) a = V(0);
         const std::size_t part = n / streams;
@@ -123,10 +123,10 @@ private:
             for (std::size_t s = 0; s < streams; ++s) {
                 const float* q = p + s * part + i;
                 HEED_UNROLL
-                for (int j = 0; j < 8; ++j) acc[j] = acc[j] + heed::load(q + j * V::lanes);
+                for (int j = 0; j < 8; ++j) acc[j] = acc[j] + heed::simd::load(q + j * V::lanes);
             }
         volatile float keep = 0;
-        for (const V& a : acc) keep = keep + heed::sum_by_halves(a);
+        for (const V& a : acc) keep = keep + heed::simd::sum_by_halves(a);
     }
 
     struct filled {

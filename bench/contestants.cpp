@@ -38,7 +38,7 @@ std::vector<std::string> peers_not_built()
     return missing;
 }
 
-int vector_bits_of_heed() { return 32 * heed::vec<float>::lanes; }
+int vector_bits_of_heed() { return 32 * heed::simd::vec<float>::lanes; }
 
 std::string refusal(const implementation& who, const bench_case& c)
 {

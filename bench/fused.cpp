@@ -21,7 +21,7 @@ namespace {
 namespace micro = heed::micro;
 using heed::ceil_div, heed::round_up, heed::min_of, heed::max_of;
 
-using V = heed::vec<float>;
+using V = heed::simd::vec<float>;
 constexpr int lanes = V::lanes, strip = micro::key_strip<float>, run_keys = micro::value_run<float>;
 constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
 
@@ -30,14 +30,14 @@ constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
 HEED_INLINE V exp2(V x)
 {
     x = heed::max(x, -125.f);
-    const V r = heed::round(x), f = x - r;
+    const V r = heed::simd::round(x), f = x - r;
     V p(0x1.5c08e6p-10f);
     p = heed::fma(p, f, 0x1.3d0c52p-7f);
     p = heed::fma(p, f, 0x1.c6b6e4p-5f);
     p = heed::fma(p, f, 0x1.ebf918p-3f);
     p = heed::fma(p, f, 0x1.62e428p-1f);
     p = heed::fma(p, f, 1.f);
-    return p * heed::near_power_of_two(r);
+    return p * heed::simd::near_power_of_two(r);
 }
 
 class fused {
@@ -154,11 +154,11 @@ private:
         HEED_INLINE void look_at(const float* s)
         {
             HEED_UNROLL
-            for (int i = 0; i < vecs; ++i) high[i] = heed::max(high[i], heed::load(s + i * lanes));
+            for (int i = 0; i < vecs; ++i) high[i] = heed::max(high[i], heed::simd::load(s + i * lanes));
         }
         float result() const
         {
-            return heed::largest(heed::max(heed::max(high[0], high[1]), heed::max(high[2], high[3])));
+            return heed::simd::largest(heed::max(heed::max(high[0], high[1]), heed::max(high[2], high[3])));
         }
     };
     float* scores_of(int row) { return s_.get() + row * micro::score_step; }
@@ -192,7 +192,8 @@ private:
         if (highest > top) {  // what was summed so far counts for less
             const float factor = std::exp2(top - highest);
             float* const o = o_.get() + row * o_step_;
-            for (std::int64_t x = 0; x < o_step_; x += lanes) heed::store(o + x, heed::load(o + x) * V(factor));
+            for (std::int64_t x = 0; x < o_step_; x += lanes)
+                heed::simd::store(o + x, heed::simd::load(o + x) * V(factor));
             sum_.get()[row] *= factor;
             top = highest;
         }
@@ -201,14 +202,14 @@ private:
         for (int j = 0; j < keys; j += step) {
             HEED_UNROLL
             for (int i = 0; i < vecs; ++i) {
-                const V e = exp2(heed::load(s + j + i * lanes) - V(highest));
-                heed::store(s + j + i * lanes, e);
+                const V e = exp2(heed::simd::load(s + j + i * lanes) - V(highest));
+                heed::simd::store(s + j + i * lanes, e);
                 sums[i] = sums[i] + e;
             }
             ahead.look_at(next_scores + j);
         }
         next = ahead;
-        sum_.get()[row] += heed::sum_by_halves((sums[0] + sums[1]) + (sums[2] + sums[3]));
+        sum_.get()[row] += heed::simd::sum_by_halves((sums[0] + sums[1]) + (sums[2] + sums[3]));
     }
 
     /// Adds P V over the `keys` keys from key j of the tile on.

@@ -19,7 +19,7 @@ contestant make(const bench_case& c, const Def& def)
 template <class... Policies>
 contestant make_native(const bench_case& c, const Policies&... policies)
 {
-    if constexpr (heed::has_bf16_dots)
+    if constexpr (heed::simd::has_bf16_dots)
         return attending_in<heed::bf16>(c, heed::attention{policies..., heed::compute<heed::bf16>{}});
     else return {};
 }

@@ -90,7 +90,7 @@ std::vector<std::pair<std::string, std::string>> card()
     if (m.threads > 1) counts.push_back(m.threads);
     for (const int n : counts) {
         std::string says = fixed(fma_peak(n, 0.3), 0) + " GFLOP/s f32 FMA, ";
-        if (heed::has_bf16_dots) says += fixed(bf16_dot_peak(n, 0.3), 0) + " GFLOP/s bf16 dot products, ";
+        if (heed::simd::has_bf16_dots) says += fixed(bf16_dot_peak(n, 0.3), 0) + " GFLOP/s bf16 dot products, ";
         lines.push_back({"ceilings, " + thread_count(n), says + fixed(memory().bandwidth(n, 0.3), 1) + " GB/s read"});
     }
     return lines;

@@ -9,8 +9,8 @@
 #include "contestants.hpp"
 #include "inputs.hpp"
 
-#include <heed/executor/threads.hpp>
 #include <heed/engine/simd/exp.hpp>
+#include <heed/executor/threads.hpp>
 
 #include <cblas.h>
 
@@ -21,7 +21,7 @@
 namespace bench {
 namespace {
 
-using vector = heed::vec<float>;
+using vector = heed::simd::vec<float>;
 constexpr std::int64_t key_block = 512, rows_as_one_block = 32;
 constexpr std::int64_t rows_as_vectors = 8;  // up to here GEMV a row is up to 1.3 times faster than GEMM (Zen 3)
 constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
@@ -32,8 +32,8 @@ void for_vectors(const float* p, std::int64_t size, F f)
 {
     constexpr int lanes = vector::lanes;
     std::int64_t i = 0;
-    for (; i + lanes <= size; i += lanes) f(heed::load(p + i), i, lanes);
-    if (i < size) f(heed::load_n(p + i, static_cast<int>(size - i)), i, static_cast<int>(size - i));
+    for (; i + lanes <= size; i += lanes) f(heed::simd::load(p + i), i, lanes);
+    if (i < size) f(heed::simd::load_n(p + i, static_cast<int>(size - i)), i, static_cast<int>(size - i));
 }
 
 float largest_of(const float* p, std::int64_t size)
@@ -44,7 +44,7 @@ float largest_of(const float* p, std::int64_t size)
         if (n == vector::lanes) most = heed::max(most, v);
         else rest = *std::max_element(p + i, p + size);
     });
-    return std::max(rest, heed::largest(most));
+    return std::max(rest, heed::simd::largest(most));
 }
 
 /// x = e^(x - top); returns the sum.
@@ -54,17 +54,17 @@ float exponentiate(float* p, std::int64_t size, float top)
     float rest = 0;
     for_vectors(p, size, [&](vector v, std::int64_t i, int n) {
         const vector e = heed::exp(v - vector(top));
-        heed::store_n(p + i, e, n);
+        heed::simd::store_n(p + i, e, n);
         if (n == vector::lanes) sum = sum + e;
         else
             for (std::int64_t j = i; j < size; ++j) rest += p[j];
     });
-    return rest + heed::sum_by_halves(sum);
+    return rest + heed::simd::sum_by_halves(sum);
 }
 
 void multiply(float* p, std::int64_t size, float by)
 {
-    for_vectors(p, size, [&](vector v, std::int64_t i, int n) { heed::store_n(p + i, v * vector(by), n); });
+    for_vectors(p, size, [&](vector v, std::int64_t i, int n) { heed::simd::store_n(p + i, v * vector(by), n); });
 }
 
 /// Rows of floats, `step` apart.
@@ -88,7 +88,8 @@ matrix widened(const E* from, std::int64_t rows, std::int64_t dim, std::int64_t 
             const E* const x = from + row * step;
             float* const y = to.data() + row * dim;
             std::int64_t i = 0;
-            for (; i + vector::lanes <= size; i += vector::lanes) heed::store(y + i, heed::load_as<float>(x + i));
+            for (; i + vector::lanes <= size; i += vector::lanes)
+                heed::simd::store(y + i, heed::simd::load_as<float>(x + i));
             for (; i < size; ++i) y[i] = static_cast<float>(x[i]);
         }
         return {to.data(), dim};
@@ -246,7 +247,7 @@ private:
         for (std::int64_t r = 0; r < rows_of(block); ++r) {
             const float sum = p.sum[static_cast<std::size_t>(r)], by = sum > 0 ? 1 / sum : 0;
             for_vectors(p.out.data() + r * c.value_dim, c.value_dim, [&](vector v, std::int64_t i, int n) {
-                heed::store_as_n(out + r * c.value_dim + i, v * vector(by), n);
+                heed::simd::store_as_n(out + r * c.value_dim + i, v * vector(by), n);
             });
         }
     }

@@ -62,13 +62,14 @@ public:
             if (chooses()) scale = micro::quantise(x, dim, to);
             else micro::quantise_by([&](std::int64_t) { return scale; }, x, dim, to);
         } else {
-            constexpr int lanes = vec<T>::lanes;
+            constexpr int lanes = simd::vec<T>::lanes;
             std::int64_t c = 0;
             if constexpr (is_quantised_v<E>) {
                 for (; c < dim; ++c) to[c] = E(x[c]);
             } else {
-                for (; c + lanes <= dim; c += lanes) store_as(to + c, load(x + c));
-                if (c < dim) store_as_n(to + c, load_n(x + c, static_cast<int>(dim - c)), static_cast<int>(dim - c));
+                for (; c + lanes <= dim; c += lanes) store_as(to + c, simd::load(x + c));
+                if (c < dim)
+                    store_as_n(to + c, simd::load_n(x + c, static_cast<int>(dim - c)), static_cast<int>(dim - c));
             }
         }
     }

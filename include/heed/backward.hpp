@@ -70,7 +70,7 @@ public:
             "backward, %s, %s: blocks of %lld rows x key tiles of %d, registers %d x %d vectors of %d, %s for "
             "%d worker%s, workspace %zu bytes",
             sizeof(T) == 4 ? "f32" : "f64", isa_name(), static_cast<long long>(layout_.block_rows),
-            micro::gradient_tile, micro::block_rows, micro::block_vecs, vec<T>::lanes,
+            micro::gradient_tile, micro::block_rows, micro::block_vecs, simd::vec<T>::lanes,
             layout_.diagonal ? "diagonals of the heads" : "heads", layout_.workers, layout_.workers == 1 ? "" : "s",
             layout_.total_bytes);
         return d;

@@ -122,7 +122,7 @@ public:
     }
 
 private:
-    using unit = std::conditional_t<Def::computes_in_bf16 && has_bf16_dots, bf16_pair, T>;
+    using unit = std::conditional_t<Def::computes_in_bf16 && simd::has_bf16_dots, bf16_pair, T>;
 
     template <class U>
     struct worker_memory {

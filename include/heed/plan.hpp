@@ -81,7 +81,7 @@ public:
                       : sizeof(T) == 4      ? "f32"
                                             : "f64",
                       isa_name(), static_cast<long long>(layout_.block_rows), micro::key_tile, micro::block_rows,
-                      micro::block_vecs, vec<T>::lanes, static_cast<long long>(layout_.walk_tasks),
+                      micro::block_vecs, simd::vec<T>::lanes, static_cast<long long>(layout_.walk_tasks),
                       layout_.fold_tasks > 0 ? " (keys split, then folded)" : "", layout_.workers,
                       layout_.workers == 1 ? "" : "s", layout_.total_bytes);
         return d;
@@ -174,7 +174,7 @@ private:
                               std::is_same_v<V, bf16> && !has_key_scales_v<Kv> && !has_value_scales_v<Kv> &&
                               !has_channel_scales_v<Kv>,
                           "heed: compute<bf16> takes q, k and v of bf16, without scales");
-            if (!has_bf16_dots)
+            if (!simd::has_bf16_dots)
                 return status_type::error(errc::unsupported,
                                           "compute<bf16>: this build, for %s, has no dot products of bf16", isa_name());
         }

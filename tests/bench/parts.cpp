@@ -156,11 +156,11 @@ TEST_CASE("products of bf16 are a type of their own, in the bytes of bf16, and o
         INFO(who.name << ": " << wrong);
         if (who.name == "onednn") continue;  // multiplies bf16 where the CPU does
         if (who.name != "heed") REQUIRE_THAT(wrong, Catch::Contains(who.name + " has no bf16_native"));
-        else if (heed::has_bf16_dots) REQUIRE(wrong.empty());
+        else if (heed::simd::has_bf16_dots) REQUIRE(wrong.empty());
         else REQUIRE_THAT(wrong, Catch::Contains("has no dot products of bf16"));
-        REQUIRE(takes_part(who, {"", "", "", native}) == (who.name == "heed" && heed::has_bf16_dots));
+        REQUIRE(takes_part(who, {"", "", "", native}) == (who.name == "heed" && heed::simd::has_bf16_dots));
     }
-    REQUIRE((bf16_dot_peak(1, 0.001) > 0) == heed::has_bf16_dots);
+    REQUIRE((bf16_dot_peak(1, 0.001) > 0) == heed::simd::has_bf16_dots);
 }
 
 TEST_CASE("who stands beside heed in a row for its own sake stands there alone, and in no other")

@@ -38,7 +38,7 @@ std::vector<float> samples()
             x.push_back(y);
     }
     for (std::uint32_t bits = 12345; bits < 0xffff0000u; bits += 54321) x.push_back(heed::detail::float_of(bits));
-    while (x.size() % heed::vec<float>::lanes) x.push_back(0);
+    while (x.size() % heed::simd::vec<float>::lanes) x.push_back(0);
     return x;
 }
 
@@ -60,8 +60,9 @@ template <class E>
 std::vector<float> widened_in_registers(const std::vector<E>& from)
 {
     std::vector<float> to(from.size());
-    constexpr std::size_t lanes = heed::vec<float>::lanes;
-    for (std::size_t i = 0; i < from.size(); i += lanes) heed::store(&to[i], heed::load_as<float>(&from[i]));
+    constexpr std::size_t lanes = heed::simd::vec<float>::lanes;
+    for (std::size_t i = 0; i < from.size(); i += lanes)
+        heed::simd::store(&to[i], heed::simd::load_as<float>(&from[i]));
     return to;
 }
 
@@ -76,8 +77,8 @@ template <class E>
 std::vector<std::uint32_t> narrowed_in_registers(const std::vector<float>& from)
 {
     std::vector<E> to(from.size());
-    constexpr std::size_t lanes = heed::vec<float>::lanes;
-    for (std::size_t i = 0; i < from.size(); i += lanes) heed::store_as(&to[i], heed::load(&from[i]));
+    constexpr std::size_t lanes = heed::simd::vec<float>::lanes;
+    for (std::size_t i = 0; i < from.size(); i += lanes) heed::simd::store_as(&to[i], heed::simd::load(&from[i]));
     std::vector<std::uint32_t> bits;
     for (std::size_t i = 0; i < from.size(); ++i) bits.push_back(from[i] != from[i] ? 0xffff : to[i].bits);
     return bits;

@@ -170,14 +170,14 @@ TEST_CASE("a null table is refused where there are scores, as many as may be")
 
 TEST_CASE("places of many keys load, gather and move on")
 {
-    using V = heed::vec<float>;
+    using V = heed::simd::vec<float>;
     constexpr int lanes = V::lanes;
     std::vector<float> table(2 * lanes + 16);
     for (std::size_t i = 0; i < table.size(); ++i) table[i] = static_cast<float>(i) + 0.5f;
     heed::score_place<V> at({0, 0, 0, 7}, 5, 2 * lanes);
     const auto is = [&](V got, double first, double step, int existing) {
         float x[lanes];
-        heed::store(x, got);
+        heed::simd::store(x, got);
         for (int i = 0; i < lanes; ++i) REQUIRE(static_cast<double>(x[i]) == (i < existing ? first + step * i : 0));
     };
     is(at.load(table.data()), 5.5, 1, lanes);

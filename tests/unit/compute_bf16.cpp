@@ -52,7 +52,7 @@ bool same_or_both_nan(const std::vector<bf16>& a, const std::vector<bf16>& b)
 }  // namespace
 
 #define NEEDS_DOTS                                                                                                     \
-    if (!heed::has_bf16_dots) {                                                                                        \
+    if (!heed::simd::has_bf16_dots) {                                                                                  \
         SUCCEED("this build has no dot products of bf16");                                                             \
         return;                                                                                                        \
     }
@@ -62,7 +62,7 @@ TEST_CASE("a build without dot products of bf16 says so, and writes nothing")
     const problem<bf16> p(1, 2, 1, 3, 20, 8, 8);
     const heed::attention def{heed::softmax{}, native};
     const heed::plan plan(def, p.q.in(), p.k.in(), p.v.in());
-    if (heed::has_bf16_dots) {
+    if (heed::simd::has_bf16_dots) {
         REQUIRE(plan.status());
         REQUIRE(std::string(plan.describe().text).find(", bf16, ") != std::string::npos);
         return;

@@ -64,8 +64,9 @@ void check_format(int fraction, int bias)
         if (!same(x, by_definition(b, fraction, bias))) FAIL("bits " << b << " widen to " << x);
         scalar.push_back(x);
     }
-    constexpr std::size_t lanes = heed::vec<float>::lanes;
-    for (std::size_t i = 0; i < every.size(); i += lanes) heed::store(&wide[i], heed::load_as<float>(&every[i]));
+    constexpr std::size_t lanes = heed::simd::vec<float>::lanes;
+    for (std::size_t i = 0; i < every.size(); i += lanes)
+        heed::simd::store(&wide[i], heed::simd::load_as<float>(&every[i]));
     for (std::size_t i = 0; i < every.size(); ++i)
         if (!same(wide[i], scalar[i])) FAIL("bits " << i << " widen to " << wide[i] << " in a register");
 
@@ -82,7 +83,7 @@ void check_format(int fraction, int bias)
         x.push_back(y);
     while (x.size() % lanes) x.push_back(0);
     std::vector<E> rounded(x.size());
-    for (std::size_t i = 0; i < x.size(); i += lanes) heed::store_as(&rounded[i], heed::load(&x[i]));
+    for (std::size_t i = 0; i < x.size(); i += lanes) heed::simd::store_as(&rounded[i], heed::simd::load(&x[i]));
     for (std::size_t i = 0; i < x.size(); ++i) {
         const E one(x[i]);
         if (std::isnan(x[i])) {

@@ -28,9 +28,9 @@ double ulps(T got, long double exact)
 template <class T, class F>
 std::vector<T> through_vectors(std::vector<T> x, F f)
 {
-    constexpr std::size_t lanes = heed::vec<T>::lanes;
+    constexpr std::size_t lanes = heed::simd::vec<T>::lanes;
     x.resize((x.size() + lanes - 1) / lanes * lanes);
-    for (std::size_t i = 0; i < x.size(); i += lanes) heed::store(&x[i], f(heed::load(&x[i])));
+    for (std::size_t i = 0; i < x.size(); i += lanes) heed::simd::store(&x[i], f(heed::simd::load(&x[i])));
     return x;
 }
 
@@ -43,14 +43,14 @@ struct worst_case {
 /// The floats whose bits are [first, last], compared with the double exponential of the C library.
 worst_case worst_of(std::uint32_t first, std::uint32_t last)
 {
-    constexpr std::uint32_t lanes = heed::vec<float>::lanes;
+    constexpr std::uint32_t lanes = heed::simd::vec<float>::lanes;
     worst_case worst;
     for (std::uint32_t x = first; x <= last; x += lanes) {
         float in[lanes], out[lanes], falling[lanes], mirrored[lanes];
         for (std::uint32_t i = 0; i < lanes; ++i) in[i] = std::bit_cast<float>(std::min(x + i, last));
-        heed::store(out, heed::exp(heed::load(in)));
-        heed::store(falling, heed::exp_neg_abs(heed::load(in)));
-        heed::store(mirrored, heed::exp_neg_abs(-heed::load(in)));
+        heed::simd::store(out, heed::exp(heed::simd::load(in)));
+        heed::simd::store(falling, heed::exp_neg_abs(heed::simd::load(in)));
+        heed::simd::store(mirrored, heed::exp_neg_abs(-heed::simd::load(in)));
         worst.same =
             worst.same && std::memcmp(out, falling, sizeof(out)) == 0 && std::memcmp(out, mirrored, sizeof(out)) == 0;
         for (std::uint32_t i = 0; i < lanes; ++i) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The logarithm: every significand of four octaves around 1, the rest of the range, and what has no logarithm.
-#include <heed/heed.hpp>
 #include <heed/engine/simd/log.hpp>
+#include <heed/heed.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -28,7 +28,8 @@ template <class T>
 std::vector<T> logs(const std::vector<T>& x)
 {
     std::vector<T> y(x.size());
-    for (std::size_t i = 0; i < x.size(); i += heed::vec<T>::lanes) heed::store(&y[i], heed::log(heed::load(&x[i])));
+    for (std::size_t i = 0; i < x.size(); i += heed::simd::vec<T>::lanes)
+        heed::simd::store(&y[i], heed::log(heed::simd::load(&x[i])));
     return y;
 }
 

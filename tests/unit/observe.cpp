@@ -346,7 +346,7 @@ TEST_CASE("a NaN in a key makes all but the counts NaN, of exactly the rows that
 
 TEST_CASE("of compute<bf16> the rounded weights are observed, those that V is multiplied with")
 {
-    if constexpr (heed::has_bf16_dots) {
+    if constexpr (heed::simd::has_bf16_dots) {
         constexpr int64 queries = 9, keys = 700;
         const problem<heed::bf16> p(1, 2, 1, queries, keys, 24, 24);
         const heed::attention def{heed::softpick{}, heed::causal{}, heed::compute<heed::bf16>{}};

@@ -148,8 +148,8 @@ TEST_CASE("every code of fp8 widens to what E4M3 says, and comes back")
     std::vector<fp8_e4m3> every(256);
     std::vector<float> wide(256);
     for (int code = 0; code < 256; ++code) every[static_cast<std::size_t>(code)] = of_code(code);
-    constexpr int lanes = heed::vec<float>::lanes;
-    for (std::size_t i = 0; i < 256; i += lanes) heed::store(&wide[i], heed::load_as<float>(&every[i]));
+    constexpr int lanes = heed::simd::vec<float>::lanes;
+    for (std::size_t i = 0; i < 256; i += lanes) heed::simd::store(&wide[i], heed::simd::load_as<float>(&every[i]));
     for (int code = 0; code < 256; ++code) {
         CAPTURE(code);
         const float x = of_code(code);
@@ -167,7 +167,7 @@ TEST_CASE("every code of fp8 widens to what E4M3 says, and comes back")
         for (int n = 1; n < lanes; ++n) {  // parts of a register, too, with 0 behind them
             float part[lanes];
             const fp8_e4m3 same[lanes] = {of_code(code), of_code(code), of_code(code), of_code(code)};
-            heed::store(part, heed::load_as_n<float>(same, std::min(n, 4)));
+            heed::simd::store(part, heed::simd::load_as_n<float>(same, std::min(n, 4)));
             for (int i = 0; i < lanes; ++i)
                 REQUIRE((i >= std::min(n, 4) ? part[i] == 0 : std::isnan(x) ? std::isnan(part[i]) : part[i] == x));
         }
@@ -237,13 +237,13 @@ TEMPLATE_LIST_TEST_CASE("registers hold what the channels of a block are, in its
 {
     using E = TestType;
     using columns = heed::micro::transposed<float, E>;
-    constexpr int lanes = heed::vec<float>::lanes;
+    constexpr int lanes = heed::simd::vec<float>::lanes;
     constexpr std::uint16_t scales[] = {0x3c00, 0xb4a7, 0x0001, 0x83ff, 0x7bff, 0, 0x3800};
     std::vector<E> rows(3 * lanes);  // every third is one of the rows
     int wrong = 0;
-    const auto compare = [&wrong](float is, heed::vec<float> given, int lane) {
+    const auto compare = [&wrong](float is, heed::simd::vec<float> given, int lane) {
         float x[lanes];
-        heed::store(x, given);
+        heed::simd::store(x, given);
         wrong += std::memcmp(&is, x + lane, sizeof is) != 0;
     };
     for (int pair = 0; pair < 1 << 16; ++pair) {  // of bytes, all around the block
@@ -256,7 +256,7 @@ TEMPLATE_LIST_TEST_CASE("registers hold what the channels of a block are, in its
         }
         const E& block = rows[0];
         const auto c0 = pair % heed::channels_of<E> / lanes * lanes;
-        const heed::vec<float> x = heed::micro::load_channels<float>(&block, c0);
+        const heed::simd::vec<float> x = heed::micro::load_channels<float>(&block, c0);
         for (int i = 0; i < lanes; ++i) compare(block[static_cast<int>(c0) + i], x, i);
 
         columns before{};
@@ -274,7 +274,7 @@ TEMPLATE_LIST_TEST_CASE("registers hold what the channels of a block are, in its
 TEMPLATE_TEST_CASE("registers hold what numbers of one byte are, one lane a row", "", std::int8_t, fp8_e4m3)
 {
     using E = TestType;
-    constexpr int lanes = heed::vec<float>::lanes;
+    constexpr int lanes = heed::simd::vec<float>::lanes;
     std::vector<E> rows(static_cast<std::size_t>(lanes) * 19);
     for (int byte = 0; byte < 256; ++byte) {
         for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -284,7 +284,7 @@ TEMPLATE_TEST_CASE("registers hold what numbers of one byte are, one lane a row"
         const heed::micro::transposed<float, E> columns(rows.data(), 3, 19);
         for (int c = 0; c < 16; ++c) {
             float x[lanes];
-            heed::store(x, columns[c]);
+            heed::simd::store(x, columns[c]);
             for (int j = 0; j < lanes; ++j)
                 if (const float is = heed::channel_of(&rows[static_cast<std::size_t>(19 * j)], 3 + c);
                     !(std::isnan(is) ? std::isnan(x[j]) : std::memcmp(&is, x + j, sizeof is) == 0))

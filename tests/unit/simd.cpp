@@ -13,13 +13,13 @@
 namespace {
 
 template <class T>
-using V = heed::vec<T>;
+using V = heed::simd::vec<T>;
 
 template <class T>
 std::vector<T> lanes_of(V<T> v)
 {
     std::vector<T> x(static_cast<std::size_t>(V<T>::lanes));
-    heed::store(x.data(), v);
+    heed::simd::store(x.data(), v);
     return x;
 }
 
@@ -28,7 +28,7 @@ V<T> counted(T first, T step = 1)
 {
     T x[V<T>::lanes];
     for (int i = 0; i < V<T>::lanes; ++i) x[i] = first + step * static_cast<T>(i);
-    return heed::load(x);
+    return heed::simd::load(x);
 }
 
 bool same(double a, double b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
@@ -73,7 +73,7 @@ TEMPLATE_TEST_CASE("round takes the nearest whole number, ties to even", "", flo
 {
     using T = TestType;
     for (T x = -4; x <= 4; x += T(0.125))
-        for (const T got : lanes_of(heed::round(V<T>(x)))) REQUIRE(got == std::nearbyint(x));
+        for (const T got : lanes_of(heed::simd::round(V<T>(x)))) REQUIRE(got == std::nearbyint(x));
 }
 
 TEMPLATE_TEST_CASE("powers of two are exact down to the smallest subnormal, 0 below, NaN for NaN", "", float, double)
@@ -82,9 +82,10 @@ TEMPLATE_TEST_CASE("powers of two are exact down to the smallest subnormal, 0 be
     using L = std::numeric_limits<T>;
     const int low = L::min_exponent - L::digits, high = L::max_exponent - 1;  // 2^low is the smallest subnormal
     for (int n = low - 3; n <= high; ++n)
-        for (const T x : lanes_of(heed::power_of_two(V<T>(static_cast<T>(n))))) REQUIRE(same(x, std::ldexp(T(1), n)));
-    for (const T x : lanes_of(heed::power_of_two(V<T>(-L::max())))) REQUIRE(same(x, 0.0));
-    for (const T x : lanes_of(heed::power_of_two(V<T>(L::quiet_NaN())))) REQUIRE(std::isnan(x));
+        for (const T x : lanes_of(heed::simd::power_of_two(V<T>(static_cast<T>(n)))))
+            REQUIRE(same(x, std::ldexp(T(1), n)));
+    for (const T x : lanes_of(heed::simd::power_of_two(V<T>(-L::max())))) REQUIRE(same(x, 0.0));
+    for (const T x : lanes_of(heed::simd::power_of_two(V<T>(L::quiet_NaN())))) REQUIRE(std::isnan(x));
 }
 
 TEMPLATE_TEST_CASE("partial loads and stores touch their elements alone", "", float, double)
@@ -93,9 +94,9 @@ TEMPLATE_TEST_CASE("partial loads and stores touch their elements alone", "", fl
     constexpr int lanes = V<T>::lanes;
     for (int n = 0; n < lanes; ++n) {
         const std::vector<T> in(static_cast<std::size_t>(n), T(5));  // sanitizers watch its end
-        const auto x = lanes_of(heed::load_n(in.data(), n));
+        const auto x = lanes_of(heed::simd::load_n(in.data(), n));
         std::vector<T> out(static_cast<std::size_t>(lanes), T(9));
-        heed::store_n(out.data(), counted<T>(1), n);
+        heed::simd::store_n(out.data(), counted<T>(1), n);
         for (int i = 0; i < lanes; ++i) {
             REQUIRE(x[static_cast<std::size_t>(i)] == (i < n ? 5 : 0));
             REQUIRE(out[static_cast<std::size_t>(i)] == (i < n ? static_cast<T>(i + 1) : 9));
@@ -109,7 +110,7 @@ TEMPLATE_TEST_CASE("lanes are selected by masks and by bits", "", float, double)
     const V<T> count = counted<T>(0);
     const auto by_mask = lanes_of(heed::select(count > V<T>(1) & count < V<T>(3), V<T>(7), V<T>(8)));
     for (std::uint32_t bits : {0u, 1u, 0x5u, 0xau, 0xffffffffu}) {
-        const auto by_bits = lanes_of(heed::select_bits(bits, V<T>(7), V<T>(8)));
+        const auto by_bits = lanes_of(heed::simd::select_bits(bits, V<T>(7), V<T>(8)));
         for (std::size_t i = 0; i < by_bits.size(); ++i) REQUIRE(by_bits[i] == ((bits >> i) & 1 ? 7 : 8));
     }
     for (std::size_t i = 0; i < by_mask.size(); ++i) REQUIRE(by_mask[i] == (i == 2 ? 7 : 8));
@@ -125,11 +126,11 @@ TEMPLATE_TEST_CASE("sums go by halves, and the largest lane is found wherever it
     std::copy_n(x, lanes, expected);
     for (int half = lanes / 2; half > 0; half /= 2)
         for (int i = 0; i < half; ++i) expected[i] += expected[i + half];
-    REQUIRE(heed::sum_by_halves(heed::load(x)) == expected[0]);
+    REQUIRE(heed::simd::sum_by_halves(heed::simd::load(x)) == expected[0]);
     for (int i = 0; i < lanes; ++i) {
         std::fill_n(x, lanes, T(-3));
         x[i] = -2;
-        REQUIRE(heed::largest(heed::load(x)) == -2);
+        REQUIRE(heed::simd::largest(heed::simd::load(x)) == -2);
     }
 }
 
@@ -141,13 +142,13 @@ template <class U, class E>
 void check_transposition()
 {
     using keys = heed::micro::transposed<U, E>;
-    constexpr int rows = heed::vec<U>::lanes, step = 3 * keys::channels + 5, first = keys::channels;
+    constexpr int rows = heed::simd::vec<U>::lanes, step = 3 * keys::channels + 5, first = keys::channels;
     std::vector<E> in(static_cast<std::size_t>((rows - 1) * step + first + keys::channels));
     for (std::size_t i = 0; i < in.size(); ++i) in[i] = E(static_cast<float>(i % 97));
     const keys t(in.data(), first, step);
     for (int c = 0; c < keys::channels; ++c) {
         U lane[rows];
-        heed::store(lane, t[c / heed::elements_of<U>]);
+        heed::simd::store(lane, t[c / heed::elements_of<U>]);
         for (int i = 0; i < rows; ++i) {
             const E expected = in[static_cast<std::size_t>(i * step + first + c)];
             if constexpr (heed::elements_of<U> == 2)
@@ -170,5 +171,5 @@ TEST_CASE("a transposition puts one row in each lane")
         if constexpr (exist.value)
             check_transposition<std::conditional_t<exist.value, heed::bf16_pair, float>, heed::bf16>();
     };
-    of_pairs(std::bool_constant<heed::has_bf16_dots>{});
+    of_pairs(std::bool_constant<heed::simd::has_bf16_dots>{});
 }

@@ -20,8 +20,8 @@
 
 namespace {
 
-using native = heed::native_arch;
-using portable = heed::machine::portable<4 * heed::vec<float>::lanes>;
+using native = heed::simd::native_arch;
+using portable = heed::simd::machine::portable<4 * heed::simd::vec<float>::lanes>;
 
 // Where there is no such instruction, heed multiplies and adds: what is computed by fma has bits of its own there.
 #if defined(__FMA__) || defined(__aarch64__)
@@ -31,8 +31,9 @@ constexpr bool rounds_once = false;
 #endif
 
 template <class T>
-constexpr int lanes = heed::vec<T>::lanes;
-static_assert(heed::vec<float, portable>::lanes == lanes<float> && heed::vec<double, portable>::lanes == lanes<double>);
+constexpr int lanes = heed::simd::vec<T>::lanes;
+static_assert(heed::simd::vec<float, portable>::lanes == lanes<float> &&
+              heed::simd::vec<double, portable>::lanes == lanes<double>);
 
 template <class T>
 bool same(T a, T b)
@@ -42,11 +43,11 @@ bool same(T a, T b)
 
 /// How many lanes differ; says which is the first, and of what inputs.
 template <class T, class A, class... In>
-int differing(heed::vec<T, A> got, heed::vec<T, portable> expected, const In*... in)
+int differing(heed::simd::vec<T, A> got, heed::simd::vec<T, portable> expected, const In*... in)
 {
     T x[lanes<T>], y[lanes<T>];
-    heed::store(x, got);
-    heed::store(y, expected);
+    heed::simd::store(x, got);
+    heed::simd::store(y, expected);
     int count = 0;
     for (int i = 0; i < lanes<T>; ++i) {
         if (same(x[i], y[i])) continue;
@@ -76,8 +77,8 @@ std::vector<T> numbers()
     std::mt19937_64 random(1);
     for (int i = 0; i < 16; ++i) {  // of ordinary size
         x.push_back(static_cast<T>(std::ldexp(static_cast<double>(random()), -64)) * 200 - 100);
-        const auto b = static_cast<heed::arch::bits_t<T>>(random());
-        x.push_back(heed::arch::from_bits<T>(b));
+        const auto b = static_cast<heed::simd::arch::bits_t<T>>(random());
+        x.push_back(heed::simd::arch::from_bits<T>(b));
     }
     return x;
 }
@@ -112,7 +113,7 @@ void for_triples(F f)
 template <class T, class F, class... In>
 int compare(F f, const In*... in)
 {
-    return differing(f(heed::load<native>(in)...), f(heed::load<portable>(in)...), in...);
+    return differing(f(heed::simd::load<native>(in)...), f(heed::simd::load<portable>(in)...), in...);
 }
 
 template <class F>
@@ -154,9 +155,9 @@ void of_three(F f)
 
 /// 1 where a comparison holds, as a register.
 template <class T, class A>
-heed::vec<T, A> outcome(heed::lane_mask<T, A> m)
+heed::simd::vec<T, A> outcome(heed::simd::lane_mask<T, A> m)
 {
-    return heed::select(m, heed::vec<T, A>(1), heed::vec<T, A>(0));
+    return heed::select(m, heed::simd::vec<T, A>(1), heed::simd::vec<T, A>(0));
 }
 
 }  // namespace
@@ -172,12 +173,12 @@ TEST_CASE("arithmetic has the bits of the portable machine")
     of_two([](auto a, auto b) { return heed::copysign(a, b); });
     of_one([](auto a) { return -a; });
     of_one([](auto a) { return heed::abs(a); });
-    of_one([](auto a) { return heed::round(a); });
-    of_one([](auto a) { return heed::in_register(a); });
+    of_one([](auto a) { return heed::simd::round(a); });
+    of_one([](auto a) { return heed::simd::in_register(a); });
     if (rounds_once) {
         of_three([](auto a, auto b, auto c) { return heed::fma(a, b, c); });
         of_three([](auto a, auto b, auto c) {
-            heed::accumulate(c, a, b);
+            heed::simd::accumulate(c, a, b);
             return c;
         });
     }
@@ -193,8 +194,8 @@ TEST_CASE("comparisons, and what they select, are those of the portable machine"
     of_three([](auto a, auto b, auto c) { return outcome((a < b) & (b < c)); });
     of_three([](auto a, auto b, auto c) { return outcome((a < b) | (b < c)); });
     of_three([](auto a, auto b, auto c) { return heed::select(a < b, b, c); });
-    of_two([](auto a, auto b) { return decltype(a)(heed::all(a == b) ? 1 : 0); });
-    of_one([](auto a) { return decltype(a)(heed::all(a == a) ? 1 : 0); });
+    of_two([](auto a, auto b) { return decltype(a)(heed::simd::all(a == b) ? 1 : 0); });
+    of_one([](auto a) { return decltype(a)(heed::simd::all(a == a) ? 1 : 0); });
 }
 
 TEMPLATE_TEST_CASE("exponents are those of the portable machine", "", float, double)
@@ -202,8 +203,8 @@ TEMPLATE_TEST_CASE("exponents are those of the portable machine", "", float, dou
     using T = TestType;
     using L = std::numeric_limits<T>;
     int wrong = 0;
-    const auto power = [](auto n) { return heed::power_of_two(n); };
-    const auto in_range = [](auto n) { return heed::near_power_of_two(n); };
+    const auto power = [](auto n) { return heed::simd::power_of_two(n); };
+    const auto in_range = [](auto n) { return heed::simd::near_power_of_two(n); };
     T n[lanes<T>];
     for (int first = L::min_exponent - L::digits - 40; first + lanes<T> <= L::max_exponent; ++first) {
         for (int i = 0; i < lanes<T>; ++i) n[i] = static_cast<T>(first + i);
@@ -218,17 +219,17 @@ TEMPLATE_TEST_CASE("exponents are those of the portable machine", "", float, dou
 
     std::mt19937_64 random(2);
     const auto split = [&](const T* x) {
-        heed::vec<T, native> e;
-        heed::vec<T, portable> expected;
-        wrong += differing(heed::detail::split_exponent(heed::load<native>(x), e),
-                           heed::detail::split_exponent(heed::load<portable>(x), expected), x);
+        heed::simd::vec<T, native> e;
+        heed::simd::vec<T, portable> expected;
+        wrong += differing(heed::simd::split_exponent(heed::simd::load<native>(x), e),
+                           heed::simd::split_exponent(heed::simd::load<portable>(x), expected), x);
         wrong += differing(e, expected, x);
     };
     for (int k = 0; k < 20000; ++k) {
         T x[lanes<T>];
         for (T& each : x) {  // all bits but the sign's, of what is positive and finite
             do {
-                each = std::abs(heed::arch::from_bits<T>(static_cast<heed::arch::bits_t<T>>(random())));
+                each = std::abs(heed::simd::arch::from_bits<T>(static_cast<heed::simd::arch::bits_t<T>>(random())));
             } while (!(each > 0 && each <= L::max()));
             if (k % 4 == 0) each = std::ldexp(std::sqrt(T(0.5)), k % 40 - 20);  // where the fraction turns
             if (k % 4 == 1) each = std::nextafter(std::ldexp(std::sqrt(T(0.5)), k % 40 - 20), T(random() % 2));
@@ -255,9 +256,11 @@ TEMPLATE_TEST_CASE("bits of lanes and lanes of bits are those of the portable ma
     using T = TestType;
     int wrong = 0;
     for (std::uint32_t k = 0; k < (1u << lanes<T>); ++k)
-        wrong += compare<T>([k](auto a) { return heed::select_bits(k | 0xfff00000u, a, -a); }, numbers<T>().data());
+        wrong +=
+            compare<T>([k](auto a) { return heed::simd::select_bits(k | 0xfff00000u, a, -a); }, numbers<T>().data());
     for_pairs<T>([&](const T* a, const T*) {
-        wrong += heed::nonzero_bits(heed::load<native>(a)) != heed::nonzero_bits(heed::load<portable>(a));
+        wrong += heed::simd::nonzero_bits(heed::simd::load<native>(a)) !=
+                 heed::simd::nonzero_bits(heed::simd::load<portable>(a));
     });
     REQUIRE(wrong == 0);
 }
@@ -267,9 +270,11 @@ TEMPLATE_TEST_CASE("sums and the largest lane are those of the portable machine"
     using T = TestType;
     int wrong = 0;
     for_pairs<T>([&](const T* a, const T*) {
-        wrong += !same(heed::sum_by_halves(heed::load<native>(a)), heed::sum_by_halves(heed::load<portable>(a)));
+        wrong += !same(heed::simd::sum_by_halves(heed::simd::load<native>(a)),
+                       heed::simd::sum_by_halves(heed::simd::load<portable>(a)));
         if (std::none_of(a, a + lanes<T>, [](T x) { return x != x; }))  // which zero it is nobody says
-            wrong += heed::largest(heed::load<native>(a)) != heed::largest(heed::load<portable>(a));
+            wrong +=
+                heed::simd::largest(heed::simd::load<native>(a)) != heed::simd::largest(heed::simd::load<portable>(a));
     });
     REQUIRE(wrong == 0);
 }
@@ -285,15 +290,16 @@ void check_loads(const std::vector<E>& all)
     int wrong = 0;
     for (std::size_t i = 0; i + n <= all.size(); i += n) {
         const E* p = all.data() + i;
-        wrong += differing(heed::load_as<T, native>(p), heed::load_as<T, portable>(p));
+        wrong += differing(heed::simd::load_as<T, native>(p), heed::simd::load_as<T, portable>(p));
         for (int some = 0; some <= lanes<T>; ++some)
-            wrong += differing(heed::load_as_n<T, native>(p, some), heed::load_as_n<T, portable>(p, some));
+            wrong += differing(heed::simd::load_as_n<T, native>(p, some), heed::simd::load_as_n<T, portable>(p, some));
     }
     REQUIRE(wrong == 0);
     test::guarded memory(4096);
     for (int some = 0; some <= lanes<T>; ++some) {
         E* end = memory.place(std::vector<E>(all.begin(), all.begin() + some), -1);
-        REQUIRE(differing(heed::load_as_n<T, native>(end, some), heed::load_as_n<T, portable>(all.data(), some)) == 0);
+        REQUIRE(differing(heed::simd::load_as_n<T, native>(end, some),
+                          heed::simd::load_as_n<T, portable>(all.data(), some)) == 0);
     }
 }
 template <class E>
@@ -314,9 +320,9 @@ void check_stores()
             E got[lanes<float>], expected[lanes<float>];
             std::memset(got, 0x55, sizeof(got));
             std::memset(expected, 0x55, sizeof(expected));
-            heed::store_as_n(got, heed::load<native>(x), some);
-            heed::store_as_n(expected, heed::load<portable>(x), some);
-            if (some == lanes<float>) heed::store_as(got, heed::load<native>(x));
+            heed::simd::store_as_n(got, heed::simd::load<native>(x), some);
+            heed::simd::store_as_n(expected, heed::simd::load<portable>(x), some);
+            if (some == lanes<float>) heed::simd::store_as(got, heed::simd::load<native>(x));
             for (int i = 0; i < lanes<float>; ++i) wrong += !same(float(got[i]), float(expected[i]));
         }
     };
@@ -328,7 +334,8 @@ void check_stores()
         const float half = value + (float(following) - value) / 2;
         for (const float y : {value, half})
             for (const int by : {-1, 0, 1})
-                x.push_back(heed::arch::from_bits<float>(heed::arch::to_bits(y) + static_cast<std::uint32_t>(by)));
+                x.push_back(
+                    heed::simd::arch::from_bits<float>(heed::simd::arch::to_bits(y) + static_cast<std::uint32_t>(by)));
     }
     for (const float y : numbers<float>()) x.push_back(y);
     for (std::size_t i = 0; i + lanes<float> <= x.size(); i += lanes<float>) check(x.data() + i);
@@ -353,7 +360,7 @@ TEST_CASE("elements widen and narrow as on the portable machine, in part too, an
         const std::vector<T> x = numbers<T>();
         for (int some = 0; some <= lanes<T>; ++some) {
             T* end = memory.place<T>(some, -1);
-            heed::store_n(end, heed::load<native>(x.data() + 3), some);
+            heed::simd::store_n(end, heed::simd::load<native>(x.data() + 3), some);
             REQUIRE(std::equal(end, end + some, x.data() + 3, same<T>));
             REQUIRE(memory.untouched_around(end, some));
         }
@@ -367,26 +374,26 @@ TEST_CASE("four registers of small numbers, and f16 in all lanes, are those of t
     int wrong = 0;
     const auto four = [&](const auto& all) {
         for (std::size_t i = 0; i + 4 * lanes<float> <= all.size(); i += 4 * lanes<float>) {
-            decltype(heed::raw(heed::vec<float>())) got[4];
-            heed::arch::load(all.data() + i, got, native{});
+            decltype(heed::simd::raw(heed::simd::vec<float>())) got[4];
+            heed::simd::arch::load(all.data() + i, got, native{});
             for (std::size_t k = 0; k < 4; ++k)
-                wrong += differing(heed::native_vec<float, native>(got[k]),
-                                   heed::load_as<float, portable>(all.data() + i + k * lanes<float>));
+                wrong += differing(heed::simd::native_vec<float, native>(got[k]),
+                                   heed::simd::load_as<float, portable>(all.data() + i + k * lanes<float>));
         }
     };
     four(every_pattern<std::int8_t>());
     four(every_pattern<heed::fp8_e4m3>());
     for (const heed::f16 x : every_pattern<heed::f16>())
-        wrong += differing(heed::native_vec<float, native>(heed::arch::broadcast(x, native{})),
-                           heed::native_vec<float, portable>(heed::arch::broadcast(x, portable{})));
+        wrong += differing(heed::simd::native_vec<float, native>(heed::simd::arch::broadcast(x, native{})),
+                           heed::simd::native_vec<float, portable>(heed::simd::arch::broadcast(x, portable{})));
     REQUIRE(wrong == 0);
 }
 
 namespace {
 
 /// What elements' files are written in, of both machines.
-using here = heed::element_lanes<native>;
-using there = heed::element_lanes<portable>;
+using here = heed::simd::element_lanes<native>;
+using there = heed::simd::element_lanes<portable>;
 
 }  // namespace
 
@@ -418,8 +425,8 @@ void for_words(F f)
         const std::uint8_t* first = bytes.data() + (step < 0 ? (1 - lanes<float>)*step : 0);
         native::words got[4];
         portable::words expected[4];
-        heed::arch::transpose_words(first, step, got);
-        heed::arch::transpose_words(first, step, expected);
+        heed::simd::arch::transpose_words(first, step, got);
+        heed::simd::arch::transpose_words(first, step, expected);
         for (int w = 0; w < 4; ++w) f(got[w], expected[w]);
     }
 }
@@ -429,10 +436,10 @@ int taken()
     int wrong = 0;
     for_words([&](native::words w, portable::words expected) {
         for (int i = 0; i < 4 / static_cast<int>(sizeof(E)); ++i)
-            wrong += differing(
-                heed::native_vec<float, native>(heed::arch::take(w, i, static_cast<const E*>(nullptr), native{})),
-                heed::native_vec<float, portable>(
-                    heed::arch::take(expected, i, static_cast<const E*>(nullptr), portable{})));
+            wrong += differing(heed::simd::native_vec<float, native>(
+                                   heed::simd::arch::take(w, i, static_cast<const E*>(nullptr), native{})),
+                               heed::simd::native_vec<float, portable>(
+                                   heed::simd::arch::take(expected, i, static_cast<const E*>(nullptr), portable{})));
     });
     return wrong;
 }
@@ -465,22 +472,23 @@ TEST_CASE("doubles are transposed, and scales gathered, as on the portable machi
     const std::vector<double> x = numbers<double>();
     const std::vector<heed::f16> h = every_pattern<heed::f16>();
     for (const std::int64_t step : {2, 5, 7}) {
-        decltype(heed::raw(heed::vec<double>())) got[2];
+        decltype(heed::simd::raw(heed::simd::vec<double>())) got[2];
         portable::array<double> expected[2];
-        heed::arch::transpose(x.data(), step, got);
-        heed::arch::transpose(x.data(), step, expected);
+        heed::simd::arch::transpose(x.data(), step, got);
+        heed::simd::arch::transpose(x.data(), step, expected);
         for (int c = 0; c < 2; ++c)
-            REQUIRE(differing(heed::native_vec<double, native>(got[c]),
-                              heed::native_vec<double, portable>(expected[c])) == 0);
+            REQUIRE(differing(heed::simd::native_vec<double, native>(got[c]),
+                              heed::simd::native_vec<double, portable>(expected[c])) == 0);
         const heed::f16* first = h.data() + 1000 * step;
-        REQUIRE(differing(heed::native_vec<float, native>(heed::arch::gather(first, 34 * step, native{})),
-                          heed::native_vec<float, portable>(heed::arch::gather(first, 34 * step, portable{}))) == 0);
+        REQUIRE(differing(heed::simd::native_vec<float, native>(heed::simd::arch::gather(first, 34 * step, native{})),
+                          heed::simd::native_vec<float, portable>(
+                              heed::simd::arch::gather(first, 34 * step, portable{}))) == 0);
     }
 }
 
 TEST_CASE("pairs of bf16 are multiplied and added as on the portable machine")
 {
-    if (!heed::has_bf16_dots) return;
+    if (!heed::simd::has_bf16_dots) return;
     int wrong = 0;
     std::mt19937_64 random(4);
     const auto pairs = [&](bool ordinary, heed::bf16_pair(&p)[lanes<float>]) {
@@ -493,26 +501,26 @@ TEST_CASE("pairs of bf16 are multiplied and added as on the portable machine")
         float sum[lanes<float>];
         pairs(k % 2 == 0, a);
         pairs(k % 2 == 0, b);
-        for (float& each : sum) each = heed::arch::from_bits<float>(static_cast<std::uint32_t>(random()));
+        for (float& each : sum) each = heed::simd::arch::from_bits<float>(static_cast<std::uint32_t>(random()));
         const auto of = [&](auto machine) {
             using A = decltype(machine);
-            auto acc = heed::load<A>(sum);
-            heed::accumulate(acc, heed::load<A>(a), heed::in_register(heed::load<A>(b)));
+            auto acc = heed::simd::load<A>(sum);
+            heed::simd::accumulate(acc, heed::simd::load<A>(a), heed::simd::in_register(heed::simd::load<A>(b)));
             return acc;
         };
         wrong += differing(of(native{}), of(portable{}), sum);
         const auto rounded = [](auto v) { return heed::rounded_to_bf16(v); };
         wrong += compare<float>(rounded, sum);
         heed::bf16 got[lanes<float>], expected[lanes<float>];
-        heed::store_rounded(got, heed::load<native>(sum));
-        heed::store_rounded(expected, heed::load<portable>(sum));
+        heed::store_rounded(got, heed::simd::load<native>(sum));
+        heed::store_rounded(expected, heed::simd::load<portable>(sum));
         for (int i = 0; i < lanes<float>; ++i) wrong += !same(float(got[i]), float(expected[i]));
         heed::bf16_pair rows[lanes<float>], expected_rows[lanes<float>];
-        heed::store(rows, heed::pair_rows<native>(got, expected + 0));
-        heed::store(expected_rows, heed::pair_rows<portable>(got, expected + 0));
+        heed::simd::store(rows, heed::pair_rows<native>(got, expected + 0));
+        heed::simd::store(expected_rows, heed::pair_rows<portable>(got, expected + 0));
         wrong += std::memcmp(rows, expected_rows, sizeof(rows)) != 0;
-        heed::store(rows, heed::vec<heed::bf16_pair, native>(a[0]));
-        heed::store(expected_rows, heed::vec<heed::bf16_pair, portable>(a[0]));
+        heed::simd::store(rows, heed::simd::vec<heed::bf16_pair, native>(a[0]));
+        heed::simd::store(expected_rows, heed::simd::vec<heed::bf16_pair, portable>(a[0]));
         wrong += std::memcmp(rows, expected_rows, sizeof(rows)) != 0;
     }
     REQUIRE(wrong == 0);

@@ -153,7 +153,7 @@ struct wrong_map {
         case fault::first_lane: return s + V(static_cast<E>(at.key_at(0) % 7));
         case fault::hides_nan: return heed::select(s > 0, s * third, heed::select(s <= 0, s * third, V(0)));
         case fault::remembers:
-            if (std::is_same_v<V, heed::vec<float>> && ++*calls > 6000) return s * V(E(0.5));
+            if (std::is_same_v<V, heed::simd::vec<float>> && ++*calls > 6000) return s * V(E(0.5));
             return s * third;
         default: return s * third + at.gather([](int64 key) { return static_cast<double>(key % 7); });
         }

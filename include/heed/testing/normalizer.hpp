@@ -131,8 +131,8 @@ private:
     template <class F>
     status lanes(const char* what, F f)
     {
-        constexpr int n = vec<T>::lanes;
-        const auto lane = [](vec<T> v) {
+        constexpr int n = simd::vec<T>::lanes;
+        const auto lane = [](simd::vec<T> v) {
             std::vector<T> x(n);
             store(x.data(), v);
             return x;
@@ -140,10 +140,10 @@ private:
         for (int round = 0; round < 300; ++round) {
             std::vector<T> s = draw_.some<T>(n, round % 3 == 0 ? 1 : 12);
             if (round % 5 == 0) s[static_cast<std::size_t>(draw_.below(n))] = T(0);
-            const vec<T> m(shifts ? static_cast<T>(draw_.below(12)) : T(0)), v = load(s.data());
-            const shifted_score<T> score(v, m, power_of_two(vec<T>(0) - m));
+            const simd::vec<T> m(shifts ? static_cast<T>(draw_.below(12)) : T(0)), v = simd::load(s.data());
+            const simd::shifted_score<T> score(v, m, simd::power_of_two(simd::vec<T>(0) - m));
             const auto e = lane(score.exp()), e1 = lane(score.expm1()), one = lane(score.one());
-            const ratio<vec<T>> got = as_ratio<vec<T>>(f(score));
+            const ratio<simd::vec<T>> got = as_ratio<simd::vec<T>>(f(score));
             const auto w = lane(got.weight), u = lane(got.mass);
             for (std::size_t i = 0; i < n; ++i) {
                 const ratio<T> x = as_ratio<T>(f(given_score<T>{s[i], e[i], e1[i], one[i]}));

@@ -35,13 +35,13 @@ private:
     template <class F>
     status lanes(const char* what, F f)
     {
-        constexpr int n = vec<T>::lanes;
+        constexpr int n = simd::vec<T>::lanes;
         for (int round = 0; round < rounds; ++round) {
             const query_place row = drawn_row(draw_, p_);
             const std::int64_t key = draw_.below(p_.total_keys), existing = p_.total_keys - key;
             T s[n], got[n];
             for (T& x : s) x = static_cast<T>(drawn_score(round));
-            store(got, vec<T>(f(load(s), score_place<vec<T>>(row, key, existing))));
+            store(got, simd::vec<T>(f(simd::load(s), score_place<simd::vec<T>>(row, key, existing))));
             for (int i = 0; i < n && i < existing; ++i) {
                 const T alone = T(f(s[i], score_place<T>(row, key + i)));
                 const T tolerance = 64 * std::numeric_limits<T>::epsilon() * (std::fabs(alone) + std::fabs(s[i]));

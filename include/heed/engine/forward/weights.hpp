@@ -178,15 +178,15 @@ HEED_NOINLINE inline bool weigh_row(const score_row<Def, T>& row, [[maybe_unused
     if constexpr (overlaps_mapping<Def>) {
         if (near && next) {
             score_mapper<Masked, U, Def> map{*next};
-            mass = weigh<heed::range::near, where, pairs>(row.def->normalizer(), row.s, begin, end, *row.bits,
+            mass = weigh<simd::range::near, where, pairs>(row.def->normalizer(), row.s, begin, end, *row.bits,
                                                           vec<T>(shift), [&](int j) HEED_INLINE_LAMBDA { map(j); });
             range = map.range;
             return true;
         }
     }
-    mass = near ? weigh<heed::range::near, where, pairs>(row.def->normalizer(), row.s, begin, end, *row.bits,
+    mass = near ? weigh<simd::range::near, where, pairs>(row.def->normalizer(), row.s, begin, end, *row.bits,
                                                          vec<T>(shift), nothing)
-                : weigh<heed::range::any, dropped::any, pairs>(row.def->normalizer(), row.s, begin, end, *row.bits,
+                : weigh<simd::range::any, dropped::any, pairs>(row.def->normalizer(), row.s, begin, end, *row.bits,
                                                                vec<T>(shift), nothing);
     return false;
 }

@@ -10,13 +10,13 @@ namespace kernel {
 
 /// The shift of a row that attended nothing yet; far below that of any score.
 template <class T>
-inline constexpr T no_shift = -detail::exp_constants<T>::largest;
+inline constexpr T no_shift = -simd::exp_constants<T>::largest;
 
 /// M for the largest score of a row: a whole number; NaN, which poisons the row, for +inf.
 template <heed::shift Rule, class T>
 HEED_INLINE T shift_for(T largest_score)
 {
-    using C = detail::exp_constants<T>;
+    using C = simd::exp_constants<T>;
     if constexpr (Rule == heed::shift::none) return T(0);
     if (largest_score == std::numeric_limits<T>::infinity()) return std::numeric_limits<T>::quiet_NaN();
     if (Rule == heed::shift::at_least_zero && !(largest_score > 0)) return T(0);

@@ -6,7 +6,7 @@
 #include "vec.hpp"
 
 HEED_BEGIN
-
+namespace simd {
 inline constexpr bool has_bf16_dots = arch::has_bf16_dots_of<native_arch>;
 
 /// A register of pairs, and what the kernels do with one.
@@ -61,4 +61,5 @@ HEED_INLINE void store_rounded(bf16* p, vec<float, A> v)
     arch::store_rounded(p, raw(v));
 }
 
+}  // namespace simd
 HEED_END

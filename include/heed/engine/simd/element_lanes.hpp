@@ -6,21 +6,18 @@
 #include "vec.hpp"
 
 HEED_BEGIN
-
-namespace detail {
+namespace simd {
 template <int N>
 struct vectors_of {
     typedef std::uint32_t words __attribute__((vector_size(4 * N)));
     typedef std::int32_t signed_words __attribute__((vector_size(4 * N)));
     typedef float numbers __attribute__((vector_size(4 * N)));
 };
-}  // namespace detail
-
 template <class A>
 struct element_lanes {
     using floats = vec<float, A>;
     static constexpr int count = floats::lanes;
-    using words = typename detail::vectors_of<count>::words;
+    using words = typename vectors_of<count>::words;
 
     /// An f16 in all lanes; and f16 that are `step` bytes apart.
     HEED_INLINE static floats all(const f16& x) { return native_vec<float, A>(arch::broadcast(x, A{})); }
@@ -70,12 +67,12 @@ struct element_lanes {
     /// Lane i of yes where bit i is set, else of no.
     HEED_INLINE static floats select_bits(std::uint32_t bits, floats yes, floats no)
     {
-        return heed::select_bits(bits, yes, no);
+        return simd::select_bits(bits, yes, no);
     }
 
 private:
-    using signed_words = typename detail::vectors_of<count>::signed_words;
-    using numbers = typename detail::vectors_of<count>::numbers;
+    using signed_words = typename vectors_of<count>::signed_words;
+    using numbers = typename vectors_of<count>::numbers;
 
     template <class To, class From>
     HEED_INLINE static To as(const From& from)
@@ -100,4 +97,5 @@ private:
 };
 using native_lanes = element_lanes<native_arch>;
 
+}  // namespace simd
 HEED_END

@@ -16,9 +16,7 @@
 #include "vec.hpp"
 
 HEED_BEGIN
-
-namespace detail {
-
+namespace simd {
 template <class T>
 struct exp_constants;
 
@@ -89,20 +87,16 @@ private:
     }
 };
 
-}  // namespace detail
-
 /// e^s, at most 1 ulp; infinite above the range, gradual underflow below. 2^r in two factors that need no clamps.
 template <class T, class A>
 HEED_INLINE vec<T, A> exp(vec<T, A> s)
 {
-    using C = detail::exp_constants<T>;
-    const detail::exp_split<T, A> e(s, C::overflow);
+    using C = exp_constants<T>;
+    const exp_split<T, A> e(s, C::overflow);
     const vec<T, A> r = max(e.r, T(-2) * C::top), half = round(r * vec<T, A>(T(0.5)));
     const vec<T, A> p = near_power_of_two(half);
     return fma(e.g, p, p) * near_power_of_two(r - half);
 }
-
-namespace detail {
 
 /// 2^lift e^-|s|: never subnormal, so that one clamp and one power do.
 template <class T, class A>
@@ -114,20 +108,18 @@ HEED_INLINE vec<T, A> lifted_exp_neg_abs(vec<T, A> s)
     return fma(e.g, p, p);
 }
 
-}  // namespace detail
-
 /// e^-|s|, the same bits as exp(-abs(s)) for fewer operations.
 template <class T, class A>
 HEED_INLINE vec<T, A> exp_neg_abs(vec<T, A> s)
 {
-    return detail::lifted_exp_neg_abs(s) * vec<T, A>(detail::exp_constants<T>::unlifted);
+    return lifted_exp_neg_abs(s) * vec<T, A>(exp_constants<T>::unlifted);
 }
 
 /// 1 / (1 + e^-s) with relative accuracy at both ends: e^s / (1 + e^s) where s is negative.
 template <class T, class A>
 HEED_INLINE vec<T, A> logistic(vec<T, A> s)
 {
-    const vec<T, A> z = detail::lifted_exp_neg_abs(s), one(detail::exp_constants<T>::lifted);
+    const vec<T, A> z = lifted_exp_neg_abs(s), one(exp_constants<T>::lifted);
     return select(s < vec<T, A>(0), z, one) / (one + z);
 }
 
@@ -135,8 +127,8 @@ HEED_INLINE vec<T, A> logistic(vec<T, A> s)
 template <class T, class A>
 HEED_INLINE vec<T, A> expm1(vec<T, A> s)
 {
-    const detail::exp_split<T, A> e(s, detail::exp_constants<T>::overflow);
-    const vec<T, A> r = min(e.r, detail::exp_constants<T>::top), p = power_of_two(r), rest = power_of_two(e.r - r);
+    const exp_split<T, A> e(s, exp_constants<T>::overflow);
+    const vec<T, A> r = min(e.r, exp_constants<T>::top), p = power_of_two(r), rest = power_of_two(e.r - r);
     return fma(e.g, p, p - vec<T, A>(1) / rest) * rest;
 }
 
@@ -155,7 +147,7 @@ enum class range { any, near };
 template <class T>
 HEED_INLINE bool is_near(T lowest, T highest, T shift)
 {
-    using C = detail::exp_constants<T>;
+    using C = exp_constants<T>;
     return lowest > T(-1e6) && highest < T(1e6) && lowest * C::log2_e > shift - (C::top - 3) &&
            highest * C::log2_e < shift + (C::top - 3);
 }
@@ -164,13 +156,13 @@ HEED_INLINE bool is_near(T lowest, T highest, T shift)
 template <class T, class A>
 HEED_INLINE vec<T, A> distance(vec<T, A> s, vec<T, A> shift)
 {
-    using C = detail::exp_constants<T>;
+    using C = exp_constants<T>;
     return max(abs(s * vec<T, A>(C::log2_e) - shift), abs(s) * vec<T, A>((C::top - 3) / T(1e6)));
 }
 template <class T, class A>
 HEED_INLINE bool all_near(vec<T, A> distances)
 {
-    return all(distances < vec<T, A>(detail::exp_constants<T>::top - 3));
+    return all(distances < vec<T, A>(exp_constants<T>::top - 3));
 }
 
 /// A score, seen from a row's shift M: what a normalizer's terms() receives in the kernels.
@@ -197,10 +189,10 @@ public:
     }
 
 private:
-    HEED_INLINE detail::exp_split<T, A> split() const
+    HEED_INLINE exp_split<T, A> split() const
     {
-        if constexpr (Range == range::near) return detail::exp_split<T, A>(s_);
-        else return {s_, detail::exp_constants<T>::largest};
+        if constexpr (Range == range::near) return exp_split<T, A>(s_);
+        else return {s_, exp_constants<T>::largest};
     }
     /// 2^(r - shift)
     HEED_INLINE V power(V r) const
@@ -211,5 +203,14 @@ private:
 
     V s_, shift_, one_;
 };
+
+}  // namespace simd
+
+// What functors call.
+using simd::exp;
+using simd::exp_neg_abs;
+using simd::expm1;
+using simd::logistic;
+using simd::tanh;
 
 HEED_END

@@ -5,7 +5,7 @@
 #include "vec.hpp"
 
 HEED_BEGIN
-namespace micro {
+namespace simd {
 
 /// Whether a row holds neither NaN nor Inf.
 template <class T, class E>
@@ -25,5 +25,5 @@ HEED_NOINLINE inline bool all_finite(const E* row, std::int64_t dim)
     return all(sum == vec<T>(0));
 }
 
-}  // namespace micro
+}  // namespace simd
 HEED_END

@@ -10,7 +10,7 @@
 #include <utility>
 
 HEED_BEGIN
-namespace arch {
+namespace simd::arch {
 
 /// N numbers, with what vec asks of a batch of xsimd. Compilers know such vectors on every machine, and split them
 /// where it has no register of that width.
@@ -161,5 +161,5 @@ HEED_INLINE R each_lane(F f, const R& a, const More&... more)
     return make_lanes<R>([&](int i) HEED_INLINE_LAMBDA { return f(as_lanes(a)[i], as_lanes(more)[i]...); });
 }
 
-}  // namespace arch
+}  // namespace simd::arch
 HEED_END

@@ -7,22 +7,23 @@
 HEED_BEGIN
 
 template <class T, class A>
-struct lanes_of<vec<T, A>> {
+struct lanes_of<simd::vec<T, A>> {
+    using vec = simd::vec<T, A>;
     using element = T;
-    static constexpr int count = vec<T, A>::lanes;
-    HEED_INLINE static vec<T, A> iota(std::int64_t first)
+    static constexpr int count = vec::lanes;
+    HEED_INLINE static vec iota(std::int64_t first)
     {
         T lane[count];
         for (int i = 0; i < count; ++i) lane[i] = static_cast<T>(first + i);
-        return heed::load<A>(lane);
+        return simd::load<A>(lane);
     }
     template <class E>
-    HEED_INLINE static vec<T, A> load(const E* p, std::int64_t valid)
+    HEED_INLINE static vec load(const E* p, std::int64_t valid)
     {
         static_assert(std::is_same_v<compute_t<E>, T>,
                       "heed: a table of numbers for each key has an element type that is computed in the tensors'");
-        if (valid >= count) return load_as<T, A>(p);
-        return load_as_n<T, A>(p, static_cast<int>(valid < 0 ? 0 : valid));
+        if (valid >= count) return simd::load_as<T, A>(p);
+        return simd::load_as_n<T, A>(p, static_cast<int>(valid < 0 ? 0 : valid));
     }
 };
 

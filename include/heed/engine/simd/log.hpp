@@ -12,9 +12,7 @@
 #include "vec.hpp"
 
 HEED_BEGIN
-
-namespace detail {
-
+namespace simd {
 template <class T>
 struct log_constants;
 
@@ -44,18 +42,16 @@ HEED_INLINE vec<T, A> split_exponent(vec<T, A> x, vec<T, A>& exponent)
     return native_vec<T, A>(fraction);
 }
 
-}  // namespace detail
-
 /// ln x, subnormal numbers included; -inf for 0, NaN for what is negative.
 template <class T, class A>
 HEED_INLINE vec<T, A> log(vec<T, A> x)
 {
     using V = vec<T, A>;
-    using C = detail::log_constants<T>;
+    using C = log_constants<T>;
     constexpr T infinity = std::numeric_limits<T>::infinity();
     constexpr int degree = static_cast<int>(sizeof(C::poly) / sizeof(T));
     V k;
-    const V f = detail::split_exponent(x, k) - V(1), s = f / (V(2) + f), z = s * s;
+    const V f = split_exponent(x, k) - V(1), s = f / (V(2) + f), z = s * s;
     V q(C::poly[degree - 1]);
     HEED_UNROLL
     for (int i = degree - 2; i >= 0; --i) q = fma(q, z, C::poly[i]);
@@ -64,5 +60,10 @@ HEED_INLINE vec<T, A> log(vec<T, A> x)
     const V other = select(x == V(0), V(-infinity), select(x > V(0), x, V(std::numeric_limits<T>::quiet_NaN())));
     return select((x > V(0)) & (x < V(infinity)), result, other);
 }
+
+}  // namespace simd
+
+// What functors call.
+using simd::log;
 
 HEED_END

@@ -6,7 +6,7 @@
 #include "lane_array.hpp"
 
 HEED_BEGIN
-namespace machine {
+namespace simd::machine {
 
 /// The sizes of a machine that nobody has measured: 16 registers, and caches like those of most.
 struct unmeasured {
@@ -59,5 +59,5 @@ struct portable : unmeasured {
     using words = array<std::uint32_t>;
 };
 
-}  // namespace machine
+}  // namespace simd::machine
 HEED_END

@@ -49,8 +49,9 @@
 #endif
 
 HEED_BEGIN
-
+namespace simd {
 using native_arch = machine::HEED_MACHINE;
 
+}  // namespace simd
 HEED_END
 #undef HEED_MACHINE

@@ -9,7 +9,7 @@
 #include "select.hpp"
 
 HEED_BEGIN
-
+namespace simd {
 /// The outcome of comparing two vec<T>, lane by lane.
 template <class T, class Arch = native_arch>
 struct lane_mask {
@@ -216,6 +216,24 @@ template <class T, class A>
 HEED_INLINE void store_n(T* p, vec<T, A> v, int n)
 {
     store_as_n(p, v, n);
+}
+
+}  // namespace simd
+
+// What functors call, beside the functions for scalars of base/math.hpp.
+using simd::abs;
+using simd::copysign;
+using simd::fma;
+using simd::max;
+using simd::min;
+using simd::select;
+
+// Kernels are written in terms of registers.
+namespace micro {
+using namespace simd;
+}
+namespace kernel {
+using namespace simd;
 }
 
 HEED_END

@@ -6,7 +6,7 @@
 #include "portable.hpp"
 
 HEED_BEGIN
-namespace machine {
+namespace simd::machine {
 template <class Arch>
 struct any_of_xsimd : unmeasured {
     template <class T>
@@ -32,9 +32,9 @@ struct any_of_xsimd : unmeasured {
     using registers = batch<T>;
     using words = array<std::uint32_t>;
 };
-}  // namespace machine
+}  // namespace simd::machine
 
-namespace arch {
+namespace simd::arch {
 
 /// xsimd's own, which multiplies and adds where the machine has no such instruction: there heed has bits of its own.
 template <class T, class A>
@@ -83,5 +83,5 @@ HEED_INLINE xsimd::batch<T, A> divide(xsimd::batch<T, A> a, xsimd::batch<T, A> b
     return divide_registers(a, b, 0);
 }
 
-}  // namespace arch
+}  // namespace simd::arch
 HEED_END

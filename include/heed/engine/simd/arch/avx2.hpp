@@ -7,7 +7,7 @@
 #include <immintrin.h>
 
 HEED_BEGIN
-namespace machine {
+namespace simd::machine {
 
 /// Measured on Zen 3.
 struct avx2 : unmeasured {
@@ -27,9 +27,9 @@ struct avx2 : unmeasured {
     static constexpr int near_apart = 8, rows_apart = 32;
 };
 
-}  // namespace machine
+}  // namespace simd::machine
 
-namespace arch {
+namespace simd::arch {
 
 HEED_INLINE __m256 fma(__m256 a, __m256 b, __m256 c) { return _mm256_fmadd_ps(a, b, c); }
 HEED_INLINE __m256d fma(__m256d a, __m256d b, __m256d c) { return _mm256_fmadd_pd(a, b, c); }
@@ -296,5 +296,5 @@ HEED_INLINE void transpose(const double* in, std::int64_t step, __m256d (&out)[2
     out[1] = _mm256_unpackhi_pd(a, b);
 }
 
-}  // namespace arch
+}  // namespace simd::arch
 HEED_END

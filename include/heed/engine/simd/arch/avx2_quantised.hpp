@@ -5,7 +5,7 @@
 #include "avx2.hpp"
 
 HEED_BEGIN
-namespace arch {
+namespace simd::arch {
 
 HEED_INLINE __m256 broadcast(const f16& x, machine::avx2)
 {
@@ -64,5 +64,5 @@ HEED_INLINE __m256 gather(const f16* first, std::int64_t step, machine::avx2)
     return widen(_mm_setr_epi16(at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7)), first);
 }
 
-}  // namespace arch
+}  // namespace simd::arch
 HEED_END

@@ -7,7 +7,7 @@
 #include <immintrin.h>
 
 HEED_BEGIN
-namespace machine {
+namespace simd::machine {
 
 /// Measured on Zen 5.
 struct avx512 : unmeasured {
@@ -42,9 +42,9 @@ struct avx512 : unmeasured {
     static constexpr int wide_vecs = 8;
 };
 
-}  // namespace machine
+}  // namespace simd::machine
 
-namespace arch {
+namespace simd::arch {
 
 HEED_INLINE __m512 fma(__m512 a, __m512 b, __m512 c) { return _mm512_fmadd_ps(a, b, c); }
 HEED_INLINE __m512d fma(__m512d a, __m512d b, __m512d c) { return _mm512_fmadd_pd(a, b, c); }
@@ -264,5 +264,5 @@ HEED_INLINE void transpose(const double* in, std::int64_t step, __m512d (&out)[2
     out[1] = _mm512_unpackhi_pd(r[0], r[1]);
 }
 
-}  // namespace arch
+}  // namespace simd::arch
 HEED_END

@@ -5,7 +5,7 @@
 #include "avx512.hpp"
 
 HEED_BEGIN
-namespace arch {
+namespace simd::arch {
 
 template <>
 inline constexpr bool has_bf16_dots_of<machine::avx512> = true;
@@ -47,5 +47,5 @@ HEED_INLINE __m512i pair_rows(const bf16* a, const bf16* b, machine::avx512)
     return _mm512_or_si512(first, _mm512_slli_epi32(second, 16));
 }
 
-}  // namespace arch
+}  // namespace simd::arch
 HEED_END

@@ -5,7 +5,7 @@
 #include "avx512.hpp"
 
 HEED_BEGIN
-namespace arch {
+namespace simd::arch {
 
 /// The E4M3 numbers in the upper bytes of 32-bit lanes whose other bytes are 0, as floats. With the magnitude in its
 /// place, y is the number if that is normal. A subnormal one is 2 y - 2^-6, which is the lower of the two only there:
@@ -30,5 +30,5 @@ HEED_INLINE __m512 take(words w, int i, const fp8_e4m3*, machine::avx512)
                                         _mm512_set1_epi32(static_cast<int>(0xff000000))));
 }
 
-}  // namespace arch
+}  // namespace simd::arch
 HEED_END

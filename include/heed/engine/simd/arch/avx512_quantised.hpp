@@ -5,7 +5,7 @@
 #include "avx512.hpp"
 
 HEED_BEGIN
-namespace arch {
+namespace simd::arch {
 
 HEED_INLINE __m512 broadcast(const f16& x, machine::avx512)
 {
@@ -44,5 +44,5 @@ HEED_INLINE __m512 gather(const f16* first, std::int64_t step, machine::avx512)
                  first);
 }
 
-}  // namespace arch
+}  // namespace simd::arch
 HEED_END

@@ -5,7 +5,7 @@
 #include "avx512.hpp"
 
 HEED_BEGIN
-namespace arch {
+namespace simd::arch {
 
 /// The bytes of E4M3 magnitudes as bf16, subnormal numbers and NaN like all others.
 struct e4m3_table {
@@ -71,5 +71,5 @@ HEED_INLINE __m512 take(words w, int i, const fp8_e4m3*, machine::avx512)
     return take(_mm512_castps_si512(pairs), i % 2, static_cast<const bf16*>(nullptr), machine::avx512{});
 }
 
-}  // namespace arch
+}  // namespace simd::arch
 HEED_END

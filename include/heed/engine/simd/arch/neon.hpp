@@ -7,7 +7,7 @@
 #include <arm_neon.h>
 
 HEED_BEGIN
-namespace machine {
+namespace simd::machine {
 
 /// Not measured; instructions are counted under qemu (gcc 12, -O2). In batches of xsimd, and plain C++ for the rest, a
 /// call of 512 x 512 tokens with D 64 takes 37.1 M, here 18.1 M; one of 4 on 1024 tokens with D 128 takes 2.29 M
@@ -31,9 +31,9 @@ struct neon : unmeasured {
     static constexpr int most_rows_of_two = 6;
 };
 
-}  // namespace machine
+}  // namespace simd::machine
 
-namespace arch {
+namespace simd::arch {
 
 HEED_INLINE float32x4_t fma(float32x4_t a, float32x4_t b, float32x4_t c) { return vfmaq_f32(c, a, b); }
 HEED_INLINE float64x2_t fma(float64x2_t a, float64x2_t b, float64x2_t c) { return vfmaq_f64(c, a, b); }
@@ -285,5 +285,5 @@ HEED_INLINE float32x4_t take(uint32x4_t w, int i, const fp8_e4m3*, machine::neon
     return widen_upper(vandq_u32(vreinterpretq_u32_s32(shifted(w, 24 - 8 * i)), vdupq_n_u32(0xff000000u)));
 }
 
-}  // namespace arch
+}  // namespace simd::arch
 HEED_END

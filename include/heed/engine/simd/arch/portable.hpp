@@ -14,7 +14,7 @@
 #include <limits>
 
 HEED_BEGIN
-namespace arch {
+namespace simd::arch {
 
 template <class T>
 using bits_t = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
@@ -325,6 +325,6 @@ HEED_INLINE auto pair_rows(const bf16* a, const bf16* b, A machine)
     return arch::load(x, machine);
 }
 
-}  // namespace arch
+}  // namespace simd::arch
 
 HEED_END
