@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Which machine this is compiled for: the one file that asks, and that knows xsimd. A file in arch/ is an instruction
-// set; to add one is to write that file and its line here.
+// set; to add one is to write that file and its lines here.
 #pragma once
 
 #include "arch/portable.hpp"
@@ -19,7 +19,7 @@
 
 // clang-format off
 #if defined(HEED_PORTABLE) || defined(XSIMD_NO_SUPPORTED_ARCHITECTURE)
-#define HEED_MACHINE portable<16>
+#define HEED_MACHINE portable<16>  // it was asked for, or xsimd does not know this machine
 #elif defined(__AVX512F__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
 #define HEED_MACHINE avx512
 #include "arch/avx512.hpp"
