@@ -4,6 +4,7 @@
 
 #include "../../base/config.hpp"
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -32,6 +33,7 @@ struct lane_array {
         {
             return {a.bits | b.bits};
         }
+        HEED_INLINE friend batch_bool_type operator!(batch_bool_type a) { return {~a.bits}; }
         HEED_INLINE friend bool all(batch_bool_type m)
         {
             integer common = -1;
@@ -85,6 +87,11 @@ struct lane_array {
     HEED_INLINE friend lane_array select(batch_bool_type m, lane_array yes, lane_array no)
     {
         return of((as_integers(yes) & m.bits) | (as_integers(no) & ~m.bits));
+    }
+    HEED_INLINE friend lane_array sqrt(lane_array a)
+    {
+        for (int i = 0; i < N; ++i) a.lanes[i] = std::sqrt(a.lanes[i]);
+        return a;
     }
     HEED_INLINE friend lane_array abs(lane_array a) { return of(as_integers(a) & ~as_integers(lane_array(T(-0.0)))); }
 

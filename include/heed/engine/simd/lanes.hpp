@@ -2,7 +2,7 @@
 // How a register lays out keys, as score maps see it: lane i is the i-th of consecutive keys.
 #pragma once
 
-#include "vec.hpp"
+#include "log.hpp"
 
 HEED_BEGIN
 

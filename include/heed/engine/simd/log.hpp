@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The natural logarithm, for float and double vectors.
+// The natural logarithm, and what is made of it, for float and double vectors.
 //
 //     x = 2^k m, m in [sqrt 1/2, sqrt 2)     f = m - 1     s = f / (2 + f)     z = s^2
 //     ln x = k ln2 + f - s (f - z Q(z))
@@ -9,7 +9,7 @@
 // minimax for z Q(z) and errs by 8e-10 (float) and 1.2e-18 (double) of the result.
 #pragma once
 
-#include "vec.hpp"
+#include "exp.hpp"
 
 HEED_BEGIN
 namespace simd {
@@ -42,9 +42,9 @@ HEED_INLINE vec<T, A> split_exponent(vec<T, A> x, vec<T, A>& exponent)
     return native_vec<T, A>(fraction);
 }
 
-/// ln x, subnormal numbers included; -inf for 0, NaN for what is negative.
-template <class T, class A>
-HEED_INLINE vec<T, A> log(vec<T, A> x)
+/// ln x, whose small terms pass through `corrected` before they are added to the large ones.
+template <class T, class A, class F>
+HEED_INLINE vec<T, A> corrected_log(vec<T, A> x, F corrected)
 {
     using V = vec<T, A>;
     using C = log_constants<T>;
@@ -55,15 +55,42 @@ HEED_INLINE vec<T, A> log(vec<T, A> x)
     V q(C::poly[degree - 1]);
     HEED_UNROLL
     for (int i = degree - 2; i >= 0; --i) q = fma(q, z, C::poly[i]);
-    const V rest = fma(-s, fma(-z, q, f), k * V(C::ln2_low));
+    const V rest = corrected(fma(-s, fma(-z, q, f), k * V(C::ln2_low)));
     const V result = fma(k, C::ln2_high, f + rest);
     const V other = select(x == V(0), V(-infinity), select(x > V(0), x, V(std::numeric_limits<T>::quiet_NaN())));
     return select((x > V(0)) & (x < V(infinity)), result, other);
+}
+
+/// ln x, subnormal numbers included; -inf for 0, NaN for what is negative.
+template <class T, class A>
+HEED_INLINE vec<T, A> log(vec<T, A> x)
+{
+    return corrected_log(x, [](vec<T, A> rest) HEED_INLINE_LAMBDA { return rest; });
+}
+/// ln(1 + x) with relative accuracy for small x: what the sum u = 1 + x loses is added as (x - (u - 1)) / u.
+template <class T, class A>
+HEED_INLINE vec<T, A> log1p(vec<T, A> x)
+{
+    using V = vec<T, A>;
+    const V u = V(1) + x;
+    // The larger of 1 and x is subtracted first: that difference is exact.
+    const V lost = select(x > V(1), V(1) - (u - x), x - (u - V(1))) / u;
+    const V y = corrected_log(u, [&](V rest) HEED_INLINE_LAMBDA { return rest + lost; });
+    return select(u == V(1), x, y);
+}
+
+/// ln(1 + e^x), which is e^x for x far below 0, down to the smallest number, and x far above.
+template <class T, class A>
+HEED_INLINE vec<T, A> softplus(vec<T, A> x)
+{
+    return max(x, T(0)) + log1p(exp_neg_abs(x));
 }
 
 }  // namespace simd
 
 // What functors call.
 using simd::log;
+using simd::log1p;
+using simd::softplus;
 
 HEED_END

@@ -53,11 +53,17 @@ struct vec {
     // xsimd subtracts from 0 on AVX-512, and -(+0) would be +0.
     HEED_INLINE friend vec operator-(vec a) { return vec(a.native ^ batch(T(-0.0))); }
 
+    HEED_INLINE vec& operator+=(vec b) { return *this = *this + b; }
+    HEED_INLINE vec& operator-=(vec b) { return *this = *this - b; }
+    HEED_INLINE vec& operator*=(vec b) { return *this = *this * b; }
+    HEED_INLINE vec& operator/=(vec b) { return *this = *this / b; }
+
     HEED_INLINE friend lane_mask<T, Arch> operator<(vec a, vec b) { return {a.native < b.native}; }
     HEED_INLINE friend lane_mask<T, Arch> operator>(vec a, vec b) { return {a.native > b.native}; }
     HEED_INLINE friend lane_mask<T, Arch> operator<=(vec a, vec b) { return {a.native <= b.native}; }
     HEED_INLINE friend lane_mask<T, Arch> operator>=(vec a, vec b) { return {a.native >= b.native}; }
     HEED_INLINE friend lane_mask<T, Arch> operator==(vec a, vec b) { return {a.native == b.native}; }
+    HEED_INLINE friend lane_mask<T, Arch> operator!=(vec a, vec b) { return {!(a.native == b.native)}; }
 };
 
 template <class T, class A>
@@ -95,6 +101,12 @@ HEED_INLINE vec<T, A> select(lane_mask<T, A> m, vec<T, A> yes, identity_t<vec<T,
     return vec<T, A>(select(m.native, yes.native, no.native));
 }
 
+/// The square root, rounded once.
+template <class T, class A>
+HEED_INLINE vec<T, A> sqrt(vec<T, A> a)
+{
+    return vec<T, A>(sqrt(a.native));
+}
 template <class T, class A>
 HEED_INLINE vec<T, A> abs(vec<T, A> a)
 {
@@ -227,6 +239,7 @@ using simd::fma;
 using simd::max;
 using simd::min;
 using simd::select;
+using simd::sqrt;
 
 // Kernels are written in terms of registers.
 namespace micro {
