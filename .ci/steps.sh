@@ -2,7 +2,7 @@
 # the tests of ctest are counted one by one, any other step as one.
 
 export DEBIAN_FRONTEND=noninteractive
-packages=(g++ clang cmake ninja-build libxsimd-dev libeigen3-dev catch2 libbenchmark-dev libomp-dev
+packages=(g++ clang clang-tidy cmake ninja-build libxsimd-dev libeigen3-dev catch2 libbenchmark-dev libomp-dev
           libopenblas-dev libdnnl-dev nlohmann-json3-dev python3)
 commits=$(git rev-list --count HEAD 2>/dev/null || echo 0)
 passed=0 failed=0 skipped=0 times=""
