@@ -69,9 +69,10 @@ void add_transposed(const tile_cover& cover, const step_place& at, step_part par
                     int n = 0;
                     for (; g < g_end && has(g, x, end_strip); ++g) n += cover.groups[g].rows;
                     for (int k = 0, key = j; k < blocks; key += rows_of_group(keys, k++))
-                        micro::outputs_transposed(rows_of_group(keys, k), width, p + from * step + key,
-                                                  panel + (from - first) * width * lanes, n, o + key * o_step + channel,
-                                                  o_step);
+                        micro::outputs_transposed({rows_of_group(keys, k), width},
+                                                  micro::weight_rows<T>{p + from * step + key, n},
+                                                  panel + (from - first) * width * lanes,
+                                                  micro::matrix<T>{o + key * o_step + channel, o_step});
                 }
             }
         });
@@ -114,9 +115,10 @@ void add_dq(const Job& job, const step_place& at, const tile_cover& cover, const
             for (int g = 0; g < cover.n_groups; ++g) {
                 if (lo[g] >= hi[g]) continue;
                 const row_group& rows = cover.groups[g];
-                micro::outputs(rows.rows, width, mem.ds + rows.first * step + j + lo[g],
-                               micro::packed_panel<T>{panel + lo[g] * width * lanes}, hi[g] - lo[g], true,
-                               mem.dq + rows.first * o_step + channel, o_step, lines.take());
+                micro::outputs({rows.rows, width},
+                               micro::weight_rows<T>{mem.ds + rows.first * step + j + lo[g], hi[g] - lo[g]},
+                               micro::packed_panel<T>{panel + lo[g] * width * lanes}, true,
+                               micro::matrix<T>{mem.dq + rows.first * o_step + channel, o_step}, lines.take());
             }
         });
     }

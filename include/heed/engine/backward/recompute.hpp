@@ -112,8 +112,8 @@ void begin_tile(const Job& job, std::int64_t batch, std::int64_t kv_head, std::i
         const int keys = strip < count - j ? strip : count - j;
         const auto k = job.kv.keys(batch, kv_head)(token + j);
         const auto v = job.kv.values(batch, kv_head)(token + j);
-        micro::pack_keys(k.data, k.step, keys, 0, q_dim, mem.k_strips + j * q_dim);
-        if (job.wants_scores()) micro::pack_keys(v.data, v.step, keys, 0, v_dim, mem.v_strips + j * v_dim);
+        micro::pack_keys(matrix_of(k), keys, 0, q_dim, mem.k_strips + j * q_dim);
+        if (job.wants_scores()) micro::pack_keys(matrix_of(v), keys, 0, v_dim, mem.v_strips + j * v_dim);
     }
     if (!job.to.dq.data) return;
     const auto row = [&](int j) { return job.kv.keys(batch, kv_head)(token + j).data; };
@@ -144,8 +144,9 @@ void strip_products(const T* strip, std::int64_t dim, const tile_cover& cover, W
         for (int g = 0; g < cover.n_groups; ++g) {
             const row_group& rows = cover.groups[g];
             if (!wanted(g)) continue;
-            micro::scores(rows.rows, q + part * part_step + rows.first * micro::query_step<T>, here, channels, part > 0,
-                          s + rows.first * micro::score_step, 0, width, lines.take());
+            micro::scores(rows.rows, q + part * part_step + rows.first * micro::query_step<T>,
+                          micro::packed_keys<T>{here, channels, {0, width}}, part > 0,
+                          s + rows.first * micro::score_step, lines.take());
         }
     }
 }

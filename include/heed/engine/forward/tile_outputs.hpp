@@ -66,8 +66,9 @@ void add_listed(const Job& job, const row_block& block, const row_group* groups,
             T* out = o + rows.first * o_step;
             for (std::int64_t panel = 0; panel < direct;) {
                 const int vecs = static_cast<int>(min_of(direct - panel, micro::block_vecs));
-                micro::outputs_listed(rows.rows, vecs, p, list + from, where + i + from, panel * lanes, to - from,
-                                      out + panel * lanes, o_step);
+                micro::outputs_listed({rows.rows, vecs}, p,
+                                      micro::listed_values<E>{list + from, where + i + from, to - from}, panel * lanes,
+                                      micro::matrix<T>{out + panel * lanes, o_step});
                 panel += vecs;
             }
         }
@@ -109,7 +110,7 @@ void pack_value_panel(const Job& job, const row_block& block, std::int64_t token
         const int left = n - x, least = left < each ? left : each;
         const auto here = together(source, token + x, least, least, mem.copy);
         some = here.count >= left ? left : static_cast<int>(here.count) / each * each;
-        micro::pack_values(here.data, here.step, some, channel, channels, vecs, mem.values + x / each * vecs * lanes);
+        micro::pack_values(matrix_of(here), some, channel, channels, vecs, mem.values + x / each * vecs * lanes);
         if constexpr (!Job::kv_type::one_run)  // the next panel's lines; those of one run have a step
             if (channel + channels < job.kv.value_dim())
                 for (int i = 0; i < some; ++i)
@@ -155,9 +156,9 @@ void take_many(const Job& job, const row_block& block, const row_group* groups, 
                 const int lo = (rows.lo > j ? rows.lo : j) / each, end = rows.hi < j + keys ? rows.hi : j + keys;
                 const int hi = (end + each - 1) / each;
                 if (lo >= hi) continue;
-                micro::outputs(rows.rows, width, mem.weights(rows.first) + lo,
-                               panel_of<Job>(panel + (lo - j / each) * step, step), hi - lo, rows.lo < j,
-                               o + rows.first * o_step + channel, o_step, lines.take());
+                micro::outputs({rows.rows, width}, micro::weight_rows<U>{mem.weights(rows.first) + lo, hi - lo},
+                               panel_of<Job>(panel + (lo - j / each) * step, step), rows.lo < j,
+                               micro::matrix<T>{o + rows.first * o_step + channel, o_step}, lines.take());
             }
         });
     }
@@ -201,20 +202,24 @@ void add_streamed(const Job& job, const row_block& block, const row_group* group
             for_groups(0, paired, std::integral_constant<int, grouped_keys>{}, [&](int g, int lo, int units) {
                 auto panel = v.panel(lo - j);
                 panel.skip(c * lanes);
-                micro::outputs_run(groups[g].rows, vecs, mem.weights(groups[g].first) + lo / each, panel, units,
-                                   o + groups[g].first * o_step + c * lanes, o_step, g == 0 ? ahead : others);
+                micro::outputs_rows({groups[g].rows, vecs},
+                                    micro::weight_rows<U>{mem.weights(groups[g].first) + lo / each, units}, panel,
+                                    micro::matrix<T>{o + groups[g].first * o_step + c * lanes, o_step},
+                                    g == 0 ? ahead : others);
             });
         }
         const auto add_rest = [&](int from, std::int64_t channel, std::int64_t channels, int vecs) {
             for (int x = from, n; x < keys; x += n) {
                 n = v.run_from(x, keys - x);
-                micro::pack_values(v.row(x), v.step, n, channel, channels, vecs,
+                micro::pack_values(micro::matrix<const E>{v.row(x), v.step}, n, channel, channels, vecs,
                                    mem.values + (x - from) / each * vecs * lanes);
             }
             for_groups(from, keys, std::integral_constant<int, each>{}, [&](int g, int lo, int units) {
-                micro::outputs(groups[g].rows, vecs, mem.weights(groups[g].first) + lo / each,
-                               panel_of<Job>(mem.values + (lo - j - from) / each * vecs * lanes, vecs * lanes), units,
-                               true, o + groups[g].first * o_step + channel, o_step, micro::next_ahead(v.row(0)));
+                micro::outputs({groups[g].rows, vecs},
+                               micro::weight_rows<U>{mem.weights(groups[g].first) + lo / each, units},
+                               panel_of<Job>(mem.values + (lo - j - from) / each * vecs * lanes, vecs * lanes), true,
+                               micro::matrix<T>{o + groups[g].first * o_step + channel, o_step},
+                               micro::next_ahead(v.row(0)));
             });
         };
         if (paired < keys)

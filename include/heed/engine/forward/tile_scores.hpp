@@ -5,6 +5,7 @@
 
 #include "../kernel/rows.hpp"
 #include "../micro/scores.hpp"
+#include "../micro/scores_unpacked.hpp"
 
 HEED_BEGIN
 namespace kernel {
@@ -29,7 +30,7 @@ void score_strip(const Job& job, const row_block& block, const row_group* groups
             const int left = keys - x, some = left < lanes ? left : lanes;
             const auto k = together(source, first + x, some, some, mem.copy);
             n = k.count >= left ? left : static_cast<int>(k.count) / lanes * lanes;
-            micro::pack_keys(k.data, k.step, n, channel, channels, mem.strip + x, n == left ? strip - x : n);
+            micro::pack_keys(matrix_of(k), n, channel, channels, mem.strip + x, n == left ? strip - x : n);
         }
         micro::next_lines lines(units, mem.strip);
         if (part + 1 < parts.count) {
@@ -41,9 +42,9 @@ void score_strip(const Job& job, const row_block& block, const row_group* groups
         for (int g = 0; g < n_groups; ++g)
             if (attends(groups[g], j, strip))
                 micro::scores(groups[g].rows,
-                              mem.q + part * mem.part_step + groups[g].first * micro::query_step<sum_t<U>>, mem.strip,
-                              units, part > 0, mem.s + groups[g].first * micro::score_step + j, groups[g].lo - j,
-                              groups[g].hi - j, lines.take());
+                              mem.q + part * mem.part_step + groups[g].first * micro::query_step<sum_t<U>>,
+                              micro::packed_keys<U>{mem.strip, units, {groups[g].lo - j, groups[g].hi - j}}, part > 0,
+                              mem.s + groups[g].first * micro::score_step + j, lines.take());
     }
 }
 
@@ -83,9 +84,8 @@ void score_streamed(const Job& job, const row_block& block, const row_group* gro
         const auto k = grouped<vecs, lanes>(source, token + j, keys, mem.copy);
         const auto score = [&](const row_group& rows, auto& reader) {
             if (attends(rows, j, keys))
-                micro::scores_unpacked(rows.rows, keys / lanes, mem.q + rows.first * micro::query_step<sum_t<U>>,
-                                       mem.part_step, k.panel(0), dim, mem.s + rows.first * micro::score_step + j,
-                                       reader);
+                micro::scores_unpacked(rows.rows, micro::packed_queries<U>{mem.q, mem.part_step, dim}.from_row(rows.first),
+                                       k.panel(0), keys / lanes, mem.s + rows.first * micro::score_step + j, reader);
         };
         score(groups[0], ahead);
         for (int g = 1; g < n_groups; ++g) score(groups[g], others);

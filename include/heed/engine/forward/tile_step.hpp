@@ -91,7 +91,7 @@ bool tile_step(const Job& job, const row_block& block, std::int64_t token, int c
                 for (int j = groups[g].lo / each * each; j < groups[g].hi; j += each) {
                     const int keys = each < count - j ? each : count - j;
                     const auto v = together(values_of(job.kv, block), token + j, keys, keys, mem.copy);
-                    micro::outputs_selected(mem.weights(r)[j / each], v.data, v.step, keys, job.kv.value_dim(), o);
+                    micro::outputs_selected(mem.weights(r)[j / each], matrix_of(v), keys, job.kv.value_dim(), o);
                 }
             }
             // A dot product of pairs flushes subnormal sums, but only where it is taken.

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "../micro/prefetch.hpp"
-#include "../micro/widen.hpp"
+#include "../micro/units.hpp"
 #include "job.hpp"
 
 #include <cstring>
@@ -13,6 +13,13 @@
 
 HEED_BEGIN
 namespace kernel {
+
+/// Rows of a segment, for the micro kernels.
+template <class E>
+HEED_INLINE micro::matrix<E> matrix_of(const rows<E>& of)
+{
+    return {of.data, of.step};
+}
 
 /// The keys, or the values, of one head: source(token) is the run that starts there, for tokens before `end`.
 template <class Rows, class E, bool OneRun>
