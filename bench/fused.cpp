@@ -7,7 +7,7 @@
 #include "contestants.hpp"
 #include "inputs.hpp"
 
-#include <heed/engine/kernel/job.hpp>
+#include <heed/engine/kernel/cover.hpp>
 #include <heed/engine/micro/outputs.hpp>
 #include <heed/engine/micro/scores.hpp>
 
@@ -109,9 +109,9 @@ private:
 
     void tile(const float* k, const float* v, std::int64_t token)
     {
-        n_groups_ = heed::kernel::groups_of(count_);
+        n_groups_ = heed::kernel::register_blocks_of(count_);
         for (int g = 0, x = 0; g < n_groups_; x += groups_[g++].rows) {
-            const int rows = heed::kernel::rows_of_group(count_, g);
+            const int rows = heed::kernel::rows_of_register_block(count_, g);
             groups_[g] = {x, rows, attended(x + rows - 1, token)};
         }
         const int keys = groups_[n_groups_ - 1].keys;  // of the last row, which attends the most
@@ -241,7 +241,7 @@ private:
     buffer<float> q_, strip_, s_, values_, o_, top_, sum_;
     buffer<std::int64_t> ends_;  // of the keys that a row attends
     int count_ = 0, n_groups_ = 0;
-    group groups_[heed::kernel::max_groups];
+    group groups_[heed::kernel::max_register_blocks];
 };
 
 }  // namespace

@@ -19,9 +19,9 @@ struct weight_rows {
 };
 
 /// The sums of one panel, from o or from 0. `panel` is packed, or rows of V that are made into units on the way.
-template <int Rows, int Vecs, class U, class Panel, class Ahead>
+template <int Rows, int Vecs, class U, class Panel, class Prefetch>
 HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<U>* o, std::int64_t o_step,
-                           Ahead& ahead)
+                           Prefetch& ahead)
 {
     using T = sum_t<U>;
     using E = typename Panel::element;
@@ -47,10 +47,10 @@ HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<
         v = panel.next_group(v);
         HEED_UNROLL
         for (int x = 0; x < ahead_every; ++x) {
-            constexpr int used = Ahead::share * rows_of<U, E> * Vecs * lanes;
-            if (x == 0 && Ahead::every == ahead_every) ahead.next(used);
+            constexpr int used = Prefetch::share * rows_of<U, E> * Vecs * lanes;
+            if (x == 0 && Prefetch::every == ahead_every) ahead.next(used);
             unit(x);
-            if (Ahead::every < ahead_every && (x + 1) % Ahead::every == 0) ahead.next(used);
+            if (Prefetch::every < ahead_every && (x + 1) % Prefetch::every == 0) ahead.next(used);
         }
         p += ahead_every;
     }
@@ -62,17 +62,18 @@ HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<
     store_block(acc, matrix<T>{o, o_step});
 }
 
-template <int Rows, int Vecs, class U, class Panel, class Ahead>
+template <int Rows, int Vecs, class U, class Panel, class Prefetch>
 HEED_NOINLINE inline void outputs_block(const U* p, Panel panel, int units, bool more, sum_t<U>* o, std::int64_t o_step,
-                                        Ahead ahead)
+                                        Prefetch ahead)
 {
     add_panel<Rows, Vecs>(p, panel, units, more, o, o_step, ahead);
 }
 
 /// o[r][c] (+)= sum_j p[r][j] v[j][c] for at most block_rows rows and block_vecs registers of channels; `more` goes on
 /// with the sums in o.
-template <class U, class Panel, class Ahead>
-HEED_INLINE void outputs(block_shape shape, weight_rows<U> p, Panel panel, bool more, matrix<sum_t<U>> o, Ahead ahead)
+template <class U, class Panel, class Prefetch>
+HEED_INLINE void outputs(block_shape shape, weight_rows<U> p, Panel panel, bool more, matrix<sum_t<U>> o,
+                         Prefetch ahead)
 {
     with_rows(shape.rows, [&](auto r) HEED_INLINE_LAMBDA {
         with_vecs(shape.vecs, [&](auto n) HEED_INLINE_LAMBDA {
@@ -82,17 +83,17 @@ HEED_INLINE void outputs(block_shape shape, weight_rows<U> p, Panel panel, bool 
 }
 
 /// All panels of a few rows of V, one after the other: `vecs` whole registers of channels.
-template <int Rows, class U, class Panel, class Ahead>
+template <int Rows, class U, class Panel, class Prefetch>
 HEED_NOINLINE inline void outputs_rows_block(const U* p, Panel panel, int units, int vecs, sum_t<U>* o,
-                                             std::int64_t o_step, Ahead& reader)
+                                             std::int64_t o_step, Prefetch& reader)
 {
     constexpr int lanes = vec<sum_t<U>>::lanes;
-    Ahead ahead = reader;
+    Prefetch ahead = reader;
     const auto add_panels = [&](auto width) HEED_INLINE_LAMBDA {
         for (; vecs >= width.value; vecs -= width.value) {
             if constexpr (width.value > block_vecs && Rows > wide_rows) {
                 constexpr int upper = (Rows + 1) / 2;
-                half_ahead<Ahead> half{ahead};
+                half_prefetch<Prefetch> half{ahead};
                 add_panel<upper, width.value>(p, panel, units, true, o, o_step, half);
                 add_panel<Rows - upper, width.value>(p + upper * score_step, panel, units, true, o + upper * o_step,
                                                      o_step, half);
@@ -111,8 +112,8 @@ HEED_NOINLINE inline void outputs_rows_block(const U* p, Panel panel, int units,
 }
 
 /// Adds to o for rows of V where they lie, over any number of registers of channels.
-template <class U, class Panel, class Ahead>
-HEED_INLINE void outputs_rows(block_shape shape, weight_rows<U> p, Panel panel, matrix<sum_t<U>> o, Ahead& ahead)
+template <class U, class Panel, class Prefetch>
+HEED_INLINE void outputs_rows(block_shape shape, weight_rows<U> p, Panel panel, matrix<sum_t<U>> o, Prefetch& ahead)
 {
     with_rows(shape.rows, [&](auto r) HEED_INLINE_LAMBDA {
         outputs_rows_block<r.value>(p.data, panel, p.units, shape.vecs, o.data, o.stride, ahead);
@@ -173,22 +174,25 @@ struct listed_values {
 };
 
 template <int Rows, int Vecs, class T, class E>
-HEED_NOINLINE inline void outputs_listed_block(const T* p, const int* list, const E* const* v, std::int64_t channel,
-                                               int n, T* o, std::int64_t o_step)
+HEED_NOINLINE inline void outputs_listed_block(const T* p, listed_values<E> v, std::int64_t channel, T* o,
+                                               std::int64_t o_step)
 {
     constexpr int lanes = vec<T>::lanes;
+    const int* const keys = v.keys;
+    const E* const* const rows = v.rows;
+    const int n = v.count;
     vec<T> acc[Rows][Vecs];
     load_block(acc, true, matrix<T>{o, o_step});
     for (int x = 0; x < n; ++x) {
-        const E* row = v[x];
-        const E* ahead = v[x + listed_ahead] + elements_for<E>(channel);
+        const E* row = rows[x];
+        const E* ahead = rows[x + listed_ahead] + elements_for<E>(channel);
         vec<T> b[Vecs];
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) b[i] = in_register(load_channels<T>(row, channel + i * lanes));
         for (int i = 0; i < elements_for<E>(Vecs * lanes); i += line_of<E>) __builtin_prefetch(ahead + i);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<T> a(p[r * score_step + list[x]]);
+            const vec<T> a(p[r * score_step + keys[x]]);
             HEED_UNROLL
             for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }
@@ -202,7 +206,7 @@ HEED_INLINE void outputs_listed(block_shape shape, const T* p, listed_values<E> 
 {
     with_rows(shape.rows, [&](auto r) HEED_INLINE_LAMBDA {
         with_vecs(shape.vecs, [&](auto w) HEED_INLINE_LAMBDA {
-            outputs_listed_block<r.value, w.value>(p, v.keys, v.rows, channel, v.count, o.data, o.stride);
+            outputs_listed_block<r.value, w.value>(p, v, channel, o.data, o.stride);
         });
     });
 }

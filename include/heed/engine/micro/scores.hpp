@@ -9,9 +9,9 @@ HEED_BEGIN
 namespace micro {
 
 /// `Width` registers of keys; `more` goes on with the sums of earlier units in s.
-template <int Rows, int Width, class U, class Ahead>
+template <int Rows, int Width, class U, class Prefetch>
 HEED_NOINLINE inline void scores_block(const U* q, const U* strip, std::int64_t units, bool more, sum_t<U>* s,
-                                       Ahead ahead)
+                                       Prefetch ahead)
 {
     using T = sum_t<U>;
     constexpr int lanes = vec<T>::lanes;
@@ -54,8 +54,8 @@ struct packed_keys {
 
 /// s[r][j] (+)= q[r] . k[j] for `rows` <= block_rows rows and one strip of keys. Half a strip, if it has all that are
 /// wanted, still keeps the multipliers of AVX-512 busy.
-template <class U, class Ahead>
-HEED_INLINE void scores(int rows, const U* q, packed_keys<U> k, bool more, sum_t<U>* s, Ahead ahead)
+template <class U, class Prefetch>
+HEED_INLINE void scores(int rows, const U* q, packed_keys<U> k, bool more, sum_t<U>* s, Prefetch ahead)
 {
     constexpr int half = key_strip<sum_t<U>> / 2;
     with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA {

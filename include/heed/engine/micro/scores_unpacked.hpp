@@ -17,14 +17,11 @@ inline constexpr int unpacked_vecs = 2;
 template <class E>
 inline constexpr bool overlaps_transposition = avx512 && !std::is_floating_point_v<E>;
 
-/// Query rows as pack_query() leaves them: query_step apart, in parts that are part_stride apart.
+/// Query rows as pack_query() leaves them, query_step apart: row x of `parts` is part x of the first one.
 template <class U>
 struct packed_queries {
-    const U* data;
-    std::int64_t part_stride;
+    matrix<const U> parts;
     std::int64_t dim;  // channels of a row
-
-    HEED_INLINE packed_queries from_row(int r) const { return {data + r * query_step<sum_t<U>>, part_stride, dim}; }
 };
 
 /// Adds the products of one unit, whose keys are collected one by one.
@@ -104,10 +101,10 @@ struct unpacked_keys {
 
 /// One schedule: transposes the channels from c on, and adds their products. `last` are the keys of the channels
 /// before.
-template <int Rows, int Vecs, class U, class Panel, class T, class Ahead>
+template <int Rows, int Vecs, class U, class Panel, class T, class Prefetch>
 HEED_INLINE void add_in_order(const U* q, unpacked_keys<Vecs, U, Panel> from, std::int64_t c,
                               transposed<U, typename Panel::element> (&last)[Vecs], vec<T> (&acc)[Vecs][Rows],
-                              Ahead& ahead)
+                              Prefetch& ahead)
 {
     using keys = transposed<U, typename Panel::element>;
     constexpr int together = is_quantised_v<typename Panel::element> ? Vecs : 1, lanes = vec<T>::lanes;
@@ -128,15 +125,15 @@ class keys_ahead {
     using keys = typename source::transposed_keys;
 
 public:
-    template <class Ahead>
-    HEED_INLINE keys_ahead(const source& from, int groups, Ahead& ahead)
+    template <class Prefetch>
+    HEED_INLINE keys_ahead(const source& from, int groups, Prefetch& ahead)
         : from_(from), groups_(groups), part_(from.parts.count - 1)
     {
         take_next(ahead);
     }
     /// Adds the products of the next channels.
-    template <int Rows, class T, class Ahead>
-    HEED_INLINE void add(const U* q, vec<T> (&acc)[Vecs][Rows], Ahead& ahead)
+    template <int Rows, class T, class Prefetch>
+    HEED_INLINE void add(const U* q, vec<T> (&acc)[Vecs][Rows], Prefetch& ahead)
     {
         keys now[Vecs];
         HEED_UNROLL
@@ -146,8 +143,8 @@ public:
     }
 
 private:
-    template <class Ahead>
-    HEED_INLINE void take_next(Ahead& ahead)
+    template <class Prefetch>
+    HEED_INLINE void take_next(Prefetch& ahead)
     {
         for (channel_ += keys::channels; channel_ + keys::channels > end_;)
             if (!begin_next_part()) return;
@@ -202,18 +199,18 @@ HEED_INLINE void add_odd_channels(const U* q, unpacked_keys<Vecs, U, Panel> from
 }
 
 /// The scores of `groups` registers of keys, Vecs at a time: all groups of rows of `panel`.
-template <int Rows, int Vecs, class U, class Panel, class Ahead>
-HEED_NOINLINE inline void scores_unpacked_block(packed_queries<U> q, Panel panel, int groups, sum_t<U>* s,
-                                                Ahead& reader)
+template <int Rows, int Vecs, class U, class Panel, class Prefetch>
+HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_stride, std::int64_t dim, Panel panel,
+                                                int groups, sum_t<U>* s, Prefetch& reader)
 {
     using T = sum_t<U>;
     using keys = transposed<U, typename Panel::element>;
     constexpr bool overlaps = overlaps_transposition<typename Panel::element>;
     constexpr int lanes = vec<T>::lanes;
-    Ahead ahead = reader;
-    const unpacked_keys<Vecs, U, Panel> from{panel, q.dim, row_parts<T>(ceil_div(q.dim, elements_of<U>))};
+    Prefetch ahead = reader;
+    const unpacked_keys<Vecs, U, Panel> from{panel, dim, row_parts<T>(ceil_div(dim, elements_of<U>))};
     [[maybe_unused]] keys last[Vecs] = {};
-    [[maybe_unused]] std::conditional_t<overlaps, keys_ahead<Vecs, U, Panel>, nothing_ahead> next(from, groups, ahead);
+    [[maybe_unused]] std::conditional_t<overlaps, keys_ahead<Vecs, U, Panel>, no_prefetch> next(from, groups, ahead);
     for (int g = 0; g + Vecs <= groups; g += Vecs, s += Vecs * lanes) {
         const auto here = from.from_group(g);
         vec<T> acc[Vecs][Rows];
@@ -223,7 +220,7 @@ HEED_NOINLINE inline void scores_unpacked_block(packed_queries<U> q, Panel panel
             for (int r = 0; r < Rows; ++r) acc[i][r] = vec<T>(0);
         }
         for (std::int64_t part = 0; part < from.parts.count; ++part) {
-            const U* a = q.data + part * q.part_stride;
+            const U* a = q + part * part_stride;
             std::int64_t c = from.begin_of(part);
             const std::int64_t end = from.end_of(part);
             for (; c + keys::channels <= end; c += keys::channels, a += keys::units) {
@@ -242,19 +239,22 @@ HEED_NOINLINE inline void scores_unpacked_block(packed_queries<U> q, Panel panel
 }
 
 /// s[r][j] = q[r] . k[j] for `groups` registers of keys.
-template <class U, class Panel, class Ahead>
-HEED_INLINE void scores_unpacked(int rows, packed_queries<U> q, Panel panel, int groups, sum_t<U>* s, Ahead& ahead)
+template <class U, class Panel, class Prefetch>
+HEED_INLINE void scores_unpacked(int rows, packed_queries<U> q, Panel panel, int groups, sum_t<U>* s, Prefetch& ahead)
 {
     constexpr int lanes = vec<U>::lanes;
     with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA {
         int done = 0;
         if constexpr (avx512 || n.value <= 4) {  // AVX2 has too few registers for more
             done = groups / unpacked_vecs * unpacked_vecs;
-            if (done > 0) scores_unpacked_block<n.value, unpacked_vecs>(q, panel, done, s, ahead);
+            if (done > 0)
+                scores_unpacked_block<n.value, unpacked_vecs>(q.parts.data, q.parts.stride, q.dim, panel, done, s,
+                                                              ahead);
         }
         if (done < groups)
-            scores_unpacked_block<n.value, 1>(q, panel.template from_group<lanes>(done), groups - done,
-                                              s + done * lanes, ahead);
+            scores_unpacked_block<n.value, 1>(q.parts.data, q.parts.stride, q.dim,
+                                              panel.template from_group<lanes>(done), groups - done, s + done * lanes,
+                                              ahead);
     });
 }
 
