@@ -7,7 +7,7 @@
 #include "contestants.hpp"
 #include "inputs.hpp"
 
-#include <heed/engine/kernel/job.hpp>
+#include <heed/engine/kernel/cover.hpp>
 #include <heed/engine/micro/outputs.hpp>
 #include <heed/engine/micro/scores.hpp>
 
@@ -109,9 +109,9 @@ private:
 
     void tile(const float* k, const float* v, std::int64_t token)
     {
-        n_groups_ = heed::kernel::groups_of(count_);
+        n_groups_ = heed::kernel::register_blocks_of(count_);
         for (int g = 0, x = 0; g < n_groups_; x += groups_[g++].rows) {
-            const int rows = heed::kernel::rows_of_group(count_, g);
+            const int rows = heed::kernel::rows_of_register_block(count_, g);
             groups_[g] = {x, rows, attended(x + rows - 1, token)};
         }
         const int keys = groups_[n_groups_ - 1].keys;  // of the last row, which attends the most
@@ -127,7 +127,7 @@ private:
         const micro::row_parts<float> parts(c.key_dim);
         for (std::int64_t part = 0; part < parts.count; ++part) {
             const std::int64_t first = parts.begin(part), channels = parts.end(part) - first;
-            micro::pack_keys(k, c.key_dim, keys, first, channels, strip_.get());
+            micro::pack_keys(micro::matrix<const float>{k, c.key_dim}, keys, first, channels, strip_.get());
             const float* next = k + (part + 1 == parts.count ? strip * c.key_dim : first + channels);
             micro::next_lines lines(channels, k);
             lines.then({next, c.key_dim, channels, strip});
@@ -135,8 +135,8 @@ private:
                 if (groups_[g].keys > j)
                     micro::scores(groups_[g].rows,
                                   q_.get() + part * part_step_ + groups_[g].first * micro::query_step<float>,
-                                  strip_.get(), channels, part > 0, s_.get() + groups_[g].first * micro::score_step + j,
-                                  0, groups_[g].keys - j, lines.take());
+                                  micro::packed_keys<float>{strip_.get(), channels, {0, groups_[g].keys - j}}, part > 0,
+                                  s_.get() + groups_[g].first * micro::score_step + j, lines.take());
         }
     }
 
@@ -220,15 +220,18 @@ private:
             const std::int64_t channel = registers * panel / panels * lanes;
             const int width = static_cast<int>(registers * (panel + 1) / panels - registers * panel / panels);
             const std::int64_t channels = min_of(width * lanes, c.value_dim - channel);
-            micro::pack_values(v, c.value_dim, keys, channel, channels, width, values_.get());
+            micro::pack_values(micro::matrix<const float>{v, c.value_dim}, keys, channel, channels, width,
+                               values_.get());
             const float* next = v + (panel + 1 == panels ? run_keys * c.value_dim : channel + channels);
             micro::next_lines lines(keys, v);
             lines.then({next, c.value_dim, width * lanes, keys});
             for (int g = 0; g < n_groups_; ++g)
                 if (const int own = std::min(groups_[g].keys - j, keys); own > 0)
-                    micro::outputs(groups_[g].rows, width, s_.get() + groups_[g].first * micro::score_step + j,
-                                   micro::packed_panel<float>{values_.get()}, own, true,
-                                   o_.get() + groups_[g].first * o_step_ + channel, o_step_, lines.take());
+                    micro::outputs({groups_[g].rows, width},
+                                   micro::weight_rows<float>{s_.get() + groups_[g].first * micro::score_step + j, own},
+                                   micro::packed_panel<float>{values_.get()}, true,
+                                   micro::matrix<float>{o_.get() + groups_[g].first * o_step_ + channel, o_step_},
+                                   lines.take());
         }
     }
 
@@ -239,7 +242,7 @@ private:
     buffer<float> q_, strip_, s_, values_, o_, top_, sum_;
     buffer<std::int64_t> ends_;  // of the keys that a row attends
     int count_ = 0, n_groups_ = 0;
-    group groups_[heed::kernel::max_groups];
+    group groups_[heed::kernel::max_register_blocks];
 };
 
 }  // namespace

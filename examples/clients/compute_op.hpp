@@ -362,7 +362,7 @@ inline heed::status compute(const parameters& p, const tensors& t, int ith, int 
         if (!s) return s;
         for (int64 h = 0; h < q.size.heads; ++h) slopes[h] = alibi_slope(p.max_bias, h, q.size.heads);
         // A plan for one worker has one stage where sequences are alike, and no task waits for another.
-        for (int64 task = ith; task < plan.tasks(0); task += nth) plan.run_task(0, task, 0, q, kv, out, how);
+        for (int64 task = ith; task < plan.tasks(0); task += nth) plan.run_task({0, task, 0}, q, kv, out, how);
         return s;
     });
 }

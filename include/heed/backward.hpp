@@ -17,7 +17,7 @@ HEED_BEGIN
 
 /// A definition and a shape, checked once, then run as often as wanted; what plan is to attend().
 template <class Def, class T>
-class backward_plan {
+class backward_plan : public detail::planned<kernel::backward_partition> {
     using normalizer = typename Def::normalizer_type;
     static_assert(has_slopes_v<normalizer>, "heed: backward needs the derivatives of the normalizer: a const member "
                                             "`template <class Score> auto slopes(Score s) const`");
@@ -30,49 +30,36 @@ class backward_plan {
     static_assert(!Def::computes_in_bf16, "heed: backward computes in float or double; leave compute<bf16> out");
 
 public:
-    using status_type = heed::status;
-
     /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes are looked at.
     template <class Q, class K, class V>
     backward_plan(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const options<T>& how = {})
-        : def_(def), q_(q.size), k_(k.size), v_(v.size), status_(plan<Def, T>(def, q, k, v, how).status())
+        : planned(plan<Def, T>(def, q, k, v, how).status()), def_(def), q_(q.size), k_(k.size), v_(v.size)
     {
         using job = kernel::backward_job<Def, dense_kv<const T>, T, T, T>;
         if (!status_) return;
-        layout_ = kernel::make_backward_layout<job>(
+        partition_ = kernel::make_backward_partition<job>(
             {q_.batch, q_.heads, k_.heads, k_.dim, v_.dim, how.executor.concurrency()}, q_.tokens, k_.tokens);
-        if (!layout_.fits)
+        if (!partition_.fits)
             status_ = status_type::error(errc::invalid_argument,
                                          "backward: %lld queries of %lld heads x %lld keys for %d workers: stages or "
                                          "workspace beyond 64 bits",
                                          static_cast<long long>(q_.tokens), static_cast<long long>(q_.heads),
-                                         static_cast<long long>(k_.tokens), layout_.workers);
+                                         static_cast<long long>(k_.tokens), partition_.workers);
     }
-
-    const status_type& status() const { return status_; }
-
-    /// Scratch that run() needs: a constant a worker, and one number a row where a score map has a parameter a head.
-    std::size_t workspace_bytes() const { return status_ ? layout_.total_bytes : 0; }
-
-    int stages() const { return status_ ? layout_.stages() : 0; }
-    std::int64_t tasks(int stage) const { return status_ ? layout_.tasks(stage) : 0; }
 
     /// The kernel, instruction set, tile shapes, tasks and workspace, in one line.
     description describe() const
     {
+        if (!status_) return no_plan();
         description d;
-        if (!status_) {
-            std::snprintf(d.text, sizeof(d.text), "no plan: %s", status_.message());
-            return d;
-        }
         std::snprintf(
             d.text, sizeof(d.text),
             "backward, %s, %s: blocks of %lld rows x key tiles of %d, registers %d x %d vectors of %d, %s for "
             "%d worker%s, workspace %zu bytes",
-            sizeof(T) == 4 ? "f32" : "f64", isa_name(), static_cast<long long>(layout_.block_rows),
+            sizeof(T) == 4 ? "f32" : "f64", isa_name(), static_cast<long long>(partition_.block_rows),
             micro::gradient_tile, micro::block_rows, micro::block_vecs, simd::vec<T>::lanes,
-            layout_.diagonal ? "diagonals of the heads" : "heads", layout_.workers, layout_.workers == 1 ? "" : "s",
-            layout_.total_bytes);
+            partition_.diagonal ? "diagonals of the heads" : "heads", partition_.workers,
+            partition_.workers == 1 ? "" : "s", partition_.total_bytes);
         return d;
     }
 
@@ -82,25 +69,20 @@ public:
                     const row_statistics<T>& stats, const view<DO>& dout, const gradients<T>& to,
                     const options<T>& how) const noexcept
     {
-        status_type s = check_run(q, k, v, out, stats, dout, to, how);
+        const status_type s = check_run(q, k, v, out, stats, dout, to, how);
         if (!s) return s;
-        const dense_kv kv{k, v};
-        const auto walk = make_walk(q, kv, out, stats, dout, to, how.workspace.data);
-        for (int stage = 0; s && stage < layout_.stages(); ++stage) {
-            auto task = [&](std::int64_t t, int worker) { walk.run_task(stage, t, worker); };
-            s = kernel::run_tasks("backward", layout_.work(), how.executor, layout_.tasks(stage), task);
-        }
-        return s;
+        const auto pass = make_pass(make_job(q, dense_kv{k, v}, out, stats, dout, to), how.workspace.data);
+        return kernel::run_all("backward", pass, partition_, how.executor);
     }
 
-    /// One task of one stage, for hosts with their own loop, as in plan::run_task().
+    /// One task, for hosts with their own loop, as in plan::run_task().
     template <class Q, class K, class V, class O, class DO>
-    void run_task(int stage, std::int64_t task, int worker, const view<Q>& q, const view<K>& k, const view<V>& v,
-                  const view<O>& out, const row_statistics<T>& stats, const view<DO>& dout, const gradients<T>& to,
+    void run_task(plan_task task, const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
+                  const row_statistics<T>& stats, const view<DO>& dout, const gradients<T>& to,
                   const options<T>& how) const noexcept
     {
-        const dense_kv kv{k, v};
-        make_walk(q, kv, out, stats, dout, to, how.workspace.data).run_task(stage, task, worker);
+        make_pass(make_job(q, dense_kv{k, v}, out, stats, dout, to), how.workspace.data)
+            .run_task(task.stage, task.index, task.worker);
     }
 
     /// What run() checks before it writes anything.
@@ -113,51 +95,46 @@ public:
                           std::is_same_v<compute_t<V>, T> && std::is_same_v<compute_t<O>, T> &&
                           std::is_same_v<compute_t<DO>, T>,
                       "heed: q, k, v, out and dout are made of float, bf16 and f16 in any mix, or all of double");
-        if (!status_) return status_;
         const extents rows{q_.batch, q_.heads, q_.tokens, v_.dim};
-        status_type s = check_input("q", q, q_);
-        if (s) s = check_input("k", k, k_);
-        if (s) s = check_input("v", v, v_);
-        if (s) s = check_input("out", out, rows);
-        if (s) s = check_input("dout", dout, rows);
-        if (s) s = def_.check({q_.batch, q_.heads, k_.heads, q_.tokens, k_.tokens});
-        if (s) s = detail::check_statistics("backward", stats, q_, 1);
         const auto apart = [&](const char* name, const view<T>& g) {
-            status_type r = disjoint(name, g, "q", q);
-            if (r) r = disjoint(name, g, "k", k);
-            if (r) r = disjoint(name, g, "v", v);
-            if (r) r = disjoint(name, g, "out", out);
-            if (r) r = disjoint(name, g, "dout", dout);
-            return r;
+            return detail::first_error(
+                [&] { return disjoint(name, g, "q", q); }, [&] { return disjoint(name, g, "k", k); },
+                [&] { return disjoint(name, g, "v", v); }, [&] { return disjoint(name, g, "out", out); },
+                [&] { return disjoint(name, g, "dout", dout); });
         };
-        if (s) s = check_gradient("dq", to.dq, q_, apart);
-        if (s) s = check_gradient("dk", to.dk, k_, apart);
-        if (s) s = check_gradient("dv", to.dv, v_, apart);
-        if (s) s = check_gradient("dbias", to.dbias, {q_.batch, q_.heads, q_.tokens, k_.tokens}, apart);
-        if (s) s = disjoint("dq", to.dq, "dk", to.dk);
-        if (s) s = disjoint("dq", to.dq, "dv", to.dv);
-        if (s) s = disjoint("dk", to.dk, "dv", to.dv);
-        if (s) s = disjoint("dbias", to.dbias, "dq", to.dq);
-        if (s) s = disjoint("dbias", to.dbias, "dk", to.dk);
-        if (s) s = disjoint("dbias", to.dbias, "dv", to.dv);
-        if (s && to.dlog_offset && !has_log_offset_v<normalizer>)
-            s = status_type::error(errc::invalid_argument, "backward: dlog_offset: the normalizer has no extra mass");
-        if (s && to.dbias.data && Def::template parameters<parameter::per_score> == 0)
-            s = status_type::error(errc::invalid_argument,
-                                   "backward: dbias: no score map has a parameter for each score");
-        if (s && to.dslopes && Def::template parameters<parameter::per_head> == 0)
-            s = status_type::error(errc::invalid_argument,
-                                   "backward: dslopes: no score map has a parameter for each head");
-        return s ? detail::check_resources("backward", how, layout_.workers, layout_.total_bytes) : s;
+        return detail::first_error(
+            [&] { return status_; }, [&] { return detail::check_tensor("backward", "q", q, q_); },
+            [&] { return detail::check_tensor("backward", "k", k, k_); },
+            [&] { return detail::check_tensor("backward", "v", v, v_); },
+            [&] { return detail::check_tensor("backward", "out", out, rows); },
+            [&] { return detail::check_tensor("backward", "dout", dout, rows); },
+            [&] {
+                return def_.check({q_.batch, q_.heads, k_.heads, q_.tokens, k_.tokens});
+            },
+            [&] { return detail::check_statistics("backward", stats, q_, 1); },
+            [&] { return check_gradients(to, apart); }, [&] { return check_parameters(to); },
+            [&] { return detail::check_resources("backward", how, partition_.workers, partition_.total_bytes); });
     }
 
 private:
-    template <class E>
-    static status_type check_input(const char* name, const view<E>& v, const extents& want)
+    /// The wanted tensors among the gradients: each by itself and beside the inputs, by apart(name, view); then beside
+    /// each other.
+    template <class Apart>
+    status_type check_gradients(const gradients<T>& to, Apart apart) const
     {
-        status_type s = detail::check_extents("backward", name, v.size, want);
-        if (s) s = detail::check_sizes("backward", name, v);
-        if (s) s = detail::check_memory("backward", name, v);
+        const struct {
+            const char* name;
+            const view<T>& g;
+            extents want;
+        } all[] = {{"dbias", to.dbias, {q_.batch, q_.heads, q_.tokens, k_.tokens}},
+                   {"dq", to.dq, q_},
+                   {"dk", to.dk, k_},
+                   {"dv", to.dv, v_}};
+        status_type s;
+        for (const auto& x : all)
+            if (s) s = check_gradient(x.name, x.g, x.want, apart);
+        for (const auto& x : all)
+            for (const auto* y = &x + 1; s && y != all + 4; ++y) s = disjoint(x.name, x.g, y->name, y->g);
         return s;
     }
     template <class Apart>
@@ -165,9 +142,22 @@ private:
     {
         if (!g.data) return {};
         if (detail::is_empty(want)) return detail::check_extents("backward", name, g.size, want);
-        status_type s = check_input(name, g, want);
-        if (s) s = detail::check_output("backward", name, g);
-        return s ? apart(name, g) : s;
+        return detail::first_error([&] { return detail::check_written_tensor("backward", name, g, want); },
+                                   [&] { return apart(name, g); });
+    }
+    /// That parameters whose gradients are wanted exist.
+    static status_type check_parameters(const gradients<T>& to)
+    {
+        if (to.dlog_offset && !has_log_offset_v<normalizer>)
+            return status_type::error(errc::invalid_argument,
+                                      "backward: dlog_offset: the normalizer has no extra mass");
+        if (to.dbias.data && Def::template parameters<parameter::per_score> == 0)
+            return status_type::error(errc::invalid_argument,
+                                      "backward: dbias: no score map has a parameter for each score");
+        if (to.dslopes && Def::template parameters<parameter::per_head> == 0)
+            return status_type::error(errc::invalid_argument,
+                                      "backward: dslopes: no score map has a parameter for each head");
+        return {};
     }
     template <class A, class B>
     static status_type disjoint(const char* name, const view<A>& a, const char* other, const view<B>& b)
@@ -177,25 +167,27 @@ private:
     }
 
     template <class Q, class Kv, class O, class DO>
-    auto make_walk(const view<Q>& q, const Kv& kv, const view<O>& out, const row_statistics<T>& stats,
-                   const view<DO>& dout, const gradients<T>& to, void* memory) const
+    auto make_job(const view<Q>& q, const Kv& kv, const view<O>& out, const row_statistics<T>& stats,
+                  const view<DO>& dout, const gradients<T>& to) const
     {
         const auto source = kv.reading();
         using job = kernel::backward_job<Def, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>,
                                          std::remove_const_t<O>, std::remove_const_t<DO>>;
-        job j{{def_, source, q, static_cast<T>(def_.scale_for(k_.dim)), layout_.group, 0, k_.tokens},
-              out,
-              dout,
-              stats,
-              to,
-              nullptr};
-        return kernel::backward_walk<job>(j, layout_, memory);
+        return job{{def_, source, q, static_cast<T>(def_.scale_for(k_.dim)), partition_.group, 0, k_.tokens},
+                   out,
+                   dout,
+                   stats,
+                   to,
+                   nullptr};
+    }
+    template <class Job>
+    kernel::backward_pass<Job> make_pass(const Job& job, void* workspace) const
+    {
+        return {job, partition_, workspace};
     }
 
     Def def_;
     extents q_, k_, v_;
-    kernel::backward_layout layout_;
-    status_type status_;
 };
 
 template <class Def, class Q, class K, class V>

@@ -35,20 +35,23 @@ public:
         if (!status_) return;
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
         const int workers = how.executor.concurrency();
-        l_ = kernel::make_layout<T>({q_.batch, q_.heads, kv_.heads, kv_.dim, 1, workers, !Kv::one_run}, q_.tokens,
-                                    {0, kv_.tokens});
-        const std::int64_t heads = l_.batch * l_.kv_heads, wanted = std::int64_t{4} * workers;
-        if (workers > 1 && l_.blocks() > 0 && l_.blocks() < wanted) {  // fewer rows a block keep all workers busy
-            const std::int64_t rows = round_up(ceil_div(l_.rows, ceil_div(wanted, heads)), micro::block_rows);
-            l_.block_rows = min_of(max_of(rows, micro::streaming_rows), l_.block_rows);
-            l_.blocks_per_head = ceil_div(l_.rows, l_.block_rows);
+        partition_ = kernel::make_partition<kernel::observe_memory<T>>(
+            {q_.batch, q_.heads, kv_.heads, kv_.dim, 1, workers, !Kv::one_run}, q_.tokens, {0, kv_.tokens});
+        const std::int64_t heads = partition_.batch * partition_.kv_heads, wanted = std::int64_t{4} * workers;
+        if (workers > 1 && partition_.blocks() > 0 &&
+            partition_.blocks() < wanted) {  // fewer rows a block keep all workers busy
+            const std::int64_t rows =
+                round_up(ceil_div(partition_.cut.rows, ceil_div(wanted, heads)), micro::block_rows);
+            partition_.cut.block_rows = min_of(max_of(rows, micro::streaming_rows), partition_.cut.block_rows);
+            partition_.cut.blocks_per_head = ceil_div(partition_.cut.rows, partition_.cut.block_rows);
         }
         kernel::carving_count one;
-        (void)carve<T>(one);
-        const detail::checked all = detail::checked(kernel::cache_line) + detail::checked(l_.workers) * one.bytes();
-        if (!l_.fits || !all.fits()) {
+        (void)kernel::observe_memory<T>::carve(one, partition_);
+        const detail::checked all =
+            detail::checked(kernel::cache_line) + detail::checked(partition_.workers) * one.bytes();
+        if (!partition_.fits || !all.fits()) {
             status_ = status_type::error(errc::invalid_argument, "observe: a workspace for %d workers beyond 64 bits",
-                                         l_.workers);
+                                         partition_.workers);
             return;
         }
         worker_bytes_ = static_cast<std::size_t>(one.bytes().value());
@@ -59,7 +62,7 @@ public:
     /// Scratch that run() and map() need: a constant a worker.
     std::size_t workspace_bytes() const
     {
-        return status_ ? kernel::cache_line + static_cast<std::size_t>(l_.workers) * worker_bytes_ : 0;
+        return status_ ? kernel::cache_line + static_cast<std::size_t>(partition_.workers) * worker_bytes_ : 0;
     }
 
     /// Fills what is wanted. stats.shift and stats.mass are those that attend() filled for the same q, k and
@@ -77,18 +80,18 @@ public:
         status_type s = check("observe", q, kv, stats, wanted.top_k, how);
         if (s) s = check_wanted(wanted);
         if (!s) return s;
-        const auto weights = walk_over(q, kv, stats, l_.group, 1);
+        const auto weights = pass_over(q, kv, stats, partition_.group, 1);
         auto task = [&](std::int64_t index, int worker) {
             const auto mem = memory_of(how, worker);
-            const kernel::row_block block = block_of(index);
+            const kernel::query_block block = block_of(index);
             const auto row = [&](int r) { return weights.index_of(weights.place(block, r)); };
             for (int r = 0; r < block.count; ++r) kernel::begin_observation(wanted, row(r), mem.sums[r]);
-            weights(block, mem.tile, mem.norms, [&](int r, const kernel::row_weights<T>& w) {
+            weights(block, mem, [&](int r, const kernel::row_weights<T>& w) {
                 kernel::add_columns(wanted, row(r), w, mem.sums[r]);
             });
             for (int r = 0; r < block.count; ++r) kernel::end_observation(wanted, row(r), mem.sums[r], mem.norms[r]);
         };
-        return kernel::run_tasks("observe", l_.work(), how.executor, l_.blocks(), task);
+        return kernel::run_tasks("observe", partition_.work(), how.executor, partition_.blocks(), task);
     }
 
     /// out[row][key] = p of the rows of a part, dense [rows, Skv]; 0 where a key is not attended.
@@ -104,77 +107,70 @@ public:
     {
         status_type s = check("attention_map", q, kv, stats, 1, how);
         if (s) s = check_part(part, out);
-        if (!s || part.rows == 0 || l_.tokens == 0) return s;
-        const auto weights = walk_over(q, kv, stats, 1, l_.group);
+        if (!s || part.rows == 0 || partition_.tokens == 0) return s;
+        const auto weights = pass_over(q, kv, stats, 1, partition_.group);
         auto task = [&](std::int64_t index, int worker) {
             const auto mem = memory_of(how, worker);
-            const std::int64_t first = index * l_.block_rows;
-            T* to = out + first * l_.tokens;
-            const int count = static_cast<int>(min_of(l_.block_rows, part.rows - first));
-            for (std::int64_t j = 0; j < count * l_.tokens; ++j) to[j] = T(0);
-            weights({part.batch, part.head, part.first_row + first, count}, mem.tile, mem.norms,
+            const std::int64_t first = index * partition_.cut.block_rows;
+            T* to = out + first * partition_.tokens;
+            const int count = static_cast<int>(min_of(partition_.cut.block_rows, part.rows - first));
+            for (std::int64_t j = 0; j < count * partition_.tokens; ++j) to[j] = T(0);
+            weights({part.batch, part.head, part.first_row + first, count}, mem,
                     [&](int r, const kernel::row_weights<T>& w) {
-                        const int end = static_cast<int>(min_of(w.end, l_.tokens - w.key));
-                        for (int j = w.begin; j < end; ++j) to[r * l_.tokens + w.key + j] = w.p[j];
+                        const int end = static_cast<int>(min_of(w.end, partition_.tokens - w.key));
+                        for (int j = w.begin; j < end; ++j) to[r * partition_.tokens + w.key + j] = w.p[j];
                     });
         };
-        return kernel::run_tasks("attention_map", l_.work(), how.executor, ceil_div(part.rows, l_.block_rows), task);
+        return kernel::run_tasks("attention_map", partition_.work(), how.executor,
+                                 ceil_div(part.rows, partition_.cut.block_rows), task);
     }
 
 private:
     using unit = std::conditional_t<Def::computes_in_bf16 && simd::has_bf16_dots, bf16_pair, T>;
 
-    template <class U>
-    struct worker_memory {
-        kernel::scratch<U> tile;
-        kernel::row_denominator<T>* norms;
-        kernel::row_sums<T>* sums;
-    };
-    template <class U, class Carver>
-    worker_memory<U> carve(Carver& c) const
-    {
-        worker_memory<U> m{kernel::carve_scratch<U>(c, l_), nullptr, nullptr};
-        m.norms = c.template take<kernel::row_denominator<T>>(l_.block_rows);
-        m.sums = c.template take<kernel::row_sums<T>>(l_.block_rows);
-        return m;
-    }
-    worker_memory<unit> memory_of(const options<T>& how, int worker) const
+    kernel::observe_memory<unit> memory_of(const options<T>& how, int worker) const
     {
         kernel::carver c(kernel::first_line(how.workspace.data) + static_cast<std::size_t>(worker) * worker_bytes_);
-        return carve<unit>(c);
+        return kernel::observe_memory<unit>::carve(c, partition_);
     }
 
     /// Late rows first: under a causal mask their blocks are the long ones.
-    kernel::row_block block_of(std::int64_t index) const
+    kernel::query_block block_of(std::int64_t index) const
     {
-        const std::int64_t head = index / l_.blocks_per_head;
-        const std::int64_t first = (l_.blocks_per_head - 1 - index % l_.blocks_per_head) * l_.block_rows;
-        return {head / l_.kv_heads, head % l_.kv_heads, first,
-                static_cast<int>(min_of(l_.block_rows, l_.rows - first))};
+        const std::int64_t head = index / partition_.cut.blocks_per_head;
+        const std::int64_t first =
+            (partition_.cut.blocks_per_head - 1 - index % partition_.cut.blocks_per_head) * partition_.cut.block_rows;
+        return {head / partition_.kv_heads, head % partition_.kv_heads, first,
+                static_cast<int>(min_of(partition_.cut.block_rows, partition_.cut.rows - first))};
     }
 
     template <class Q, class Kv>
-    auto walk_over(const view<Q>& q, const Kv& kv, const row_statistics<T>& stats, std::int64_t group,
+    auto pass_over(const view<Q>& q, const Kv& kv, const row_statistics<T>& stats, std::int64_t group,
                    std::int64_t sharing) const
     {
         const auto source = detail::reading(kv);
         using job = kernel::job<Def, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
-        return kernel::weight_walk<job>({def_, source, q, static_cast<T>(def_.scale_for(kv_.dim)), group, 0, -1},
-                                        sharing, l_, stats);
+        return kernel::weights_pass<job>({def_, source, q, static_cast<T>(def_.scale_for(kv_.dim)), group, 0, -1},
+                                         sharing, stats);
     }
 
     template <class Q, class Kv>
     status_type check(const char* verb, const view<Q>& q, const Kv& kv, const row_statistics<T>& stats,
                       std::int64_t numbers, const options<T>& how) const
     {
-        status_type s = status_;
-        if (s) s = heed::plan<Def, T>(def_, q, kv, how).status();
-        if (s) s = detail::check_extents(verb, "q", q.size, q_);
-        if (s) s = detail::check_extents(verb, "k", {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()}, kv_);
-        if (s) s = detail::check_input_memory(verb, packed<Q>{q, {}}, kv);
-        if (s) s = def_.check({q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens});
-        if (s) s = detail::check_statistics(verb, stats, q_, numbers);
-        return s ? detail::check_resources(verb, how, l_.workers, workspace_bytes()) : s;
+        const extents k{kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
+        return detail::first_error(
+            [&] { return status_; }, [&] { return heed::plan<Def, T>(def_, q, kv, how).status(); },
+            [&] { return detail::check_extents(verb, "q", q.size, q_); },
+            [&] { return detail::check_extents(verb, "k", k, kv_); },
+            [&] {
+                return detail::check_input_memory(verb, packed<Q>{q, {}}, kv);
+            },
+            [&] {
+                return def_.check({q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens});
+            },
+            [&] { return detail::check_statistics(verb, stats, q_, numbers); },
+            [&] { return detail::check_resources(verb, how, partition_.workers, workspace_bytes()); });
     }
     status_type check_wanted(const observations<T>& wanted) const
     {
@@ -207,7 +203,7 @@ private:
 
     Def def_;
     extents q_, kv_;
-    kernel::layout l_;
+    kernel::partition partition_;
     std::size_t worker_bytes_ = 0;
     status_type status_;
 };
@@ -221,8 +217,8 @@ namespace detail {
 
 /// Plans, and calls run(plan, options).
 template <class Def, class Q, class Kv, class Run>
-status planned(const char* verb, const Def& def, const view<Q>& q, const Kv& kv, const options<compute_t<Q>>& how,
-               Run run)
+status with_plan(const char* verb, const Def& def, const view<Q>& q, const Kv& kv, const options<compute_t<Q>>& how,
+                 Run run)
 {
     using T = compute_t<Q>;
     const observe_plan<Def, T> p(def, q, kv, how);
@@ -241,8 +237,8 @@ template <class Def, class Q, class K>
 status observe(const Def& def, const view<Q>& q, const K& k, const row_statistics<compute_t<Q>>& stats,
                const observations<compute_t<Q>>& wanted, const options<compute_t<Q>>& how = {})
 {
-    return detail::planned("observe", def, q, k, how,
-                           [&](const auto& plan, const auto& with) { return plan.run(q, k, stats, wanted, with); });
+    return detail::with_plan("observe", def, q, k, how,
+                             [&](const auto& plan, const auto& with) { return plan.run(q, k, stats, wanted, with); });
 }
 
 /// out[row][key] = p_ij for the rows of one query head, dense [part.rows, Skv]; 0 where a key is not attended. The rest
@@ -251,8 +247,9 @@ template <class Def, class Q, class K>
 status attention_map(const Def& def, const view<Q>& q, const K& k, const row_statistics<compute_t<Q>>& stats,
                      const map_part& part, compute_t<Q>* out, const options<compute_t<Q>>& how = {})
 {
-    return detail::planned("attention_map", def, q, k, how,
-                           [&](const auto& plan, const auto& with) { return plan.map(q, k, stats, part, out, with); });
+    return detail::with_plan("attention_map", def, q, k, how, [&](const auto& plan, const auto& with) {
+        return plan.map(q, k, stats, part, out, with);
+    });
 }
 
 HEED_END

@@ -11,24 +11,24 @@
 #pragma once
 
 #include "engine/forward/forward_pass.hpp"
+#include "engine/planned.hpp"
 #include "engine/validate.hpp"
 #include "kv/dense.hpp"
 
 HEED_BEGIN
 
-/// What a plan will do, in words.
-struct description {
-    char text[400] = "";
+/// Which keys of the whole sequence a call to attend_partial holds.
+struct key_part {
+    std::int64_t first_key = 0;    ///< absolute position of the first
+    std::int64_t total_keys = -1;  ///< of the whole sequence; -1: this part is the last
 };
 
 template <class Def, class T>
-class plan {
+class plan : public detail::planned<kernel::partition> {
     static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>,
                   "heed: plan<Def, T> computes in float or double");
 
 public:
-    using status_type = heed::status;
-
     /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes and lengths are looked at;
     /// where its tasks or workspace leave 64 bits, status() says so.
     template <class Q, class K, class V>
@@ -47,43 +47,32 @@ public:
         if (!status_) return;
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
         value_dim_ = kv.value_dim();
-        layout_ = layout_of(q, kv, how.executor.concurrency());
-        if (!layout_.fits)
+        partition_ = partition_of(q, kv, how.executor.concurrency());
+        if (!partition_.fits)
             status_ = status_type::error(errc::invalid_argument,
                                          "plan: %lld queries of %lld heads x %lld keys for %d workers, %lld and %lld "
                                          "channels: rows, tasks or workspace beyond 64 bits",
                                          static_cast<long long>(q_.tokens), static_cast<long long>(q_.heads),
-                                         static_cast<long long>(kv_.tokens), layout_.workers,
+                                         static_cast<long long>(kv_.tokens), partition_.workers,
                                          static_cast<long long>(kv_.dim), static_cast<long long>(value_dim_));
     }
-
-    const status_type& status() const { return status_; }
-
-    /// Scratch that run() needs: a constant a worker, and where keys are split a partial result a key tile.
-    std::size_t workspace_bytes() const { return status_ ? layout_.total_bytes : 0; }
-
-    int stages() const { return status_ ? layout_.stages() : 0; }
-    std::int64_t tasks(int stage) const { return status_ ? layout_.tasks(stage) : 0; }
 
     /// The kernel, instruction set, tile shapes, tasks and workspace, in one line.
     description describe() const
     {
+        if (!status_) return no_plan();
         description d;
-        if (!status_) {
-            std::snprintf(d.text, sizeof(d.text), "no plan: %s", status_.message());
-            return d;
-        }
         std::snprintf(d.text, sizeof(d.text),
                       "%s, %s, %s: blocks of %lld rows x key tiles of %d, registers %d x %d vectors of %d, "
                       "%lld tasks%s for %d worker%s, workspace %zu bytes",
-                      layout_.block_rows <= micro::streaming_rows ? "decode" : "prefill",
+                      partition_.cut.block_rows <= micro::streaming_rows ? "decode" : "prefill",
                       Def::computes_in_bf16 ? "bf16"
                       : sizeof(T) == 4      ? "f32"
                                             : "f64",
-                      isa_name(), static_cast<long long>(layout_.block_rows), micro::key_tile, micro::block_rows,
-                      micro::block_vecs, simd::vec<T>::lanes, static_cast<long long>(layout_.walk_tasks),
-                      layout_.fold_tasks > 0 ? " (keys split, then folded)" : "", layout_.workers,
-                      layout_.workers == 1 ? "" : "s", layout_.total_bytes);
+                      isa_name(), static_cast<long long>(partition_.cut.block_rows), micro::key_tile, micro::block_rows,
+                      micro::block_vecs, simd::vec<T>::lanes, static_cast<long long>(partition_.pass_tasks),
+                      partition_.fold_tasks > 0 ? " (keys split, then folded)" : "", partition_.workers,
+                      partition_.workers == 1 ? "" : "s", partition_.total_bytes);
         return d;
     }
 
@@ -105,29 +94,29 @@ public:
     {
         const status_type s = check_run(q, kv, out, how);
         if (!s) return s;
-        return kernel::run_all("run", make_walk(q, kv, kernel::target<T, O>{out, how.stats}, how.workspace.data, 0),
-                               layout_, how.executor);
+        const auto pass = make_pass(q, kv, kernel::to_output<T, O>{out, how.stats}, how.workspace.data);
+        return kernel::run_all("run", pass, partition_, how.executor);
     }
 
-    /// One task of one stage, for hosts with their own loop: 0 <= task < tasks(stage), and worker is below the
-    /// concurrency planned for and used by one task at a time. The arguments are those check_run() accepts.
+    /// One task, for hosts with their own loop. The arguments are those check_run() accepts.
     template <class Q, class Kv, class O>
-    void run_task(int stage, std::int64_t task, int worker, const packed<Q>& q, const Kv& kv, const view<O>& out,
+    void run_task(plan_task task, const packed<Q>& q, const Kv& kv, const view<O>& out,
                   const options<T>& how) const noexcept
     {
-        make_walk(q, kv, kernel::target<T, O>{out, how.stats}, how.workspace.data, 0).run_task(stage, task, worker);
+        make_pass(q, kv, kernel::to_output<T, O>{out, how.stats}, how.workspace.data)
+            .run_task(task.stage, task.index, task.worker);
     }
     template <class Q, class Kv, class O>
-    void run_task(int stage, std::int64_t task, int worker, const view<Q>& q, const Kv& kv, const view<O>& out,
+    void run_task(plan_task task, const view<Q>& q, const Kv& kv, const view<O>& out,
                   const options<T>& how) const noexcept
     {
-        run_task(stage, task, worker, packed<Q>{q, {}}, kv, out, how);
+        run_task(task, packed<Q>{q, {}}, kv, out, how);
     }
     template <class Q, class K, class V, class O>
-    void run_task(int stage, std::int64_t task, int worker, const view<Q>& q, const view<K>& k, const view<V>& v,
-                  const view<O>& out, const options<T>& how) const noexcept
+    void run_task(plan_task task, const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
+                  const options<T>& how) const noexcept
     {
-        run_task(stage, task, worker, packed<Q>{q, {}}, dense_kv{k, v}, out, how);
+        run_task(task, packed<Q>{q, {}}, dense_kv{k, v}, out, how);
     }
 
     /// What run() checks before it writes anything.
@@ -140,23 +129,19 @@ public:
     status_type check_run(const packed<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
     {
         static_assert(computes_in_T<O>, "heed: out is made of an element type that is computed in that of q");
-        status_type s = check_inputs(q, kv, how, kv_.tokens);
-        if (s) s = detail::check_extents("run", "out", out.size, {q_.batch, q_.heads, q_.tokens, value_dim_});
-        if (s) s = detail::check_sizes("run", "out", out);
-        if (s) s = detail::check_memory("run", "out", out);
-        if (s) s = detail::check_output("run", "out", out);
-        if (s && detail::may_overlap(out, q.rows) && !detail::same_place(out, q.rows))
-            s = status_type::error(errc::invalid_argument, "run: out overlaps q without being the same view");
-        kv.views([&](const char*, const auto& rows) {
-            if (s && detail::may_overlap(out, rows))
-                s = status_type::error(errc::invalid_argument, "run: out overlaps k or v");
-        });
-        return s;
+        return detail::first_error(
+            [&] { return check_inputs(q, kv, how, kv_.tokens); },
+            [&] {
+                return detail::check_written_tensor("run", "out", out, {q_.batch, q_.heads, q_.tokens, value_dim_});
+            },
+            [&] { return check_apart(out, q, kv); });
     }
 
 private:
     template <class D, class U>
     friend class partial_plan;
+
+    using memory = kernel::forward_memory<T>;
 
     template <class E>
     static constexpr bool computes_in_T = std::is_same_v<compute_t<E>, T>;
@@ -182,60 +167,84 @@ private:
                       "heed: keys of int8 have scales: scaled_kv");
         static_assert(!element_traits<V>::needs_scales || has_value_scales_v<Kv>,
                       "heed: values of int8 have scales: scaled_kv");
-        status_type s = detail::check_inputs("plan", q, kv);
-        if (s && !std::isfinite(static_cast<T>(def_.scale_for(kv.key_dim()))))
-            s = status_type::error(errc::invalid_argument, "scale: %g is not finite in %s",
-                                   def_.scale_for(kv.key_dim()), sizeof(T) == 4 ? "float" : "double");
-        return s;
+        return detail::first_error([&] { return detail::check_inputs("plan", q, kv); },
+                                   [&] { return check_scale(kv.key_dim()); });
+    }
+    status_type check_scale(std::int64_t key_dim) const
+    {
+        const double scale = def_.scale_for(key_dim);
+        if (std::isfinite(static_cast<T>(scale))) return {};
+        return status_type::error(errc::invalid_argument, "scale: %g is not finite in %s", scale,
+                                  sizeof(T) == 4 ? "float" : "double");
     }
 
     template <class Q, class Kv>
     status_type check_inputs(const packed<Q>& q, const Kv& kv, const options<T>& how, std::int64_t total_keys) const
     {
-        if (!status_) return status_;
-        status_type s = check(q, kv);
-        if (s) s = detail::check_extents("run", "q", q.rows.size, q_);
-        if (s) s = detail::check_extents("run", "k", {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()}, kv_);
-        if (s && kv.value_dim() != value_dim_)
-            s = status_type::error(errc::invalid_argument, "run: v.dim %lld, planned for %lld",
-                                   static_cast<long long>(kv.value_dim()), static_cast<long long>(value_dim_));
-        if (s && layout_.uneven && !(layout_of(q, kv, layout_.workers) == layout_))
-            s = status_type::error(errc::invalid_argument, "run: lengths of sequences are not those planned for");
-        if (s) s = detail::check_input_memory("run", q, kv);
-        if (s) s = def_.check({kv_.batch, q_.heads, kv_.heads, layout_.rows / layout_.group, total_keys});
-        return s ? detail::check_resources("run", how, layout_.workers, layout_.total_bytes) : s;
+        return detail::first_error(
+            [&] { return status_; }, [&] { return check(q, kv); }, [&] { return check_as_planned(q, kv); },
+            [&] { return detail::check_input_memory("run", q, kv); },
+            [&] {
+                return def_.check({kv_.batch, q_.heads, kv_.heads, partition_.cut.rows / partition_.group, total_keys});
+            },
+            [&] { return detail::check_resources("run", how, partition_.workers, partition_.total_bytes); });
+    }
+    /// That sizes and lengths are those that were planned for.
+    template <class Q, class Kv>
+    status_type check_as_planned(const packed<Q>& q, const Kv& kv) const
+    {
+        const extents k{kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
+        const status_type s = detail::first_error([&] { return detail::check_extents("run", "q", q.rows.size, q_); },
+                                                  [&] { return detail::check_extents("run", "k", k, kv_); });
+        if (!s) return s;
+        if (kv.value_dim() != value_dim_)
+            return status_type::error(errc::invalid_argument, "run: v.dim %lld, planned for %lld",
+                                      static_cast<long long>(kv.value_dim()), static_cast<long long>(value_dim_));
+        if (partition_.ragged && !(partition_of(q, kv, partition_.workers) == partition_))
+            return status_type::error(errc::invalid_argument, "run: lengths of sequences are not those planned for");
+        return {};
+    }
+    /// That out is q itself, or overlaps nothing.
+    template <class Q, class Kv, class O>
+    status_type check_apart(const view<O>& out, const packed<Q>& q, const Kv& kv) const
+    {
+        if (detail::may_overlap(out, q.rows) && !detail::same_place(out, q.rows))
+            return status_type::error(errc::invalid_argument, "run: out overlaps q without being the same view");
+        status_type s;
+        kv.views([&](const char*, const auto& rows) {
+            if (s && detail::may_overlap(out, rows))
+                s = status_type::error(errc::invalid_argument, "run: out overlaps k or v");
+        });
+        return s;
     }
 
     /// The cut of queries and keys that check() has found sound.
     template <class Q, class Kv>
-    kernel::layout layout_of(const packed<Q>& q, const Kv& kv, int workers) const
+    kernel::partition partition_of(const packed<Q>& q, const Kv& kv, int workers) const
     {
         const kernel::problem_sizes p{kv_.batch, q_.heads, kv_.heads, kv_.dim, value_dim_, workers, !Kv::one_run};
         const auto held = [&](std::int64_t b) { return kv.held(b); };
         const bool is_packed = q.bounds.size() > 0;
         if (kv_.batch > 1 && (is_packed || kv.uneven()))
-            return kernel::make_uneven_layout<T>(
+            return kernel::make_ragged_partition<memory>(
                 p, q_.tokens, [&](std::int64_t b) { return is_packed ? q.bounds[b + 1] - q.bounds[b] : q_.tokens; },
                 held);
-        return kernel::make_layout<T>(p, q_.tokens, kv_.batch > 0 ? held(0) : token_span{0, 0});
+        return kernel::make_partition<memory>(p, q_.tokens, kv_.batch > 0 ? held(0) : token_span{0, 0});
     }
 
-    template <class Q, class Kv, class O>
-    auto make_walk(const packed<Q>& q, const Kv& kv, const kernel::target<T, O>& to, void* memory,
-                   std::int64_t first_key, std::int64_t total_keys = -1) const
+    template <class Q, class Kv, class Sink>
+    auto make_pass(const packed<Q>& q, const Kv& kv, const Sink& to, void* workspace, key_part part = {}) const
     {
         const auto source = detail::reading(kv);
         using job = kernel::job<Def, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
-        return kernel::walk<job, O>({def_, source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)), layout_.group,
-                                     first_key, total_keys, q.bounds},
-                                    layout_, to, memory);
+        return kernel::forward_pass<job, Sink>({def_, source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)),
+                                                partition_.group, part.first_key, part.total_keys, q.bounds},
+                                               partition_, to, workspace);
     }
 
     Def def_;
     extents q_, kv_;
     std::int64_t value_dim_ = 0;
-    kernel::layout layout_;
-    status_type status_;
 };
 
 template <class Def, class Q, class K, class V>

@@ -54,6 +54,15 @@ Real reference_shift(const Normalizer& normalizer, std::int64_t head, const std:
 
 namespace detail {
 
+/// f(batch, head, row) for each query row.
+template <class F>
+void for_each_row(const extents& q, F f)
+{
+    for (std::int64_t b = 0; b < q.batch; ++b)
+        for (std::int64_t h = 0; h < q.heads; ++h)
+            for (std::int64_t i = 0; i < q.tokens; ++i) f(b, h, i);
+}
+
 /// One query row: its scores, denominator and weights.
 template <class Real, class Def, class Q, class K>
 class reference_row {
@@ -63,33 +72,33 @@ public:
     static constexpr Real infinity = std::numeric_limits<Real>::infinity();
 
     // The kernels round the scale to the tensors' type; that is part of the input, not an error.
-    reference_row(const Def& def, const view<Q>& q, const view<K>& k)
-        : scale(static_cast<compute_t<Q>>(def.scale_for(k.size.dim))), scaled(static_cast<std::size_t>(k.size.tokens)),
-          mapped(scaled.size()), masked(scaled.size()), p(scaled.size()), def_(def), q_(q), k_(k)
+    reference_row(const Def& definition, const view<Q>& queries, const view<K>& keys)
+        : def(definition), q(queries), k(keys), scale(static_cast<compute_t<Q>>(def.scale_for(k.size.dim))),
+          scaled(static_cast<std::size_t>(k.size.tokens)), mapped(scaled.size()), masked(scaled.size()),
+          p(scaled.size())
     {}
 
     void weigh(std::int64_t batch, std::int64_t head, std::int64_t row)
     {
-        const std::int64_t position_0 = def_.position_of_row_0(batch, q_.size.tokens, k_.size.tokens);
+        const std::int64_t position_0 = def.position_of_row_0(batch, q.size.tokens, k.size.tokens);
         at = {batch, head, row, position_0 + row};
-        kv_head = head / (q_.size.heads / k_.size.heads);
+        kv_head = head / (q.size.heads / k.size.heads);
         for (std::size_t j = 0; j < p.size(); ++j) {
             Real dot = 0;
             const auto key = static_cast<std::int64_t>(j);
-            for (std::int64_t c = 0; c < q_.size.dim; ++c)
-                dot +=
-                    static_cast<Real>(q_.row(batch, head, row)[c]) * static_cast<Real>(k_.row(batch, kv_head, key)[c]);
+            for (std::int64_t c = 0; c < q.size.dim; ++c)
+                dot += static_cast<Real>(q.row(batch, head, row)[c]) * static_cast<Real>(k.row(batch, kv_head, key)[c]);
             scaled[j] = scale * dot;
-            mapped[j] = def_.map_score(scaled[j], score_place<Real>(at, key));
-            masked[j] = def_.attends(at, key) ? mapped[j] : -infinity;
+            mapped[j] = def.map_score(scaled[j], score_place<Real>(at, key));
+            masked[j] = def.attends(at, key) ? mapped[j] : -infinity;
         }
 
-        m = reference_shift(def_.normalizer(), head, masked);
+        m = reference_shift(def.normalizer(), head, masked);
         den = 0;
         for (std::size_t j = 0; j < p.size(); ++j) {
             p[j] = 0;
             if (masked[j] == -infinity) continue;
-            const auto t = def_.normalizer().terms(reference_score<Real>(masked[j], m));
+            const auto t = def.normalizer().terms(reference_score<Real>(masked[j], m));
             if constexpr (has_mass_v<normalizer>) {
                 p[j] = t.weight;
                 den += t.mass;
@@ -99,7 +108,7 @@ public:
         }
         if constexpr (!has_mass_v<normalizer>) den = 1;
         if constexpr (has_log_offset_v<normalizer>)
-            den += extra = std::exp(static_cast<Real>(def_.normalizer().log_offset(head)) - m);
+            den += extra = std::exp(static_cast<Real>(def.normalizer().log_offset(head)) - m);
         for (Real& x : p) x = den == 0 ? 0 : x / den;
     }
 
@@ -113,16 +122,27 @@ public:
         return o;
     }
 
+    /// Fills a line of each matrix that is asked for.
+    void write_to(const reference_dump<Real>& dump, std::int64_t line) const
+    {
+        const auto write = [&](Real* matrix, const std::vector<Real>& numbers) {
+            if (matrix) std::copy(numbers.begin(), numbers.end(), matrix + line * k.size.tokens);
+        };
+        write(dump.scaled, scaled);
+        write(dump.mapped, mapped);
+        write(dump.masked, masked);
+        write(dump.weights, p);
+        if (dump.lse) dump.lse[line] = den == 0 ? -infinity : std::log(den) + m;
+    }
+
+    const Def& def;
+    const view<Q> q;
+    const view<K> k;
     const Real scale;
     query_place at;
     std::int64_t kv_head = 0;
     std::vector<Real> scaled, mapped, masked, p;  // scale (q . k); after the score maps; -inf where masked; weights
     Real m = 0, den = 0, extra = 0;               // the shift; in units of e^m: the denominator, and c
-
-private:
-    const Def& def_;
-    view<Q> q_;
-    view<K> k_;
 };
 
 template <class Def, class Q, class K, class V>
@@ -130,9 +150,10 @@ status check_reference(const char* verb, const Def& def, const view<Q>& q, const
 {
     const packed<Q> rows{q, {}};
     const dense_kv kv{k, v};
-    status s = check_inputs(verb, rows, kv);
-    if (s) s = check_input_memory(verb, rows, kv);
-    return s ? def.check({q.size.batch, q.size.heads, k.size.heads, q.size.tokens, k.size.tokens}) : s;
+    return first_error([&] { return check_inputs(verb, rows, kv); }, [&] { return check_input_memory(verb, rows, kv); },
+                       [&] {
+                           return def.check({q.size.batch, q.size.heads, k.size.heads, q.size.tokens, k.size.tokens});
+                       });
 }
 
 }  // namespace detail
@@ -143,34 +164,18 @@ template <class Real = double, class Def, class Q, class K, class V>
 status reference(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const view<Real>& out,
                  const reference_dump<Real>* dump = nullptr)
 {
-    status s = detail::check_reference("reference", def, q, k, v);
-    if (s)
-        s = detail::check_extents("reference", "out", out.size,
-                                  {q.size.batch, q.size.heads, q.size.tokens, v.size.dim});
-    if (s) s = detail::check_sizes("reference", "out", out);
-    if (s) s = detail::check_memory("reference", "out", out);
-    if (s) s = detail::check_output("reference", "out", out);
+    const extents size{q.size.batch, q.size.heads, q.size.tokens, v.size.dim};
+    const status s = detail::first_error([&] { return detail::check_reference("reference", def, q, k, v); },
+                                         [&] { return detail::check_written_tensor("reference", "out", out, size); });
     if (!s) return s;
-    const std::int64_t keys = k.size.tokens;
     detail::reference_row<Real, Def, Q, K> row(def, q, k);
     std::int64_t line = 0;  // of the matrices
-    const auto give = [&](Real* matrix, const std::vector<Real>& numbers) {
-        if (matrix) std::copy(numbers.begin(), numbers.end(), matrix + line * keys);
-    };
-    for (std::int64_t b = 0; b < q.size.batch; ++b) {
-        for (std::int64_t h = 0; h < q.size.heads; ++h) {
-            for (std::int64_t i = 0; i < q.size.tokens; ++i, ++line) {
-                row.weigh(b, h, i);
-                for (std::int64_t c = 0; c < v.size.dim; ++c) out.row(b, h, i)[c] = row.output(v, c);
-                if (!dump) continue;
-                give(dump->scaled, row.scaled);
-                give(dump->mapped, row.mapped);
-                give(dump->masked, row.masked);
-                give(dump->weights, row.p);
-                if (dump->lse) dump->lse[line] = row.den == 0 ? -row.infinity : std::log(row.den) + row.m;
-            }
-        }
-    }
+    detail::for_each_row(q.size, [&](std::int64_t b, std::int64_t h, std::int64_t i) {
+        row.weigh(b, h, i);
+        for (std::int64_t c = 0; c < v.size.dim; ++c) out.row(b, h, i)[c] = row.output(v, c);
+        if (dump) row.write_to(*dump, line);
+        ++line;
+    });
     return {};
 }
 

@@ -42,16 +42,15 @@ template <class Real>
 void set_to_zero(const view<Real>& x)
 {
     if (!x.data) return;
-    for (std::int64_t b = 0; b < x.size.batch; ++b)
-        for (std::int64_t h = 0; h < x.size.heads; ++h)
-            for (std::int64_t i = 0; i < x.size.tokens; ++i)
-                for (std::int64_t c = 0; c < x.size.dim; ++c) x.row(b, h, i)[c] = 0;
+    for_each_row(x.size, [&](std::int64_t b, std::int64_t h, std::int64_t i) {
+        for (std::int64_t c = 0; c < x.size.dim; ++c) x.row(b, h, i)[c] = 0;
+    });
 }
 
 /// Adds what one query row has to every gradient.
 template <class Real, class Def, class Q, class K, class V, class DO>
-void add_gradients(const Def& def, const reference_row<Real, Def, Q, K>& row, const view<Q>& q, const view<K>& k,
-                   const view<V>& v, const view<DO>& dout, const gradients<Real>& to)
+void add_gradients(const reference_row<Real, Def, Q, K>& row, const view<V>& v, const view<DO>& dout,
+                   const gradients<Real>& to)
 {
     using normalizer = typename Def::normalizer_type;
     if (row.den == 0) return;
@@ -62,7 +61,7 @@ void add_gradients(const Def& def, const reference_row<Real, Def, Q, K>& row, co
         d += selected_product(row.output(v, c), [&] { return static_cast<Real>(dout_row[c]); });
     if (to.dlog_offset) to.dlog_offset[at.head] -= selected_product(row.extra, [&] { return d / row.den; });
 
-    for (std::int64_t j = 0; j < k.size.tokens; ++j) {
+    for (std::int64_t j = 0; j < row.k.size.tokens; ++j) {
         const auto x = static_cast<std::size_t>(j);
         if (row.masked[x] == -row.infinity) continue;
         const auto dp = [&] {
@@ -71,7 +70,7 @@ void add_gradients(const Def& def, const reference_row<Real, Def, Q, K>& row, co
                 dot += static_cast<Real>(dout_row[c]) * static_cast<Real>(v.row(at.batch, row.kv_head, j)[c]);
             return dot;
         };
-        const auto slopes = def.normalizer().slopes(reference_score<Real>(row.masked[x], row.m));
+        const auto slopes = row.def.normalizer().slopes(reference_score<Real>(row.masked[x], row.m));
         Real dmapped;
         if constexpr (has_mass_v<normalizer>)
             dmapped =
@@ -79,17 +78,17 @@ void add_gradients(const Def& def, const reference_row<Real, Def, Q, K>& row, co
         else dmapped = selected_product(slopes.value, dp);
 
         const score_place<Real> place(at, j);
-        const Real ds = def.map_score_back(row.scaled[x], place, dmapped, [&](auto kind, Real g) {
+        const Real ds = row.def.map_score_back(row.scaled[x], place, dmapped, [&](auto kind, Real g) {
             if constexpr (decltype(kind)::value == parameter::per_head) {
                 if (to.dslopes) to.dslopes[at.head] += g;
             } else if (to.dbias.data) {
                 to.dbias.row(at.batch, at.head, at.row)[j] += g;
             }
         });
-        add_multiple(row_or_null(to.dq, at.batch, at.head, at.row), row.scale * ds, k.row(at.batch, row.kv_head, j),
-                     k.size.dim);
-        add_multiple(row_or_null(to.dk, at.batch, row.kv_head, j), row.scale * ds, q.row(at.batch, at.head, at.row),
-                     q.size.dim);
+        add_multiple(row_or_null(to.dq, at.batch, at.head, at.row), row.scale * ds, row.k.row(at.batch, row.kv_head, j),
+                     row.k.size.dim);
+        add_multiple(row_or_null(to.dk, at.batch, row.kv_head, j), row.scale * ds, row.q.row(at.batch, at.head, at.row),
+                     row.q.size.dim);
         add_multiple(row_or_null(to.dv, at.batch, row.kv_head, j), row.p[x], dout_row, v.size.dim);
     }
 }
@@ -103,27 +102,19 @@ status reference_backward(const Def& def, const view<Q>& q, const view<K>& k, co
                           const gradients<Real>& grads)
 {
     const char* verb = "reference_backward";
-    const extents rows{q.size.batch, q.size.heads, q.size.tokens, v.size.dim};
-    status s = detail::check_reference(verb, def, q, k, v);
-    const auto check = [&](const char* name, const auto& x, const extents& want) {
-        if (s) s = detail::check_extents(verb, name, x.size, want);
-        if (s) s = detail::check_sizes(verb, name, x);
-        if (s) s = detail::check_memory(verb, name, x);
-    };
     const auto check_gradient = [&](const char* name, const view<Real>& x, const extents& want) {
-        if (!x.data) return;
-        if (detail::is_empty(want)) {
-            if (s) s = detail::check_extents(verb, name, x.size, want);
-            return;
-        }
-        check(name, x, want);
-        if (s) s = detail::check_output(verb, name, x);
+        if (!x.data) return status{};
+        return detail::is_empty(want) ? detail::check_extents(verb, name, x.size, want)
+                                      : detail::check_written_tensor(verb, name, x, want);
     };
-    check("dout", dout, rows);
-    check_gradient("dq", grads.dq, q.size);
-    check_gradient("dk", grads.dk, k.size);
-    check_gradient("dv", grads.dv, v.size);
-    check_gradient("dbias", grads.dbias, {q.size.batch, q.size.heads, q.size.tokens, k.size.tokens});
+    const extents out{q.size.batch, q.size.heads, q.size.tokens, v.size.dim};
+    const extents scores{q.size.batch, q.size.heads, q.size.tokens, k.size.tokens};
+    const status s = detail::first_error([&] { return detail::check_reference(verb, def, q, k, v); },
+                                         [&] { return detail::check_tensor(verb, "dout", dout, out); },
+                                         [&] { return check_gradient("dq", grads.dq, q.size); },
+                                         [&] { return check_gradient("dk", grads.dk, k.size); },
+                                         [&] { return check_gradient("dv", grads.dv, v.size); },
+                                         [&] { return check_gradient("dbias", grads.dbias, scores); });
     if (!s) return s;
     for (const view<Real>& x : {grads.dq, grads.dk, grads.dv, grads.dbias}) detail::set_to_zero(x);
     for (std::int64_t h = 0; h < q.size.heads; ++h) {
@@ -131,12 +122,10 @@ status reference_backward(const Def& def, const view<Q>& q, const view<K>& k, co
         if (grads.dslopes) grads.dslopes[h] = 0;
     }
     detail::reference_row<Real, Def, Q, K> row(def, q, k);
-    for (std::int64_t b = 0; b < q.size.batch; ++b)
-        for (std::int64_t h = 0; h < q.size.heads; ++h)
-            for (std::int64_t i = 0; i < q.size.tokens; ++i) {
-                row.weigh(b, h, i);
-                detail::add_gradients(def, row, q, k, v, dout, grads);
-            }
+    detail::for_each_row(q.size, [&](std::int64_t b, std::int64_t h, std::int64_t i) {
+        row.weigh(b, h, i);
+        detail::add_gradients(row, v, dout, grads);
+    });
     return {};
 }
 

@@ -30,6 +30,12 @@ struct state {
 
 namespace detail {
 template <class T>
+kernel::partial_row<T> row_of(const state<T>& s, std::int64_t i)
+{
+    return {s.shift[i], s.mass[i], s.out + i * s.size.dim};
+}
+
+template <class T>
 status check_state(const char* verb, const char* name, const state<T>& s)
 {
     using ll = long long;
@@ -60,12 +66,6 @@ status clear(const Def&, const state<T>& s)
 
 template <class Def, class T>
 class partial_plan;
-
-/// Which keys of the whole sequence a call to attend_partial holds.
-struct key_part {
-    std::int64_t first_key = 0;    ///< absolute position of the first
-    std::int64_t total_keys = -1;  ///< of the whole sequence; -1: this part is the last
-};
 
 /// Folds the keys of `kv` into `s`, which is cleared or continued. Parts that are cut at multiples of heed::key_tile
 /// keys and folded in order give the bits of one call over all of them. Needs the workspace of a plan for the same
@@ -99,17 +99,19 @@ public:
                                  static_cast<long long>(kv.tokens()), static_cast<long long>(part.first_key),
                                  static_cast<long long>(part.total_keys));
         return detail::with_workspace("attend_partial", p, how, [&](const options<T>& with) {
-            status ok = p.check_inputs(packed<Q>{q, {}}, kv, with, total);
-            if (ok)
-                ok = detail::check_extents("attend_partial", "state", s.size,
-                                           {q.size.batch, q.size.heads, q.size.tokens, kv.value_dim()});
-            if (ok) ok = detail::check_state("attend_partial", "state", s);
+            const status ok = detail::first_error(
+                [&] {
+                    return p.check_inputs(packed<Q>{q, {}}, kv, with, total);
+                },
+                [&] {
+                    return detail::check_extents("attend_partial", "state", s.size,
+                                                 {q.size.batch, q.size.heads, q.size.tokens, kv.value_dim()});
+                },
+                [&] { return detail::check_state("attend_partial", "state", s); });
             if (!ok) return ok;
-            return kernel::run_all("attend_partial",
-                                   p.make_walk(packed<Q>{q, {}}, kv,
-                                               kernel::target<T, T>{{}, {}, s.shift, s.mass, s.out},
-                                               with.workspace.data, part.first_key, part.total_keys),
-                                   p.layout_, how.executor);
+            const auto pass = p.make_pass(packed<Q>{q, {}}, kv, kernel::to_state<T>{s.shift, s.mass, s.out},
+                                          with.workspace.data, part);
+            return kernel::run_all("attend_partial", pass, p.partition_, how.executor);
         });
     }
 };
@@ -118,13 +120,12 @@ public:
 template <class T>
 status merge(const state<T>& into, const state<T>& other)
 {
-    status s = detail::check_extents("merge", "other", other.size, into.size);
-    if (s) s = detail::check_state("merge", "into", into);
-    if (s) s = detail::check_state("merge", "other", other);
+    const status s = detail::first_error([&] { return detail::check_extents("merge", "other", other.size, into.size); },
+                                         [&] { return detail::check_state("merge", "into", into); },
+                                         [&] { return detail::check_state("merge", "other", other); });
     if (!s) return s;
     for (std::int64_t i = 0; i < into.rows(); ++i)
-        kernel::fold_row(into.shift[i], into.mass[i], into.out + i * into.size.dim, other.shift[i], other.mass[i],
-                         other.out + i * into.size.dim, into.size.dim);
+        kernel::fold_row(detail::row_of(into, i), detail::row_of(other, i), into.size.dim);
     return {};
 }
 
@@ -135,20 +136,21 @@ status finish(const Def& def, const state<T>& s, const view<O>& out, T* lse = nu
 {
     static_assert(std::is_same_v<compute_t<O>, T>,
                   "heed: out is made of an element type that is computed in that of the state");
-    status ok = detail::check_extents("finish", "out", out.size, s.size);
-    if (ok) ok = detail::check_sizes("finish", "out", out);
-    if (ok) ok = detail::check_memory("finish", "out", out);
-    if (ok) ok = detail::check_output("finish", "out", out);
-    if (ok) ok = detail::check_state("finish", "state", s);
-    if constexpr (detail::has_check<typename Def::normalizer_type>::value)
-        if (ok) ok = def.normalizer().check({s.size.batch, s.size.heads, -1, s.size.tokens, -1});
+    const status ok =
+        detail::first_error([&] { return detail::check_written_tensor("finish", "out", out, s.size); },
+                            [&] { return detail::check_state("finish", "state", s); },
+                            [&] {
+                                if constexpr (detail::has_check<typename Def::normalizer_type>::value)
+                                    return def.normalizer().check({s.size.batch, s.size.heads, -1, s.size.tokens, -1});
+                                else return status{};
+                            });
     if (!ok) return ok;
     std::int64_t i = 0;
     for (std::int64_t b = 0; b < s.size.batch; ++b)
         for (std::int64_t h = 0; h < s.size.heads; ++h)
             for (std::int64_t row = 0; row < s.size.tokens; ++row, ++i)
-                kernel::finish_row(def.normalizer(), h, s.shift[i], s.mass[i], s.out + i * s.size.dim,
-                                   out.row(b, h, row), s.size.dim, lse ? lse + i : nullptr);
+                kernel::finish_row(def.normalizer(), h, detail::row_of(s, i), out.row(b, h, row), s.size.dim,
+                                   lse ? lse + i : nullptr);
     return {};
 }
 

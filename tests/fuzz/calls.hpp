@@ -55,8 +55,9 @@ answer call_attend(input& in, const Def& def, const heed::packed<Q>& q, const Kv
     case 1: {
         if (const heed::status s = plan.check_run(q, kv, out, how); !s) return answer(s);
         for (int stage = 0; stage < plan.stages(); ++stage)
-            executor(plan.tasks(stage),
-                     [&](int64 task, int worker) { plan.run_task(stage, task, worker, q, kv, out, how); });
+            executor(plan.tasks(stage), [&](int64 task, int worker) {
+                plan.run_task({stage, task, worker}, q, kv, out, how);
+            });
         return {};
     }
     case 2: {  // one byte too few

@@ -91,8 +91,8 @@ TEST_CASE("a host's own loop over stages and tasks, and fewer workers than plann
     auto g = p.room_for<float>(def);
     for (int stage = 0; stage < plan.stages(); ++stage)
         for (int64 task = plan.tasks(stage); task-- > 0;)
-            plan.run_task(stage, task, static_cast<int>(task % 3), q, k, v, f.out.in(), f.stats(), p.dout.in(), g.all(),
-                          how);
+            plan.run_task({stage, task, static_cast<int>(task % 3)}, q, k, v, f.out.in(), f.stats(), p.dout.in(),
+                          g.all(), how);
     REQUIRE(g == expected);
     how.executor = fewer;
     auto again = p.room_for<float>(def);

@@ -166,7 +166,7 @@ TEST_CASE("a host's own loop over stages and tasks, in any order, has the bits o
     REQUIRE(plan.stages() == 3);  // lists the tasks, walks over keys, folds what was split
     for (int stage = 0; stage < plan.stages(); ++stage)
         for (int64 task = plan.tasks(stage); task-- > 0;)
-            plan.run_task(stage, task, static_cast<int>(task % 4), b.queries(), b.dense(), out.view(), how);
+            plan.run_task({stage, task, static_cast<int>(task % 4)}, b.queries(), b.dense(), out.view(), how);
     REQUIRE(scratch.back() == std::byte{0xff});
     REQUIRE(same_bits(out.data, expected.data));
 }

@@ -276,6 +276,6 @@ TEST_CASE("a host's own loop over stages and tasks has the bits of run")
     tensor<float> out(p.out_size());
     for (int stage = 0; stage < plan.stages(); ++stage)
         for (int64 task = plan.tasks(stage); task-- > 0;)
-            plan.run_task(stage, task, static_cast<int>(task % 3), p.q.in(), p.k.in(), p.v.in(), out.view(), how);
+            plan.run_task({stage, task, static_cast<int>(task % 3)}, p.q.in(), p.k.in(), p.v.in(), out.view(), how);
     REQUIRE(same_bits(out.data, expected.data));
 }

@@ -60,7 +60,7 @@ TEST_CASE("run and run_task allocate nothing")
                 REQUIRE(allocations_of([&] {
                             for (int stage = 0; stage < plan.stages(); ++stage)
                                 for (int64 task = 0; task < plan.tasks(stage); ++task)
-                                    plan.run_task(stage, task, 0, q, k, v, to, how);
+                                    plan.run_task({stage, task, 0}, q, k, v, to, how);
                         }) == 0);
                 REQUIRE(same_bits(out.data, expected));
                 REQUIRE(allocations_of([&] { s = heed::attend(def, q, k, v, to, how); }) == 0);
@@ -91,7 +91,7 @@ TEST_CASE("backward allocates its workspace, and nothing where it is given one")
         auto g = p.room_for<float>(def);
         const auto to = g.all();
         static_assert(noexcept(plan.run(q, k, v, out, stats, dout, to, how)));
-        static_assert(noexcept(plan.run_task(0, 0, 0, q, k, v, out, stats, dout, to, how)));
+        static_assert(noexcept(plan.run_task({0, 0, 0}, q, k, v, out, stats, dout, to, how)));
         heed::status s;
         REQUIRE(allocations_of([&] { s = plan.run(q, k, v, out, stats, dout, to, how); }) == 0);
         REQUIRE(s);
@@ -99,7 +99,7 @@ TEST_CASE("backward allocates its workspace, and nothing where it is given one")
         REQUIRE(allocations_of([&] {
                     for (int stage = 0; stage < plan.stages(); ++stage)
                         for (int64 task = 0; task < plan.tasks(stage); ++task)
-                            plan.run_task(stage, task, 0, q, k, v, out, stats, dout, to, how);
+                            plan.run_task({stage, task, 0}, q, k, v, out, stats, dout, to, how);
                 }) == 0);
         REQUIRE(allocations_of([&] { s = heed::backward(def, q, k, v, out, stats, dout, to, how); }) == 0);
         REQUIRE(s);

@@ -154,7 +154,7 @@ TEST_CASE("threads of a host's own, that take tasks stage by stage, give the ser
             for (int worker = 0; worker < workers; ++worker)
                 threads.emplace_back([&, worker] {
                     for (int64 task; (task = next++) < plan.tasks(stage); std::this_thread::yield())
-                        plan.run_task(stage, task, worker, p.q.in(), p.k.in(), p.v.in(), out.view(), how);
+                        plan.run_task({stage, task, worker}, p.q.in(), p.k.in(), p.v.in(), out.view(), how);
                 });
             for (std::thread& t : threads) t.join();
         }

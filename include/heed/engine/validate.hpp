@@ -13,6 +13,26 @@
 HEED_BEGIN
 namespace detail {
 
+/// The first error of some checks, each a function: it is called only where those before it found nothing wrong, for it
+/// may rely on them.
+template <class... Checks>
+status first_error(const Checks&... checks)
+{
+    status s;
+    (void)((s = checks(), static_cast<bool>(s)) && ...);
+    return s;
+}
+
+inline status check_extents(const char* verb, const char* name, const extents& have, const extents& want)
+{
+    using ll = long long;
+    if (have.batch == want.batch && have.heads == want.heads && have.tokens == want.tokens && have.dim == want.dim)
+        return {};
+    return status::error(errc::invalid_argument, "%s: %s is [%lld, %lld, %lld, %lld], must be [%lld, %lld, %lld, %lld]",
+                         verb, name, ll{have.batch}, ll{have.heads}, ll{have.tokens}, ll{have.dim}, ll{want.batch},
+                         ll{want.heads}, ll{want.tokens}, ll{want.dim});
+}
+
 /// No two rows of an output may share an element.
 template <class T>
 status check_output(const char* verb, const char* name, const view<T>& out)
@@ -39,6 +59,20 @@ status check_output(const char* verb, const char* name, const view<T>& out)
         span += static_cast<std::uint64_t>(count[i] - 1) * step[i];
     }
     return {};
+}
+
+/// That a tensor has the size that it must have, and memory.
+template <class T>
+status check_tensor(const char* verb, const char* name, const view<T>& x, const extents& want)
+{
+    return first_error([&] { return check_extents(verb, name, x.size, want); },
+                       [&] { return check_sizes(verb, name, x); }, [&] { return check_memory(verb, name, x); });
+}
+/// The same for one that is written.
+template <class T>
+status check_written_tensor(const char* verb, const char* name, const view<T>& x, const extents& want)
+{
+    return first_error([&] { return check_tensor(verb, name, x, want); }, [&] { return check_output(verb, name, x); });
 }
 
 /// True where `out` may share an element with `in`, both of which check_memory() has passed. Views that interleave in
@@ -130,11 +164,13 @@ status check_inputs(const char* verb, const packed<Q>& q, const Kv& kv)
     kv.views([&](const char* name, const auto& rows) {
         if (s) s = check_sizes(verb, name, rows);
     });
-    if (s) s = kv.check();
-    if (s && !within_limit(kv.tokens()))
-        s = status::error(errc::invalid_argument, "%s: a sequence of %lld tokens, above 2^60", verb,
-                          static_cast<long long>(kv.tokens()));
-    return s ? check_shapes(verb, q, kv.batch(), kv.heads(), kv.key_dim()) : s;
+    return first_error([&] { return s; }, [&] { return kv.check(); },
+                       [&] {
+                           if (within_limit(kv.tokens())) return status{};
+                           return status::error(errc::invalid_argument, "%s: a sequence of %lld tokens, above 2^60",
+                                                verb, static_cast<long long>(kv.tokens()));
+                       },
+                       [&] { return check_shapes(verb, q, kv.batch(), kv.heads(), kv.key_dim()); });
 }
 /// And of their memory.
 template <class Q, class Kv>
@@ -173,16 +209,6 @@ status check_resources(const char* verb, const options<T>& how, int workers, std
         return status::error(errc::workspace_too_small, "%s: workspace of %zu bytes%s, needs %zu", verb,
                              how.workspace.bytes, how.workspace.data ? "" : " at null", bytes);
     return {};
-}
-
-inline status check_extents(const char* verb, const char* name, const extents& have, const extents& want)
-{
-    using ll = long long;
-    if (have.batch == want.batch && have.heads == want.heads && have.tokens == want.tokens && have.dim == want.dim)
-        return {};
-    return status::error(errc::invalid_argument, "%s: %s is [%lld, %lld, %lld, %lld], must be [%lld, %lld, %lld, %lld]",
-                         verb, name, ll{have.batch}, ll{have.heads}, ll{have.tokens}, ll{have.dim}, ll{want.batch},
-                         ll{want.heads}, ll{want.tokens}, ll{want.dim});
 }
 
 }  // namespace detail

@@ -65,7 +65,8 @@ private:
 
     status classes()
     {
-        for (int round = 0; round < 4 * rounds; ++round) {
+        status s;
+        for (int round = 0; s && round < 4 * rounds; ++round) {
             const key_span rows = drawn_span(p_.queries, 64), heads = drawn_span(p_.query_heads, 64);
             key_span keys = drawn_span(p_.total_keys, 128);
             const std::int64_t position_0 = p_.total_keys - p_.queries;
@@ -78,22 +79,28 @@ private:
                     round % 2 ? key_span{edge, min_of(edge + n, p_.total_keys)} : key_span{max_of(edge - n, 0), edge};
                 if (keys.begin == keys.end) continue;
             }
-            const block_place block{batch,      heads.begin, heads.end, rows.begin, rows.end, position_0 + rows.begin,
-                                    keys.begin, keys.end};
-            const coverage is = classify(mask_, block);
-            if (is == coverage::partial) continue;
-            for (std::int64_t h = heads.begin; h < heads.end; ++h)
-                for (std::int64_t row = rows.begin; row < rows.end; ++row)
-                    for (std::int64_t key = keys.begin; key < keys.end; ++key)
-                        if (mask_.attends({block.batch, h, row, position_0 + row}, key) != (is == coverage::full))
-                            return status::error(
-                                errc::invalid_argument,
-                                "check: classify: rows [%lld, %lld) and keys [%lld, %lld) are %s, but head %lld, row "
-                                "%lld, position %lld %s key %lld",
-                                ll{rows.begin}, ll{rows.end}, ll{keys.begin}, ll{keys.end},
-                                is == coverage::full ? "full" : "none", ll{h}, ll{row}, ll{position_0 + row},
-                                is == coverage::full ? "does not attend" : "attends", ll{key});
+            s = class_of(
+                {batch, heads.begin, heads.end, rows.begin, rows.end, position_0 + rows.begin, keys.begin, keys.end});
         }
+        return s;
+    }
+    /// Whether each score of a block is what classify() says of all.
+    status class_of(const block_place& block) const
+    {
+        const coverage is = classify(mask_, block);
+        if (is == coverage::partial) return {};
+        const std::int64_t position_0 = p_.total_keys - p_.queries;
+        for (std::int64_t h = block.head_begin; h < block.head_end; ++h)
+            for (std::int64_t row = block.row_begin; row < block.row_end; ++row)
+                for (std::int64_t key = block.key_begin; key < block.key_end; ++key)
+                    if (mask_.attends({block.batch, h, row, position_0 + row}, key) != (is == coverage::full))
+                        return status::error(
+                            errc::invalid_argument,
+                            "check: classify: rows [%lld, %lld) and keys [%lld, %lld) are %s, but head %lld, row "
+                            "%lld, position %lld %s key %lld",
+                            ll{block.row_begin}, ll{block.row_end}, ll{block.key_begin}, ll{block.key_end},
+                            is == coverage::full ? "full" : "none", ll{h}, ll{row}, ll{position_0 + row},
+                            is == coverage::full ? "does not attend" : "attends", ll{key});
         return {};
     }
 

@@ -34,7 +34,7 @@ void stage_by_stage()
         for (int worker = 0; worker < 3; ++worker)
             threads.emplace_back([&, worker] {
                 for (int64 task; (task = next++) < plan.tasks(stage);)
-                    plan.run_task(stage, task, worker, q.in(), k.in(), v.in(), out.view(), how);
+                    plan.run_task({stage, task, worker}, q.in(), k.in(), v.in(), out.view(), how);
             });
         for (std::thread& t : threads) t.join();
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The backward step: what a block of query rows and a tile of keys add to each other's gradients. P and dS of the step,
+// The backward step: the contribution of one query block and key tile to each other's gradients. P and dS of the step,
 // which lie in the cache, enter three more products,
 //
 //     dV += P^T dO        dK += dS^T (scale Q)        dQ += dS (scale K)
@@ -9,11 +9,38 @@
 // long as a row meets its keys, and a key its rows, in that order.
 #pragma once
 
-#include "../micro/outputs.hpp"
 #include "recompute.hpp"
 
 HEED_BEGIN
 namespace kernel {
+
+/// A worker's memory of the backward pass.
+template <class Job>
+struct backward_memory {
+    using T = typename Job::T;
+
+    block_operands<Job> rows;
+    tile_operands<T> keys;
+    slopes_memory<T> slopes;
+    T* panel;                     // [gradient_run][block_vecs * lanes]: of Q or dO
+    micro::matrix<T> dq, dk, dv;  // [rows or keys][whole registers of channels]
+
+    template <class Carver>
+    static backward_memory carve(Carver& c, const backward_partition& p)
+    {
+        constexpr int lanes = vec<T>::lanes;
+        const std::int64_t q_stride = round_up(p.key_dim, lanes), v_stride = round_up(p.value_dim, lanes);
+        backward_memory m;
+        m.rows = block_operands<Job>::carve(c, p);
+        m.keys = tile_operands<T>::carve(c, p);
+        m.slopes = slopes_memory<T>::template carve<Job>(c, p);
+        m.panel = c.template take<T>(micro::gradient_run<T> * micro::block_vecs * lanes);
+        m.dq = {c.template take<T>(p.block_rows, q_stride), q_stride};
+        m.dk = {c.template take<T>(micro::gradient_tile, q_stride), q_stride};
+        m.dv = {c.template take<T>(micro::gradient_tile, v_stride), v_stride};
+        return m;
+    }
+};
 
 /// o[c] += p * scale * row[c].
 template <class T, class E>
@@ -26,142 +53,188 @@ HEED_NOINLINE inline void add_row(T p, const E* row, T scale, std::int64_t dim, 
     }
 }
 
-/// o[j] += sum_r p[r][j] scale row[r] for the keys of a tile: dV of P and dO, dK of dS and Q. Register blocks without
-/// `part` hold only zeros.
+/// Rows of Q or dO that enter a gradient of keys, times weights[r][j], P or dS: those of register blocks that have a
+/// flag.
 template <class T, class E>
-void add_transposed(const tile_cover& cover, const step_place& at, step_part part, const unsigned char* parts,
-                    const T* p, const E* const* row, T scale, std::int64_t dim, T* panel, T* o, std::int64_t o_step)
+struct weighted_rows {
+    strip_flag flag;
+    const T* weights;      // [rows][score_step]
+    const E* const* rows;  // [rows]
+    T scale;               // of rows
+    std::int64_t dim;
+};
+
+/// add_transposed() by selection: a weight of 0 takes nothing from a row that is not finite.
+template <class Tile, class T, class E>
+void add_transposed_selected(const Tile& t, const weighted_rows<T, E>& of, micro::matrix<T> o)
 {
-    constexpr int step = micro::score_step, strip = micro::key_strip<T>, span = 3 * strip, lanes = vec<T>::lanes;
-    if (!at.finite_rows) {
-        for (int j = 0; j < at.count; ++j)
-            for (int r = 0; r < at.block.count; ++r)
-                if (p[r * step + j] != T(0)) add_row(p[r * step + j], row[r], scale, dim, o + j * o_step);
-        return;
-    }
-    const int strips = (at.count + strip - 1) / strip;
-    const auto has = [&](int g, int first_strip, int end_strip) {
-        for (int x = first_strip; x < end_strip; ++x)
-            if (parts[x * max_groups + g] & part) return true;
-        return false;
-    };
-    for (int g_begin = 0, g_end; g_begin < cover.n_groups; g_begin = g_end) {
-        const int first = cover.groups[g_begin].first;
-        bool any = false;
-        int rows = 0;
-        for (g_end = g_begin; g_end < cover.n_groups && rows + cover.groups[g_end].rows <= micro::gradient_run<T>;
-             ++g_end) {
-            rows += cover.groups[g_end].rows;
-            any = any || has(g_end, 0, strips);
+    for (int j = 0; j < t.keys; ++j)
+        for (int r = 0; r < t.block.count; ++r)
+            if (const T p = of.weights[r * micro::score_step + j]; p != T(0))
+                add_row(p, of.rows[r], of.scale, of.dim, o.row(j));
+}
+
+/// Register blocks [first, end) of a query block.
+struct block_span {
+    int first, end;
+};
+
+/// f(blocks) for each run of the register blocks that has(i).
+template <class Has, class F>
+HEED_INLINE void for_runs(block_span all, Has has, F f)
+{
+    for (int i = all.first; i < all.end;) {
+        if (!has(i)) {
+            ++i;
+            continue;
         }
+        const int first = i;
+        while (i < all.end && has(i)) ++i;
+        f(block_span{first, i});
+    }
+}
+
+/// The next register blocks from `first` on whose rows fit a panel.
+template <class T>
+block_span panel_from(const tile_cover& cover, int first)
+{
+    int end = first + 1;
+    while (end < cover.count && cover[end].end_row() - cover[first].first <= micro::gradient_run<T>) ++end;
+    return {first, end};
+}
+
+/// o[j] += sum_r weights[r][j] scale rows[r] for the keys of a tile: dV of P and dO, dK of dS and Q.
+template <class Tile, class T, class E>
+void add_transposed(const Tile& t, const weighted_rows<T, E>& of, const slopes_memory<T>& mem, T* panel,
+                    micro::matrix<T> o)
+{
+    constexpr int stride = micro::score_step, strip = micro::key_strip<T>, span = 3 * strip, lanes = vec<T>::lanes;
+    const int strips = (t.keys + strip - 1) / strip;
+    for (block_span in{0, 0}; in.end < t.cover.count;) {
+        in = panel_from<T>(t.cover, in.end);
+        const int first = t.cover[in.first].first, rows = t.cover[in.end - 1].end_row() - first;
+        bool any = false;
+        for (int i = in.first; i < in.end; ++i) any = any || mem.has(of.flag, i, 0, strips);
         if (!any) continue;
-        micro::for_panels<T>(dim, [&](std::int64_t channel, std::int64_t channels, int width) {
-            pack_panel([&](int x) { return row[first + x]; }, rows, channel, channels, width, scale, panel);
-            for (int x = 0; x < strips; x += 3) {
-                const int end_strip = x + 3 < strips ? x + 3 : strips, j = x * strip;
-                const int keys = span < at.count - j ? span : at.count - j, blocks = groups_of(keys);
-                for (int g = g_begin; g < g_end;) {
-                    if (!has(g, x, end_strip)) {
-                        ++g;
-                        continue;
-                    }
-                    const int from = cover.groups[g].first;
-                    int n = 0;
-                    for (; g < g_end && has(g, x, end_strip); ++g) n += cover.groups[g].rows;
-                    for (int k = 0, key = j; k < blocks; key += rows_of_group(keys, k++))
-                        micro::outputs_transposed(rows_of_group(keys, k), width, p + from * step + key,
-                                                  panel + (from - first) * width * lanes, n, o + key * o_step + channel,
-                                                  o_step);
-                }
+        micro::for_panels<T>(of.dim, [&](std::int64_t channel, std::int64_t channels, int width) {
+            pack_panel([&](int x) { return of.rows[first + x]; }, rows, {channel, channels, width}, of.scale, panel);
+            for (int j = 0; j < t.keys; j += span) {
+                const int keys = span < t.keys - j ? span : t.keys - j, x = j / strip;
+                const auto has = [&](int i) { return mem.has(of.flag, i, x, x + 3 < strips ? x + 3 : strips); };
+                for_runs(in, has, [&](block_span run) {
+                    const int from = t.cover[run.first].first, n = t.cover[run.end - 1].end_row() - from;
+                    for (int k = 0, key = j; k < register_blocks_of(keys); key += rows_of_register_block(keys, k++))
+                        micro::outputs_transposed({rows_of_register_block(keys, k), width},
+                                                  micro::weight_rows<T>{of.weights + from * stride + key, n},
+                                                  static_cast<const T*>(panel) + (from - first) * width * lanes,
+                                                  o.at(key, channel));
+                });
             }
         });
     }
+}
+
+/// add_dq() by selection: a slope of 0 takes nothing from a key that is not finite.
+template <class Tile, class T = typename Tile::T>
+void add_dq_selected(const Tile& t, const T* ds, micro::matrix<T> dq)
+{
+    const auto source = t.key_rows();
+    for (int r = 0; r < t.block.count; ++r)
+        for (int j = 0; j < t.keys; ++j)
+            if (const T slope = ds[r * micro::score_step + j]; slope != T(0))
+                add_row(slope, source(t.token + j).data, t.job.scale, source.dim, dq.row(r));
+}
+
+/// The keys of [j, j + keys) between the first and the last strip in which a register block has slopes, from j on.
+template <class T>
+micro::lane_range sloped_keys(const slopes_memory<T>& mem, int block, int j, int keys)
+{
+    constexpr int strip = micro::key_strip<T>;
+    micro::lane_range sloped{keys, 0};
+    for (int x = j; x < j + keys; x += strip) {
+        if (!mem.has(has_slopes, block, x / strip, x / strip + 1)) continue;
+        sloped.first = x - j < sloped.first ? x - j : sloped.first;
+        sloped.end = x - j + strip < keys ? x - j + strip : keys;
+    }
+    return sloped;
 }
 
 /// dq[r] += sum_j ds[r][j] scale k[j].
-template <class Job>
-void add_dq(const Job& job, const step_place& at, const tile_cover& cover, const scratch_of<Job>& mem,
-            std::int64_t o_step)
+template <class Tile, class T = typename Tile::T>
+void add_dq(const Tile& t, const slopes_memory<T>& mem, const T* k_panels, micro::matrix<T> dq)
 {
-    using T = typename Job::T;
-    constexpr int step = micro::score_step, strip = micro::key_strip<T>, run = micro::gradient_run<T>;
-    constexpr int lanes = vec<T>::lanes;
-    const std::int64_t dim = job.kv.key_dim();
-    if (!*mem.finite_keys) {
-        for (int r = 0; r < at.block.count; ++r)
-            for (int j = 0; j < at.count; ++j)
-                if (mem.ds[r * step + j] != T(0))
-                    add_row(mem.ds[r * step + j], job.kv.keys(at.block.batch, at.block.kv_head)(at.token + j).data,
-                            job.scale, dim, mem.dq + r * o_step);
-        return;
-    }
-    for (int j = 0; j < at.count; j += run) {
-        const int keys = run < at.count - j ? run : at.count - j;
-        int lo[max_groups], hi[max_groups];
-        for (int g = 0; g < cover.n_groups; ++g) {
-            lo[g] = keys, hi[g] = 0;
-            for (int x = j; x < j + keys; x += strip) {
-                if (!(mem.parts[x / strip * max_groups + g] & has_slopes)) continue;
-                lo[g] = x - j < lo[g] ? x - j : lo[g];
-                hi[g] = x - j + strip < keys ? x - j + strip : keys;
-            }
-        }
-        const T* panels = mem.k_panels + j * o_step;
-        micro::for_panels<T>(dim, [&](std::int64_t channel, std::int64_t, int width) {
+    constexpr int stride = micro::score_step, run = micro::gradient_run<T>, lanes = vec<T>::lanes;
+    for (int j = 0; j < t.keys; j += run) {
+        const int keys = run < t.keys - j ? run : t.keys - j;
+        micro::lane_range sloped[max_register_blocks];
+        for (int i = 0; i < t.cover.count; ++i) sloped[i] = sloped_keys(mem, i, j, keys);
+        const T* const panels = k_panels + j * dq.stride;
+        micro::for_panels<T>(t.job.kv.key_dim(), [&](std::int64_t channel, std::int64_t, int width) {
             const T* panel = panels + channel * keys;
             micro::next_lines lines(keys, panel);
             lines.then({panel + keys * width * lanes, width * lanes, width * lanes, keys});
-            for (int g = 0; g < cover.n_groups; ++g) {
-                if (lo[g] >= hi[g]) continue;
-                const row_group& rows = cover.groups[g];
-                micro::outputs(rows.rows, width, mem.ds + rows.first * step + j + lo[g],
-                               micro::packed_panel<T>{panel + lo[g] * width * lanes}, hi[g] - lo[g], true,
-                               mem.dq + rows.first * o_step + channel, o_step, lines.take());
+            for (int i = 0; i < t.cover.count; ++i) {
+                const register_block& rows = t.cover[i];
+                const int lo = sloped[i].first, hi = sloped[i].end;
+                if (lo >= hi) continue;
+                micro::outputs(
+                    {rows.rows, width}, micro::weight_rows<T>{mem.ds + rows.first * stride + j + lo, hi - lo},
+                    micro::packed_panel<T>{panel + lo * width * lanes}, true, dq.at(rows.first, channel), lines.take());
             }
         });
     }
 }
 
-/// Adds what the block and the tile owe each other to mem.dq, dk and dv, and to the gradients of the score maps'
-/// parameters.
-template <class Job>
-void backward_step(const Job& job, const step_place& at, const scratch_of<Job>& mem)
+/// Zeros of dbias where the mask lets no row attend any key of the tile.
+template <class Tile>
+void write_no_scores(const Tile& t)
+{
+    using Job = typename Tile::job_type;
+    for (int r = 0; r < t.block.count; ++r) write_scores<Job, typename Tile::T>(t.job, t.place(r), t.keys, nullptr);
+}
+
+/// Adds the tile's part of the gradient of a per-head parameter to each row's.
+template <class Tile, class T = typename Tile::T>
+void add_row_parameters(const Tile& t, const T* sums_of_rows)
+{
+    constexpr int lanes = vec<T>::lanes;
+    for (int r = 0; r < t.block.count; ++r) {
+        vec<T> sums[micro::mass_lanes / lanes];
+        for (int i = 0; i < micro::mass_lanes; i += lanes)
+            sums[i / lanes] = load(sums_of_rows + r * micro::mass_lanes + i);
+        t.job.row_parameter[t.job.index_of(place_of(t.job, t.block, 0, t.block.first + r))] += sum_of_lanes(sums);
+    }
+}
+
+/// Accumulates the contribution of a query block and a key tile, which mem.rows and mem.keys hold, into mem.dq, dk and
+/// dv, and into the gradients of the score maps' parameters.
+template <class Tile, class Job = typename Tile::job_type>
+void backward_step(const Tile& t, const backward_memory<Job>& mem)
 {
     using T = typename Job::T;
-    constexpr int lanes = vec<T>::lanes, strip = micro::key_strip<T>;
-    const row_block& block = at.block;
-    const tile_cover cover = cover_tile(job, block, at.position_0, at.token, at.count, mem.bits);
-    if (cover.kind == coverage::none) {
-        if constexpr (Job::learns_scores) {
-            for (int r = 0; r < block.count; ++r) {
-                const score_place<vec<T>> place(place_of(job, block, at.position_0, block.first + r),
-                                                job.first_key + at.token, at.count);
-                write_scores<Job, T>(job, place, at.count, nullptr);
-            }
-        }
+    const slopes_memory<T>& slopes = mem.slopes;
+    const auto& to = t.job.to;
+    if (t.is_unattended()) {
+        if constexpr (Job::learns_scores) write_no_scores(t);
         return;
     }
-    if constexpr (Job::learns_rows) micro::fill_zero(mem.sums, block.count * micro::mass_lanes);
-    for (int j = 0; j < at.count; j += strip) recompute_strip(job, at, cover, j, mem);
-    if constexpr (Job::learns_rows) {
-        if (job.to.dslopes) {
-            for (int r = 0; r < block.count; ++r) {
-                vec<T> sums[micro::mass_lanes / lanes];
-                for (int i = 0; i < micro::mass_lanes; i += lanes)
-                    sums[i / lanes] = load(mem.sums + r * micro::mass_lanes + i);
-                job.row_parameter[job.index_of(place_of(job, block, 0, block.first + r))] += sum_of_lanes(sums);
-            }
-        }
-    }
+    if constexpr (Job::learns_rows) micro::fill_zero(slopes.sums, t.block.count * micro::mass_lanes);
+    for (int j = 0; j < t.keys; j += micro::key_strip<T>) recompute_strip(t, j, mem.rows, mem.keys, slopes);
+    if constexpr (Job::learns_rows)
+        if (to.dslopes) add_row_parameters(t, slopes.sums);
 
-    const std::int64_t q_dim = job.kv.key_dim(), v_dim = job.kv.value_dim();
-    if (job.to.dv.data)
-        add_transposed(cover, at, has_weights, mem.parts, mem.s, mem.dout_row, T(1), v_dim, mem.panel, mem.dv,
-                       round_up(v_dim, lanes));
-    if (job.to.dk.data)
-        add_transposed(cover, at, has_slopes, mem.parts, mem.ds, mem.q_row, job.scale, q_dim, mem.panel, mem.dk,
-                       round_up(q_dim, lanes));
-    if (job.to.dq.data) add_dq(job, at, cover, mem, round_up(q_dim, lanes));
+    const auto add = [&](const auto& of, micro::matrix<T> o) {
+        if (mem.rows.finite) add_transposed(t, of, slopes, mem.panel, o);
+        else add_transposed_selected(t, of, o);
+    };
+    using dout_rows = weighted_rows<T, typename Job::dout_element>;
+    using query_rows = weighted_rows<T, typename Job::query_element>;
+    if (to.dv.data) add(dout_rows{has_weights, slopes.p, mem.rows.dout_row, T(1), t.job.kv.value_dim()}, mem.dv);
+    if (to.dk.data) add(query_rows{has_slopes, slopes.ds, mem.rows.q_row, t.job.scale, t.job.kv.key_dim()}, mem.dk);
+    if (to.dq.data) {
+        if (mem.keys.finite_keys) add_dq(t, slopes, static_cast<const T*>(mem.keys.k_panels), mem.dq);
+        else add_dq_selected(t, static_cast<const T*>(slopes.ds), mem.dq);
+    }
 }
 
 }  // namespace kernel

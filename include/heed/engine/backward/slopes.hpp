@@ -43,17 +43,15 @@ struct row_slopes {
 };
 
 template <class Normalizer, class T, class O, class DO>
-row_slopes<T> slopes_of_row(const Normalizer& normalizer, std::int64_t head, T shift, T mass, const O* out,
-                            const DO* dout, std::int64_t dim)
+row_slopes<T> slopes_of_row(const row_denominator<T>& den, const O* out, const DO* dout, std::int64_t dim)
 {
-    const row_denominator<T> den = denominator(normalizer, head, shift, mass);
     if (den.value == T(0)) return {den.shift, 0, 0, 0};
     const T d = has_mass_v<Normalizer> ? dot<T>(out, dout, dim) / den.value : T(0);
     return {den.shift, T(1) / den.value, d, den.extra == T(0) ? T(0) : -d * den.extra};
 }
 
-/// What a strip of keys has of a row, or of a register block of rows.
-enum step_part : unsigned { no_part = 0, has_weights = 1, has_slopes = 2, needs_values = 4 };
+/// What a strip of keys has of a row, or of a register block of rows: flags.
+enum strip_flag : unsigned { no_flag = 0, has_weights = 1, has_slopes = 2, needs_values = 4 };
 
 /// Of one row and a strip of keys: weights, and the two parts of their gradient.
 template <class T>
@@ -115,8 +113,8 @@ HEED_INLINE unsigned slope_keys(const Def& def, score_place<vec<T>> place, const
     } else {
         for (int i = 0; i < vecs; ++i) slope(i, shifted_score<T, native_arch, range::any>(s[i], shift, one));
     }
-    return (all(no_weight) ? no_part : has_weights) | (all(no_slope) ? no_part : has_slopes | needs_values) |
-           (all(no_mass) ? no_part : has_slopes);
+    return (all(no_weight) ? no_flag : has_weights) | (all(no_slope) ? no_flag : has_slopes | needs_values) |
+           (all(no_mass) ? no_flag : has_slopes);
 }
 
 /// ds[j] = a[j] dp[j] - b[j] for a strip, in place of dp[j]; dp is not read where `sloped` is false.

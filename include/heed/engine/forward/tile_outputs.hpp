@@ -1,78 +1,40 @@
 // SPDX-License-Identifier: MIT
-// O = P V of a tile: which rows of V are read, and how.
-//
-// Prefill takes V in panels of a few channels that stay in a cache while all rows pass: packed, or where they lie.
-// Decode reads V from memory, in short runs of whole rows; where many keys have the weight 0 in every row at hand
-// (trained softpick heads show 93 to 99 % of them), their rows of V are not read at all. All give the same bits.
+// O = P V of a tile whose rows are many: V is taken in panels of a few channels that stay in a cache while all rows
+// pass, packed, or where they lie.
 #pragma once
 
-#include "../kernel/rows.hpp"
 #include "../micro/outputs.hpp"
-#include "../micro/pack.hpp"
-#include "../workspace.hpp"
+#include "tile_scores.hpp"
 
 HEED_BEGIN
 namespace kernel {
 
-/// Lists the keys of the tile to which any row gives a weight, and returns their number; stops where it exceeds `most`.
-template <class U>
-int list_weights(const row_group* groups, int n_groups, int most, const scratch<U>& mem)
-{
-    constexpr int lanes = vec<sum_t<U>>::lanes;
-    int n = 0, lo = micro::key_tile, hi = 0;
-    for (int g = 0; g < n_groups; ++g) {
-        lo = groups[g].lo < lo ? groups[g].lo : lo;
-        hi = groups[g].hi > hi ? groups[g].hi : hi;
-    }
-    for (int j = lo / lanes * lanes; j < hi && n <= most; j += lanes) {
-        std::uint32_t any = 0;
-        for (int g = 0; g < n_groups; ++g) {
-            const row_group& rows = groups[g];
-            if (rows.hi <= j || j + lanes <= rows.lo) continue;
-            for (int r = rows.first; r < rows.first + rows.rows; ++r)
-                any |= nonzero_bits(load(mem.s + r * micro::score_step + j));
-        }
-        for (; any; any &= any - 1) mem.listed[n++] = j + __builtin_ctz(any);
-    }
-    return n;
-}
+/// What outputs are made with, besides the weights.
+template <class Unit>
+struct outputs_memory {
+    using U = Unit;
+    using T = sum_t<U>;
 
-/// o += P V over the n listed keys, for whole registers of channels.
-template <class Job, class U = typename Job::unit, class T = typename Job::T>
-void add_listed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-                int n, const scratch<U>& mem, T* o, std::int64_t o_step)
-{
-    using E = typename Job::value_element;
-    constexpr int lanes = vec<T>::lanes, run = micro::streaming_run;
-    const std::int64_t direct = job.kv.value_dim() / lanes;
-    const auto source = values_of(job.kv, block);
-    const auto** where = static_cast<const E**>(mem.listed_rows);
-    rows<const E> here{nullptr, 0, 0};
-    for (int i = 0, from = 0; i < n; ++i) {  // `here` starts at key `from` of the tile
-        if (mem.listed[i] - from >= here.count) here = source(token + (from = mem.listed[i]));
-        where[i] = here.data + (mem.listed[i] - from) * here.step;
+    U* panel;           // [units of value_run][block_vecs * lanes]
+    int* listed;        // [key_tile]: keys that have a weight
+    void* listed_rows;  // [key_tile + listed_ahead] pointers to their rows of V
+
+    template <class Carver>
+    static outputs_memory carve(Carver& c)
+    {
+        outputs_memory m;
+        m.panel = c.template take<U>(micro::value_run<T> / elements_of<U> * micro::block_vecs * vec<T>::lanes);
+        m.listed = c.template take<int>(micro::key_tile);
+        m.listed_rows = c.template take<const void*>(micro::key_tile + micro::listed_ahead);
+        return m;
     }
-    for (int i = 0; i < micro::listed_ahead; ++i) where[n + i] = where[n - 1];
-    for (int i = 0; i < n; i += run) {
-        const int keys = run < n - i ? run : n - i;
-        const int* list = mem.listed + i;
-        for (int g = 0; g < n_groups; ++g) {
-            const row_group& rows = groups[g];
-            int from = 0, to = keys;  // beyond its own keys a group has no weights
-            while (from < to && list[from] < rows.lo) ++from;
-            while (from < to && list[to - 1] >= rows.hi) --to;
-            if (from == to) continue;
-            const T* p = mem.s + rows.first * micro::score_step;
-            T* out = o + rows.first * o_step;
-            for (std::int64_t panel = 0; panel < direct;) {
-                const int vecs = static_cast<int>(min_of(direct - panel, micro::block_vecs));
-                micro::outputs_listed(rows.rows, vecs, p, list + from, where + i + from, panel * lanes, to - from,
-                                      out + panel * lanes, o_step);
-                panel += vecs;
-            }
-        }
-    }
-}
+};
+
+/// What prefill prefetches behind a tile: the first keys of the next one, or the rows where the outputs go, and the
+/// first keys and the queries of the next block.
+struct next_reads {
+    micro::row_lines outputs, keys, queries;
+};
 
 /// Whether panels of V can be read where they lie: where the L2 cache is fast enough for them, if rows have no gaps and
 /// are whole lines, up to 1 KiB (longer ones would share too few cache sets).
@@ -98,152 +60,94 @@ HEED_INLINE auto panel_of(const U* data, [[maybe_unused]] std::int64_t step)
     else return micro::packed_panel<U>{data};
 }
 
-/// Packs channels of n keys of V from `token` on, widened where they are of a storage type, into a panel.
-template <class Job, class U = typename Job::unit, class T = typename Job::T>
-void pack_value_panel(const Job& job, const row_block& block, std::int64_t token, int n, std::int64_t channel,
-                      std::int64_t channels, int vecs, const scratch<U>& mem)
+/// A panel of channels: `count` of them from `first` on, in `vecs` registers.
+struct panel_channels {
+    std::int64_t first, count;
+    int vecs;
+};
+
+/// Packs channels of n keys of V from key j of the tile on into a panel, widened where they are of a storage type.
+template <class Tile, class U = typename Tile::U>
+void pack_value_panel(const Tile& t, int j, int n, panel_channels channels, U* panel, void* copy)
 {
-    using E = typename Job::value_element;
-    constexpr int lanes = vec<T>::lanes, each = elements_of<U>;
-    const auto source = values_of(job.kv, block);
-    for (int x = 0, some; x < n; x += some) {  // runs of rows: one in a source of one run
+    using E = typename Tile::job_type::value_element;
+    constexpr int lanes = vec<U>::lanes, each = elements_of<U>;
+    const auto source = t.value_rows();
+    const std::int64_t next = channels.first + channels.count;
+    for (int x = 0, taken; x < n; x += taken) {  // segments: one in most sources
         const int left = n - x, least = left < each ? left : each;
-        const auto here = together(source, token + x, least, least, mem.copy);
-        some = here.count >= left ? left : static_cast<int>(here.count) / each * each;
-        micro::pack_values(here.data, here.step, some, channel, channels, vecs, mem.values + x / each * vecs * lanes);
-        if constexpr (!Job::kv_type::one_run)  // the next panel's lines; those of one run have a step
-            if (channel + channels < job.kv.value_dim())
-                for (int i = 0; i < some; ++i)
-                    __builtin_prefetch(here.data + i * here.step + elements_for<E>(channel + channels), 0, 2);
+        const auto v = together(source, t.token + j + x, least, least, copy);
+        taken = v.count >= left ? left : static_cast<int>(v.count) / each * each;
+        micro::pack_values(matrix_of(v), taken, channels.first, channels.count, channels.vecs,
+                           panel + x / each * channels.vecs * lanes);
+        if constexpr (!Tile::job_type::kv_type::one_run)  // the next panel's lines; those of one segment have a stride
+            if (next < source.dim)
+                for (int i = 0; i < taken; ++i) __builtin_prefetch(v.data + i * v.step + elements_for<E>(next), 0, 2);
     }
 }
 
-/// o = P V where rows are many: panel by panel. Asks for the next panel, and at last for `next`.
-template <class Job, class U = typename Job::unit, class T = typename Job::T>
-void take_many(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-               int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step, const next_reads& next)
+/// Where a panel of V lies: in place, or packed.
+template <class Tile, class U = typename Tile::U>
+HEED_INLINE micro::matrix<const U> place_or_pack(const Tile& t, int j, int keys, panel_channels channels, U* panel,
+                                                 void* copy)
 {
-    constexpr int lanes = vec<T>::lanes, each = elements_of<U>, run = micro::value_run<T>;
-    const auto source = values_of(job.kv, block);
-    const std::int64_t dim = job.kv.value_dim();
-    for (int g = 0; g < n_groups; ++g)
-        if (groups[g].hi <= groups[g].lo) micro::fill_zero(o + groups[g].first * o_step, groups[g].rows * o_step);
-    for (int j = lowest / each * each; j < highest; j += run) {
+    if constexpr (may_read_in_place<typename Tile::job_type>()) {
+        const auto source = t.value_rows();
+        const auto v = source(t.token + j);
+        if (reads_in_place<typename Tile::job_type::value_element>(v, source.dim))
+            return {v.data + channels.first, v.step};
+    }
+    pack_value_panel(t, j, keys, channels, panel, copy);
+    return {panel, channels.vecs * vec<U>::lanes};
+}
+
+/// What is prefetched while all rows pass the panel: the next panel of these keys, the first one of the next keys, or
+/// at last `next`.
+template <class Tile, class T = typename Tile::T>
+HEED_INLINE void prefetch_after(micro::next_lines& lines, const Tile& t, int j, int keys, panel_channels channels,
+                                const next_reads& next)
+{
+    constexpr int lanes = vec<T>::lanes, run = micro::value_run<T>;
+    const auto source = t.value_rows();
+    const std::int64_t end = channels.first + channels.count;
+    if (end < source.dim) {
+        lines.then(lines_of(source, t.token + j, keys, end, min_of(channels.vecs * lanes, source.dim - end)));
+    } else if (j + run < t.cover.highest) {
+        lines.then(lines_of(source, t.token + j + run, run, 0, micro::first_panel<T>(source.dim)));
+    } else {
+        lines.then(next.outputs);
+        lines.then(next.keys);
+        lines.then(next.queries);
+    }
+}
+
+/// o = P V, panel by panel. Prefetches the next panel, and at last `next`.
+template <class Tile, class U = typename Tile::U, class T = typename Tile::T>
+void outputs_packed(const Tile& t, const scores_memory<U>& p, const outputs_memory<U>& mem, micro::matrix<T> o,
+                    const next_reads& next)
+{
+    constexpr int each = elements_of<U>, run = micro::value_run<T>;
+    for (const register_block& rows : t.cover)
+        if (rows.is_empty()) micro::fill_zero(o.row(rows.first), rows.rows * o.stride);
+    const int highest = t.cover.highest;
+    for (int j = t.cover.lowest / each * each; j < highest; j += run) {
         const int keys = run < highest - j ? run : highest - j;
-        micro::for_panels<T>(dim, [&](std::int64_t channel, std::int64_t channels, int width) HEED_INLINE_LAMBDA {
-            const U* panel = mem.values;
-            std::int64_t step = width * lanes;
-            bool in_place = false;
-            if constexpr (may_read_in_place<Job>()) {
-                const auto v = source(token + j);
-                in_place = reads_in_place<typename Job::value_element>(v, dim);
-                if (in_place) panel = v.data + channel, step = v.step;
-            }
-            if (!in_place) pack_value_panel(job, block, token + j, keys, channel, channels, width, mem);
-            micro::next_lines lines(keys / each, mem.values);
-            if (channel + channels < dim) {
-                lines.then(lines_of(source, token + j, keys, channel + channels,
-                                    min_of(width * lanes, dim - channel - channels)));
-            } else if (j + run < highest) {
-                lines.then(lines_of(source, token + j + run, run, 0, micro::first_panel<T>(dim)));
-            } else {
-                lines.then(next.outputs);
-                lines.then(next.keys);
-                lines.then(next.queries);
-            }
-            for (int g = 0; g < n_groups; ++g) {
-                const row_group& rows = groups[g];
-                const int lo = (rows.lo > j ? rows.lo : j) / each, end = rows.hi < j + keys ? rows.hi : j + keys;
-                const int hi = (end + each - 1) / each;
-                if (lo >= hi) continue;
-                micro::outputs(rows.rows, width, mem.weights(rows.first) + lo,
-                               panel_of<Job>(panel + (lo - j / each) * step, step), hi - lo, rows.lo < j,
-                               o + rows.first * o_step + channel, o_step, lines.take());
-            }
-        });
-    }
-}
-
-/// o += P V where rows are few: V is streamed from memory in short runs of whole rows.
-template <class Job, class U = typename Job::unit, class T = typename Job::T,
-          class Kv = std::decay_t<decltype(std::declval<Job>().kv)>>
-void add_streamed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-                  int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step, far_ahead<Kv>& far)
-{
-    using E = typename Job::value_element;
-    constexpr int lanes = vec<T>::lanes, run = micro::streaming_run, each = elements_of<U>;
-    constexpr int grouped_keys = micro::ahead_every * each;
-    const auto source = values_of(job.kv, block);
-    const std::int64_t dim = job.kv.value_dim(), direct = dim / lanes;  // registers that are read where they lie
-    const int begin = lowest / grouped_keys * grouped_keys;
-    const bool light = block.count <= micro::wide_rows || direct < micro::wide_vecs;
-    const std::int64_t lead = micro::two_distances ? micro::near_rows : micro::value_lead<E>(light) / source.bytes();
-    auto ahead = far.from(source, token + begin, lead), others = far.idle(source, token + begin);
-    auto near = far.near(source, token + begin + lead);
-    for (int j = begin; j < highest; j += run) {
-        const int keys = run < highest - j ? run : highest - j, paired = keys / each * each;
-        auto v = grouped<run / grouped_keys, grouped_keys>(source, token + j, keys, mem.copy);
-        /// f(group, its first key, a multiple of `at`, and its number of units) for those that attend the keys [j +
-        /// from, j + to). Before its own first key a group has weights of 0.
-        const auto for_groups = [&](int from, int to, auto at, auto f) {
-            for (int g = 0; g < n_groups; ++g) {
-                const int lo = (groups[g].lo > j + from ? groups[g].lo : j + from) / at.value * at.value;
-                const int end = groups[g].hi < j + to ? groups[g].hi : j + to;
-                if (lo < end) f(g, lo, (end - lo + each - 1) / each);
-            }
-        };
-        // In place: whole registers of channels, but for the key that lacks the second of its pair.
-        // Two distances: what is asked for follows the runs of a source between calls, so one of several takes a panel
-        // a call.
-        const std::int64_t slice = Kv::one_run || !micro::two_distances ? max_of(direct, 1) : micro::block_vecs;
-        for (std::int64_t c = 0; c < direct; c += slice) {
-            const int vecs = static_cast<int>(min_of(slice, direct - c));
-            far.before(ahead, near, elements_for<E>(std::int64_t{paired} * vecs * lanes), c == 0 ? keys : 0);
-            for_groups(0, paired, std::integral_constant<int, grouped_keys>{}, [&](int g, int lo, int units) {
-                auto panel = v.panel(lo - j);
-                panel.skip(c * lanes);
-                micro::outputs_run(groups[g].rows, vecs, mem.weights(groups[g].first) + lo / each, panel, units,
-                                   o + groups[g].first * o_step + c * lanes, o_step, g == 0 ? ahead : others);
+        micro::for_panels<T>(
+            t.job.kv.value_dim(), [&](std::int64_t channel, std::int64_t channels, int width) HEED_INLINE_LAMBDA {
+                const panel_channels wanted{channel, channels, width};
+                const micro::matrix<const U> panel = place_or_pack(t, j, keys, wanted, mem.panel, p.copy);
+                micro::next_lines lines(keys / each, mem.panel);
+                prefetch_after(lines, t, j, keys, wanted, next);
+                for (const register_block& rows : t.cover) {
+                    const int lo = (rows.lo > j ? rows.lo : j) / each, end = rows.hi < j + keys ? rows.hi : j + keys;
+                    const int hi = (end + each - 1) / each;
+                    if (lo >= hi) continue;
+                    micro::outputs({rows.rows, width}, micro::weight_rows<U>{p.weights(rows.first) + lo, hi - lo},
+                                   panel_of<typename Tile::job_type>(panel.row(lo - j / each), panel.stride),
+                                   rows.lo < j, o.at(rows.first, channel), lines.take());
+                }
             });
-        }
-        const auto add_rest = [&](int from, std::int64_t channel, std::int64_t channels, int vecs) {
-            for (int x = from, n; x < keys; x += n) {
-                n = v.run_from(x, keys - x);
-                micro::pack_values(v.row(x), v.step, n, channel, channels, vecs,
-                                   mem.values + (x - from) / each * vecs * lanes);
-            }
-            for_groups(from, keys, std::integral_constant<int, each>{}, [&](int g, int lo, int units) {
-                micro::outputs(groups[g].rows, vecs, mem.weights(groups[g].first) + lo / each,
-                               panel_of<Job>(mem.values + (lo - j - from) / each * vecs * lanes, vecs * lanes), units,
-                               true, o + groups[g].first * o_step + channel, o_step, micro::next_ahead(v.row(0)));
-            });
-        };
-        if (paired < keys)
-            for (std::int64_t c = 0; c < direct; c += micro::block_vecs) {
-                const int vecs = static_cast<int>(min_of(direct - c, micro::block_vecs));
-                add_rest(paired, c * lanes, vecs * lanes, vecs);
-            }
-        if (dim % lanes != 0) add_rest(0, direct * lanes, dim - direct * lanes, 1);
     }
-}
-
-/// o = P V where rows are few, over all keys or those that have a weight.
-template <class Job, class U = typename Job::unit, class T = typename Job::T,
-          class Kv = std::decay_t<decltype(std::declval<Job>().kv)>>
-void take_few(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-              int count, int lowest, int highest, const scratch<U>& mem, T* o, std::int64_t o_step, far_ahead<Kv>& far)
-{
-    micro::fill_zero(o, block.count * o_step);
-    if constexpr (elements_of<U> == 1) {
-        if (job.kv.value_dim() % vec<T>::lanes == 0) {
-            const int most = static_cast<int>(count * micro::listed_share);
-            const int n = list_weights(groups, n_groups, most, mem);
-            *mem.sparse = n <= most;
-            if (n == 0) return;
-            if (*mem.sparse) return add_listed(job, block, groups, n_groups, token, n, mem, o, o_step);
-        }
-    }
-    add_streamed(job, block, groups, n_groups, token, lowest, highest, mem, o, o_step, far);
 }
 
 }  // namespace kernel

@@ -3,98 +3,148 @@
 // transposes them in registers as they come from memory. Both give the same bits.
 #pragma once
 
-#include "../kernel/rows.hpp"
+#include "../kernel/decode_prefetch.hpp"
+#include "../kernel/partition.hpp"
 #include "../micro/scores.hpp"
+#include "../micro/scores_unpacked.hpp"
 
 HEED_BEGIN
 namespace kernel {
 
-HEED_INLINE bool attends(const row_group& rows, int first, int n) { return rows.lo < first + n && first < rows.hi; }
+/// What scores are made of, and where: of one query block, tile after tile.
+template <class Unit>
+struct scores_memory {
+    using U = Unit;
+    using T = sum_t<U>;
 
-/// Scores of the strip of `keys` <= key_strip keys from key j of the tile on; asks for the next strip of the source,
-/// and then for `after`.
-template <class Job, class U = typename Job::unit>
-void score_strip(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-                 int j, int keys, const scratch<U>& mem, const micro::row_lines& after)
+    U* queries;  // [parts][rows][query_step]: units of Dqk, scaled where they are not pairs
+    std::int64_t part_stride;
+    U* strip;    // [strip_units][key_strip]
+    T* scores;   // [rows][score_step]; they become weights
+    void* copy;  // [copied_rows] rows of K or V, where a source has several segments
+
+    template <class Carver>
+    static scores_memory carve(Carver& c, const partition& p)
+    {
+        scores_memory m;
+        m.part_stride = p.cut.block_rows * micro::query_step<T>;
+        m.queries = c.template take<U>(micro::row_parts<T>(p.key_dim).count, m.part_stride);
+        m.strip = c.template take<U>(min_of(p.key_dim, micro::strip_units<T>), micro::key_strip<T>);
+        m.scores = c.template take<T>(p.cut.block_rows, micro::score_step);
+        m.copy = p.copies ? c.template take<T>(copied_rows, max_of(p.key_dim, p.value_dim)) : nullptr;
+        return m;
+    }
+    U* query(std::int64_t part, int row) const { return queries + part * part_stride + row * micro::query_step<T>; }
+    T* row(int r) const { return scores + r * micro::score_step; }
+    /// Weights as units: of pairs, rows are narrowed where they lie.
+    const U* weights(int row) const { return reinterpret_cast<const U*>(scores + row * micro::score_step); }
+};
+
+/// Packs a row of queries as row r of a block whose keys are those of kv_head.
+template <class Job, class Q, class U>
+void pack_query_of(const Job& job, const Q* row, std::int64_t kv_head, int r, const scores_memory<U>& mem)
 {
-    constexpr int strip = micro::key_strip<sum_t<U>>, each = elements_of<U>, lanes = vec<U>::lanes;
-    const auto source = keys_of(job.kv, block);
-    const std::int64_t dim = job.kv.key_dim(), first = token + j;
+    U* const q = mem.query(0, r);
+    micro::pack_query(row, job.kv.key_dim(), job.scale, q, mem.part_stride);
+    if constexpr (has_channel_scales_v<decltype(job.kv)>)
+        micro::scale_query(job.kv.key_channel_scales(kv_head), job.kv.key_dim(), q, mem.part_stride);
+}
+
+/// Channels [first, end) of a row of K: a part of them, as the queries are cut.
+struct channel_range {
+    std::int64_t first, end;
+
+    std::int64_t count() const { return end - first; }
+};
+
+/// Packs some channels of `keys` <= key_strip keys from `token` on: segment by segment, of which most sources have one.
+template <class Source, class U>
+HEED_INLINE void pack_strip(const Source& source, std::int64_t token, int keys, channel_range channels,
+                            const scores_memory<U>& mem)
+{
+    constexpr int strip = micro::key_strip<sum_t<U>>, lanes = vec<U>::lanes;
+    for (int x = 0, n; x < keys; x += n) {
+        const int left = keys - x, least = left < lanes ? left : lanes;
+        const auto k = together(source, token + x, least, least, mem.copy);
+        n = k.count >= left ? left : static_cast<int>(k.count) / lanes * lanes;
+        micro::pack_keys(matrix_of(k), n, channels.first, channels.count(), mem.strip + x, n == left ? strip - x : n);
+    }
+}
+
+/// Scores of the strip that starts at key j of the tile; prefetches the next strip of the source, and then `after`.
+template <class Tile, class U = typename Tile::U>
+void score_strip(const Tile& t, int j, const scores_memory<U>& mem, const micro::row_lines& after)
+{
+    constexpr int strip = micro::key_strip<sum_t<U>>, each = elements_of<U>;
+    const int keys = strip < t.keys - j ? strip : t.keys - j;
+    const auto source = t.key_rows();
+    const std::int64_t dim = source.dim, first = t.token + j;
     const micro::row_parts<sum_t<U>> parts(ceil_div(dim, each));
     const auto end_of = [&](std::int64_t part) { return min_of(parts.end(part) * each, dim); };
     for (std::int64_t part = 0; part < parts.count; ++part) {
-        const std::int64_t channel = parts.begin(part) * each, channels = end_of(part) - channel;
-        const std::int64_t units = ceil_div(channels, each);
-        for (int x = 0, n; x < keys; x += n) {  // runs of rows: one in a source of one run
-            const int left = keys - x, some = left < lanes ? left : lanes;
-            const auto k = together(source, first + x, some, some, mem.copy);
-            n = k.count >= left ? left : static_cast<int>(k.count) / lanes * lanes;
-            micro::pack_keys(k.data, k.step, n, channel, channels, mem.strip + x, n == left ? strip - x : n);
-        }
+        const channel_range channels{parts.begin(part) * each, end_of(part)};
+        const std::int64_t units = ceil_div(channels.count(), each);
+        pack_strip(source, first, keys, channels, mem);
         micro::next_lines lines(units, mem.strip);
         if (part + 1 < parts.count) {
-            lines.then(lines_of(source, first, keys, end_of(part), end_of(part + 1) - end_of(part)));
+            lines.then(lines_of(source, first, keys, channels.end, end_of(part + 1) - channels.end));
         } else {
             lines.then(lines_of(source, first + strip, strip, 0, end_of(0)));
             lines.then(after);
         }
-        for (int g = 0; g < n_groups; ++g)
-            if (attends(groups[g], j, strip))
-                micro::scores(groups[g].rows,
-                              mem.q + part * mem.part_step + groups[g].first * micro::query_step<sum_t<U>>, mem.strip,
-                              units, part > 0, mem.s + groups[g].first * micro::score_step + j, groups[g].lo - j,
-                              groups[g].hi - j, lines.take());
+        for (const register_block& rows : t.cover)
+            if (rows.attends(j, strip))
+                micro::scores(rows.rows, mem.query(part, rows.first),
+                              micro::packed_keys<U>{mem.strip, units, {rows.lo - j, rows.hi - j}}, part > 0,
+                              mem.row(rows.first) + j, lines.take());
     }
 }
 
-/// S for the keys [lowest, highest) of the tile of `count` keys, as far as each group attends them. after(token, n) are
-/// lines to ask for besides the next keys while n keys from `token` on are scored.
-template <class Job, class After, class U = typename Job::unit>
-void score_packed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-                  int count, int lowest, int highest, const scratch<U>& mem, After after)
+/// S for the keys that the cover has, as far as each register block attends them. after(token, n) are lines to prefetch
+/// besides the next keys while n keys from `token` on are scored.
+template <class Tile, class After, class U = typename Tile::U>
+void score_packed(const Tile& t, const scores_memory<U>& mem, After after)
 {
     constexpr int strip = micro::key_strip<sum_t<U>>;
-    for (int j = lowest / strip * strip; j < highest; j += strip) {
-        const int keys = strip < count - j ? strip : count - j;
-        score_strip(job, block, groups, n_groups, token, j, keys, mem, after(token + j, keys));
-    }
+    for (int j = t.cover.lowest / strip * strip; j < t.cover.highest; j += strip)
+        score_strip(t, j, mem, after(t.token + j, strip < t.keys - j ? strip : t.keys - j));
 }
 
 /// The same where rows are few.
-template <class Job, class U = typename Job::unit, class Kv = std::decay_t<decltype(std::declval<Job>().kv)>>
-void score_streamed(const Job& job, const row_block& block, const row_group* groups, int n_groups, std::int64_t token,
-                    int count, int lowest, int highest, const scratch<U>& mem, far_ahead<Kv>& far)
+template <class Tile, class U = typename Tile::U>
+void score_streamed(const Tile& t, const scores_memory<U>& mem, decode_prefetch<Tile>& prefetch)
 {
+    using Kv = typename Tile::job_type::kv_type;
     constexpr int lanes = vec<U>::lanes, vecs = micro::unpacked_vecs, least = vecs * lanes;
-    constexpr int some =
-        Kv::one_run && micro::overlaps_transposition<typename Job::key_element> ? micro::overlapped_keys : least;
+    constexpr int at_once = Kv::one_run && micro::overlaps_transposition<typename Tile::job_type::key_element>
+                                ? micro::overlapped_keys
+                                : least;
     static_assert(Kv::one_run || copied_rows >= least);
     constexpr int strip = micro::key_strip<sum_t<U>>;
-    const auto source = keys_of(job.kv, block);
-    const std::int64_t dim = source.dim;
-    const int begin = lowest / least * least, stop = static_cast<int>(min_of(round_up(highest, lanes), count));
+    const auto source = t.key_rows();
+    const int highest = t.cover.highest, begin = t.cover.lowest / least * least;
+    const int stop = static_cast<int>(min_of(round_up(highest, lanes), t.keys));
     const int whole = begin + (stop - begin) / lanes * lanes;
     const std::int64_t lead = micro::two_distances ? micro::near_rows : max_of(least, micro::key_lead / source.bytes());
-    auto ahead = far.from(source, token + begin, lead), others = far.idle(source, token + begin);
-    auto near = far.near(source, token + begin + lead);
-    for (int j = begin; j < whole; j += some) {
-        const int keys = some < whole - j ? some : whole - j;
-        far.before(ahead, near, keys * source.elements(), keys);
-        const auto k = grouped<vecs, lanes>(source, token + j, keys, mem.copy);
-        const auto score = [&](const row_group& rows, auto& reader) {
-            if (attends(rows, j, keys))
-                micro::scores_unpacked(rows.rows, keys / lanes, mem.q + rows.first * micro::query_step<sum_t<U>>,
-                                       mem.part_step, k.panel(0), dim, mem.s + rows.first * micro::score_step + j,
-                                       reader);
+    auto ahead = prefetch.from(source, t.token + begin, lead), others = prefetch.idle(source, t.token + begin);
+    auto near = prefetch.near(source, t.token + begin + lead);
+    for (int j = begin; j < whole; j += at_once) {
+        const int keys = at_once < whole - j ? at_once : whole - j;
+        prefetch.before(ahead, near, keys * source.elements(), keys);
+        const auto k = grouped<vecs, lanes>(source, t.token + j, keys, mem.copy);
+        const auto score = [&](const register_block& rows, auto& reader) {
+            if (rows.attends(j, keys))
+                micro::scores_unpacked(
+                    rows.rows, micro::packed_queries<U>{{mem.query(0, rows.first), mem.part_stride}, source.dim},
+                    k.panel(0), keys / lanes, mem.row(rows.first) + j, reader);
         };
-        score(groups[0], ahead);
-        for (int g = 1; g < n_groups; ++g) score(groups[g], others);
+        score(t.cover[0], ahead);
+        for (int i = 1; i < t.cover.count; ++i) score(t.cover[i], others);
     }
-    far.lines = ahead.far();
+    prefetch.lines = ahead.far();
     // Keys that do not fill a register: packed strips, which start at multiples of their width as rows of scores end
     // there.
-    for (int j = whole / strip * strip; whole < highest && j < highest; j += strip)
-        score_strip(job, block, groups, n_groups, token, j, strip < count - j ? strip : count - j, mem, {});
+    for (int j = whole / strip * strip; whole < highest && j < highest; j += strip) score_strip(t, j, mem, {});
 }
 
 }  // namespace kernel

@@ -3,18 +3,52 @@
 //
 // It is a pure function of each row and of the tile's attended keys: nothing here depends on how many rows share the
 // block, and everything that is computed in parts (strips, register blocks, runs of keys) keeps the order of every
-// operation. Prefill, decode and split decode are walks over this one step.
+// operation. Prefill, decode and split decode are passes over this one step.
 #pragma once
 
-#include "../kernel/cover.hpp"
 #include "../simd/finite.hpp"
 #include "scales.hpp"
+#include "streamed_outputs.hpp"
 #include "tile_outputs.hpp"
 #include "tile_scores.hpp"
 #include "weights.hpp"
 
 HEED_BEGIN
 namespace kernel {
+
+/// A worker's memory of the forward pass.
+template <class Unit>
+struct forward_memory {
+    using U = Unit;
+    using T = sum_t<U>;
+
+    scores_memory<U> scores;
+    outputs_memory<U> outputs;
+    key_bits* bits;        // [rows]
+    partial<T> tile, sum;  // of this tile, and of the tiles so far
+
+    template <class Carver>
+    static forward_memory carve(Carver& c, const partition& p)
+    {
+        forward_memory m;
+        m.scores = scores_memory<U>::carve(c, p);
+        m.outputs = outputs_memory<U>::carve(c);
+        m.bits = c.template take<key_bits>(p.cut.block_rows);
+        m.tile = partial<T>::carve(c, p.cut.block_rows, p.o_stride);
+        m.sum = partial<T>::carve(c, p.cut.block_rows, p.o_stride);
+        return m;
+    }
+};
+
+/// Scores become weights: scales of keys, score maps, mask, shift, terms, scales of values.
+template <class Tile, class U, class T = sum_t<U>>
+HEED_INLINE void weigh_tile(const Tile& t, const scores_memory<U>& mem, const partial<T>& result)
+{
+    scale_scores(t, mem.scores);
+    if (t.cover.masked) weigh_rows<true>(t, mem, result);
+    else weigh_rows<false>(t, mem, result);
+    scale_weights(t, mem.scores);
+}
 
 template <class T>
 HEED_INLINE void flush_subnormals(T* o, std::int64_t padded)
@@ -25,81 +59,83 @@ HEED_INLINE void flush_subnormals(T* o, std::int64_t padded)
     }
 }
 
-/// The scores of all rows become weights, their shifts and masses those of the result.
-template <bool Masked, class Job, class U, class T>
-HEED_INLINE void weigh_rows(const Job& job, const row_block& block, std::int64_t position_0, std::int64_t token,
-                            int count, const row_group* groups, int n_groups, const scratch<U>& mem,
-                            const partial<T>& result)
+/// The outputs of row r, of keys [lo, hi), once more: a key of weight 0 is left out, whatever its V holds.
+template <class Tile, class U, class T = sum_t<U>>
+void select_outputs(const Tile& t, const register_block& rows, int r, const scores_memory<U>& p, T* o)
 {
-    const auto row_of = [&](int r) HEED_INLINE_LAMBDA {
-        return score_row_of<Job::def_type::has_score_maps>(job, block, position_0, r, token, count, mem);
-    };
-    score_range<T> range;
-    bool mapped = false;
-    for (int g = 0; g < n_groups; ++g) {
-        const int begin = groups[g].begin(), end = groups[g].end(), behind = groups[g].first + groups[g].rows;
-        const bool goes_on = g + 1 < n_groups && groups[g + 1].begin() == begin && groups[g + 1].end() == end;
-        auto row = row_of(groups[g].first);
-        for (int r = groups[g].first; r < behind; ++r) {
-            if (!mapped) range = map_row<Masked, U>(row, begin, end);
-            const auto next = row_of(r + 1);
-            mapped = weigh_row<Masked, U>(row, r + 1 < behind || goes_on ? &next : nullptr, begin, end, range,
-                                          result.shift[r], result.mass[r]);
-            row = next;
-        }
+    constexpr int each = elements_of<U>;
+    for (int j = rows.lo / each * each; j < rows.hi; j += each) {
+        const int keys = each < t.keys - j ? each : t.keys - j;
+        const auto v = together(t.value_rows(), t.token + j, keys, keys, p.copy);
+        micro::outputs_selected(p.weights(r)[j / each], matrix_of(v), keys, t.job.kv.value_dim(), o);
     }
 }
 
-/// The partial result of `block` and the keys [token, token + count) of one tile. Returns false, with nothing
-/// written, where the mask lets no row attend any of them. `next` is what is read after it.
-template <class Job, class U = typename Job::unit, class T = typename Job::T>
-bool tile_step(const Job& job, const row_block& block, std::int64_t token, int count, const scratch<U>& mem,
-               const partial<T>& result, std::int64_t o_step, const next_reads& next)
+/// A NaN or Inf in V may have met a weight of 0: finds out from the outputs, and leaves such keys out where it did.
+template <class Tile, class U, class T = sum_t<U>>
+HEED_INLINE void repair_outputs(const Tile& t, const scores_memory<U>& p, micro::matrix<T> outputs)
 {
-    const std::int64_t position_0 = job.position_of_row_0(block.batch);
-    const tile_cover cover = cover_tile(job, block, position_0, token, count, mem.bits);
-    if (cover.kind == coverage::none) return false;
-    const row_group* groups = cover.groups;
-    const int n_groups = cover.n_groups, lowest = cover.lowest, highest = cover.highest;
-
-    const bool streaming = block.count <= micro::streaming_rows;
-    far_ahead far(job.kv, block, token, *mem.sparse);
-    if (streaming) score_streamed(job, block, groups, n_groups, token, count, lowest, highest, mem, far);
-    else
-        score_packed(job, block, groups, n_groups, token, count, lowest, highest, mem,
-                     [&](std::int64_t from, int n) HEED_INLINE_LAMBDA {
-                         return lines_of(values_of(job.kv, block), from, n, 0,
-                                         micro::first_panel<T>(job.kv.value_dim()));
-                     });
-
-    scale_scores(job, block, groups, n_groups, token, count, mem);
-
-    if (cover.masked) weigh_rows<true>(job, block, position_0, token, count, groups, n_groups, mem, result);
-    else weigh_rows<false>(job, block, position_0, token, count, groups, n_groups, mem, result);
-
-    scale_weights(job, block, groups, n_groups, token, count, mem);
-    if (streaming) take_few(job, block, groups, n_groups, token, count, lowest, highest, mem, result.o, o_step, far);
-    else take_many(job, block, groups, n_groups, token, lowest, highest, mem, result.o, o_step, next);
-
-    // A NaN or Inf in V may have met a weight of 0: find out from the outputs, and leave such keys out where it did.
-    constexpr int each = elements_of<U>;
-    for (int g = 0; g < n_groups; ++g) {
-        for (int r = groups[g].first; r < groups[g].first + groups[g].rows; ++r) {
-            T* o = result.o + r * o_step;
-            if (!micro::all_finite<T>(o, o_step)) {
-                micro::fill_zero(o, o_step);
-                for (int j = groups[g].lo / each * each; j < groups[g].hi; j += each) {
-                    const int keys = each < count - j ? each : count - j;
-                    const auto v = together(values_of(job.kv, block), token + j, keys, keys, mem.copy);
-                    micro::outputs_selected(mem.weights(r)[j / each], v.data, v.step, keys, job.kv.value_dim(), o);
-                }
+    for (const register_block& rows : t.cover) {
+        for (int r = rows.first; r < rows.end_row(); ++r) {
+            T* const o = outputs.row(r);
+            if (!micro::all_finite<T>(o, outputs.stride)) {
+                micro::fill_zero(o, outputs.stride);
+                select_outputs(t, rows, r, p, o);
             }
             // A dot product of pairs flushes subnormal sums, but only where it is taken.
-            if constexpr (each == 2) flush_subnormals(o, o_step);
+            if constexpr (elements_of<U> == 2) flush_subnormals(o, outputs.stride);
         }
     }
-    return true;
 }
+
+/// The tile steps of one query block, in order: its packed queries, and what a tile says of the next one.
+template <class Job>
+class block_steps {
+    using U = typename Job::unit;
+    using T = typename Job::T;
+
+public:
+    block_steps(const Job& job, const query_block& block, const forward_memory<U>& mem)
+        : job_(job), block_(block), mem_(mem)
+    {
+        // Rows of one head were prefetched while the block before was at work: doing so again costs 1 % of a 128 x 128
+        // problem.
+        const int lead = job.group > 1 ? micro::near_rows : 0;
+        place_cursor<Job> places(job, block), ahead(job, block);
+        for (int r = -lead; r < block.count; ++r) {
+            if (lead > 0 && r + lead < block.count)
+                micro::prefetch_row(job.row_of(job.q, ahead.next()), job.kv.key_dim());
+            if (r >= 0) pack_query_of(job, job.row_of(job.q, places.next()), block.kv_head, r, mem.scores);
+        }
+    }
+
+    /// The partial result of the block and the keys [token, token + keys) of one tile. Returns false, with nothing
+    /// written, where the mask lets no row attend any of them. `next` is what is read after it.
+    bool step(std::int64_t token, int keys, const partial<T>& result, const next_reads& next)
+    {
+        const tile<Job> t(job_, block_, token, keys, mem_.bits);
+        if (t.is_unattended()) return false;
+        const scores_memory<U>& scores = mem_.scores;
+        const bool streams = block_.count <= micro::streaming_rows;
+        decode_prefetch<tile<Job>> prefetch(t, sparse_);
+        if (streams) score_streamed(t, scores, prefetch);
+        else
+            score_packed(t, scores, [&](std::int64_t from, int n) HEED_INLINE_LAMBDA {
+                return lines_of(t.value_rows(), from, n, 0, micro::first_panel<T>(job_.kv.value_dim()));
+            });
+        weigh_tile(t, scores, result);
+        if (streams) outputs_streamed(t, scores, mem_.outputs, result.o, prefetch, sparse_);
+        else outputs_packed(t, scores, mem_.outputs, result.o, next);
+        repair_outputs(t, scores, result.o);
+        return true;
+    }
+
+private:
+    const Job& job_;
+    const query_block& block_;
+    const forward_memory<U>& mem_;
+    bool sparse_ = false;  // whether few keys of the last tile had a weight
+};
 
 }  // namespace kernel
 HEED_END

@@ -2,9 +2,10 @@
 // From scores to weights, one row of a key tile: score maps, mask, shift, terms. Here policies meet vectors.
 #pragma once
 
-#include "../kernel/shift.hpp"
+#include "../kernel/fold.hpp"
 #include "../simd/exp.hpp"
 #include "../simd/lanes.hpp"
+#include "tile_scores.hpp"
 
 HEED_BEGIN
 namespace kernel {
@@ -29,54 +30,6 @@ inline constexpr std::uint32_t all_sixteen = 0xffff;
 /// not near its shift.)
 enum class dropped { none, masked, any };
 
-/// Turns scores s[begin, end) into weights and returns l. With Pairs both terms are rounded to bf16: what the weights
-/// lose is missing in the mass as well, so that errors of one sign cancel. Such weights lie side by side: that of key j
-/// is the j-th bf16 of the row, which lies before all scores that are still to be read. also(j) is called for every
-/// sixteenth key j.
-template <range Range, dropped Dropped, bool Pairs, class Normalizer, class T, class Also>
-HEED_INLINE T weigh(const Normalizer& normalizer, T* s, int begin, int end, const key_bits& bits, vec<T> shift,
-                    Also also)
-{
-    using V = vec<T>;
-    constexpr int lanes = V::lanes, lane_vecs = micro::mass_lanes / lanes;
-    const V one = power_of_two(V(0) - shift);
-    V sums[lane_vecs];
-    for (V& sum : sums) sum = V(0);
-    const auto put = [&](int j, V weight) HEED_INLINE_LAMBDA {
-        if constexpr (Pairs) store_rounded(reinterpret_cast<bf16*>(s) + j, weight);
-        else store(s + j, weight);
-    };
-    const auto sixteen = [&](int from, auto may_drop) HEED_INLINE_LAMBDA {
-        HEED_UNROLL
-        for (int i = 0; i < lane_vecs; ++i) {
-            const int j = from + i * lanes;
-            const V v = load(s + j);
-            const auto attended = [&](V x) HEED_INLINE_LAMBDA {  // a NaN stays
-                return may_drop.value ? select(v == V(-std::numeric_limits<T>::infinity()), V(0), x) : x;
-            };
-            const auto t = normalizer.terms(shifted_score<T, native_arch, Range>(v, shift, one));
-            if constexpr (has_mass_v<Normalizer>) {
-                const V mass = attended(t.mass);
-                put(j, attended(t.weight));
-                if constexpr (Pairs) sums[i] = sums[i] + rounded_to_bf16(mass);
-                else sums[i] = sums[i] + mass;
-            } else {
-                put(j, attended(t.value));
-            }
-        }
-    };
-    for (int j = begin; j < end; j += micro::mass_lanes) {
-        if constexpr (Dropped == dropped::masked) {
-            if (bits.sixteen(j) == all_sixteen) sixteen(j, std::false_type{});
-            else sixteen(j, std::true_type{});
-        } else {
-            sixteen(j, std::bool_constant<Dropped == dropped::any>{});
-        }
-        also(j);
-    }
-    return has_mass_v<Normalizer> ? sum_of_lanes(sums) : T(0);
-}
-
 /// A row of scores s; `place` is that of s[0].
 template <class Def, class T>
 struct score_row {
@@ -87,15 +40,87 @@ struct score_row {
     score_place<vec<T>> place;
 };
 
-/// Row r of a block in the tile of `count` keys that starts at `token`; its place only where somebody looks at it.
-template <bool Placed, class Job, class U, class T = sum_t<U>>
-HEED_INLINE score_row<typename Job::def_type, T> score_row_of(const Job& job, const row_block& block,
-                                                              std::int64_t position_0, int r, std::int64_t token,
-                                                              [[maybe_unused]] int count, const scratch<U>& mem)
+/// Row r of a tile's block; `place` is filled only where a score map or an observer reads it.
+template <bool Placed, class Tile, class U>
+HEED_INLINE score_row<typename Tile::job_type::def_type, sum_t<U>> score_row_of(const Tile& t, int r,
+                                                                                const scores_memory<U>& mem)
 {
-    score_row<typename Job::def_type, T> row{&job.def, job.scale, mem.s + r * micro::score_step, &mem.bits[r], {}};
-    if constexpr (Placed) row.place = {place_of(job, block, position_0, block.first + r), job.first_key + token, count};
+    score_row<typename Tile::job_type::def_type, sum_t<U>> row{&t.job.def, t.job.scale, mem.row(r), &t.bits[r], {}};
+    if constexpr (Placed) row.place = t.place(r);
     return row;
+}
+
+/// Keys [begin, end) of a tile, whole sixteens.
+struct key_range {
+    int begin, end;
+};
+
+/// Where the terms of scores go: the weight in place of its score, the mass to 16 lanes. With Pairs both are rounded to
+/// bf16: what the weights lose is missing in the mass as well, so that errors of one sign cancel. Such weights lie side
+/// by side: that of key j is the j-th bf16 of the row, which lies before all scores that are still to be read.
+template <bool Pairs, class T>
+struct term_sink {
+    using V = vec<T>;
+    static constexpr int lane_vecs = micro::mass_lanes / V::lanes;
+
+    T* s;
+    V sums[lane_vecs];
+
+    HEED_INLINE explicit term_sink(T* row) : s(row)
+    {
+        for (V& sum : sums) sum = V(0);
+    }
+    HEED_INLINE void put_weight(int j, V weight) const
+    {
+        if constexpr (Pairs) store_rounded(reinterpret_cast<bf16*>(s) + j, weight);
+        else store(s + j, weight);
+    }
+    HEED_INLINE void add_mass(int i, V mass)
+    {
+        if constexpr (Pairs) sums[i] = sums[i] + rounded_to_bf16(mass);
+        else sums[i] = sums[i] + mass;
+    }
+};
+
+/// Turns the scores of a row into weights and returns l. also(j) is called for every sixteenth key j.
+template <range Range, dropped Dropped, bool Pairs, class Def, class T, class Also>
+HEED_INLINE T weigh(const score_row<Def, T>& row, key_range keys, vec<T> shift, Also also)
+{
+    using V = vec<T>;
+    using normalizer = typename Def::normalizer_type;
+    constexpr int lanes = V::lanes, lane_vecs = micro::mass_lanes / lanes;
+    const auto& policy = row.def->normalizer();
+    [[maybe_unused]] const key_bits& bits = *row.bits;  // read once: stores of vectors may alias the row
+    const V one = power_of_two(V(0) - shift);
+    term_sink<Pairs, T> to(row.s);
+    const auto sixteen = [&](int from, auto may_drop) HEED_INLINE_LAMBDA {
+        HEED_UNROLL
+        for (int i = 0; i < lane_vecs; ++i) {
+            const int j = from + i * lanes;
+            const V v = load(to.s + j);
+            const auto attended = [&](V x) HEED_INLINE_LAMBDA {  // a NaN stays
+                return may_drop.value ? select(v == V(-std::numeric_limits<T>::infinity()), V(0), x) : x;
+            };
+            const auto t = policy.terms(shifted_score<T, native_arch, Range>(v, shift, one));
+            if constexpr (has_mass_v<normalizer>) {
+                const V mass = attended(t.mass);
+                to.put_weight(j, attended(t.weight));
+                to.add_mass(i, mass);
+            } else {
+                to.put_weight(j, attended(t.value));
+            }
+        }
+    };
+    for (int j = keys.begin; j < keys.end; j += micro::mass_lanes) {
+        if constexpr (Dropped == dropped::masked) {
+            if (bits.sixteen(j) == all_sixteen) sixteen(j, std::false_type{});
+            else sixteen(j, std::true_type{});
+        } else {
+            sixteen(j, std::bool_constant<Dropped == dropped::any>{});
+        }
+        also(j);
+    }
+    return has_mass_v<normalizer> ? sum_of_lanes(to.sums) : T(0);
 }
 
 /// The lowest and the highest score of each lane, of those that mask and score maps leave; a NaN is none.
@@ -149,10 +174,10 @@ private:
 
 /// The same for all of its scores.
 template <bool Masked, class U, class Def, class T>
-HEED_INLINE score_range<T> map_row(const score_row<Def, T>& row, int begin, int end)
+HEED_INLINE score_range<T> map_row(const score_row<Def, T>& row, key_range keys)
 {
     score_mapper<Masked, U, Def> map{row};
-    for (int j = begin; j < end; j += micro::mass_lanes) map(j);
+    for (int j = keys.begin; j < keys.end; j += micro::mass_lanes) map(j);
     return map.range;
 }
 
@@ -161,11 +186,11 @@ HEED_INLINE score_range<T> map_row(const score_row<Def, T>& row, int begin, int 
 template <class Def>
 inline constexpr bool overlaps_mapping = !Def::has_score_maps;
 
-/// Turns the mapped scores [begin, end) of a row into weights and returns its M and l. True where those of the next
-/// row, if any, were mapped on the way: `range`, that of the row, is then the next one's.
+/// Turns the mapped scores of a row into weights and returns its M and l. True where those of the next row, if any,
+/// were mapped on the way: `range`, that of the row, is then the next one's.
 template <bool Masked, class U, class Def, class T>
 HEED_NOINLINE inline bool weigh_row(const score_row<Def, T>& row, [[maybe_unused]] const score_row<Def, T>* next,
-                                    int begin, int end, score_range<T>& range, T& shift, T& mass)
+                                    key_range keys, score_range<T>& range, T& shift, T& mass)
 {
     using normalizer = typename Def::normalizer_type;
     constexpr bool pairs = elements_of<U> == 2;
@@ -178,17 +203,39 @@ HEED_NOINLINE inline bool weigh_row(const score_row<Def, T>& row, [[maybe_unused
     if constexpr (overlaps_mapping<Def>) {
         if (near && next) {
             score_mapper<Masked, U, Def> map{*next};
-            mass = weigh<simd::range::near, where, pairs>(row.def->normalizer(), row.s, begin, end, *row.bits,
-                                                          vec<T>(shift), [&](int j) HEED_INLINE_LAMBDA { map(j); });
+            mass = weigh<simd::range::near, where, pairs>(row, keys, vec<T>(shift),
+                                                          [&](int j) HEED_INLINE_LAMBDA { map(j); });
             range = map.range;
             return true;
         }
     }
-    mass = near ? weigh<simd::range::near, where, pairs>(row.def->normalizer(), row.s, begin, end, *row.bits,
-                                                         vec<T>(shift), nothing)
-                : weigh<simd::range::any, dropped::any, pairs>(row.def->normalizer(), row.s, begin, end, *row.bits,
-                                                               vec<T>(shift), nothing);
+    mass = near ? weigh<simd::range::near, where, pairs>(row, keys, vec<T>(shift), nothing)
+                : weigh<simd::range::any, dropped::any, pairs>(row, keys, vec<T>(shift), nothing);
     return false;
+}
+
+/// The scores of all rows of a tile become weights, their shifts and masses those of the result.
+template <bool Masked, class Tile, class U, class T = sum_t<U>>
+HEED_INLINE void weigh_rows(const Tile& t, const scores_memory<U>& mem, const partial<T>& result)
+{
+    const auto row_of = [&](int r) HEED_INLINE_LAMBDA {
+        return score_row_of<Tile::job_type::def_type::has_score_maps>(t, r, mem);
+    };
+    score_range<T> range;
+    bool mapped = false;
+    for (const register_block* rows = t.cover.begin(); rows != t.cover.end(); ++rows) {
+        const key_range keys{rows->begin(), rows->end()};
+        const int end = rows->end_row();
+        const bool goes_on = rows + 1 != t.cover.end() && rows[1].begin() == keys.begin && rows[1].end() == keys.end;
+        auto row = row_of(rows->first);
+        for (int r = rows->first; r < end; ++r) {
+            if (!mapped) range = map_row<Masked, U>(row, keys);
+            const auto next = row_of(r + 1);
+            mapped = weigh_row<Masked, U>(row, r + 1 < end || goes_on ? &next : nullptr, keys, range, result.shift[r],
+                                          result.mass[r]);
+            row = next;
+        }
+    }
 }
 
 }  // namespace kernel

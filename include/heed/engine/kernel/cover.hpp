@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the mask leaves of a block of rows and a key tile: which keys each register block of rows attends.
+// What the mask leaves of a query block and a key tile: which keys each register block of rows attends.
 #pragma once
 
 #include "job.hpp"
@@ -7,62 +7,96 @@
 HEED_BEGIN
 namespace kernel {
 
-/// The register blocks of a block, and the keys [lowest, highest) that any of them attends.
+/// A query block is cut into register blocks of nearly equal size.
+inline constexpr int max_register_blocks =
+    static_cast<int>((micro::query_block + micro::block_rows - 1) / micro::block_rows) + 1;
+inline int register_blocks_of(int rows) { return (rows + micro::block_rows - 1) / micro::block_rows; }
+inline int rows_of_register_block(int rows, int i)
+{
+    const int n = register_blocks_of(rows);
+    return rows * (i + 1) / n - rows * i / n;
+}
+
+/// Rows of a register block and the keys [lo, hi) of the tile that any of them attends.
+struct register_block {
+    int first, rows, lo, hi;
+
+    int end_row() const { return first + rows; }
+    bool is_empty() const { return hi <= lo; }
+    bool attends(int key, int n) const { return lo < key + n && key < hi; }
+    /// The same keys in whole sixteens, as scores become weights.
+    int begin() const { return lo / micro::mass_lanes * micro::mass_lanes; }
+    int end() const { return is_empty() ? begin() : static_cast<int>(round_up(hi, micro::mass_lanes)); }
+};
+
+/// The register blocks of a query block, and the keys [lowest, highest) that any of them attends.
 struct tile_cover {
     coverage kind = coverage::full;
     bool masked = false;  // whether bits say which keys a row attends; otherwise all of them
-    int n_groups = 0, lowest = 0, highest = 0;
-    row_group groups[max_groups];
+    int count = 0, lowest = 0, highest = 0;
+    register_block blocks[max_register_blocks];
+
+    const register_block* begin() const { return blocks; }
+    const register_block* end() const { return blocks + count; }
+    const register_block& operator[](int i) const { return blocks[i]; }
 };
 
 /// Whether the mask lets all, some or none of these pairs pass.
 template <class Job>
-coverage classify(const Job& job, const row_block& block, std::int64_t position_0, std::int64_t token, int count)
+coverage classify(const Job& job, const query_block& block, std::int64_t position_0, std::int64_t token, int keys)
 {
     if constexpr (!std::decay_t<decltype(job.def)>::has_mask) return coverage::full;
     const std::int64_t row = block.first / job.group, key_0 = job.first_key + token;
     return job.def.classify({block.batch, block.kv_head * job.group, (block.kv_head + 1) * job.group, row,
-                             (block.first + block.count - 1) / job.group + 1, position_0 + row, key_0, key_0 + count});
+                             (block.first + block.count - 1) / job.group + 1, position_0 + row, key_0, key_0 + keys});
 }
 
-/// Covers rows of `block` and the keys [token, token + count); fills bits[row] where they are masked. Of a tile that no
-/// row attends only `kind` is set.
+/// Fills bits[row] for the rows of a register block, of which the mask lets some attend some keys of the tile from
+/// position key_0 on, and narrows the block's keys to those. A ring has lost the tokens before `rows.lo`.
 template <class Job>
-tile_cover cover_tile(const Job& job, const row_block& block, std::int64_t position_0, std::int64_t token, int count,
+HEED_INLINE void mark_rows(const Job& job, place_cursor<Job>& places, std::int64_t key_0, register_block& rows,
+                           key_bits* bits)
+{
+    const int first_held = rows.lo, keys = rows.hi;
+    rows.lo = keys;
+    rows.hi = 0;
+    for (int r = rows.first; r < rows.end_row(); ++r) {
+        job.def.mark(places.next(), key_0, keys, bits[r]);
+        if (first_held > 0) bits[r].clear_below(first_held);
+        const int first = bits[r].first(), end = bits[r].end();
+        rows.lo = first < rows.lo ? first : rows.lo;
+        rows.hi = end > rows.hi ? end : rows.hi;
+    }
+}
+
+/// Covers the rows of `block` and the keys [token, token + keys); fills bits[row] where they are masked. Of a tile that
+/// no row attends only `kind` is set.
+template <class Job>
+tile_cover cover_tile(const Job& job, const query_block& block, std::int64_t position_0, std::int64_t token, int keys,
                       key_bits* bits)
 {
-    const std::int64_t key_0 = job.first_key + token;
     // A ring has lost the tokens before its first.
     const int first_held = static_cast<int>(max_of(job.kv.held(block.batch).first - token, 0));
     tile_cover c;
-    c.kind = classify(job, block, position_0, token, count);
+    c.kind = classify(job, block, position_0, token, keys);
     if (c.kind == coverage::none) return c;
-    c.masked = c.kind == coverage::partial || count % micro::mass_lanes != 0 || first_held > 0;
-    c.n_groups = groups_of(block.count);
-    c.lowest = count;
-    place_walk<Job> places(job, block, position_0);
-    for (int g = 0, x = 0; g < c.n_groups; ++g) {
-        const int rows = rows_of_group(block.count, g);
-        row_group& mine = c.groups[g] = {x, rows, first_held, count};
+    c.masked = c.kind == coverage::partial || keys % micro::mass_lanes != 0 || first_held > 0;
+    c.count = register_blocks_of(block.count);
+    c.lowest = keys;
+    place_cursor<Job> places(job, block, position_0);
+    for (int i = 0, x = 0; i < c.count; ++i) {
+        register_block& rows = c.blocks[i] = {x, rows_of_register_block(block.count, i), first_held, keys};
+        x = rows.end_row();
         if (c.kind == coverage::partial) {
-            mine.lo = count;
-            mine.hi = 0;
-            for (int r = x; r < x + rows; ++r) {
-                job.def.mark(places.next(), key_0, count, bits[r]);
-                if (first_held > 0) bits[r].clear_below(first_held);
-                const int first = bits[r].first(), end = bits[r].end();
-                mine.lo = first < mine.lo ? first : mine.lo;
-                mine.hi = end > mine.hi ? end : mine.hi;
-            }
+            mark_rows(job, places, job.first_key + token, rows, bits);
         } else if (c.masked) {
-            for (int r = x; r < x + rows; ++r) {
+            for (int r = rows.first; r < x; ++r) {
                 bits[r].clear();
-                bits[r].set_range(first_held, count);
+                bits[r].set_range(first_held, keys);
             }
         }
-        c.lowest = mine.lo < c.lowest ? mine.lo : c.lowest;
-        c.highest = mine.hi > c.highest ? mine.hi : c.highest;
-        x += rows;
+        c.lowest = rows.lo < c.lowest ? rows.lo : c.lowest;
+        c.highest = rows.hi > c.highest ? rows.hi : c.highest;
     }
     if (c.highest <= c.lowest) c.kind = coverage::none;  // what classify() left open: nobody attends any of them
     return c;

@@ -3,27 +3,56 @@
 // shift is exact; only the additions round, and their order is that of the key tiles.
 #pragma once
 
+#include "../micro/units.hpp"
 #include "shift.hpp"
 
 HEED_BEGIN
 namespace kernel {
 
+/// {M, l, o} of a row, where they are kept.
+template <class T>
+struct partial_row {
+    T& shift;
+    T& mass;
+    T* o;
+};
+
+/// {M, l, o} of the rows of a block.
+template <class T>
+struct partial {
+    T* shift;            // [rows]
+    T* mass;             // [rows]
+    micro::matrix<T> o;  // [rows][whole registers of channels]
+
+    partial_row<T> row(int r) const { return {shift[r], mass[r], o.row(r)}; }
+    template <class Carver>
+    static partial carve(Carver& c, std::int64_t rows, std::int64_t o_stride)
+    {
+        T* shift = c.template take<T>(rows);
+        T* mass = c.template take<T>(rows);
+        return {shift, mass, {c.template take<T>(rows, o_stride), o_stride}};
+    }
+};
+
 /// {M, l, o} += {M', l', o'} for one row of `dim` channels. A factor of 0 selects: outputs that it leaves out may be
 /// Inf or NaN, from values that weigh nothing beside the other side's. Masses are multiplied all the same, for a NaN
 /// among the scores poisons its row.
 template <class T>
-inline void fold_row(T& shift, T& mass, T* o, T other_shift, T other_mass, const T* other_o, std::int64_t dim)
+inline void fold_row(const partial_row<T>& into, const partial_row<T>& other, std::int64_t dim)
 {
-    T common = other_shift > shift ? other_shift : shift;
+    const T other_shift = other.shift;
+    T common = other_shift > into.shift ? other_shift : into.shift;
     if (other_shift != other_shift) common = other_shift;
-    const T mine = power_of_two_scalar(shift - common), theirs = power_of_two_scalar(other_shift - common);
-    shift = common;
-    mass = std::fma(other_mass, theirs, mass * mine);
+    const T mine = power_of_two_scalar(into.shift - common), theirs = power_of_two_scalar(other_shift - common);
+    into.shift = common;
+    into.mass = std::fma(other.mass, theirs, into.mass * mine);
+    T* const o = into.o;
+    const T* const other_o = other.o;
     const vec<T> a(mine), b(theirs), zero(0);
     const bool keeps_mine = mine != 0, keeps_theirs = theirs != 0;
-    const auto folded = [&](vec<T> own, vec<T> other) HEED_INLINE_LAMBDA {
+    const auto folded = [&](vec<T> own, vec<T> added) HEED_INLINE_LAMBDA {
         // + 0: a sum that underflowed to -0 is +0 however the keys were split
-        return fma(keeps_theirs ? other : zero, b, (keeps_mine ? own : zero) * a) + zero;
+        return fma(keeps_theirs ? added : zero, b, (keeps_mine ? own : zero) * a) + zero;
     };
     constexpr int lanes = vec<T>::lanes;
     std::int64_t c = 0;
@@ -74,10 +103,11 @@ inline T log_of_denominator(const row_denominator<T>& den)
 /// out = o / denominator for one row; exactly 0 where the denominator is 0. An extra mass beside which the row's sums
 /// vanish selects them out, as in fold_row(). `lse`, where asked for, is the natural log of the denominator.
 template <class Normalizer, class T, class O>
-HEED_NOINLINE inline void finish_row(const Normalizer& normalizer, std::int64_t head, T shift, T mass, const T* o,
-                                     O* out, std::int64_t dim, T* lse)
+HEED_NOINLINE inline void finish_row(const Normalizer& normalizer, std::int64_t head, const partial_row<T>& row, O* out,
+                                     std::int64_t dim, T* lse)
 {
-    const row_denominator<T> den = denominator(normalizer, head, shift, mass);
+    const row_denominator<T> den = denominator(normalizer, head, row.shift, row.mass);
+    const T* const o = row.o;
     const bool empty = den.value == T(0), keeps = !empty && den.rescale != T(0);
     const vec<T> d(empty ? T(1) : den.value), a(den.rescale), zero(0);
     const auto finished = [&](vec<T> sum) HEED_INLINE_LAMBDA { return (keeps ? sum * a : zero) / d + zero; };

@@ -55,5 +55,17 @@ status run_tasks(const char* verb, double work, const executor_ref& executor, st
     return count.check(verb, tasks);
 }
 
+/// Runs all stages, as far as the executor runs all tasks.
+template <class Pass, class Partition>
+status run_all(const char* verb, const Pass& pass, const Partition& p, const executor_ref& executor) noexcept
+{
+    status s;
+    for (int stage = 0; s && stage < p.stages(); ++stage) {
+        auto task = [&](std::int64_t t, int worker) { pass.run_task(stage, t, worker); };
+        s = run_tasks(verb, p.work(), executor, p.tasks(stage), task);
+    }
+    return s;
+}
+
 }  // namespace kernel
 HEED_END

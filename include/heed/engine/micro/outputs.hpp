@@ -9,10 +9,19 @@
 HEED_BEGIN
 namespace micro {
 
+/// The weights of a register block: so many units of each of its rows, which are score_step apart.
+template <class U>
+struct weight_rows {
+    const U* data;
+    int units;
+
+    HEED_INLINE weight_rows from_row(int r) const { return {data + r * score_step, units}; }
+};
+
 /// The sums of one panel, from o or from 0. `panel` is packed, or rows of V that are made into units on the way.
-template <int Rows, int Vecs, class U, class Panel, class Ahead>
+template <int Rows, int Vecs, class U, class Panel, class Prefetch>
 HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<U>* o, std::int64_t o_step,
-                           Ahead& ahead)
+                           Prefetch& ahead)
 {
     using T = sum_t<U>;
     using E = typename Panel::element;
@@ -21,7 +30,7 @@ HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<
     const int channel = Vecs * lanes % channels_of<E> == 0 ? 0 : panel.place.channel;
     const E* v = panel.first();
     vec<T> acc[Rows][Vecs];
-    load_block(acc, more, o, o_step);
+    load_block(acc, more, matrix<T>{o, o_step});
     const auto unit = [&](int x) HEED_INLINE_LAMBDA {
         vec<U> b[Vecs];
         load_values<U>(v, channel, v_step, b);
@@ -38,10 +47,10 @@ HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<
         v = panel.next_group(v);
         HEED_UNROLL
         for (int x = 0; x < ahead_every; ++x) {
-            constexpr int used = Ahead::share * rows_of<U, E> * Vecs * lanes;
-            if (x == 0 && Ahead::every == ahead_every) ahead.next(used);
+            constexpr int used = Prefetch::share * rows_of<U, E> * Vecs * lanes;
+            if (x == 0 && Prefetch::every == ahead_every) ahead.next(used);
             unit(x);
-            if (Ahead::every < ahead_every && (x + 1) % Ahead::every == 0) ahead.next(used);
+            if (Prefetch::every < ahead_every && (x + 1) % Prefetch::every == 0) ahead.next(used);
         }
         p += ahead_every;
     }
@@ -50,44 +59,44 @@ HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<
         unit(0);
         ++p;
     }
-    store_block(acc, o, o_step);
+    store_block(acc, matrix<T>{o, o_step});
 }
 
-template <int Rows, int Vecs, class U, class Panel, class Ahead>
+template <int Rows, int Vecs, class U, class Panel, class Prefetch>
 HEED_NOINLINE inline void outputs_block(const U* p, Panel panel, int units, bool more, sum_t<U>* o, std::int64_t o_step,
-                                        Ahead ahead)
+                                        Prefetch ahead)
 {
     add_panel<Rows, Vecs>(p, panel, units, more, o, o_step, ahead);
 }
 
-/// o[r][c] (+)= sum_j p[r][j] v[j][c] for `rows` <= block_rows rows and `vecs` <= block_vecs registers of channels;
-/// `more` goes on with the sums in o.
-template <class U, class Panel, class Ahead>
-HEED_INLINE void outputs(int rows, int vecs, const U* p, Panel panel, int units, bool more, sum_t<U>* o,
-                         std::int64_t o_step, Ahead ahead)
+/// o[r][c] (+)= sum_j p[r][j] v[j][c] for at most block_rows rows and block_vecs registers of channels; `more` goes on
+/// with the sums in o.
+template <class U, class Panel, class Prefetch>
+HEED_INLINE void outputs(block_shape shape, weight_rows<U> p, Panel panel, bool more, matrix<sum_t<U>> o,
+                         Prefetch ahead)
 {
-    with_rows(rows, [&](auto r) HEED_INLINE_LAMBDA {
-        with_vecs(vecs, [&](auto n) HEED_INLINE_LAMBDA {
-            outputs_block<r.value, n.value>(p, panel, units, more, o, o_step, ahead);
+    with_rows(shape.rows, [&](auto r) HEED_INLINE_LAMBDA {
+        with_vecs(shape.vecs, [&](auto n) HEED_INLINE_LAMBDA {
+            outputs_block<r.value, n.value>(p.data, panel, p.units, more, o.data, o.stride, ahead);
         });
     });
 }
 
-/// All panels of a short run of rows, one after the other: `vecs` whole registers of channels.
-template <int Rows, class U, class Panel, class Ahead>
-HEED_NOINLINE inline void outputs_run_block(const U* p, Panel panel, int units, int vecs, sum_t<U>* o,
-                                            std::int64_t o_step, Ahead& reader)
+/// All panels of a few rows of V, one after the other: `vecs` whole registers of channels.
+template <int Rows, class U, class Panel, class Prefetch>
+HEED_NOINLINE inline void outputs_rows_block(const U* p, Panel panel, int units, int vecs, sum_t<U>* o,
+                                             std::int64_t o_step, Prefetch& reader)
 {
     constexpr int lanes = vec<sum_t<U>>::lanes;
-    Ahead ahead = reader;
-    const auto take = [&](auto width) HEED_INLINE_LAMBDA {
+    Prefetch ahead = reader;
+    const auto add_panels = [&](auto width) HEED_INLINE_LAMBDA {
         for (; vecs >= width.value; vecs -= width.value) {
             if constexpr (width.value > block_vecs && Rows > wide_rows) {
-                constexpr int some = (Rows + 1) / 2;
-                half_ahead<Ahead> half{ahead};
-                add_panel<some, width.value>(p, panel, units, true, o, o_step, half);
-                add_panel<Rows - some, width.value>(p + some * score_step, panel, units, true, o + some * o_step,
-                                                    o_step, half);
+                constexpr int upper = (Rows + 1) / 2;
+                half_prefetch<Prefetch> half{ahead};
+                add_panel<upper, width.value>(p, panel, units, true, o, o_step, half);
+                add_panel<Rows - upper, width.value>(p + upper * score_step, panel, units, true, o + upper * o_step,
+                                                     o_step, half);
             } else {
                 add_panel<Rows, width.value>(p, panel, units, true, o, o_step, ahead);
             }
@@ -96,19 +105,19 @@ HEED_NOINLINE inline void outputs_run_block(const U* p, Panel panel, int units, 
         }
     };
     if constexpr (wide_vecs > block_vecs && !(is_quantised_v<typename Panel::element> && Rows > wide_rows))
-        take(std::integral_constant<int, wide_vecs>{});
-    take(std::integral_constant<int, block_vecs>{});
-    take(std::integral_constant<int, 1>{});
+        add_panels(std::integral_constant<int, wide_vecs>{});
+    add_panels(std::integral_constant<int, block_vecs>{});
+    add_panels(std::integral_constant<int, 1>{});
     reader = ahead;
 }
 
-/// Adds to o for rows of V where they lie, over `vecs` registers of channels, any number.
-template <class U, class Panel, class Ahead>
-HEED_INLINE void outputs_run(int rows, int vecs, const U* p, Panel panel, int units, sum_t<U>* o, std::int64_t o_step,
-                             Ahead& ahead)
+/// Adds to o for rows of V where they lie, over any number of registers of channels.
+template <class U, class Panel, class Prefetch>
+HEED_INLINE void outputs_rows(block_shape shape, weight_rows<U> p, Panel panel, matrix<sum_t<U>> o, Prefetch& ahead)
 {
-    with_rows(rows,
-              [&](auto r) HEED_INLINE_LAMBDA { outputs_run_block<r.value>(p, panel, units, vecs, o, o_step, ahead); });
+    with_rows(shape.rows, [&](auto r) HEED_INLINE_LAMBDA {
+        outputs_rows_block<r.value>(p.data, panel, p.units, shape.vecs, o.data, o.stride, ahead);
+    });
 }
 
 template <int Rows, int Vecs, class T>
@@ -116,7 +125,7 @@ HEED_NOINLINE inline void outputs_transposed_block(const T* p, const T* v, int u
 {
     constexpr int lanes = vec<T>::lanes;
     vec<T> acc[Rows][Vecs];
-    load_block(acc, true, o, o_step);
+    load_block(acc, true, matrix<T>{o, o_step});
     const auto unit = [&](int x) HEED_INLINE_LAMBDA {
         vec<T> b[Vecs];
         HEED_UNROLL
@@ -140,53 +149,64 @@ HEED_NOINLINE inline void outputs_transposed_block(const T* p, const T* v, int u
         p += score_step;
         v += Vecs * lanes;
     }
-    store_block(acc, o, o_step);
+    store_block(acc, matrix<T>{o, o_step});
 }
 
-/// o[j][c] += sum_i p[i][j] v[i][c] for `rows` <= block_rows keys j: fma over query rows i in ascending order. v is a
-/// packed panel.
+/// o[j][c] += sum_i p[i][j] v[i][c] for at most block_rows keys j: fma over query rows i, the units of p, in ascending
+/// order. v is a packed panel.
 template <class T>
-HEED_INLINE void outputs_transposed(int rows, int vecs, const T* p, const T* v, int units, T* o, std::int64_t o_step)
+HEED_INLINE void outputs_transposed(block_shape shape, weight_rows<T> p, const T* v, matrix<T> o)
 {
-    with_rows(rows, [&](auto r) HEED_INLINE_LAMBDA {
-        with_vecs(vecs, [&](auto n)
-                            HEED_INLINE_LAMBDA { outputs_transposed_block<r.value, n.value>(p, v, units, o, o_step); });
+    with_rows(shape.rows, [&](auto r) HEED_INLINE_LAMBDA {
+        with_vecs(shape.vecs, [&](auto n) HEED_INLINE_LAMBDA {
+            outputs_transposed_block<r.value, n.value>(p.data, v, p.units, o.data, o.stride);
+        });
     });
 }
 
+/// Rows of V that do not follow each other: rows[x] is that of key keys[x] of the tile, x in [0, count). There are
+/// listed_ahead more pointers behind them.
+template <class E>
+struct listed_values {
+    const int* keys;
+    const E* const* rows;
+    int count;
+};
+
 template <int Rows, int Vecs, class T, class E>
-HEED_NOINLINE inline void outputs_listed_block(const T* p, const int* list, const E* const* v, std::int64_t channel,
-                                               int n, T* o, std::int64_t o_step)
+HEED_NOINLINE inline void outputs_listed_block(const T* p, listed_values<E> v, std::int64_t channel, T* o,
+                                               std::int64_t o_step)
 {
     constexpr int lanes = vec<T>::lanes;
+    const int* const keys = v.keys;
+    const E* const* const rows = v.rows;
+    const int n = v.count;
     vec<T> acc[Rows][Vecs];
-    load_block(acc, true, o, o_step);
+    load_block(acc, true, matrix<T>{o, o_step});
     for (int x = 0; x < n; ++x) {
-        const E* row = v[x];
-        const E* ahead = v[x + listed_ahead] + elements_for<E>(channel);
+        const E* row = rows[x];
+        const E* ahead = rows[x + listed_ahead] + elements_for<E>(channel);
         vec<T> b[Vecs];
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) b[i] = in_register(load_channels<T>(row, channel + i * lanes));
         for (int i = 0; i < elements_for<E>(Vecs * lanes); i += line_of<E>) __builtin_prefetch(ahead + i);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<T> a(p[r * score_step + list[x]]);
+            const vec<T> a(p[r * score_step + keys[x]]);
             HEED_UNROLL
             for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }
     }
-    store_block(acc, o, o_step);
+    store_block(acc, matrix<T>{o, o_step});
 }
 
-/// Adds to o over n keys of which list[x] says the place in p and v[x] where their row is, from `channel` on;
-/// listed_ahead more rows follow.
+/// Adds to o for the listed rows of V, from `channel` on; p[r][j] is the weight of key j of the tile.
 template <class T, class E>
-HEED_INLINE void outputs_listed(int rows, int vecs, const T* p, const int* list, const E* const* v,
-                                std::int64_t channel, int n, T* o, std::int64_t o_step)
+HEED_INLINE void outputs_listed(block_shape shape, const T* p, listed_values<E> v, std::int64_t channel, matrix<T> o)
 {
-    with_rows(rows, [&](auto r) HEED_INLINE_LAMBDA {
-        with_vecs(vecs, [&](auto w) HEED_INLINE_LAMBDA {
-            outputs_listed_block<r.value, w.value>(p, list, v, channel, n, o, o_step);
+    with_rows(shape.rows, [&](auto r) HEED_INLINE_LAMBDA {
+        with_vecs(shape.vecs, [&](auto w) HEED_INLINE_LAMBDA {
+            outputs_listed_block<r.value, w.value>(p, v, channel, o.data, o.stride);
         });
     });
 }
@@ -194,11 +214,11 @@ HEED_INLINE void outputs_listed(int rows, int vecs, const T* p, const int* list,
 /// o[c] += p v[c] for one row and the `keys` keys of one unit, of which a weight of 0 leaves a key out, whatever its V
 /// holds.
 template <class U, class E>
-HEED_NOINLINE inline void outputs_selected(U p, const E* v, std::int64_t v_step, int keys, std::int64_t dim,
-                                           sum_t<U>* o)
+HEED_NOINLINE inline void outputs_selected(U p, matrix<const E> rows, int keys, std::int64_t dim, sum_t<U>* o)
 {
     using T = sum_t<U>;
     constexpr int lanes = vec<T>::lanes;
+    const E* const v = rows.data;
     for (std::int64_t c = 0; c < dim; c += lanes) {
         const int n = static_cast<int>(min_of(lanes, dim - c));
         U values[lanes];
@@ -206,7 +226,7 @@ HEED_NOINLINE inline void outputs_selected(U p, const E* v, std::int64_t v_step,
         for (int i = 0; i < lanes; ++i) {
             if constexpr (elements_of<U> == 2) {
                 const bool first = float(p.first) != 0, second = keys > 1 && float(p.second) != 0;
-                values[i] = {first && i < n ? v[c + i] : E(0.f), second && i < n ? v[v_step + c + i] : E(0.f)};
+                values[i] = {first && i < n ? v[c + i] : E(0.f), second && i < n ? v[rows.stride + c + i] : E(0.f)};
                 any = first || second;
             } else {
                 values[i] = i < n ? static_cast<T>(channel_of(v, c + i)) : T(0);

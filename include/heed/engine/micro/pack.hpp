@@ -8,62 +8,84 @@
 HEED_BEGIN
 namespace micro {
 
-/// strip[u][j] = unit u of k[j] for channels from c on and the lanes [first, last), one by one; 0 where there is no
-/// key. By itself: gcc would prepare all pointers of these loops before every line of the ones that run.
+/// Lanes of a packed strip.
+struct lane_range {
+    int first, end;
+};
+
+/// strip[u][j] = unit u of k[j] for channels from c on and some lanes, one by one; 0 where there is no key. By itself:
+/// gcc would prepare all pointers of these loops before every line of the ones that run.
 template <class U, class E>
-HEED_NOINLINE inline void pack_lanes(const E* k, std::int64_t step, int keys, std::int64_t c, std::int64_t dim,
-                                     U* strip, int first, int last)
+HEED_NOINLINE inline void pack_lanes(matrix<const E> k, int keys, std::int64_t c, std::int64_t dim, U* strip,
+                                     lane_range lanes)
 {
     constexpr int width = key_strip<sum_t<U>>, each = elements_of<U>;
     for (; c < dim; c += each)
-        for (int j = first; j < last; ++j)
-            strip[c / each * width + j] = j < keys ? unit_of<U>(k + j * step, c, dim) : U{};
+        for (int j = lanes.first; j < lanes.end; ++j)
+            strip[c / each * width + j] = j < keys ? unit_of<U>(k.row(j), c, dim) : U{};
+}
+
+/// Transposes whole registers of keys, `Channels` channels at a time from c on, as far as there are; returns the
+/// channel behind them.
+template <int Channels, class U, class E>
+HEED_INLINE std::int64_t pack_channels(matrix<const E> k, int keys, std::int64_t c, std::int64_t dim, U* strip)
+{
+    using block = transposed<U, E>;
+    constexpr int lanes = vec<U>::lanes, width = key_strip<sum_t<U>>, each = elements_of<U>;
+    for (; c + Channels <= dim; c += Channels)
+        for (int j = 0; j < keys; j += lanes) {
+            HEED_UNROLL
+            for (int x = 0; x < Channels; x += block::channels) {
+                const block t(k.row(j), c + x, k.stride);
+                HEED_UNROLL
+                for (int u = 0; u < block::units; ++u) store(strip + ((c + x) / each + u) * width + j, t[u]);
+            }
+        }
+    return c;
+}
+
+/// pack_keys() of rows whose elements are numbers.
+template <class U, class E>
+HEED_NOINLINE inline void pack_transposed_keys(matrix<const E> k, int keys, std::int64_t channel, std::int64_t dim,
+                                               U* strip, int filled)
+{
+    constexpr int lanes = vec<U>::lanes;
+    const int whole = keys / lanes * lanes;
+    k.data += channel;
+    // One cache line of channels at a time: its rows are read once and its strip rows are filled from end to end.
+    std::int64_t c = pack_channels<line_of<E>>(k, whole, 0, dim, strip);
+    c = pack_channels<transposed<U, E>::channels>(k, whole, c, dim, strip);
+    if (c < dim) pack_lanes(k, keys, c, dim, strip, {0, whole});
+    if (whole < filled) pack_lanes(k, keys, 0, dim, strip, {whole, filled});
+}
+
+/// pack_keys() of quantised rows: some channels of a register of rows at a time are widened first.
+template <class T, class E>
+HEED_NOINLINE inline void pack_widened_keys(matrix<const E> k, int keys, std::int64_t channel, std::int64_t dim,
+                                            T* strip, int filled)
+{
+    constexpr int lanes = vec<T>::lanes, width = key_strip<T>, at_once = 4 * line_of<T>;
+    T rows[lanes * at_once];
+    for (int j = 0; j < filled; j += lanes) {
+        const int n = keys - j < 0 ? 0 : keys - j < lanes ? keys - j : lanes;
+        for (std::int64_t c = 0; c < dim; c += at_once) {
+            const std::int64_t channels = min_of(at_once, dim - c);
+            for (int i = 0; i < n; ++i) widen(k.row(j + i), channel + c, channels, rows + i * at_once);
+            pack_transposed_keys(matrix<const T>{rows, at_once}, n, 0, channels, strip + c * width + j,
+                                 filled - j < lanes ? filled - j : lanes);
+        }
+    }
 }
 
 /// strip[u][j] = unit u of k[j] from `channel` on, for `keys` rows of `dim` channels; lanes without a key, up to
-/// `filled` <= key_strip, are 0. A strip that is packed from several runs of rows starts at the lane of their first
+/// `filled` <= key_strip, are 0. A strip that is packed from several segments of rows starts at the lane of their first
 /// key.
 template <class U, class E>
-HEED_NOINLINE inline void pack_keys(const E* k, std::int64_t step, int keys, std::int64_t channel, std::int64_t dim,
-                                    U* strip, int filled = key_strip<sum_t<U>>)
+HEED_INLINE void pack_keys(matrix<const E> k, int keys, std::int64_t channel, std::int64_t dim, U* strip,
+                           int filled = key_strip<sum_t<U>>)
 {
-    using T = sum_t<U>;
-    constexpr int lanes = vec<U>::lanes, width = key_strip<T>, each = elements_of<U>;
-    if constexpr (is_quantised_v<E>) {
-        // A register of rows at a time, some channels of them widened first.
-        constexpr int some = 4 * line_of<T>;
-        T rows[lanes * some];
-        for (int j = 0; j < filled; j += lanes) {
-            const int n = keys - j < 0 ? 0 : keys - j < lanes ? keys - j : lanes;
-            for (std::int64_t c = 0; c < dim; c += some) {
-                const std::int64_t channels = min_of(some, dim - c);
-                for (int i = 0; i < n; ++i) widen(k + (j + i) * step, channel + c, channels, rows + i * some);
-                pack_keys(rows, some, n, 0, channels, strip + c * width + j, filled - j < lanes ? filled - j : lanes);
-            }
-        }
-    } else {
-        using some = transposed<U, E>;
-        const int whole = keys / lanes * lanes;
-        k += channel;
-        std::int64_t c = 0;
-        /// So many channels at a time, as far as there are.
-        const auto pack = [&](auto channels) HEED_INLINE_LAMBDA {
-            for (; c + channels.value <= dim; c += channels.value)
-                for (int j = 0; j < whole; j += lanes) {
-                    HEED_UNROLL
-                    for (int x = 0; x < channels.value; x += some::channels) {
-                        const some t(k + j * step, c + x, step);
-                        HEED_UNROLL
-                        for (int u = 0; u < some::units; ++u) store(strip + ((c + x) / each + u) * width + j, t[u]);
-                    }
-                }
-        };
-        // One cache line of channels at a time: its rows are read once and its strip rows are filled from end to end.
-        pack(std::integral_constant<int, line_of<E>>{});
-        pack(std::integral_constant<int, some::channels>{});
-        if (c < dim) pack_lanes(k, step, keys, c, dim, strip, 0, whole);
-        if (whole < filled) pack_lanes(k, step, keys, 0, dim, strip, whole, filled);
-    }
+    if constexpr (is_quantised_v<E>) pack_widened_keys(k, keys, channel, dim, strip, filled);
+    else pack_transposed_keys(k, keys, channel, dim, strip, filled);
 }
 
 /// One row of queries, in parts that are part_step apart: scale * q[c], or pairs as they are.
@@ -121,10 +143,12 @@ HEED_INLINE std::int64_t first_panel(std::int64_t dim)
 /// out[j][c] = v[j][channel + c] in units of one row or two, for `channels` channels and 0 up to `vecs` whole
 /// registers.
 template <class U, class E>
-HEED_NOINLINE inline void pack_values(const E* v, std::int64_t step, int keys, std::int64_t channel,
-                                      std::int64_t channels, int vecs, U* out)
+HEED_NOINLINE inline void pack_values(matrix<const E> rows, int keys, std::int64_t channel, std::int64_t channels,
+                                      int vecs, U* out)
 {
     constexpr int lanes = vec<U>::lanes, each = elements_of<U>;
+    const E* v = rows.data;
+    const std::int64_t step = rows.stride;
     for (int j = 0; j < keys; j += each, v += each * step, out += vecs * lanes) {
         if constexpr (each == 2) {
             const E* row = v + channel;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Asking memory for rows of K and V before they are needed.
+// Software prefetch of rows of K and V.
 //
 // Hardware prefetchers follow what is read in the order of addresses. Neither a transposition of 16 rows nor one half
-// of the channels of V is, so the kernels ask for lines themselves, a few at every step: in the order of their use, or
-// in bursts, they come at a third to two thirds of the read bandwidth.
+// of the channels of V is, so the kernels prefetch lines themselves, a few at every step: in the order of their use,
+// or in bursts, they come at a third to two thirds of the read bandwidth.
 //
-// What is asked for may lie behind all rows, by any stride: addresses are numbers modulo 2^64 here, not pointers.
+// What is prefetched may lie behind all rows, by any stride: addresses are numbers modulo 2^64 here, not pointers.
 #pragma once
 
 #include "tuning.hpp"
@@ -16,9 +16,9 @@ namespace micro {
 template <class T>
 inline constexpr int line_of = sizeof(T) < 64 ? 64 / static_cast<int>(sizeof(T)) : 1;
 
-/// Asks for a row of so many channels.
+/// Prefetches a row of so many channels.
 template <class T>
-HEED_INLINE void ask_for(const T* row, std::int64_t channels)
+HEED_INLINE void prefetch_row(const T* row, std::int64_t channels)
 {
     for (std::int64_t c = 0; c < elements_for<T>(channels); c += line_of<T>) __builtin_prefetch(row + c);
 }
@@ -36,29 +36,29 @@ HEED_INLINE std::uintptr_t bytes_of(std::int64_t n)
 }
 /// Where the row lies, if there is one, that is so many rows behind `row`.
 template <class T>
-HEED_INLINE const T* row_behind(const T* row, std::int64_t rows, std::int64_t step)
+HEED_INLINE const T* row_after(const T* row, std::int64_t rows, std::int64_t step)
 {
     return reinterpret_cast<const T*>(address_of(row) + static_cast<std::uintptr_t>(rows) * bytes_of<T>(step));
 }
 
-/// Asks for a line. Locality: 3 for the L1 cache, 2 for the L2 cache.
+/// Prefetches a line. Locality: 3 for the L1 cache, 2 for the L2 cache.
 template <int Locality>
-HEED_INLINE void ask_for_line(std::uintptr_t at)
+HEED_INLINE void prefetch_line(std::uintptr_t at)
 {
     __builtin_prefetch(reinterpret_cast<const char*>(at), 0, Locality);
 }
 
 template <int Locality>
-HEED_INLINE void ask_for_two(std::uintptr_t at)
+HEED_INLINE void prefetch_two_lines(std::uintptr_t at)
 {
-    ask_for_line<Locality>(at);
-    ask_for_line<Locality>(at + line_of<char>);
+    prefetch_line<Locality>(at);
+    prefetch_line<Locality>(at + line_of<char>);
 }
 
-// The walks below are asked once for every 128 bytes that are used. A row with a gap behind it has more lines than that
-// pays for: rows of 136 bytes three or four, for 2.1. What was asked for beyond a row's bytes is owed, and asked for
-// again where the row ends: otherwise the walk falls behind the reads. Rows that start within a line are asked for from
-// that line's start, or their last line never is; what lies behind their end is not, as it is another head's.
+// The cursors below prefetch once for every 128 bytes that are used. A row with a gap behind it has more lines than
+// that pays for: rows of 136 bytes three or four, for 2.1. What was prefetched beyond a row's bytes is owed, and made
+// up for where the row ends: otherwise the cursor falls behind the reads. Rows that start within a line are prefetched
+// from that line's start, or their last line never is; what lies behind their end is not, as it is another head's.
 
 /// How far an address lies behind the start of its line.
 HEED_INLINE constexpr std::uintptr_t in_line(std::uintptr_t at) { return at % line_of<char>; }
@@ -68,21 +68,21 @@ struct piece {
     std::uintptr_t begin, end;
 };
 
-/// Asks for two lines at `at` and steps behind them; where `end` comes first, for as many lines of the pieces behind
-/// it, and those owed, as next() says them.
+/// Prefetches two lines at `at` and steps behind them; where `end` comes first, as many lines of the pieces behind it,
+/// and those owed, as next() says them.
 template <int Locality, class Next>
-HEED_INLINE void ask_within(std::uintptr_t& at, std::uintptr_t& end, std::int64_t& owed, std::uintptr_t stride,
-                            Next next)
+HEED_INLINE void prefetch_within(std::uintptr_t& at, std::uintptr_t& end, std::int64_t& owed, std::uintptr_t stride,
+                                 Next next)
 {
     constexpr int line = line_of<char>;
     if (end - at > 2 * line) {
-        ask_for_two<Locality>(at);
+        prefetch_two_lines<Locality>(at);
         at += stride;
         return;
     }
     owed += 2 * line;
     do {
-        ask_for_line<Locality>(at);
+        prefetch_line<Locality>(at);
         at += line;
         owed -= line;
         if (at < end) continue;
@@ -94,33 +94,33 @@ HEED_INLINE void ask_within(std::uintptr_t& at, std::uintptr_t& end, std::int64_
     } while (owed > 0);
 }
 
-/// Walks over the lines of rows of `n` elements in the order of addresses, two lines at a time. Rows without gaps have
+/// The lines of rows of `n` elements in the order of addresses, two lines at a time. Rows without gaps have
 /// no end.
-class line_walk {
+class line_cursor {
 public:
     template <class T>
-    HEED_INLINE line_walk(const T* row, std::int64_t step, std::int64_t n)
+    HEED_INLINE line_cursor(const T* row, std::int64_t step, std::int64_t n)
         : at_(address_of(row)), bytes_(bytes_of<T>(n)), end_(step == n ? ~std::uintptr_t{0} : at_ + bytes_),
           gap_(bytes_of<T>(step) - bytes_), owed_(static_cast<std::int64_t>(in_line(at_)))
     {
         at_ -= in_line(at_);
     }
     /// The same two lines again and again.
-    HEED_INLINE explicit line_walk(const void* line)
+    HEED_INLINE explicit line_cursor(const void* line)
         : at_(address_of(line)), bytes_(2 * line_of<char>), gap_(std::uintptr_t{0} - bytes_)
     {
         at_ -= in_line(at_);
         end_ = at_ + bytes_;
     }
     template <int Locality>
-    HEED_INLINE void ask()
+    HEED_INLINE void prefetch()
     {
-        ask_within<Locality>(at_, end_, owed_, 2 * line_of<char>, [this] {
+        prefetch_within<Locality>(at_, end_, owed_, 2 * line_of<char>, [this] {
             const std::uintptr_t row = end_ + gap_;
             return piece{row, row + bytes_};
         });
     }
-    /// What is asked for next.
+    /// What is prefetched next.
     std::uintptr_t next() const { return at_; }
 
 private:
@@ -128,23 +128,23 @@ private:
     std::int64_t owed_ = 0;  // bytes
 };
 
-/// Walks over the lines of pieces, two lines at a time; the last one has no end.
-class piece_walk {
+/// The lines of pieces, two lines at a time; the last one has no end.
+class piece_cursor {
 public:
-    HEED_INLINE explicit piece_walk(const piece* pieces)
+    HEED_INLINE explicit piece_cursor(const piece* pieces)
         : at_(pieces->begin - in_line(pieces->begin)), end_(pieces->end),
           owed_(static_cast<std::int64_t>(in_line(pieces->begin))), next_(pieces + 1)
     {}
     /// The same two lines again and again.
-    HEED_INLINE explicit piece_walk(const void* line)
+    HEED_INLINE explicit piece_cursor(const void* line)
         : at_(address_of(line)), end_(~std::uintptr_t{0}), next_(nullptr), stride_(0)
     {}
     template <int Locality>
-    HEED_INLINE void ask()
+    HEED_INLINE void prefetch()
     {
-        ask_within<Locality>(at_, end_, owed_, stride_, [this] { return *next_++; });
+        prefetch_within<Locality>(at_, end_, owed_, stride_, [this] { return *next_++; });
     }
-    /// What is asked for next.
+    /// What is prefetched next.
     std::uintptr_t next() const { return at_; }
 
 private:
@@ -154,14 +154,14 @@ private:
     std::uintptr_t stride_ = 2 * line_of<char>;
 };
 
-/// Walks over the lines of rows of `n` elements, two lines at a time: those of some rows, and with each the one that is
+/// The lines of rows of `n` elements, two lines at a time: those of some rows, and with each the one that is
 /// `apart` rows behind it; then of the rows behind both. Of two lines that far apart memory has more channels at work.
 /// Narrower elements than float, whose arithmetic takes as long as memory, lose by it: their lines come in order.
-class line_cursor {
+class paired_cursor {
 public:
     /// `count` rows from `row` on, but for a few where they do not come out even, and those behind them.
     template <class T>
-    HEED_INLINE line_cursor(const T* row, std::int64_t step, std::int64_t n, std::int64_t apart, std::int64_t count)
+    HEED_INLINE paired_cursor(const T* row, std::int64_t step, std::int64_t n, std::int64_t apart, std::int64_t count)
         : row_(address_of(row)), at_(row_ - in_line(row_)), row_bytes_(bytes_of<T>(n)), step_(bytes_of<T>(step)),
           owed_(static_cast<std::int64_t>(row_ - at_))
     {
@@ -179,27 +179,27 @@ public:
         apart_ = line;  // the lines of one row, two by two
         stride_ = 2 * line;
         if (gapless) row_bytes_ = step_ = static_cast<std::uintptr_t>(count) * row_bytes_;
-        step_ -= line;  // ask() adds apart_ where a row ends
+        step_ -= line;  // prefetch() adds apart_ where a row ends
     }
     template <int Locality>
-    HEED_INLINE void ask()
+    HEED_INLINE void prefetch()
     {
-        ask_for_both<Locality>();
+        prefetch_both<Locality>();
         if (at_ < row_ + row_bytes_) return;
         for (end_row(); owed_ > 0; owed_ -= 2 * line_of<char>) {
-            ask_for_both<Locality>();
+            prefetch_both<Locality>();
             if (at_ >= row_ + row_bytes_) end_row();
         }
     }
-    /// What is asked for next.
+    /// What is prefetched next.
     std::uintptr_t next() const { return at_; }
 
 private:
     template <int Locality>
-    HEED_INLINE void ask_for_both()
+    HEED_INLINE void prefetch_both()
     {
-        ask_for_line<Locality>(at_);
-        ask_for_line<Locality>(at_ + apart_);
+        prefetch_line<Locality>(at_);
+        prefetch_line<Locality>(at_ + apart_);
         at_ += stride_;
     }
     HEED_INLINE void end_row()
@@ -221,107 +221,107 @@ private:
     std::int64_t rows_ = 1, left_ = 1, owed_ = 0;  // owed: bytes
 };
 
-/// Decode, where K and V come from memory once: asks for both at the same time, for two lines of each while four lines
+/// Decode, where K and V come from memory once: prefetches both at the same time, two lines of each while four lines
 /// are used, so that memory sees two streams: on Zen 3 two read 1.2 times as fast as one. They start so far ahead that
 /// neither is overtaken while its phase uses lines of one alone.
-class tile_ahead {
+class tile_prefetch {
 public:
     /// `k` and `v` are the rows of the tile's first key; Q K^T is about to start.
     template <class K, class V>
-    HEED_INLINE tile_ahead(const K* k, std::int64_t k_step, std::int64_t k_n, const V* v, std::int64_t v_step,
-                           std::int64_t v_n)
-        : first_(row_behind(k, key_tile / 2 + lead_rows, k_step), k_step, k_n, rows_apart, key_tile),
-          second_(row_behind(v, lead_rows, v_step), v_step, v_n, rows_apart, key_tile)
+    HEED_INLINE tile_prefetch(const K* k, std::int64_t k_step, std::int64_t k_n, const V* v, std::int64_t v_step,
+                              std::int64_t v_n)
+        : first_(row_after(k, key_tile / 2 + lead_rows, k_step), k_step, k_n, rows_apart, key_tile),
+          second_(row_after(v, lead_rows, v_step), v_step, v_n, rows_apart, key_tile)
     {}
     /// Where few rows of V will be read: both halves of the next tile's K.
     template <class K>
-    HEED_INLINE tile_ahead(const K* k, std::int64_t k_step, std::int64_t k_n)
-        : first_(row_behind(k, key_tile, k_step), k_step, k_n, rows_apart, key_tile),
-          second_(row_behind(k, key_tile + key_tile / 2, k_step), k_step, k_n, rows_apart, key_tile)
+    HEED_INLINE tile_prefetch(const K* k, std::int64_t k_step, std::int64_t k_n)
+        : first_(row_after(k, key_tile, k_step), k_step, k_n, rows_apart, key_tile),
+          second_(row_after(k, key_tile + key_tile / 2, k_step), k_step, k_n, rows_apart, key_tile)
     {}
     /// For every four lines that are used.
     HEED_INLINE void next()
     {
-        first_.ask<2>();
-        second_.ask<2>();
+        first_.prefetch<2>();
+        second_.prefetch<2>();
     }
-    HEED_INLINE line_cursor& first() { return first_; }
-    HEED_INLINE line_cursor& second() { return second_; }
+    HEED_INLINE paired_cursor& first() { return first_; }
+    HEED_INLINE paired_cursor& second() { return second_; }
 
 private:
-    line_cursor first_, second_;
+    paired_cursor first_, second_;
 };
 
-/// One distance: nothing else is asked for.
-struct nothing_ahead {
+/// One distance: nothing else is prefetched.
+struct no_prefetch {
     template <class... Ignored>
-    HEED_INLINE nothing_ahead(const Ignored&...)
+    HEED_INLINE no_prefetch(const Ignored&...)
     {}
     HEED_INLINE void next() {}
 };
-using far_lines = std::conditional_t<two_distances, tile_ahead, nothing_ahead>;
+using leading_lines = std::conditional_t<two_distances, tile_prefetch, no_prefetch>;
 
-/// Decode: asks for rows a little ahead of their use, over which Near walks, and with two distances for what leads
+/// Decode: prefetches rows a little ahead of their use, of which Near is the cursor, and with two distances what leads
 /// them.
 template <class T, class Near>
-class stream_ahead {
+class stream_prefetch {
 public:
     using element = T;
 
     /// The kernels call next() once for so many units of keys or channels, and say what `share` units use.
     static constexpr int every = two_distances ? ahead_every : 1, share = every;
 
-    HEED_INLINE stream_ahead(const Near& near, const far_lines& far) : near_(near), far_(far) {}
+    HEED_INLINE stream_prefetch(const Near& near, const leading_lines& far) : near_(near), far_(far) {}
     /// For every n channels that are used; what is left of `at_once` bytes counts for the next time.
     HEED_INLINE void next(int n)
     {
         const int bytes = static_cast<int>(elements_for<T>(n)) * static_cast<int>(sizeof(T));
         if (bytes % at_once == 0) {
-            for (int i = 0; i < bytes; i += at_once) ask();  // not unrolled: as fast, and 10 % less code
+            for (int i = 0; i < bytes; i += at_once) request();  // not unrolled: as fast, and 10 % less code
         } else {
-            for (owed_ += bytes; owed_ >= at_once; owed_ -= at_once) ask();
+            for (owed_ += bytes; owed_ >= at_once; owed_ -= at_once) request();
         }
     }
     HEED_INLINE Near& near() { return near_; }
-    HEED_INLINE far_lines& far() { return far_; }
+    HEED_INLINE leading_lines& far() { return far_; }
 
 private:
     static constexpr int at_once = two_distances ? 256 : 128;  // bytes
 
-    HEED_INLINE void ask()
+    HEED_INLINE void request()
     {
-        for (int i = 0; i < at_once; i += 2 * line_of<char>) near_.template ask<3>();
+        for (int i = 0; i < at_once; i += 2 * line_of<char>) near_.template prefetch<3>();
         far_.next();
     }
 
     Near near_;
-    far_lines far_;
+    leading_lines far_;
     int owed_ = 0;  // bytes
 };
 
-/// The same for one of two passes over the same rows: each asks for half of what comes next.
-template <class Ahead>
-struct half_ahead {
-    static constexpr int every = 2 * Ahead::every, share = Ahead::share;
+/// The same for one of two passes over the same rows: each prefetches half of what comes next.
+template <class Prefetch>
+struct half_prefetch {
+    static constexpr int every = 2 * Prefetch::every, share = Prefetch::share;
 
     HEED_INLINE void next(int n) { ahead.next(n); }
 
-    Ahead& ahead;
+    Prefetch& ahead;
 };
 
 /// Lines of rows, those of a row at every step.
-class next_ahead {
+class line_prefetch {
 public:
     static constexpr int every = ahead_every, share = every;
 
-    HEED_INLINE next_ahead(std::uintptr_t first, std::uintptr_t step) : at_(first), step_(step) {}
+    HEED_INLINE line_prefetch(std::uintptr_t first, std::uintptr_t step) : at_(first), step_(step) {}
     /// Nothing comes next: the same again and again.
-    HEED_INLINE explicit next_ahead(const void* line) : next_ahead(address_of(line), 0) {}
+    HEED_INLINE explicit line_prefetch(const void* line) : line_prefetch(address_of(line), 0) {}
 
     HEED_INLINE void next(int = 0)
     {
         HEED_UNROLL
-        for (std::uintptr_t i = 0; i < lines_at_once; ++i) ask_for_line<2>(at_ + i * line_of<char>);
+        for (std::uintptr_t i = 0; i < lines_at_once; ++i) prefetch_line<2>(at_ + i * line_of<char>);
         at_ += step_;
     }
 
@@ -345,29 +345,29 @@ struct row_lines {
 };
 
 /// Prefill: while all rows of a block pass a strip of K or a panel of V, what comes next is fetched into the L2 cache.
-/// Each register block asks for lines of each row of its part; it carries a pointer and nothing to decide: a loop over
-/// lines in the middle of the multiply-adds took 0.90 instead of 0.98 of the FMA peak. This shares out the lines, by
-/// additions alone: two divisions a register block took 1 % of prefill.
+/// Each register block prefetches lines of each row of its part; it carries a pointer and nothing to decide: a loop
+/// over lines in the middle of the multiply-adds took 0.90 instead of 0.98 of the FMA peak. This shares out the lines,
+/// by additions alone: two divisions a register block took 1 % of prefill.
 class next_lines {
 public:
-    /// A register block passes `units` units now, and asks once for every ahead_every of them. Where nothing is left,
-    /// it asks for `idle`, which is memory that may be read.
+    /// A register block passes `units` units now, and prefetches once for every ahead_every of them. Where nothing is
+    /// left, it prefetches `idle`, which is memory that may be read.
     HEED_INLINE next_lines(std::int64_t units, const void* idle)
         : idle_(idle), requests_(static_cast<int>(max_of(units / ahead_every, 1)))
     {}
-    /// What to ask for after all that was named before; three times at most.
+    /// What to prefetch after all that was named before; three times at most.
     HEED_INLINE void then(const row_lines& rows)
     {
         if (!rows.empty()) later_[n_later_++] = rows;
     }
-    HEED_INLINE next_ahead take()
+    HEED_INLINE line_prefetch take()
     {
         if (rows_.bytes <= 0) {
-            if (n_taken_ == n_later_) return next_ahead(idle_);
+            if (n_taken_ == n_later_) return line_prefetch(idle_);
             rows_ = later_[n_taken_++];
             at_ = rows_.first;
         }
-        const next_ahead lines(at_, rows_.step);
+        const line_prefetch lines(at_, rows_.step);
         at_ += static_cast<std::uintptr_t>(requests_) * rows_.step;
         asked_ += requests_;
         if (asked_ >= rows_.count) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What the two products are made of. A unit U is an element T, or a bf16_pair of two neighbours, of which a register
-// has as many lanes; products of units are summed in sum_t<U>. The kernels below are written once, for both.
+// has as many lanes; products of units are summed in sum_t<U>. The micro kernels are written once, for both.
 #pragma once
 
 #include "../simd/bf16_pairs.hpp"
@@ -8,6 +8,22 @@
 
 HEED_BEGIN
 namespace micro {
+
+/// Rows at a constant stride, in elements. As small as its two numbers: it is passed in their registers.
+template <class E>
+struct matrix {
+    E* data;
+    std::int64_t stride;
+
+    HEED_INLINE E* row(std::int64_t i) const { return data + i * stride; }
+    /// What begins at column c of row i.
+    HEED_INLINE matrix at(std::int64_t i, std::int64_t c) const { return {row(i) + c, stride}; }
+};
+
+/// Rows x registers of a register block.
+struct block_shape {
+    int rows, vecs;
+};
 
 /// The unit that starts at channel c of a row of `dim`; 0 beyond it.
 template <class U, class E>
@@ -97,6 +113,11 @@ struct row_panel {
     {
         return data + i * Size * row_step;
     }
+    template <int Size>
+    HEED_INLINE row_panel from_group(int i) const
+    {
+        return {group<Size>(i), row_step, place};
+    }
 };
 
 /// The same where only the rows of a group are at one step: starts[i] is the first row of group i.
@@ -120,6 +141,11 @@ struct row_groups {
     {
         return starts[i] + skipped;
     }
+    template <int>
+    HEED_INLINE row_groups from_group(int i) const
+    {
+        return {starts + i, row_step, place, skipped};
+    }
     HEED_INLINE void skip(std::int64_t channels) { skipped += place.skip(channels); }
 };
 
@@ -136,19 +162,21 @@ HEED_INLINE void fill_zero(T* p, std::int64_t n)
 
 /// The sums of a register block, from and to memory; where there are no `more` to go on with, 0.
 template <int Rows, int Vecs, class T>
-HEED_INLINE void load_block(vec<T> (&acc)[Rows][Vecs], bool more, const T* o, std::int64_t o_step)
+HEED_INLINE void load_block(vec<T> (&acc)[Rows][Vecs], bool more, matrix<T> sums)
 {
+    const T* o = sums.data;
     HEED_UNROLL
-    for (int r = 0; r < Rows; ++r, o = opaque(o + o_step)) {
+    for (int r = 0; r < Rows; ++r, o = opaque(o + sums.stride)) {
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) acc[r][i] = more ? load(o + i * vec<T>::lanes) : vec<T>(0);
     }
 }
 template <int Rows, int Vecs, class T>
-HEED_INLINE void store_block(const vec<T> (&acc)[Rows][Vecs], T* o, std::int64_t o_step)
+HEED_INLINE void store_block(const vec<T> (&acc)[Rows][Vecs], matrix<T> sums)
 {
+    T* o = sums.data;
     HEED_UNROLL
-    for (int r = 0; r < Rows; ++r, o = opaque(o + o_step)) {
+    for (int r = 0; r < Rows; ++r, o = opaque(o + sums.stride)) {
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) store(o + i * vec<T>::lanes, acc[r][i]);
     }

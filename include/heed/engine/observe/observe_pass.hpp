@@ -9,7 +9,8 @@
 #pragma once
 
 #include "../../observations.hpp"
-#include "../forward/forward_pass.hpp"
+#include "../forward/scales.hpp"
+#include "../forward/weights.hpp"
 #include "../simd/log.hpp"
 
 HEED_BEGIN
@@ -26,17 +27,17 @@ struct row_weights {
     T highest;       // score; a NaN is none
 };
 
-/// Turns scores s[begin, end) into weights and returns how many keys are attended; with Drop, those of -inf are not.
+/// Turns the scores of some keys into weights and returns how many keys are attended; with Drop, those of -inf are not.
 /// Weights of pairs are rounded to bf16 before they are divided, as attend() multiplies them.
 template <range Range, bool Drop, bool Pairs, class Normalizer, class T>
-HEED_INLINE int divide(const Normalizer& normalizer, T* s, int begin, int end, const row_denominator<T>& norm)
+HEED_INLINE int divide(const Normalizer& normalizer, T* s, key_range keys, const row_denominator<T>& norm)
 {
     using V = vec<T>;
     const V shift(norm.shift), one = power_of_two(V(0) - shift);
     const bool empty = norm.value == T(0);
     const V den(empty ? T(1) : norm.value);
     V dropped(0);
-    for (int j = begin; j < end; j += V::lanes) {
+    for (int j = keys.begin; j < keys.end; j += V::lanes) {
         const V v = load(s + j);
         const auto t = normalizer.terms(shifted_score<T, native_arch, Range>(v, shift, one));
         V w;
@@ -51,91 +52,110 @@ HEED_INLINE int divide(const Normalizer& normalizer, T* s, int begin, int end, c
         }
         store(s + j, p);
     }
-    return end - begin - static_cast<int>(sum_by_halves(dropped));
+    return keys.end - keys.begin - static_cast<int>(sum_by_halves(dropped));
 }
 
-/// The weights of one row in a tile, from its dot products s[begin, end); see map_row.
+/// The weights of one row in a tile, from its dot products; see map_row.
 template <bool Masked, class U, class Def, class T>
-HEED_NOINLINE inline row_weights<T> weights_of_row(const score_row<Def, T>& row, int begin, int end,
+HEED_NOINLINE inline row_weights<T> weights_of_row(const score_row<Def, T>& row, key_range keys,
                                                    const row_denominator<T>& norm)
 {
     constexpr bool may_drop = Masked || Def::has_score_maps, pairs = elements_of<U> == 2;
-    const score_range<T> range = map_row<Masked, U>(row, begin, end);
+    const score_range<T> range = map_row<Masked, U>(row, keys);
     const T top = range.top();
     const auto& normalizer = row.def->normalizer();
     const int attended = is_near(range.bottom(), top, norm.shift)
-                             ? divide<range::near, may_drop, pairs>(normalizer, row.s, begin, end, norm)
-                             : divide<range::any, true, pairs>(normalizer, row.s, begin, end, norm);
-    return {row.place, row.place.key_at(0), row.s, begin, end, attended, top};
+                             ? divide<range::near, may_drop, pairs>(normalizer, row.s, keys, norm)
+                             : divide<range::any, true, pairs>(normalizer, row.s, keys, norm);
+    return {row.place, row.place.key_at(0), row.s, keys.begin, keys.end, attended, top};
 }
-
-/// The walk over the weights of a block of rows. `sharing` heads of the job read one head of its keys: 1 where the
-/// job's group says what is shared, or the group where a job of group 1 looks at single heads.
-template <class Job>
-class weight_walk {
-    using T = typename Job::T;
-    using U = typename Job::unit;
-
-public:
-    weight_walk(const Job& job, std::int64_t sharing, const layout& l, const row_statistics<T>& stats)
-        : job_(job), sharing_(sharing), l_(l), stats_(stats)
-    {}
-
-    std::int64_t index_of(const query_place& p) const { return job_.index_of(p); }
-    query_place place(const row_block& block, int r) const { return place_of(job_, block, 0, block.first + r); }
-
-    /// Calls take(r, row_weights) for every row r of the block and every tile of which the mask lets any row of its
-    /// register block attend a key, tiles in ascending order. Rows of a block are at most the layout's.
-    template <class Take>
-    void operator()(const row_block& block, const scratch<U>& mem, row_denominator<T>* norms, Take take) const
-    {
-        for (int r = 0; r < block.count; ++r) {
-            const query_place p = place(block, r);
-            pack_query_of(job_, job_.row_of(job_.q, p), block.kv_head / sharing_, r, mem);
-            const std::int64_t i = index_of(p);
-            norms[r] = denominator(job_.def.normalizer(), p.head, stats_.shift[i], stats_.mass[i]);
-        }
-        const token_span held = job_.kv.held(block.batch);
-        for (std::int64_t token = held.first / micro::key_tile * micro::key_tile; token < held.end;
-             token += micro::key_tile)
-            tile(block, token, static_cast<int>(min_of(micro::key_tile, held.end - token)), mem, norms, take);
-    }
-
-private:
-    template <class Take>
-    void tile(const row_block& block, std::int64_t token, int count, const scratch<U>& mem,
-              const row_denominator<T>* norms, Take& take) const
-    {
-        const std::int64_t position_0 = job_.position_of_row_0(block.batch);
-        const tile_cover cover = cover_tile(job_, block, position_0, token, count, mem.bits);
-        if (cover.kind == coverage::none) return;
-        const row_block keys{block.batch, block.kv_head / sharing_, block.first, block.count};
-        score_packed(job_, keys, cover.groups, cover.n_groups, token, count, cover.lowest, cover.highest, mem,
-                     [](std::int64_t, int) { return micro::row_lines(); });
-        scale_scores(job_, keys, cover.groups, cover.n_groups, token, count, mem);
-        for (int g = 0; g < cover.n_groups; ++g) {
-            const row_group& rows = cover.groups[g];
-            if (rows.hi <= rows.lo) continue;
-            const int begin = rows.begin(), end = rows.end();
-            for (int r = rows.first; r < rows.first + rows.rows; ++r) {
-                const auto row = score_row_of<true>(job_, block, position_0, r, token, count, mem);
-                take(r, cover.masked ? weights_of_row<true, U>(row, begin, end, norms[r])
-                                     : weights_of_row<false, U>(row, begin, end, norms[r]));
-            }
-        }
-    }
-
-    Job job_;
-    std::int64_t sharing_;
-    layout l_;
-    row_statistics<T> stats_;
-};
 
 /// What was seen of a row so far.
 template <class T>
 struct row_sums {
     T highest = -std::numeric_limits<T>::infinity(), total = 0, first = 0, distance = 0, entropy = 0;
     std::int64_t attended = 0, zeros = 0, small = 0;
+};
+
+/// A worker's memory.
+template <class Unit>
+struct observe_memory {
+    using U = Unit;
+    using T = sum_t<U>;
+
+    scores_memory<U> scores;
+    key_bits* bits;             // [rows]
+    row_denominator<T>* norms;  // [rows]
+    row_sums<T>* sums;          // [rows]
+
+    template <class Carver>
+    static observe_memory carve(Carver& c, const partition& p)
+    {
+        observe_memory m;
+        m.scores = scores_memory<U>::carve(c, p);
+        m.bits = c.template take<key_bits>(p.cut.block_rows);
+        m.norms = c.template take<row_denominator<T>>(p.cut.block_rows);
+        m.sums = c.template take<row_sums<T>>(p.cut.block_rows);
+        return m;
+    }
+};
+
+/// The tiles of a block of rows, whose scores become weights. `sharing` heads of the job read one head of its keys: 1
+/// where the job's group says what is shared, or the group where a job of group 1 looks at single heads.
+template <class Job>
+class weights_pass {
+    using T = typename Job::T;
+    using U = typename Job::unit;
+
+public:
+    weights_pass(const Job& job, std::int64_t sharing, const row_statistics<T>& stats)
+        : job_(job), sharing_(sharing), stats_(stats)
+    {}
+
+    std::int64_t index_of(const query_place& p) const { return job_.index_of(p); }
+    query_place place(const query_block& block, int r) const { return place_of(job_, block, 0, block.first + r); }
+
+    /// Calls take(r, row_weights) for every row r of the block and every tile of which the mask lets any row of its
+    /// register block attend a key, tiles in ascending order. Rows of a block are at most the partition's.
+    template <class Take>
+    void operator()(const query_block& block, const observe_memory<U>& mem, Take take) const
+    {
+        for (int r = 0; r < block.count; ++r) {
+            const query_place p = place(block, r);
+            pack_query_of(job_, job_.row_of(job_.q, p), block.kv_head / sharing_, r, mem.scores);
+            const std::int64_t i = index_of(p);
+            mem.norms[r] = denominator(job_.def.normalizer(), p.head, stats_.shift[i], stats_.mass[i]);
+        }
+        const token_span held = job_.kv.held(block.batch);
+        for (std::int64_t token = held.first / micro::key_tile * micro::key_tile; token < held.end;
+             token += micro::key_tile) {
+            tile<Job> t(job_, block, token, static_cast<int>(min_of(micro::key_tile, held.end - token)), mem.bits);
+            if (t.is_unattended()) continue;
+            t.kv_head = block.kv_head / sharing_;
+            weigh(t, mem, take);
+        }
+    }
+
+private:
+    template <class Take>
+    void weigh(const tile<Job>& t, const observe_memory<U>& mem, Take& take) const
+    {
+        score_packed(t, mem.scores, [](std::int64_t, int) { return micro::row_lines(); });
+        scale_scores(t, mem.scores.scores);
+        for (const register_block& rows : t.cover) {
+            if (rows.is_empty()) continue;
+            const key_range keys{rows.begin(), rows.end()};
+            for (int r = rows.first; r < rows.end_row(); ++r) {
+                const auto row = score_row_of<true>(t, r, mem.scores);
+                take(r, t.cover.masked ? weights_of_row<true, U>(row, keys, mem.norms[r])
+                                       : weights_of_row<false, U>(row, keys, mem.norms[r]));
+            }
+        }
+    }
+
+    Job job_;
+    std::int64_t sharing_;
+    row_statistics<T> stats_;
 };
 
 /// The column of f: sum = f(p, j, sum) over the row's keys of a tile, j being the place of lane 0.

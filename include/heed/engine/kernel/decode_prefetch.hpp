@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+// Which rows of K and V decode prefetches, over the segments that a source keeps them in.
+#pragma once
+
+#include "tile.hpp"
+
+#include <limits>
+
+HEED_BEGIN
+namespace kernel {
+
+/// Two distances: re-seats a cursor, which prefetches at a constant stride, where its segment ends.
+template <class Source>
+class segment_cursor {
+public:
+    /// From `token` on, once the kernels have used `used` bytes; the cursor prefetches rows that are so far `apart`,
+    /// and one byte of `Every` that they use.
+    HEED_INLINE segment_cursor(const Source& source, std::int64_t token, std::int64_t apart, std::int64_t used)
+        : source_(source), next_(token), apart_(apart), until_(used)
+    {}
+    template <int Every>
+    HEED_INLINE void aim(micro::paired_cursor& cursor, std::int64_t used)
+    {
+        if (used < until_ || next_ >= source_.end) return;
+        const auto segment = source_(next_);
+        cursor = micro::paired_cursor(segment.data, segment.step, source_.elements(), apart_, segment.count);
+        next_ += segment.count;
+        const detail::checked until = detail::checked(Every) * segment.count * source_.bytes() + until_;
+        until_ = until.fits() ? until.value() : unbounded_use;
+    }
+    /// How many bytes may be used before the next segment.
+    HEED_INLINE std::int64_t until() const { return next_ < source_.end ? until_ : unbounded_use; }
+
+private:
+    static constexpr std::int64_t unbounded_use = std::numeric_limits<std::int64_t>::max();
+
+    Source source_;
+    std::int64_t next_, apart_, until_;
+};
+
+/// One distance: lists the rows to prefetch while the kernels use as many.
+template <class Source>
+class piece_list {
+public:
+    HEED_INLINE piece_list(const Source& source, std::int64_t token) : source_(source), next_(token) {}
+    /// The next n <= copied_rows rows, or what there is of them.
+    HEED_INLINE micro::piece_cursor list(int n)
+    {
+        if (next_ >= source_.end) return micro::piece_cursor(static_cast<const void*>(pieces_));
+        int pieces = 0;
+        const auto add = [&](const void* row, std::int64_t rows) {
+            const auto first = micro::address_of(row);
+            pieces_[pieces++] = {first, first + static_cast<std::uintptr_t>(rows * source_.bytes())};
+        };
+        while (n > 0 && next_ < source_.end) {
+            const auto segment = source_(next_);
+            const int some = static_cast<int>(min_of(segment.count, n));
+            if (segment.step == source_.elements()) add(segment.data, some);
+            else
+                for (int i = 0; i < some; ++i) add(segment.data + i * segment.step, 1);
+            next_ += some;
+            n -= some;
+        }
+        pieces_[pieces] = {pieces_[pieces - 1].end, ~std::uintptr_t{0}};
+        return micro::piece_cursor(pieces_);
+    }
+
+private:
+    Source source_;
+    std::int64_t next_;
+    micro::piece pieces_[copied_rows + 1];
+};
+
+/// What decode prefetches while it passes a tile: see micro::stream_prefetch and, with two distances,
+/// micro::tile_prefetch. `sparse`: few rows of V will be read.
+template <class Tile>
+class decode_prefetch {
+    using Kv = typename Tile::job_type::kv_type;
+    static constexpr bool lists = !micro::two_distances && !Kv::one_run;
+
+public:
+    using near_cursor = std::conditional_t<micro::two_distances, micro::paired_cursor,
+                                           std::conditional_t<lists, micro::piece_cursor, micro::line_cursor>>;
+
+    decode_prefetch(const Tile& t, bool sparse)
+        : lines(lines_from(t, sparse)), sparse_(sparse),
+          k_(t.key_rows(), t.token + (sparse ? micro::key_tile : micro::key_tile / 2 + micro::lead_rows),
+             micro::rows_apart, 0),
+          second_k_(t.key_rows(), t.token + micro::key_tile + micro::key_tile / 2, micro::rows_apart, 0),
+          v_(t.value_rows(), t.token + micro::lead_rows, micro::rows_apart, 0)
+    {}
+
+    /// The rows of `source` from `token` on are about to be used: prefetches those `lead` rows ahead, and what leads
+    /// them.
+    template <class Source>
+    HEED_INLINE auto from(const Source& source, std::int64_t token, std::int64_t lead)
+    {
+        const auto segment = source(token);
+        return stream<Source>(
+            cursor_at(micro::row_after(segment.data, lead, segment.step), segment.step, source.elements()), lines);
+    }
+    /// A no-op of the same type, which touches one cache line again and again: for later register blocks, which pass
+    /// rows that are prefetched already, the micro kernels need not be compiled a second time.
+    template <class Source>
+    HEED_INLINE auto idle(const Source& source, std::int64_t token)
+    {
+        using E = typename Source::element;
+        const E* const row = source(token).data;
+        return stream<Source>(rest_at(row), micro::leading_lines(row, 0, micro::line_of<E>, row, 0, micro::line_of<E>));
+    }
+    /// What follows the segments of a source from `token` on.
+    template <class Source>
+    HEED_INLINE auto near(const Source& source, std::int64_t token)
+    {
+        until_ = used_;
+        if constexpr (lists) return piece_list<Source>(source, token);
+        else return segment_cursor<Source>(source, token, micro::near_apart, used_);
+    }
+    /// n elements are about to be used, and with them the first of `rows` more rows.
+    template <class Stream, class Near>
+    HEED_INLINE void before(Stream& at, Near& near, [[maybe_unused]] std::int64_t n, [[maybe_unused]] int rows)
+    {
+        if constexpr (lists) {
+            if (rows > 0) at.near() = near.list(rows);
+        } else if constexpr (!Kv::one_run) {
+            if (used_ >= until_) aim(at, near);
+            used_ += n * static_cast<std::int64_t>(sizeof(typename Stream::element));
+        }
+    }
+
+    micro::leading_lines lines;
+
+private:
+    template <class Source>
+    using stream = micro::stream_prefetch<typename Source::element, near_cursor>;
+
+    static micro::leading_lines lines_from(const Tile& t, bool sparse)
+    {
+        const auto keys = t.key_rows();
+        const auto values = t.value_rows();
+        const auto k = keys(t.token);
+        const auto v = values(t.token);
+        if (sparse) return {k.data, k.step, keys.elements()};
+        return {k.data, k.step, keys.elements(), v.data, v.step, values.elements()};
+    }
+    template <class E>
+    HEED_INLINE near_cursor cursor_at(const E* row, [[maybe_unused]] std::int64_t step, [[maybe_unused]] std::int64_t n)
+    {
+        if constexpr (micro::two_distances) return {row, step, n, micro::near_apart, micro::key_tile};
+        else if constexpr (lists) return near_cursor(static_cast<const void*>(row));
+        else return {row, step, n};
+    }
+    template <class E>
+    HEED_INLINE near_cursor rest_at(const E* row)
+    {
+        if constexpr (micro::two_distances) return cursor_at(row, 0, micro::line_of<E>);
+        else return near_cursor(static_cast<const void*>(row));
+    }
+    template <class Stream, class Near>
+    HEED_INLINE void aim(Stream& at, Near& near)
+    {
+        near.template aim<1>(at.near(), used_);
+        k_.template aim<2>(at.far().first(), used_);
+        until_ = min_of(near.until(), k_.until());
+        if (sparse_) second_k_.template aim<2>(at.far().second(), used_);
+        else v_.template aim<2>(at.far().second(), used_);
+        until_ = min_of(until_, sparse_ ? second_k_.until() : v_.until());
+    }
+
+    bool sparse_;
+    std::int64_t used_ = 0, until_ = 0;  // bytes; those at which a segment that is prefetched ends
+    segment_cursor<decltype(std::declval<Tile>().key_rows())> k_, second_k_;
+    segment_cursor<decltype(std::declval<Tile>().value_rows())> v_;
+};
+
+}  // namespace kernel
+HEED_END
