@@ -11,6 +11,7 @@
 #pragma once
 
 #include "engine/forward/forward_pass.hpp"
+#include "engine/sound.hpp"
 #include "engine/validate.hpp"
 #include "kv/dense.hpp"
 
@@ -25,6 +26,7 @@ template <class Def, class T>
 class plan {
     static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>,
                   "heed: plan<Def, T> computes in float or double");
+    static_assert(detail::sound_definition<Def, T>::value || true);
 
 public:
     using status_type = heed::status;
@@ -105,8 +107,20 @@ public:
     {
         const status_type s = check_run(q, kv, out, how);
         if (!s) return s;
-        return kernel::run_all("run", make_walk(q, kv, kernel::target<T, O>{out, how.stats}, how.workspace.data, 0),
-                               layout_, how.executor);
+        if constexpr (detail::sound_definition<Def, T>::value &&
+                      detail::sound_output<T, O, detail::sound_inputs<T, Q, Kv>::value>::value)
+            return kernel::run_all("run", make_walk(q, kv, kernel::target<T, O>{out, how.stats}, how.workspace.data, 0),
+                                   layout_, how.executor);
+        else return s;
+    }
+    /// Says that a call lacks its options.
+    template <class... Tensors, class = std::enable_if_t<!(std::is_convertible_v<const Tensors&, options<T>> || ...)>>
+    status_type run(const Tensors&...) const noexcept
+    {
+        static_assert(sizeof...(Tensors) == 0 && sizeof(T) == 0,
+                      "heed: run() of a plan takes options, of its own type and with its memory, as it allocates none: "
+                      "run(q, k, v, out, {.workspace = {data, plan.workspace_bytes()}})");
+        return {};
     }
 
     /// One task of one stage, for hosts with their own loop: 0 <= task < tasks(stage), and worker is below the
@@ -139,7 +153,7 @@ public:
     template <class Q, class Kv, class O>
     status_type check_run(const packed<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
     {
-        static_assert(computes_in_T<O>, "heed: out is made of an element type that is computed in that of q");
+        static_assert(sizeof(detail::sound_output<T, O>) == 1);
         status_type s = check_inputs(q, kv, how, kv_.tokens);
         if (s) s = detail::check_extents("run", "out", out.size, {q_.batch, q_.heads, q_.tokens, value_dim_});
         if (s) s = detail::check_sizes("run", "out", out);
@@ -158,30 +172,20 @@ private:
     template <class D, class U>
     friend class partial_plan;
 
-    template <class E>
-    static constexpr bool computes_in_T = std::is_same_v<compute_t<E>, T>;
-
     template <class Q, class Kv>
     status_type check(const packed<Q>& q, const Kv& kv) const
     {
-        using K = typename Kv::key_element;
-        using V = typename Kv::value_element;
-        static_assert(computes_in_T<Q> && computes_in_T<widened_t<K>> && computes_in_T<widened_t<V>>,
-                      "heed: q, k, v and out are made of float, bf16 and f16 in any mix, k and v of quantised elements "
-                      "too, or all of double");
+        static_assert(sizeof(detail::sound_inputs<T, Q, Kv>) == 1);
         if constexpr (Def::computes_in_bf16) {
-            static_assert(std::is_same_v<std::remove_const_t<Q>, bf16> && std::is_same_v<K, bf16> &&
-                              std::is_same_v<V, bf16> && !has_key_scales_v<Kv> && !has_value_scales_v<Kv> &&
-                              !has_channel_scales_v<Kv>,
+            static_assert(std::is_same_v<std::remove_const_t<Q>, bf16> &&
+                              std::is_same_v<typename Kv::key_element, bf16> &&
+                              std::is_same_v<typename Kv::value_element, bf16> && !has_key_scales_v<Kv> &&
+                              !has_value_scales_v<Kv> && !has_channel_scales_v<Kv>,
                           "heed: compute<bf16> takes q, k and v of bf16, without scales");
             if (!has_bf16_dots)
                 return status_type::error(errc::unsupported,
                                           "compute<bf16>: this build, for %s, has no dot products of bf16", isa_name());
         }
-        static_assert(!std::is_same_v<K, std::int8_t> || has_key_scales_v<Kv> || has_channel_scales_v<Kv>,
-                      "heed: keys of int8 have scales: scaled_kv");
-        static_assert(!std::is_same_v<V, std::int8_t> || has_value_scales_v<Kv>,
-                      "heed: values of int8 have scales: scaled_kv");
         status_type s = detail::check_inputs("plan", q, kv);
         if (s && !std::isfinite(static_cast<T>(def_.scale_for(kv.key_dim()))))
             s = status_type::error(errc::invalid_argument, "scale: %g is not finite in %s",
@@ -239,17 +243,19 @@ private:
 };
 
 template <class Def, class Q, class K, class V>
-plan(const Def&, const view<Q>&, const view<K>&, const view<V>&) -> plan<Def, compute_t<Q>>;
+plan(const Def&, const view<Q>&, const view<K>&, const view<V>&) -> plan<detail::definition_t<Def>, compute_t<Q>>;
 template <class Def, class Q, class K, class V>
 plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const options<compute_t<Q>>&)
-    -> plan<Def, compute_t<Q>>;
+    -> plan<detail::definition_t<Def>, compute_t<Q>>;
 template <class Def, class Q, class Kv>
-plan(const Def&, const packed<Q>&, const Kv&) -> plan<Def, compute_t<Q>>;
+plan(const Def&, const packed<Q>&, const Kv&) -> plan<detail::definition_t<Def>, compute_t<Q>>;
 template <class Def, class Q, class Kv>
-plan(const Def&, const packed<Q>&, const Kv&, const options<compute_t<Q>>&) -> plan<Def, compute_t<Q>>;
+plan(const Def&, const packed<Q>&, const Kv&, const options<compute_t<Q>>&)
+    -> plan<detail::definition_t<Def>, compute_t<Q>>;
 template <class Def, class Q, class Kv>
-plan(const Def&, const view<Q>&, const Kv&) -> plan<Def, compute_t<Q>>;
+plan(const Def&, const view<Q>&, const Kv&) -> plan<detail::definition_t<Def>, compute_t<Q>>;
 template <class Def, class Q, class Kv>
-plan(const Def&, const view<Q>&, const Kv&, const options<compute_t<Q>>&) -> plan<Def, compute_t<Q>>;
+plan(const Def&, const view<Q>&, const Kv&, const options<compute_t<Q>>&)
+    -> plan<detail::definition_t<Def>, compute_t<Q>>;
 
 HEED_END

@@ -6,6 +6,7 @@
 #include "../../base/config.hpp"
 #include "../../base/element/quantised.hpp"
 #include "../../base/math.hpp"
+#include "../../base/mistakes.hpp"
 
 // gcc 12 takes the undefined pass-through operand of its own AVX-512 intrinsics for an uninitialised variable
 // (PR 105593), and what is inlined from a system header still warns.
@@ -46,11 +47,13 @@ using native_arch = xsimd::default_arch;
 template <class T, class Arch = native_arch>
 struct lane_mask {
     xsimd::batch_bool<T, Arch> native;
+
+    explicit operator bool() const { return detail::one_truth<lane_mask>(); }
 };
 
 /// A register of T.
 template <class T, class Arch = native_arch>
-struct vec {
+struct vec : detail::no_number<vec<T, Arch>, T> {
     using batch = xsimd::batch<T, Arch>;
     static constexpr int lanes = static_cast<int>(batch::size);
 
