@@ -22,6 +22,9 @@ struct description {
     char text[400] = "";
 };
 
+/// A definition and a shape, checked once, then run as often as wanted on tensors of that shape; computed in T, float
+/// or double. status() says what is wrong with either, in a sentence with the sizes in it. run() is noexcept and
+/// allocates nothing.
 template <class Def, class T>
 class plan {
     static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>,

@@ -83,6 +83,7 @@ status attend_partial(const Def& def, const view<Q>& q, const view<K>& k, const 
     return attend_partial(def, q, dense_kv{k, v}, s, part, how);
 }
 
+/// What attend_partial() runs: a plan whose rows end in a state.
 template <class Def, class T>
 class partial_plan {
 public:

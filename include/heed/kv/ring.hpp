@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Keys and values in a ring: token t of a sequence lies in slot t mod capacity, so that a sequence of any length keeps
-// its last `capacity` tokens. Positions stay absolute; tokens that were overwritten do not exist any more, whatever
-// the mask says.
-//
-// A rollback (drafts are appended, some are rejected, and the length falls back) leaves the slots of the rejected to
-// what they overwrote: tokens that the lengths count as held and that are gone. Either `firsts` says so,
-//
-//     firsts[b] = the largest length that sequence b ever had - capacity          (below 0: nothing was overwritten)
-//
-// or capacity >= window + drafts, with a window among the masks, so that no query attends to a token that is gone.
+// Keys and values in a ring.
 #pragma once
 
 #include "../base/math.hpp"
@@ -29,6 +20,16 @@ struct ring_rows {
     }
 };
 
+/// Keys and values in a ring: token t of a sequence lies in slot t mod capacity, so that a sequence of any length keeps
+/// its last `capacity` tokens. Positions stay absolute; tokens that were overwritten do not exist any more, whatever
+/// the mask says.
+///
+/// A rollback (drafts are appended, some are rejected, and the length falls back) leaves the slots of the rejected to
+/// what they overwrote: tokens that the lengths count as held and that are gone. Either `firsts` says so,
+///
+///     firsts[b] = the largest length that sequence b ever had - capacity          (below 0: nothing was overwritten)
+///
+/// or capacity >= window + drafts, with a window among the masks, so that no query attends to a token that is gone.
 template <class K, class V = K>
 struct ring_kv {
     using key_element = std::remove_const_t<K>;

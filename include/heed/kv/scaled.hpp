@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Scales beside keys and values, for caches of whole numbers or of 8-bit floats:
-//
-//     heed::scaled_kv kv{heed::dense_kv{k8, v8}, heed::per_token{k_scale}, heed::per_token{v_scale}};
-//     heed::scaled_kv kv{heed::paged_kv{k8, v8, table}, heed::per_channel{k_scale}, heed::per_token{v_scale}};
-//     heed::scaled_kv kv{heed::ring_kv{k_fp8, v8, lengths}, heed::unscaled{}, heed::per_token{v_scale}};
-//
-// No row is multiplied: s_ij = k_scale_j (q_i . k_j) is one product a score, p_ij v_scale_j one a weight, and scales of
-// channels go into the query. A key that is not attended, or has weight 0, is left out whatever its scale is; a NaN in
-// the scale of one that is attended is a NaN in its row. A v_scale of 0 stands for a row of zeros: the weight times the
-// scale is 0, and that selects, though the row holds NaN.
+// Scales beside keys and values.
 #pragma once
 
 #include "contract.hpp"
@@ -34,6 +25,7 @@ struct per_channel {
 template <class S>
 per_channel(view<S>) -> per_channel<S>;
 
+/// Of keys or values that are what their elements say.
 struct unscaled {};
 
 namespace detail {
@@ -69,6 +61,17 @@ status check_token_scales(const char* name, const view<S>& scale, const view<E>&
 
 }  // namespace detail
 
+/// Scales beside keys and values, for caches of whole numbers or of 8-bit floats:
+///
+///     heed::scaled_kv kv{heed::dense_kv{k8, v8}, heed::per_token{k_scale}, heed::per_token{v_scale}};
+///     heed::scaled_kv kv{heed::paged_kv{k8, v8, table}, heed::per_channel{k_scale}, heed::per_token{v_scale}};
+///     heed::scaled_kv kv{heed::ring_kv{k_fp8, v8, lengths}, heed::unscaled{}, heed::per_token{v_scale}};
+///
+/// No row is multiplied: s_ij = k_scale_j (q_i . k_j) is one product a score, p_ij v_scale_j one a weight, and scales
+/// of channels go into the query. A key that is not attended, or has weight 0, is left out whatever its scale is; a NaN
+/// in the scale of one that is attended is a NaN in its row. A v_scale of 0 stands for a row of zeros: the weight times
+/// the scale is 0, and that selects, though the row holds NaN. A status says so where sizes of scales do not fit, or a
+/// scale of a channel is not finite and above 0.
 template <class Source, class KeyScales, class ValueScales>
 class scaled_kv {
     static_assert(detail::is_per_token_v<KeyScales> || detail::is_per_channel_v<KeyScales> ||
