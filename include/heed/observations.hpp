@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What may be known of the weights p_ij of a row of attention, a few numbers a row: which of them are wanted, and where
-// they go.
+// Statistics of the weights p_ij of a row of attention, a few numbers a row: which of them are wanted, and where they
+// go.
 #pragma once
 
 #include "base/config.hpp"
@@ -9,30 +9,31 @@
 
 HEED_BEGIN
 
-/// Where wanted (not null), one number for each [B, Hq, Sq], dense; T is float, or double for double tensors. Sums run
-/// over the keys j that row i attends, i and j as absolute positions; a key under a mask, or whose score is -inf, is
-/// not attended. Weights are those of the type that is computed in: what underflows there is 0, as it is for attend().
+/// Each pointer is null (not wanted) or points to one number for each [B, Hq, Sq], dense; T is float, or double for
+/// double tensors. Sums run over the keys j that row i attends, where i and j are absolute positions; a key that is
+/// masked, or whose score is -inf, is not attended. Weights are computed in T: a weight that underflows there is 0, as
+/// it is for attend().
 ///
-/// A row that attends no key: max_score and lse -inf (lse: the log of its extra mass), mean_distance NaN, the rest 0.
-/// Of a row that attend() makes NaN all but the counts is NaN; lse is what attend() has.
+/// For a row that attends no key, max_score and lse are -inf (with extra mass, lse is its log), mean_distance is NaN,
+/// and the rest is 0. For a row that attend() makes NaN, all but the counts is NaN, and lse is attend()'s.
 template <class T>
 struct observations {
     T* max_score = nullptr;    ///< max_j s_ij, after the score maps
     T* lse = nullptr;          ///< ln(c + sum_j u(s_ij)), natural: the bits of attend()'s
-    T* entropy = nullptr;      ///< -sum_j p_ij ln p_ij in nats, 0 ln 0 = 0; as it is, where weights do not sum to 1
+    T* entropy = nullptr;      ///< -sum_j p_ij ln p_ij in nats, 0 ln 0 = 0; not normalised to a sum of 1
     T* total = nullptr;        ///< sum_j p_ij
     T* first_token = nullptr;  ///< p_i0, the weight of key 0; 0 where it is not attended
-    T* mean_distance =
-        nullptr;  ///< sum_j p_ij (i - j) / sum_j p_ij in tokens, positive into the past; of no weight quiet_NaN()
+    /// sum_j p_ij (i - j) / sum_j p_ij in tokens, positive into the past; NaN for a row whose weights are all 0
+    T* mean_distance = nullptr;
 
     std::int64_t* attended = nullptr;  ///< the number of keys that are attended
-    std::int64_t* zeros = nullptr;     ///< of those, how many have a weight of exactly 0
-    std::int64_t* small = nullptr;     ///< and how many |p_ij| <= small_weight
+    std::int64_t* zeros = nullptr;     ///< the number of attended keys with a weight of exactly 0
+    std::int64_t* small = nullptr;     ///< the number of attended keys with |p_ij| <= small_weight
     T small_weight = T(1e-5);
 
     std::int64_t top_k = 0;            ///< how many of the largest weights are listed
-    std::int64_t* top_keys = nullptr;  ///< [B, Hq, Sq, top_k]: keys by falling weight, of equal ones the smaller first;
-                                       ///< -1 where no key has a weight above 0 any more
+    std::int64_t* top_keys = nullptr;  ///< [B, Hq, Sq, top_k]: keys by falling weight, equal weights by rising key;
+                                       ///< -1 where no further key has a weight above 0
     T* top_weights = nullptr;          ///< [B, Hq, Sq, top_k]: their weights, 0 beside a key of -1
 };
 

@@ -28,7 +28,7 @@ private:
     Real s_, m_;
 };
 
-/// Matrices [B, Hq, Sq, Skv] to look into, each null or filled; masked keys have weight 0.
+/// Intermediate matrices [B, Hq, Sq, Skv], each null or filled; masked keys have weight 0.
 template <class Real>
 struct reference_dump {
     Real* scaled = nullptr;   // scale * (q . k)
@@ -137,7 +137,8 @@ status check_reference(const char* verb, const Def& def, const view<Q>& q, const
 
 }  // namespace detail
 
-/// Fills out [B, Hq, Sq, Dv], and what is asked for of `dump`. Returns a status; nothing is written where it is false.
+/// Fills out [B, Hq, Sq, Dv] and the matrices of `dump` that are not null. Returns a status; nothing is written where
+/// it is false.
 template <class Real = double, class Def, class Q, class K, class V>
 status reference(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const view<Real>& out,
                  const reference_dump<Real>* dump = nullptr)

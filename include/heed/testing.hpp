@@ -7,18 +7,19 @@
 //     const heed::status s = heed::check(my_map, heed::problem{1, 4, 2, 70, 1100});   // or a mask
 //     REQUIRE(s);                                      // s.message() says what is wrong, and where
 //
-// A normalizer: what its own check() says; log_offset() is a number; terms() and slopes() of a vector are those of its
-// lanes; they carry 2^-M once and stay in range under its shift rule; a score of -inf weighs 0 and NaN stays NaN;
-// slopes() are the derivatives of terms().
+// Of a normalizer it checks: its own check() passes; log_offset() is a number; terms() and slopes() of a vector equal
+// those of its lanes; they carry 2^-M once and stay in range under its shift rule; a score of -inf weighs 0 and NaN
+// stays NaN; slopes() are the derivatives of terms().
 //
-// A score map: check(); map(), slope() and parameter_slope() of a vector are those of its lanes; slope() is the
-// derivative of map(); NaN stays NaN, or is masked. A mask: check(); classify() and mark() agree with attends().
+// Of a score map: check() passes; map(), slope() and parameter_slope() of a vector equal those of its lanes; slope() is
+// the derivative of map(); NaN stays NaN, or is masked. Of a mask: check() passes; classify() and mark() agree with
+// attends().
 //
-// All of them: decode has the bits of prefill, and two merged parts of the keys have the bits of the whole. A policy
-// that looks at `row` rather than `position` is tied to its call, and is not decoded.
+// Of each of them: decode has the bits of prefill, and two merged parts of the keys have the bits of the whole. A
+// policy that reads `row` rather than `position` is tied to its call, so it is not tried in decode.
 //
-// Of parameter_slope() only lanes are compared: heed cannot change the parameter whose derivative it is. A check
-// allocates, takes milliseconds, and compiles a forward pass.
+// parameter_slope() is compared lane by lane only, since heed cannot change the parameter that it differentiates by. A
+// check allocates, takes milliseconds, and compiles a forward pass.
 #pragma once
 
 #include "testing/mask.hpp"
@@ -27,8 +28,9 @@
 
 HEED_BEGIN
 
-/// Whether a normalizer, a score map or a mask keeps its contract: ok, or one sentence on what it does not. The problem
-/// is what tables of its own fit: heads, queries, keys. T is the type of the tensors, float or double.
+/// Checks that a normalizer, a score map or a mask keeps its contract: the status is ok, or one sentence says what is
+/// broken. `problem` holds the heads, queries and keys that the policy's own tables fit. T is the type of the tensors,
+/// float or double.
 template <class T = float, class Policy>
 status check(const Policy& policy, const problem& p = {2, 4, 2, 13, 1100})
 {

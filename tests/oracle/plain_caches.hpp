@@ -15,10 +15,11 @@ inline constexpr double cache_scale = 0.375;
 /// Sequences of these lengths, whose keys and values are drawn once.
 class tokens {
 public:
-    static constexpr int64 heads = 4, kv_heads = 2, key_dim = 24, value_dim = 32;
+    static constexpr int64 heads = 4, kv_heads = 2, value_dim = 32;
+    const int64 key_dim;
 
-    explicit tokens(std::vector<int64> lengths)
-        : lengths_(std::move(lengths)), longest_(*std::max_element(lengths_.begin(), lengths_.end())),
+    explicit tokens(std::vector<int64> lengths, int64 key_channels = 24)
+        : key_dim(key_channels), lengths_(std::move(lengths)), longest_(*std::max_element(lengths_.begin(), lengths_.end())),
           k_(test::normal<float>({batch(), kv_heads, longest_, key_dim}, 21)),
           v_(test::normal<float>({batch(), kv_heads, longest_, value_dim}, 22))
     {}

@@ -89,6 +89,18 @@ TEST_CASE("the README's softpick is the library's")
 #if defined(HEED_TWINS)
 namespace {
 
+/// What a picture says in words and numbers, in order; where its marks are depends on the machine's last digits.
+std::vector<std::string> labels_of(const std::string& svg)
+{
+    std::vector<std::string> labels;
+    for (std::size_t at = 0; (at = svg.find("<text", at)) != std::string::npos;) {
+        const std::size_t first = svg.find('>', at) + 1;
+        at = svg.find("</text>", first);
+        labels.push_back(svg.substr(first, at - first));
+    }
+    return labels;
+}
+
 /// The numbers of a table's line behind its label, or none where it has another label.
 std::vector<double> numbers_behind(const std::string& line, const std::string& label)
 {
@@ -107,7 +119,7 @@ std::vector<double> numbers_behind(const std::string& line, const std::string& l
 
 }  // namespace
 
-TEST_CASE("the README's table of the twins is what their box prints")
+TEST_CASE("the README's table and picture of the twins are what their box prints and draws")
 {
     // Another machine's products round otherwise, so numbers agree but for their last digits.
     const std::string output = output_of(HEED_TWINS " box --out " HEED_SCRATCH "/box");
@@ -143,5 +155,9 @@ TEST_CASE("the README's table of the twins is what their box prints")
         }
     }
     CHECK(compared == 13);
+
+    const std::vector<std::string> shipped = labels_of(text_of(HEED_ROOT "/examples/twins/box/attention.svg"));
+    CHECK(shipped.size() > 20);
+    CHECK(shipped == labels_of(text_of(HEED_SCRATCH "/box/attention.svg")));
 }
 #endif

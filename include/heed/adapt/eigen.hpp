@@ -17,13 +17,13 @@ view<T> eigen_view(T* data, const M& m, std::int64_t heads)
                   "heed: an Eigen expression has no memory; evaluate it first");
     const std::int64_t tokens = M::IsRowMajor ? m.rows() : m.cols(), width = M::IsRowMajor ? m.cols() : m.rows();
     const std::int64_t dim = heads > 0 ? width / heads : 0;
-    // A width that is no multiple of the heads gives dim 0, which every verb refuses with the sizes in its message.
+    // A width that is not a multiple of the heads gives dim 0, which every verb refuses with the sizes in its message.
     return {data, {1, heads, tokens, heads > 0 && width % heads == 0 ? dim : 0}, {0, dim, m.outerStride()}};
 }
 
 }  // namespace detail
 
-/// One sequence: a matrix of `heads` heads side by side, row-major [tokens, heads * dim] or column-major
+/// A view of one sequence: a matrix of `heads` heads side by side, row-major [tokens, heads * dim] or column-major
 /// [heads * dim, tokens]. The matrix, map or block must have contiguous channels (inner stride 1) and outlive the view.
 template <class M>
 auto eigen_view(Eigen::PlainObjectBase<M>& m, std::int64_t heads = 1)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Arithmetic of sizes, strides and positions, which callers may choose as they like. Two rules keep it within 64 bits:
-// extents and positions are at most size_limit, so that a few of them add up without a check; and a product is a
-// `checked`, which knows whether it is right.
+// Arithmetic of sizes, strides and positions, whose values callers choose freely. Two rules keep it within 64 bits:
+// extents and positions are at most size_limit, so that a few of them can be added without a check; and products are
+// computed as `checked`, which knows whether the product fits.
 #pragma once
 
 #include "config.hpp"
@@ -17,12 +17,13 @@ namespace detail {
 
 constexpr bool within_limit(std::int64_t n) { return -size_limit <= n && n <= size_limit; }
 
-/// A whole number of 64 bits that knows whether it is right: what is computed from one that is not, is not either.
+/// A whole number of 64 bits that knows whether it overflowed. What is computed from an overflowed number has
+/// overflowed too.
 class checked {
 public:
     constexpr checked(std::int64_t n) : value_(n) {}
 
-    /// Whether no sum or product has left 64 bits.
+    /// Whether no sum or product on the way here overflowed.
     constexpr bool fits() const { return fits_; }
     /// The number, where it fits.
     constexpr std::int64_t value() const { return value_; }
@@ -52,14 +53,14 @@ private:
     bool fits_ = true;
 };
 
-/// |n|, of the smallest number too.
+/// |n|, also where n is the smallest number.
 constexpr std::uint64_t magnitude(std::int64_t n)
 {
     const auto bits = static_cast<std::uint64_t>(n);
     return n < 0 ? 0 - bits : bits;
 }
 
-/// a * b modulo 2^64: for numbers that nobody uses where they do not fit.
+/// a * b modulo 2^64, for products that are checked elsewhere before anybody uses them.
 constexpr std::int64_t wrapped_product(std::int64_t a, std::int64_t b)
 {
     return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));

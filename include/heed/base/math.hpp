@@ -15,7 +15,7 @@ HEED_BEGIN
 template <class T>
 using if_scalar = std::enable_if_t<std::is_floating_point_v<T>, T>;
 
-/// A parameter that takes part in no deduction, so that max(t, 0) works for every V.
+/// Keeps a parameter out of template argument deduction, so that max(t, 0) works for every V.
 template <class T>
 struct identity {
     using type = T;
@@ -68,7 +68,7 @@ if_scalar<T> exp(T a)
     return std::exp(a);
 }
 
-/// e^-|a|, at most 1: what is written in it, as logistic() is, overflows at neither end.
+/// e^-|a|, which is at most 1: a function that is written in terms of it, as logistic() is, overflows at neither end.
 template <class T>
 if_scalar<T> exp_neg_abs(T a)
 {
@@ -100,7 +100,7 @@ inline constexpr std::int64_t max_of(std::int64_t a, std::int64_t b) { return b 
 inline constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 inline constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
-/// How V lays out keys: the scalar case is one lane. engine/simd/vec.hpp specialises it for vectors.
+/// How V lays out keys. A scalar is one lane; engine/simd/lanes.hpp specialises it for vectors.
 template <class V>
 struct lanes_of {
     using element = V;

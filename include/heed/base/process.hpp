@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which process this is. A child of fork() has the memory of its parent and one of its threads, the one that forked:
-// what a pool of threads notes down about the others is not true there.
+// Which process this is. A child of fork() has the memory of its parent, but only the thread that forked: what a thread
+// pool has noted about its other threads is no longer true there.
 #pragma once
 
 #include "config.hpp"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The memory that a view reaches, and whether its sizes, strides and pointer make sense: of tensors, and of the tables
-// of policies.
+// The memory that a view reaches, and whether its sizes, strides and pointer are sound. Tensors and the tables of
+// policies are checked here.
 #pragma once
 
 #include "status.hpp"
@@ -11,7 +11,7 @@ namespace detail {
 
 inline bool is_empty(const extents& e) { return e.batch == 0 || e.heads == 0 || e.tokens == 0 || e.dim == 0; }
 
-/// The bytes from the first to the last that a view may touch, counted from its data.
+/// The range of bytes that a view may touch, relative to its data pointer.
 struct byte_reach {
     checked low = 0, high = 0;
 
@@ -32,7 +32,7 @@ byte_reach reach_of(const view<T>& v)
     return reach;
 }
 
-/// The same as addresses, of a view that check_sizes() and check_memory() have passed.
+/// The same range as addresses. The view has passed check_sizes() and check_memory().
 struct byte_range {
     std::uintptr_t begin, end;
 };
@@ -45,7 +45,7 @@ byte_range addresses_of(const view<T>& v)
             data + static_cast<std::uintptr_t>(reach.high.value())};
 }
 
-/// Sizes and strides of one view.
+/// Checks the sizes and strides of one view.
 template <class T>
 status check_sizes(const char* verb, const char* name, const view<T>& v)
 {
@@ -71,7 +71,7 @@ status check_sizes(const char* verb, const char* name, const view<T>& v)
     return {};
 }
 
-/// A view that will be read or written; its sizes and strides are sound.
+/// Checks the pointer of a view whose sizes and strides are sound: null, alignment, and the address space.
 template <class T>
 status check_memory(const char* verb, const char* name, const view<T>& v)
 {
@@ -82,6 +82,13 @@ status check_memory(const char* verb, const char* name, const view<T>& v)
         return status::error(errc::invalid_argument, "%s: %s.data is not aligned to its %d-byte elements", verb, name,
                              static_cast<int>(alignof(T)));
     const byte_reach reach = reach_of(v);
+    constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+    if (v.capacity >= 0 && (reach.low.value() < 0 || reach.high.value() > v.capacity * size))
+        return status::error(errc::invalid_argument,
+                             "%s: %s: [%lld, %lld, %lld, %lld] takes %lld elements, its container has %lld", verb, name,
+                             static_cast<long long>(v.size.batch), static_cast<long long>(v.size.heads),
+                             static_cast<long long>(v.size.tokens), static_cast<long long>(v.size.dim),
+                             static_cast<long long>(reach.high.value() / size), static_cast<long long>(v.capacity));
     if (magnitude(reach.low.value()) > data || magnitude(reach.high.value()) > UINTPTR_MAX - data)
         return status::error(errc::invalid_argument, "%s: %s: strides %lld, %lld, %lld leave the address space", verb,
                              name, static_cast<long long>(v.step.batch), static_cast<long long>(v.step.heads),

@@ -17,7 +17,7 @@ HEED_BEGIN
 enum class errc { ok, invalid_argument, unsupported, workspace_too_small, out_of_memory, executor_failed };
 
 /// The outcome of a call. True means success; otherwise `message()` says what was wrong and with which numbers.
-/// Nothing was written when a status is false, but where its code is executor_failed, which is known in the end only.
+/// Nothing was written where a status is false, unless its code is executor_failed: that is known only at the end.
 class [[nodiscard]] status {
 public:
     status() = default;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Tables of policies: one entry for each score, [B, Hq, Sq, Skv], of which an extent of 1 is repeated along B, Hq and
-// Sq. Columns are absolute key positions.
+// Tables of policies hold one entry for each score: [B, Hq, Sq, Skv]. An extent of 1 is repeated along B, Hq or Sq.
+// Columns are absolute key positions.
 #pragma once
 
 #include "place.hpp"
@@ -9,7 +9,7 @@
 HEED_BEGIN
 namespace detail {
 
-/// The same table, whose extents of 1 may be asked for any index.
+/// The same table, in which an extent of 1 takes any index.
 template <class T>
 view<T> repeat_ones(view<T> v)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A view: a pointer, four named extents and three strides. It owns nothing; channels are contiguous. And lists of whole
-// numbers that say where things are.
+// Views of other people's memory. A view is a pointer, four named extents and three strides: it owns nothing, and its
+// channels are contiguous. An index_view is a list of whole numbers: lengths, offsets, pages.
 #pragma once
 
 #include "checked.hpp"
@@ -8,8 +8,8 @@
 
 HEED_BEGIN
 
-/// Sizes of a tensor of head rows: B, H, S, D; D in channels, also where an element is a block of them. None is above
-/// 2^60, and their product fits 64 bits.
+/// Sizes of a tensor of head rows: B, H, S, D. D counts channels, also where an element is a block of channels. No size
+/// is above 2^60, and their product fits 64 bits.
 struct extents {
     std::int64_t batch = 0;
     std::int64_t heads = 0;
@@ -17,8 +17,8 @@ struct extents {
     std::int64_t dim = 0;
 };
 
-/// Steps between neighbours, in elements. 0 repeats, negative walks backwards, and that of an extent of 1 is not looked
-/// at; channels are contiguous.
+/// Distances between neighbours, in elements. A stride of 0 repeats, a negative one goes backwards, and the stride of
+/// an extent of 1 is ignored. Channels are contiguous.
 struct strides {
     std::int64_t batch = 0;
     std::int64_t heads = 0;
@@ -31,13 +31,17 @@ struct view {
     T* data = nullptr;
     extents size;
     strides step;
+    std::int64_t capacity = -1;  ///< elements from data on that a container has; -1: unknown, and not checked
 
     constexpr view() = default;
-    constexpr view(T* pointer, extents sizes, strides steps) : data(pointer), size(sizes), step(steps) {}
+    constexpr view(T* pointer, extents sizes, strides steps, std::int64_t elements = -1)
+        : data(pointer), size(sizes), step(steps), capacity(elements)
+    {}
 
     /// view<T> converts to view<const T>.
     template <class U, class = std::enable_if_t<std::is_same_v<const U, T>>>
-    constexpr view(const view<U>& other) : data(other.data), size(other.size), step(other.step)
+    constexpr view(const view<U>& other)
+        : data(other.data), size(other.size), step(other.step), capacity(other.capacity)
     {}
 
     /// First channel of one token of one head.
@@ -45,16 +49,35 @@ struct view {
     {
         return data + (batch * step.batch + head * step.heads + token * step.tokens);
     }
-    /// From a token to the next; a lone token is followed by none, and its stride may be any number.
+    /// The distance from a token to the next. A lone token has no next one, so its stride may be any number.
     constexpr std::int64_t token_step() const { return size.tokens > 1 ? step.tokens : elements_for<T>(size.dim); }
 };
 
-/// Whole numbers in somebody else's memory, of 32 or of 64 bits: lengths, offsets, pages.
+namespace detail {
+
+/// What data() of C points to, where C is a container with data() and size() that outlives a view of it: an lvalue, or
+/// a span, whose constness is not that of its elements.
+template <class C>
+using data_of = decltype(std::declval<C&>().data());
+template <class C, class Pointer = data_of<std::remove_reference_t<C>>, class = decltype(std::declval<C&>().size()),
+          class = std::enable_if_t<
+              std::is_lvalue_reference_v<C> ||
+              std::is_same_v<data_of<std::remove_reference_t<C>>, data_of<const std::remove_reference_t<C>>>>>
+using element_of_container = std::remove_pointer_t<Pointer>;
+
+}  // namespace detail
+
+/// Whole numbers in somebody else's memory, of 32 or of 64 bits: lengths, offsets, pages. A vector, array or span of
+/// std::int32_t or std::int64_t converts to one.
 class index_view {
 public:
     constexpr index_view() = default;
     constexpr index_view(const std::int32_t* numbers, std::int64_t count) : narrow_(numbers), count_(count) {}
     constexpr index_view(const std::int64_t* numbers, std::int64_t count) : wide_(numbers), count_(count) {}
+    template <class C, class E = std::remove_const_t<detail::element_of_container<C>>,
+              class = std::enable_if_t<std::is_same_v<E, std::int32_t> || std::is_same_v<E, std::int64_t>>>
+    constexpr index_view(C&& numbers) : index_view(numbers.data(), static_cast<std::int64_t>(numbers.size()))
+    {}
 
     constexpr std::int64_t operator[](std::int64_t i) const { return wide_ ? wide_[i] : narrow_[i]; }
     constexpr std::int64_t size() const { return count_; }
@@ -67,7 +90,7 @@ public:
         v.count_ -= i;
         return v;
     }
-    /// Whether it holds as many numbers as it says.
+    /// False where a count other than 0 comes with a null pointer, or is negative.
     constexpr bool is_sound() const { return count_ == 0 || (count_ > 0 && (wide_ || narrow_)); }
 
 private:
@@ -76,8 +99,8 @@ private:
     std::int64_t count_ = 0;
 };
 
-/// Query rows of several sequences behind each other in one tensor [1, heads, rows, dim]: sequence b is the rows
-/// [bounds[b], bounds[b + 1]); bounds go from 0 to all rows (cu_seqlens).
+/// Query rows of several sequences, one sequence after the other in one tensor [1, heads, rows, dim]. Sequence b is the
+/// rows [bounds[b], bounds[b + 1]); bounds begin with 0 and end with the number of rows (FlashAttention's cu_seqlens).
 template <class T>
 struct packed {
     view<T> rows;
@@ -100,6 +123,43 @@ constexpr view<T> bshd(T* data, extents e)
 {
     const std::int64_t row = elements_for<T>(e.dim), token = detail::wrapped_product(e.heads, row);
     return {data, e, {detail::wrapped_product(e.tokens, token), row, token}};
+}
+
+/// The same in a vector, array or span. A verb refuses a view that reaches beyond the container's size at the time of
+/// this call.
+template <class C, class T = detail::element_of_container<C>>
+constexpr view<T> bhsd(C&& container, extents e)
+{
+    view<T> v = bhsd(container.data(), e);
+    v.capacity = static_cast<std::int64_t>(container.size());
+    return v;
+}
+template <class C, class T = detail::element_of_container<C>>
+constexpr view<T> bshd(C&& container, extents e)
+{
+    view<T> v = bshd(container.data(), e);
+    v.capacity = static_cast<std::int64_t>(container.size());
+    return v;
+}
+
+/// A strided mdspan of rank 4 whose indices are (batch, head, token, channel), or (batch, token, head, channel) for
+/// bshd(). Channels must be contiguous: another stride of theirs gives dim 0, which every verb refuses.
+template <class M, class T = std::remove_pointer_t<decltype(std::declval<const M&>().data_handle())>,
+          class = std::enable_if_t<M::rank() == 4>>
+constexpr view<T> bhsd(const M& m)
+{
+    const auto size = [&](int i) { return static_cast<std::int64_t>(m.extent(i)); };
+    const auto step = [&](int i) { return static_cast<std::int64_t>(m.stride(i)); };
+    const bool contiguous = size(3) <= 1 || step(3) == 1;
+    return {m.data_handle(), {size(0), size(1), size(2), contiguous ? size(3) : 0}, {step(0), step(1), step(2)}};
+}
+template <class M, class T = std::remove_pointer_t<decltype(std::declval<const M&>().data_handle())>,
+          class = std::enable_if_t<M::rank() == 4>>
+constexpr view<T> bshd(const M& m)
+{
+    const view<T> v = bhsd(m);
+    return {
+        v.data, {v.size.batch, v.size.tokens, v.size.heads, v.size.dim}, {v.step.batch, v.step.tokens, v.step.heads}};
 }
 
 /// Any strides, in elements.

@@ -157,7 +157,7 @@ struct wrong_arguments {
                           are_known = ((argument_v<Rest> != argument::other) && ...) &&
                                       (argument_v<Def> != argument::other || sizeof...(Rest) > 3);
     static_assert(are_in_order || are_known, "heed: attend takes views, of vectors, arrays and pointers too: "
-                                             "heed::bhsd(x.data(), {batch, heads, tokens, dim}), bshd() or strided()");
+                                             "heed::bhsd(x, {batch, heads, tokens, dim}), bshd() or strided()");
     static_assert(are_in_order || !are_known,
                   "heed: attend takes (q, k, v, out), (definition, q, k, v, out, options) or (definition, q, kv, out, "
                   "options) with a kv source; options may be left out, and packed q goes with a source");

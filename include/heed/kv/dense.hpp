@@ -6,7 +6,7 @@
 
 HEED_BEGIN
 
-/// The rows of a head, all at one step.
+/// The rows of a head, all at one stride.
 template <class E>
 struct strided_rows {
     E* data;
@@ -15,9 +15,10 @@ struct strided_rows {
     HEED_INLINE rows<E> operator()(std::int64_t token) const { return {data + token * step, step, tokens - token}; }
 };
 
-/// Keys [B, Hkv, Skv, Dqk] and values [B, Hkv, Skv, Dv] as two strided tensors, of elements K and V. V may be a view of
-/// K's first channels, as in multi-head latent attention. A cache may be longer than its sequences: `lengths`, where
-/// given, says how many tokens of each there are, 0 to Skv. A status says so where they are others, or k and v differ.
+/// Keys and values as two strided tensors. V may be a view of K's first channels, as in multi-head latent attention.
+/// A cache may be longer than its sequences: `lengths`, where given, says how many tokens each sequence has.
+/// Keys are [B, Hkv, Skv, Dqk], values [B, Hkv, Skv, Dv]. The call that reads them fails where a length is not in [0,
+/// Skv], or where k and v differ.
 template <class K, class V = K>
 struct dense_kv {
     using key_element = std::remove_const_t<K>;
@@ -38,7 +39,7 @@ struct dense_kv {
 
     auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
     auto values(std::int64_t b, std::int64_t h) const { return rows_in(v, b, h); }
-    /// The rows of any tensor that is laid out in tokens as k is.
+    /// The rows of any tensor whose tokens lie as those of k do.
     template <class E>
     strided_rows<E> rows_in(const view<E>& of, std::int64_t b, std::int64_t h) const
     {

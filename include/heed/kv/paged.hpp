@@ -6,17 +6,17 @@
 
 HEED_BEGIN
 
-/// Which pages hold the tokens of each sequence.
+/// Says which pages hold the tokens of each sequence.
 class page_table {
 public:
-    /// Sequence b lies in pages[indptr[b]] to pages[indptr[b + 1] - 1], full but for the last one, which holds
-    /// last_page_len[b] tokens, 1 to all; that of a sequence without pages is not read. As FlashInfer has them.
+    /// FlashInfer's form: sequence b lies in pages[indptr[b]] to pages[indptr[b + 1] - 1]. All are full but the last,
+    /// which holds last_page_len[b] >= 1 tokens; the entry of a sequence without pages is not read.
     static page_table csr(index_view indptr, index_view pages, index_view last_page_len)
     {
         return page_table(pages, false, indptr, 0, last_page_len);
     }
-    /// Sequence b lies in row b of pages [sequences, width], of which as many entries are read as its lengths[b] tokens
-    /// take. As vLLM has them.
+    /// vLLM's form: sequence b lies in row b of pages [sequences, width]. Only the entries that its lengths[b] tokens
+    /// need are read.
     static page_table padded(index_view pages, std::int64_t width, index_view lengths)
     {
         return page_table(pages, true, {}, width, lengths);
@@ -31,13 +31,13 @@ public:
         const std::int64_t n = indptr_[b + 1] - indptr_[b];
         return n > 0 ? (n - 1) * slots + lengths_[b] : 0;
     }
-    /// Pages of sequence b that are read.
+    /// The number of pages of sequence b that are read.
     std::int64_t pages(std::int64_t b, std::int64_t slots) const
     {
         return padded_ ? lengths_[b] / slots + (lengths_[b] % slots != 0) : indptr_[b + 1] - indptr_[b];
     }
 
-    /// Lengths of sequences [begin, end), and that the table has an entry for every page of them.
+    /// Checks the lengths of sequences [begin, end), and that the table has an entry for each of their pages.
     status check(std::int64_t slots, std::int64_t begin, std::int64_t end) const
     {
         using ll = long long;
@@ -47,7 +47,7 @@ public:
                                  ll{pages_.size()}, ll{indptr_.size()}, ll{lengths_.size()});
         return padded_ ? check_padded(n, slots, begin, end) : check_csr(n, slots, begin, end);
     }
-    /// Whether every page of sequence `b` that holds any of the tokens [from_token, end_token) exists in a pool of
+    /// Checks that every page of sequence `b` with any of the tokens [from_token, end_token) exists in a pool of
     /// `count`.
     status check_pages(std::int64_t b, std::int64_t slots, std::int64_t count, std::int64_t from_token,
                        std::int64_t end_token) const
@@ -62,8 +62,8 @@ public:
         return {};
     }
 
-    /// Whether no page of sequence `b` that holds any of the tokens [from_token, end_token) is listed twice, by it or
-    /// another one. Looks at the whole table.
+    /// Checks that no page of sequence `b` with any of the tokens [from_token, end_token) is listed twice, by this or
+    /// another sequence. It reads the whole table.
     status check_own(std::int64_t b, std::int64_t slots, std::int64_t from_token, std::int64_t end_token) const
     {
         for (std::int64_t i = from_token / slots; i * slots < end_token; ++i) {
@@ -135,10 +135,10 @@ private:
     bool padded_;
     index_view indptr_;
     std::int64_t width_;
-    index_view lengths_;  // of sequences, or of their last pages
+    index_view lengths_;  // padded: of sequences; csr: of their last pages
 };
 
-/// The rows of a head: one run a page.
+/// The rows of a head: one segment for each page.
 template <class E>
 class paged_rows {
 public:
@@ -161,16 +161,16 @@ private:
     int shift_;  // slots are 2^shift, or -1
 };
 
-/// Keys and values in pages: a pool of pages of equal size, and for each sequence the list of those that hold its
-/// tokens, in order. Pages may be shared: a prefix that many sequences have in common is stored once.
+/// Keys and values in pages: a pool of pages of equal size, and for each sequence the list of the pages that hold its
+/// tokens, in order. Pages may be shared, so that a prefix of many sequences is stored once.
 ///
-/// A pool is a view whose sizes are pages, heads, slots (tokens of a page, 1 to 2^20) and channels, in any layout:
+/// A pool is a view whose sizes are pages, heads, slots (tokens of a page) and channels, in any layout:
 ///
 ///     heed::bshd(pool, {pages, heads, slots, dim})       // [page, slot, head, dim], as vLLM and FlashInfer's NHD
 ///     heed::bhsd(pool, {pages, heads, slots, dim})       // [page, head, slot, dim], FlashInfer's HND
 ///     heed::strided(pool, {...}, {page, head, slot})     // K and V in one pool, and anything else
 ///
-/// A status says so where a page that is read is not in the pool, or the table is too short for its lengths.
+/// The call that reads them fails where a page is not in the pool, or where the table is too short for its lengths.
 template <class K, class V = K>
 struct paged_kv {
     using key_element = std::remove_const_t<K>;
@@ -192,7 +192,7 @@ struct paged_kv {
 
     auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
     auto values(std::int64_t b, std::int64_t h) const { return rows_in(v, b, h); }
-    /// The rows of any pool that is laid out in pages and slots as k is.
+    /// The rows of any pool whose pages and slots lie as those of k do.
     template <class E>
     paged_rows<E> rows_in(const view<E>& of, std::int64_t b, std::int64_t h) const
     {

@@ -7,7 +7,7 @@
 
 HEED_BEGIN
 
-/// The rows of a head: one run up to the end of the ring, and one from its start on.
+/// The rows of a head: one segment up to the end of the ring, and another from its start.
 template <class E>
 struct ring_rows {
     E* data;
@@ -21,15 +21,14 @@ struct ring_rows {
 };
 
 /// Keys and values in a ring: token t of a sequence lies in slot t mod capacity, so that a sequence of any length keeps
-/// its last `capacity` tokens. Positions stay absolute; tokens that were overwritten do not exist any more, whatever
-/// the mask says.
+/// its last `capacity` tokens. Positions stay absolute. Overwritten tokens no longer exist, whatever the mask says.
 ///
-/// A rollback (drafts are appended, some are rejected, and the length falls back) leaves the slots of the rejected to
-/// what they overwrote: tokens that the lengths count as held and that are gone. Either `firsts` says so,
+/// After a rollback (drafts are appended, some are rejected, and the length falls back) the slots of the rejected
+/// drafts no longer hold the tokens that the lengths count as held. Either `firsts` says so,
 ///
 ///     firsts[b] = the largest length that sequence b ever had - capacity          (below 0: nothing was overwritten)
 ///
-/// or capacity >= window + drafts, with a window among the masks, so that no query attends to a token that is gone.
+/// or capacity >= window + drafts, with a window among the masks, so that no query attends to an overwritten token.
 template <class K, class V = K>
 struct ring_kv {
     using key_element = std::remove_const_t<K>;
@@ -38,8 +37,8 @@ struct ring_kv {
 
     view<K> k;               // [B, Hkv, capacity, Dqk]
     view<V> v;               // [B, Hkv, capacity, Dv]
-    index_view lengths;      // [B]: tokens of each sequence so far, those that were overwritten included
-    index_view firsts = {};  // [B], or none: no token before firsts[b] is there any more
+    index_view lengths;      // [B]: tokens of each sequence so far, overwritten tokens included
+    index_view firsts = {};  // [B], or none: tokens before firsts[b] are gone
 
     std::int64_t batch() const { return k.size.batch; }
     std::int64_t heads() const { return k.size.heads; }
@@ -57,7 +56,7 @@ struct ring_kv {
 
     auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
     auto values(std::int64_t b, std::int64_t h) const { return rows_in(v, b, h); }
-    /// The rows of any tensor that is laid out in tokens as k is.
+    /// The rows of any tensor whose tokens lie as those of k do.
     template <class E>
     ring_rows<E> rows_in(const view<E>& of, std::int64_t b, std::int64_t h) const
     {

@@ -8,8 +8,8 @@
 
 HEED_BEGIN
 
-/// One scale for each token and head, in a view that is laid out in tokens as the keys or values are (pages, slots),
-/// with dim 1. Strides of 0 repeat one number over heads, sequences or, a scale of the whole head, tokens.
+/// One scale for each token and head, in a view of dim 1 whose tokens (pages, slots) lie as those of the keys or values
+/// do. Strides of 0 repeat one number over heads, over sequences, or over tokens (one scale for the whole head).
 template <class S>
 struct per_token {
     view<S> scale;
@@ -17,7 +17,7 @@ struct per_token {
 template <class S>
 per_token(view<S>) -> per_token<S>;
 
-/// One scale for each channel and kv head, of keys: sizes [1, Hkv, 1, Dqk].
+/// One scale for each channel and kv head of the keys: sizes [1, Hkv, 1, Dqk].
 template <class S>
 struct per_channel {
     view<S> scale;
@@ -25,7 +25,7 @@ struct per_channel {
 template <class S>
 per_channel(view<S>) -> per_channel<S>;
 
-/// Of keys or values that are what their elements say.
+/// Keys or values without scales: floats, or elements that carry their own.
 struct unscaled {};
 
 namespace detail {
@@ -39,7 +39,7 @@ inline constexpr bool is_per_channel_v = false;
 template <class S>
 inline constexpr bool is_per_channel_v<per_channel<S>> = std::is_same_v<std::remove_const_t<S>, float>;
 
-/// A scale that stands for many numbers, and is not written by append().
+/// Checks a scale that many tokens share, which append() does not write.
 inline status check_scale(const char* name, const char* what, std::int64_t head, std::int64_t i, float scale)
 {
     if (scale > 0 && scale <= std::numeric_limits<float>::max()) return {};
@@ -61,17 +61,18 @@ status check_token_scales(const char* name, const view<S>& scale, const view<E>&
 
 }  // namespace detail
 
-/// Scales beside keys and values, for caches of whole numbers or of 8-bit floats:
+/// Caches of whole numbers or 8-bit floats with their scales beside them:
 ///
 ///     heed::scaled_kv kv{heed::dense_kv{k8, v8}, heed::per_token{k_scale}, heed::per_token{v_scale}};
 ///     heed::scaled_kv kv{heed::paged_kv{k8, v8, table}, heed::per_channel{k_scale}, heed::per_token{v_scale}};
 ///     heed::scaled_kv kv{heed::ring_kv{k_fp8, v8, lengths}, heed::unscaled{}, heed::per_token{v_scale}};
 ///
-/// No row is multiplied: s_ij = k_scale_j (q_i . k_j) is one product a score, p_ij v_scale_j one a weight, and scales
-/// of channels go into the query. A key that is not attended, or has weight 0, is left out whatever its scale is; a NaN
-/// in the scale of one that is attended is a NaN in its row. A v_scale of 0 stands for a row of zeros: the weight times
-/// the scale is 0, and that selects, though the row holds NaN. A status says so where sizes of scales do not fit, or a
-/// scale of a channel is not finite and above 0.
+/// No row is multiplied: s_ij = k_scale_j (q_i . k_j) costs one product a score, p_ij v_scale_j one a weight, and the
+/// scales of channels are multiplied into the query. A key that is not attended, or that has weight 0, is left out
+/// whatever its scale is; a NaN in the scale of an attended key makes the row NaN. A v_scale of 0 stands for a row of
+/// zeros: the weight times the scale is 0, and a factor of 0 selects, even where the row holds NaN.
+/// The call that reads them fails where a scale tensor has another size, or where a scale of a channel is not finite
+/// and above 0.
 template <class Source, class KeyScales, class ValueScales>
 class scaled_kv {
     static_assert(detail::is_per_token_v<KeyScales> || detail::is_per_channel_v<KeyScales> ||
@@ -129,11 +130,11 @@ public:
         return heed::scaled_kv{detail::reading(source), const_scales(key_scale), const_scales(value_scale)};
     }
 
-    /// Sizes.
+    /// Checks sizes.
     status check() const { return check_scales(source.check()); }
     status check_sequence(std::int64_t b) const { return check_scales(source.check_sequence(b)); }
-    /// Where rows lie, and the scales of channels and of whole heads, which must be finite and above 0. Those of single
-    /// tokens are data, as their rows are.
+    /// Checks where rows lie, and that the scales of channels and of whole heads are finite and above 0. The scales of
+    /// single tokens are data, as the rows are.
     status check_rows() const
     {
         return check_given_scales(source.check_rows(), [this](const char* name, const auto& scale) {
@@ -211,7 +212,7 @@ private:
                 s = detail::check_scale(name, "sequence", h, b, *scale.row(b, h, 0));
         return s;
     }
-    /// Those of the runs in which tokens [first, end) of sequence b lie.
+    /// Checks the scales of the segments in which tokens [first, end) of sequence b lie.
     template <class S>
     status check_scales_of_heads(const char* name, const view<S>& scale, std::int64_t b, std::int64_t first,
                                  std::int64_t end) const

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What activations are like: moments and kurtosis of all numbers pooled, and massive activations. They take plain
-// arrays of float, double, bf16 or f16 and allocate nothing.
+// Statistics of activations: moments and kurtosis of all numbers pooled, and massive activations. The functions take
+// plain arrays of float, double, bf16 or f16 and allocate nothing.
 #pragma once
 
 #include "../base/element.hpp"
@@ -12,9 +12,9 @@ HEED_BEGIN
 ///
 ///     m_k = 1/n sum (x - mean)^k        kurtosis = m_4 / m_2^2        3 for normal numbers; not the excess
 ///
-/// This is the population's kurtosis of all numbers pooled. Others average it over samples, or take 3 away. Each run of
-/// 4096 numbers is passed twice, and runs are joined by the formulas of Pebay 2008 (SAND2008-6212): errors do not grow
-/// with the mean, or with n.
+/// This is the population kurtosis of all numbers pooled; other definitions average over samples, or subtract 3. Each
+/// piece of 4096 numbers is passed twice, and pieces are joined by the formulas of Pebay 2008 (SAND2008-6212), so that
+/// errors grow neither with the mean nor with n.
 class moments {
 public:
     template <class E>
@@ -23,7 +23,7 @@ public:
         for (; n > 0; n -= run, x += run) join(of_run(x, min_of(n, run)));
     }
 
-    /// Adds all that another one has seen.
+    /// Adds all the numbers that another object has seen.
     void join(const moments& o)
     {
         if (o.count_ == 0) return;
@@ -46,9 +46,9 @@ public:
 
     std::int64_t count() const { return count_; }
     double mean() const { return mean_; }
-    /// m_2, of the population; quiet_NaN() of no numbers.
+    /// m_2, the population variance; NaN where there are no numbers.
     double variance() const { return count_ == 0 ? undefined : second_ / static_cast<double>(count_); }
-    /// m_4 / m_2^2; quiet_NaN() where all numbers are alike.
+    /// m_4 / m_2^2; NaN where all numbers are equal.
     double kurtosis() const
     {
         return second_ == 0 ? undefined : static_cast<double>(count_) * fourth_ / (second_ * second_);
@@ -85,8 +85,8 @@ private:
     double lowest_ = std::numeric_limits<double>::infinity(), highest_ = -lowest_;
 };
 
-/// The element of rank `rank` of |x[0, n)| by rising size, 0 <= rank < n, found in place: the bits of positive numbers
-/// are ordered as the numbers are, and one byte of them is settled a pass. NaN counts as larger than infinity.
+/// The element of rank `rank` of |x[0, n)| in rising order, 0 <= rank < n, found without a copy: positive numbers sort
+/// like their bits, and each pass settles one byte of the bits. NaN counts as larger than infinity.
 template <class E>
 E nth_magnitude(const E* x, std::int64_t n, std::int64_t rank)
 {
@@ -113,15 +113,15 @@ E nth_magnitude(const E* x, std::int64_t n, std::int64_t rank)
     return result;
 }
 
-/// Activations of a hidden state that stand out.
+/// The massive activations of a hidden state.
 struct massive_activations {
     std::int64_t count = 0;  ///< of |x| > at_least and |x| > times * median
     double largest = 0;      ///< |x|, massive or not; NaN where there is one
     double median = 0;       ///< of |x|; of an even number of them the lower middle one
 };
 
-/// Massive activations of x[0, n), the hidden state of one layer (Sun et al. 2024, arXiv 2402.17762, section 2): those
-/// whose magnitude is above 100 and a thousand times the median magnitude.
+/// Finds the massive activations of x[0, n), the hidden state of one layer (Sun et al. 2024, arXiv 2402.17762, section
+/// 2): numbers whose magnitude is above 100 and above a thousand times the median magnitude.
 template <class E>
 massive_activations find_massive(const E* x, std::int64_t n, double at_least = 100, double times = 1000)
 {

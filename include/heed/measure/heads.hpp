@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What heads are like, from what observe() says of their rows: sink rate, sparsity, dead heads. Arrays are plain and
-// dense, [B, Hq, Sq]; to measure many layers or samples, average rates and add counts.
+// Statistics of heads, from what observe() says of their rows: sink rate, sparsity, dead heads. Arrays are plain and
+// dense, [B, Hq, Sq]; for many layers or samples, average the rates and add the counts.
 #pragma once
 
 #include "../base/math.hpp"
@@ -13,8 +13,8 @@ HEED_BEGIN
 ///
 ///     alpha = 1/Sq sum_i p_i0        rate = share of (b, h) with alpha > epsilon        usually 0.2 or 0.3
 ///
-/// first_token is observe()'s, `heads` the number B * Hq of samples and heads, `rows` Sq. All rows count: of padded
-/// sequences pass the real ones. 0 of no heads.
+/// first_token comes from observe(), `heads` is the number B * Hq of samples and heads, `rows` is Sq. All rows count,
+/// so pass only the real rows of padded sequences. Without heads the rate is 0.
 template <class T>
 double sink_rate(const T* first_token, std::int64_t heads, std::int64_t rows, double epsilon)
 {
@@ -27,8 +27,9 @@ double sink_rate(const T* first_token, std::int64_t heads, std::int64_t rows, do
     return heads > 0 ? static_cast<double>(sinks) / static_cast<double>(heads) : 0;
 }
 
-/// The same of weights that need not sum to one: alpha over the mean row sum, sum_i p_i0 / sum_i sum_j p_ij, so that a
-/// head is no less of a sink for attending little. `total` is observe()'s. A head without weight is no sink.
+/// The sink rate of weights that need not sum to one: alpha is divided by the mean row sum, sum_i p_i0 / sum_i sum_j
+/// p_ij, so that a head which attends little counts like any other. `total` comes from observe(). A head without weight
+/// is no sink.
 template <class T>
 double sink_rate(const T* first_token, const T* total, std::int64_t heads, std::int64_t rows, double epsilon)
 {
@@ -44,9 +45,9 @@ double sink_rate(const T* first_token, const T* total, std::int64_t heads, std::
     return heads > 0 ? static_cast<double>(sinks) / static_cast<double>(heads) : 0;
 }
 
-/// The share of attended places whose weight is exactly 0, over `rows` rows; of observe()'s `small` the share of those
-/// with |p| <= small_weight, which scripts that count zeros in f16 maps report. Masked places are in neither number. 0
-/// where nothing is attended.
+/// The share of attended places whose weight is exactly 0, over `rows` rows. Given observe()'s `small` in place of
+/// `zeros`, it is the share with |p| <= small_weight, which scripts that count zeros in f16 maps report. Masked places
+/// count in neither number. Where nothing is attended the share is 0.
 inline double sparsity(const std::int64_t* zeros, const std::int64_t* attended, std::int64_t rows)
 {
     std::int64_t none = 0, all = 0;
@@ -57,7 +58,7 @@ inline double sparsity(const std::int64_t* zeros, const std::int64_t* attended, 
     return all > 0 ? static_cast<double>(none) / static_cast<double>(all) : 0;
 }
 
-/// For how many tokens of all samples head `head` says nothing: max_c |out| < below. A NaN says something.
+/// The number of tokens, over all samples, at which head `head` is silent: max_c |out| < below. A NaN is not silent.
 template <class E>
 std::int64_t silent_tokens(const view<E>& out, std::int64_t head, double below = 1e-6)
 {
@@ -72,8 +73,9 @@ std::int64_t silent_tokens(const view<E>& out, std::int64_t head, double below =
     return silent;
 }
 
-/// How many heads are dead (Zuhri et al. 2025, arXiv 2504.20966, section 3.6): silent for a share of the tokens of
-/// `silent`, at least. out [B, Hq, Sq, Dv] is what attend() wrote; for a corpus in pieces add silent_tokens().
+/// The number of dead heads (Zuhri et al. 2025, arXiv 2504.20966, section 3.6): heads that are silent for at least the
+/// share `silent` of the tokens. out [B, Hq, Sq, Dv] is what attend() wrote; for a corpus in pieces add
+/// silent_tokens().
 template <class E>
 std::int64_t dead_heads(const view<E>& out, double below = 1e-6, double silent = 0.95)
 {

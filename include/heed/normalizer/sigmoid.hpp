@@ -10,7 +10,7 @@ HEED_BEGIN
 ///
 ///     p_ij = 1 / (1 + e^-(s_ij + b))            the usual bias is b = -log(number of keys)
 ///
-/// Partial states of it add up without a mass. A status says so where the bias is not finite.
+/// Partial states of it add up without a mass. The verbs fail where the bias is not finite.
 struct sigmoid {
     static constexpr auto shift = heed::shift::none;
 

@@ -13,7 +13,7 @@ HEED_BEGIN
 ///
 /// e^s - 1 is evaluated without cancellation, so weights of small scores keep full relative accuracy, and a score that
 /// is not positive has weight exactly 0. A row without a positive score is a legal row of zeros; it also has zero
-/// gradient. A status says so where eps is negative or not finite.
+/// gradient. The verbs fail where eps is negative or not finite.
 struct softpick {
     static constexpr auto shift = heed::shift::at_least_zero;
 

@@ -8,7 +8,7 @@
 HEED_BEGIN
 
 /// A bias [B, Hq, Sq, Skv] of float or double, added to the score in its units; -inf masks its key. An extent of 1 is
-/// repeated along B, Hq and Sq. Columns are absolute key positions. A status says so where the table is of another
+/// repeated along B, Hq and Sq. Columns are absolute key positions. The verbs fail where the table is of another
 /// size. backward() learns it as gradients::dbias.
 template <class T>
 struct bias {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What all checks of testing.hpp need: numbers, derivatives by differences, and the calls whose bits must be alike.
+// What all checks of testing.hpp share: drawn numbers, derivatives by differences, and the calls whose bits must agree.
 #pragma once
 
 #include "../attend.hpp"
@@ -14,7 +14,7 @@ HEED_BEGIN
 
 namespace detail {
 
-/// Numbers that are drawn the same everywhere.
+/// A generator that draws the same numbers on every machine.
 class drawn {
 public:
     /// In [0, n).
@@ -40,7 +40,7 @@ bool is_close(T a, T b, T tolerance)
     return std::fabs(a - b) <= tolerance;
 }
 
-/// A derivative by differences: of a function that is smooth around x, or bends or jumps there.
+/// A derivative by differences, of a function that may be smooth around x, or bend or jump there.
 struct difference {
     double slope, size;
     bool smooth;
@@ -59,7 +59,7 @@ struct difference {
     bool agrees(double with) const { return std::fabs(with - slope) <= 1e-6 * size + 1e-12; }
 };
 
-/// Queries, keys and values for a policy to be called with, and what must be alike of the calls.
+/// Queries, keys and values to call a policy with, and the comparisons of the calls.
 template <class T, class Policy>
 class policy_calls {
 public:
@@ -69,7 +69,7 @@ public:
           v_(draw_.some<T>(p.batch * p.kv_heads * p.total_keys * dim, 2))
     {}
 
-    /// `by_row`: the policy looks at rows, which count within a call.
+    /// `by_row`: the policy reads row numbers, which count within a call.
     status compare(bool by_row) const
     {
         const auto def = definition(p_.total_keys - p_.queries);
@@ -107,7 +107,7 @@ private:
                              "on score and place alone",
                              what, ll{b}, ll{h}, ll{row}, static_cast<double>(has), static_cast<double>(whole));
     }
-    /// Rows of `part` have the bits of those of `whole` from `row` on.
+    /// Whether the rows of `part` have the bits of the rows of `whole` from `row` on.
     status alike(const char* what, const view<const T>& part, const view<const T>& whole, std::int64_t row) const
     {
         for (std::int64_t b = 0; b < part.size.batch; ++b)

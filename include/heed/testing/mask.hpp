@@ -30,7 +30,7 @@ private:
         return {begin, begin + 1 + draw_.below(longest)};
     }
 
-    /// A key near one of those where what a row attends begins or ends: there classes are wrong, if they are.
+    /// A key near the ends of what a row attends: if classes are wrong anywhere, they are wrong there.
     std::int64_t drawn_edge(const query_place& row)
     {
         std::vector<std::int64_t> edges{0, p_.total_keys};

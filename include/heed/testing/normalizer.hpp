@@ -7,7 +7,7 @@
 HEED_BEGIN
 namespace detail {
 
-/// A score as terms() sees it, of numbers that are given.
+/// A score as terms() sees it, with given values of exp() and so on.
 template <class V>
 struct given_score {
     V of_value, of_exp, of_expm1, of_one;
@@ -127,7 +127,7 @@ private:
         return {};
     }
 
-    /// f of a vector of scores is what f of each lane is, given the same exp() and so on.
+    /// Whether f of a vector of scores equals f of each lane, given the same exp() and so on.
     template <class F>
     status lanes(const char* what, F f)
     {

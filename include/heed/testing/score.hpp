@@ -31,7 +31,7 @@ private:
 
     double drawn_score(int round) { return draw_.within(round % 3 == 0 ? 1 : 30); }
 
-    /// f of a vector is what f of each lane is, at the place of its key.
+    /// Whether f of a vector equals f of each lane, at the place of its key.
     template <class F>
     status lanes(const char* what, F f)
     {

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+// Views of other libraries' containers, and what a container's size is checked against.
+#include <heed/heed.hpp>
+
+#include <catch2/catch.hpp>
+
+#include <array>
+#include <vector>
+#if __has_include(<span>) && __cplusplus >= 202002L
+#include <span>
+#endif
+
+using Catch::Matchers::Contains;
+
+namespace {
+
+/// What heed looks at of an mdspan.
+template <class T>
+struct mdspan_like {
+    T* pointer;
+    std::array<long, 4> sizes, steps;
+
+    static constexpr int rank() { return 4; }
+    T* data_handle() const { return pointer; }
+    long extent(int i) const { return sizes[static_cast<std::size_t>(i)]; }
+    long stride(int i) const { return steps[static_cast<std::size_t>(i)]; }
+};
+
+constexpr heed::extents eight{1, 1, 8, 8};
+
+}  // namespace
+
+TEST_CASE("a view that is larger than its container is refused with both sizes, before anything is written")
+{
+    std::vector<float> small(4), enough(64), out(64, 7.f);
+    const auto refused = [&](const auto& q, const auto& k, const auto& v, const auto& o, const char* name) {
+        const heed::status s = heed::attend(q, k, v, o);
+        CHECK_FALSE(s);
+        CHECK_THAT(s.message(), Contains(std::string(name) + ": [1, 1, 8, 8] takes 64 elements, its container has 4"));
+        CHECK(out == std::vector<float>(64, 7.f));
+    };
+    const auto good = heed::bhsd(enough, eight), bad = heed::bhsd(small, eight);
+    refused(bad, good, good, heed::bhsd(out, eight), "q");
+    refused(good, bad, good, heed::bhsd(out, eight), "k");
+    refused(good, good, bad, heed::bhsd(out, eight), "v");
+    refused(good, good, good, bad, "out");
+    CHECK_FALSE(heed::attend(heed::bshd(small, eight), good, good, heed::bhsd(out, eight)));
+    CHECK(heed::attend(good, good, good, heed::bhsd(out, eight)));
+    // one element too few, and all of them
+    std::vector<float> most(63);
+    CHECK_FALSE(heed::attend(heed::bhsd(most, eight), good, good, heed::bhsd(out, eight)));
+}
+
+TEST_CASE("views of constant containers, arrays and spans are views of their elements")
+{
+    const std::vector<float> constant(64);
+    std::array<double, 64> array{};
+    static_assert(std::is_same_v<decltype(heed::bhsd(constant, eight)), heed::view<const float>>);
+    static_assert(std::is_same_v<decltype(heed::bshd(array, eight)), heed::view<double>>);
+    CHECK(heed::bhsd(constant, eight).capacity == 64);
+    CHECK(heed::view<const double>(heed::bshd(array, eight)).capacity == 64);
+    CHECK(heed::bhsd(array.data(), eight).capacity == -1);
+#if defined(__cpp_lib_span)
+    std::vector<float> numbers(100);
+    const heed::view<float> v = heed::bhsd(std::span(numbers).subspan(36), eight);
+    CHECK(v.data == numbers.data() + 36);
+    CHECK(v.capacity == 64);
+#endif
+}
+
+TEST_CASE("tables of indices convert from containers of 32 and of 64 bits")
+{
+    const std::vector<std::int32_t> narrow{3, 4};
+    std::array<std::int64_t, 3> wide{5, 6, std::int64_t{1} << 40};
+    const heed::index_view a = narrow, b = wide;
+    CHECK(a.size() == 2);
+    CHECK(a[1] == 4);
+    CHECK(b.size() == 3);
+    CHECK(b[2] == std::int64_t{1} << 40);
+    static_assert(!std::is_convertible_v<std::vector<std::int64_t>, heed::index_view>);  // it would be gone
+    static_assert(!std::is_convertible_v<const std::vector<float>&, heed::index_view>);
+    const std::vector<float> zeros(2 * 8);
+    std::vector<float> out(2 * 8);
+    const auto rows = heed::bhsd(zeros, {2, 1, 1, 8});
+    const std::vector<std::int32_t> lengths{1, 2};  // the second is longer than the cache
+    const heed::status s =
+        heed::attend(heed::attention{}, rows, heed::dense_kv{rows, rows, lengths}, heed::bhsd(out, {2, 1, 1, 8}));
+    CHECK_THAT(s.message(), Contains("dense_kv") && Contains("2"));
+}
+
+TEST_CASE("an mdspan of rank 4 is a view, in either order of indices")
+{
+    std::array<float, 2 * 3 * 5 * 7> numbers{};
+    const mdspan_like<float> m{numbers.data(), {2, 3, 5, 7}, {105, 35, 7, 1}};
+    const heed::view<float> a = heed::bhsd(m), b = heed::bshd(m);
+    CHECK(a.row(1, 2, 4) == numbers.data() + 105 + 70 + 28);
+    CHECK((b.size.heads == 5 && b.size.tokens == 3));
+    CHECK(b.row(1, 4, 2) == a.row(1, 2, 4));
+    // channels that lie apart are refused
+    const mdspan_like<float> apart{numbers.data(), {2, 3, 7, 5}, {105, 35, 1, 7}};
+    CHECK_THAT(heed::attend(heed::bhsd(apart), a, a, a).message(), Contains("dim 0"));
+}
