@@ -19,7 +19,7 @@ string(REPLACE "|" ";" COMPILERS "${COMPILERS}")
 set(valid_is_known FALSE)
 foreach(compiler IN LISTS COMPILERS)
     # Debian's xsimd lies in /usr/include, which a compiler searches anyway, and must not be told to search first.
-    set(command ${compiler} -std=c++17 -fsyntax-only -Werror=unused-result -I${INCLUDES} -idirafter ${XSIMD} ${SOURCE})
+    set(command ${compiler} -std=c++17 -fsyntax-only -Wall -Wextra -Werror=unused-result -I${INCLUDES} -idirafter ${XSIMD} ${SOURCE})
     if(NOT valid_is_known)  # of the first compiler, that of the build
         execute_process(COMMAND ${command} -DVALID RESULT_VARIABLE valid ERROR_VARIABLE text)
         if(NOT valid EQUAL 0)

@@ -6,8 +6,8 @@
 
 HEED_BEGIN
 
-/// The first keys of every sequence, however many there are: `prefix{n} | causal{}` is a prefix language model. A
-/// status says so where n is negative.
+/// The first keys of every sequence, however many there are: `prefix{n} | causal{}` is a prefix language model. The
+/// verbs fail where n is negative.
 struct prefix : span_mask<prefix> {
     std::int64_t keys;
 

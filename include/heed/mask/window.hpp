@@ -8,7 +8,7 @@
 HEED_BEGIN
 
 /// A sliding window beside the diagonal: query position - left <= key <= query position + right, inclusive counts of
-/// keys. A model's "sliding_window = w" is left = w - 1. A side that is not given is unbounded. A status says so where
+/// keys. A model's "sliding_window = w" is left = w - 1. A side that is not given is unbounded. The verbs fail where
 /// one is negative.
 struct window {
     std::int64_t left = unbounded;
