@@ -8,22 +8,30 @@
 
 HEED_BEGIN
 
+namespace detail {
+
+template <class Def, class Q, class Kv, class O, class T>
+status attend_planned(const Def& def, const packed<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how)
+{
+    if constexpr (sound_output<T, O, sound_inputs<T, Q, Kv>::value>::value) {
+        const plan<definition_t<Def>, T> p(def, q, kv, how);
+        return with_workspace("attend", p, how, [&](const options<T>& with) { return p.run(q, kv, out, with); });
+    } else {
+        return {};
+    }
+}
+
+}  // namespace detail
+
 /// The same as below for packed queries, q and out [1, Hq, rows, D]: sequence b of kv has the rows [bounds[b],
 /// bounds[b + 1]), any number of them. Each has the bits it has alone. Statistics are [Hq, rows].
 template <class Def, class Q, class Kv, class O>
 status attend(const Def& def, const packed<Q>& q, const Kv& kv, const view<O>& out,
               const options<compute_t<Q>>& how = {})
 {
-    using T = compute_t<Q>;
-    using definition = detail::definition_t<Def>;
-    if constexpr (detail::sound_definition<definition, T>::value &&
-                  detail::sound_output<T, O, detail::sound_inputs<T, Q, Kv>::value>::value) {
-        const plan<definition, T> p(def, q, kv, how);
-        return detail::with_workspace("attend", p, how,
-                                      [&](const options<T>& with) { return p.run(q, kv, out, with); });
-    } else {
-        return {};
-    }
+    if constexpr (detail::sound_definition<detail::definition_t<Def>, compute_t<Q>>::value)
+        return detail::attend_planned(def, q, kv, out, how);
+    else return {};
 }
 
 /// out = normalizer(mask(maps(scale q k^T))) v.
@@ -38,7 +46,7 @@ template <class Def, class Q, class Kv, class O, class = std::enable_if_t<is_kv_
 status attend(const Def& def, const view<Q>& q, const Kv& kv, const view<O>& out, const options<compute_t<Q>>& how = {})
 {
     if constexpr (detail::sound_definition<detail::definition_t<Def>, compute_t<Q>>::value)
-        return attend(def, packed<Q>{q, {}}, kv, out, how);
+        return detail::attend_planned(def, packed<Q>{q, {}}, kv, out, how);
     else return {};
 }
 
@@ -47,7 +55,7 @@ status attend(const Def& def, const view<Q>& q, const view<K>& k, const view<V>&
               const options<compute_t<Q>>& how = {})
 {
     if constexpr (detail::sound_definition<detail::definition_t<Def>, compute_t<Q>>::value)
-        return attend(def, q, dense_kv{k, v}, out, how);
+        return detail::attend_planned(def, packed<Q>{q, {}}, dense_kv{k, v}, out, how);
     else return {};
 }
 
@@ -55,7 +63,7 @@ status attend(const Def& def, const view<Q>& q, const view<K>& k, const view<V>&
 template <class Q, class K, class V, class O>
 status attend(const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out)
 {
-    return attend(attention{softmax{}}, q, dense_kv{k, v}, out);
+    return detail::attend_planned(attention{softmax{}}, packed<Q>{q, {}}, dense_kv{k, v}, out, options<compute_t<Q>>{});
 }
 
 /// Says what is wrong with arguments that none of these takes.

@@ -117,12 +117,11 @@ public:
         else return s;
     }
     /// Says that a call lacks its options.
-    template <class... Tensors, class = std::enable_if_t<!(std::is_convertible_v<const Tensors&, options<T>> || ...)>>
-    status_type run(const Tensors&...) const noexcept
+    template <class Q, class K, class... Others>
+    status_type run(const Q&, const K&, const view<Others>&...) const noexcept
     {
-        static_assert(sizeof...(Tensors) == 0 && sizeof(T) == 0,
-                      "heed: run() of a plan takes options, of its own type and with its memory, as it allocates none: "
-                      "run(q, k, v, out, {.workspace = {data, plan.workspace_bytes()}})");
+        static_assert(sizeof(Q) == 0, "heed: run() of a plan takes options with its memory, as it allocates none: "
+                                      "run(q, k, v, out, {.workspace = {data, plan.workspace_bytes()}})");
         return {};
     }
 

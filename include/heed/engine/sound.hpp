@@ -90,37 +90,45 @@ struct sound_output {
                                                   "of float, bf16 or f16, or of double");
 };
 
-/// What an argument of a verb is.
-enum class argument { view, packed, source, options, other };
+/// What an argument of a verb is: memory is what a view can be made of.
+enum class argument { definition, view, packed, source, options, memory, other };
 
+template <class... Policies>
+std::integral_constant<argument, argument::definition> kind_of(const attention<Policies...>&);
 template <class T>
-std::integral_constant<argument, argument::view> tensor_of(const view<T>&);
+std::integral_constant<argument, argument::view> kind_of(const view<T>&);
 template <class T>
-std::integral_constant<argument, argument::packed> tensor_of(const packed<T>&);
+std::integral_constant<argument, argument::packed> kind_of(const packed<T>&);
 template <class T>
 compute_t<T> compute_type_of(const view<T>&);
 template <class T>
 compute_t<T> compute_type_of(const packed<T>&);
 
 template <class A, class = void>
+inline constexpr bool is_memory_v = std::is_pointer_v<A> || std::is_array_v<A>;
+template <class A>
+inline constexpr bool is_memory_v<A, std::void_t<element_of_container<const A&>>> = true;
+
+template <class A, class = void>
 inline constexpr argument argument_v =
     is_kv_source_v<A> ? argument::source
     : std::is_convertible_v<const A&, options<float>> || std::is_convertible_v<const A&, options<double>>
         ? argument::options
-        : argument::other;
+    : is_memory_v<A> ? argument::memory
+    : is_policy_v<A> ? argument::definition
+                     : argument::other;
 template <class A>
-inline constexpr argument argument_v<A, std::void_t<decltype(tensor_of(std::declval<const A&>()))>> =
-    decltype(tensor_of(std::declval<const A&>()))::value;
+inline constexpr argument argument_v<A, std::void_t<decltype(kind_of(std::declval<const A&>()))>> =
+    decltype(kind_of(std::declval<const A&>()))::value;
 
-/// Whether arguments are of these kinds: v for a view, p for packed rows, s for a source, o for options, a for
-/// anything.
+/// Whether arguments are of these kinds, each a letter of "dvpsom"; a is anything.
 template <class... Args>
 constexpr bool are_arguments(const char* kinds)
 {
     constexpr argument have[] = {argument_v<Args>...};
     for (const argument a : have) {
         const char want = *kinds;
-        if (want == 0 || (want != 'a' && want != "vpsox"[static_cast<int>(a)])) return false;
+        if (want == 0 || (want != 'a' && want != "dvpsom?"[static_cast<int>(a)])) return false;
         ++kinds;
     }
     return *kinds == 0;
@@ -142,23 +150,26 @@ template <class Q, class Last>
 inline constexpr bool has_own_options_v<Q, Last, argument::options> =
     std::is_convertible_v<const Last&, options<decltype(compute_type_of(std::declval<const Q&>()))>>;
 
-/// Whether no overload of attend() takes these.
+/// Whether no overload of attend() takes these, though they are meant for it: a function of that name that is somebody
+/// else's, and is called with an argument of ours, takes something else as well.
 template <class Def, class Q, class... Rest>
 constexpr bool are_wrong_arguments()
 {
-    if constexpr (!are_arguments_of_attend<Def, Q, Rest...>()) return true;
+    constexpr bool are_ours = argument_v<Def> != argument::other && argument_v<Q> != argument::other &&
+                              ((argument_v<Rest> != argument::other) && ...);
+    if constexpr (!are_ours) return false;
+    else if constexpr (!are_arguments_of_attend<Def, Q, Rest...>()) return true;
     else return !(has_own_options_v<Q, Rest> && ...);
 }
 
 /// The sentence for arguments that no overload of attend() takes.
-template <class Def, class... Rest>
+template <class... Args>
 struct wrong_arguments {
-    static constexpr bool are_in_order = are_arguments_of_attend<Def, Rest...>(),
-                          are_known = ((argument_v<Rest> != argument::other) && ...) &&
-                                      (argument_v<Def> != argument::other || sizeof...(Rest) > 3);
-    static_assert(are_in_order || are_known, "heed: attend takes views, of vectors, arrays and pointers too: "
-                                             "heed::bhsd(x, {batch, heads, tokens, dim}), bshd() or strided()");
-    static_assert(are_in_order || !are_known,
+    static constexpr bool are_in_order = are_arguments_of_attend<Args...>(),
+                          have_memory = ((argument_v<Args> == argument::memory) || ...);
+    static_assert(!have_memory, "heed: attend takes views, of vectors, arrays and pointers too: "
+                                "heed::bhsd(x, {batch, heads, tokens, dim}), bshd() or strided()");
+    static_assert(have_memory || are_in_order,
                   "heed: attend takes (q, k, v, out), (definition, q, k, v, out, options) or (definition, q, kv, out, "
                   "options) with a kv source; options may be left out, and packed q goes with a source");
     static_assert(!are_in_order, "heed: options are of the type that q is computed in: heed::options<double> for "
