@@ -220,9 +220,13 @@ status backward(const Def& def, const view<Q>& q, const view<K>& k, const view<V
                 const options<compute_t<Q>>& how = {})
 {
     using T = compute_t<Q>;
-    const backward_plan<detail::definition_t<Def>, T> p(def, q, k, v, how);
-    return detail::with_workspace("backward", p, how,
-                                  [&](const options<T>& with) { return p.run(q, k, v, out, stats, dout, to, with); });
+    if constexpr (detail::sound_definition<detail::definition_t<Def>, T>::value) {
+        const backward_plan<detail::definition_t<Def>, T> p(def, q, k, v, how);
+        return detail::with_workspace(
+            "backward", p, how, [&](const options<T>& with) { return p.run(q, k, v, out, stats, dout, to, with); });
+    } else {
+        return {};
+    }
 }
 
 /// Says that keys and values in a cache have no gradients.

@@ -33,27 +33,25 @@ struct vector_probe<map_score<F, Slope>, T> {
     using type = map_of<const F&, vec<T>>;
 };
 
-/// Whether what it gives is right.
-template <class P, class Given, class T>
-struct sound_for_vectors {
-    static constexpr bool value =
-        is_normalizer_v<P> ? are_terms_v<Given, vec<T>> : std::is_convertible_v<Given, vec<T>>;
-    static_assert(
-        !is_normalizer_v<P> || value,
-        "heed: terms() compiles for vectors of scores and gives vectors for them: write heed::select(c, a, b) "
-        "for `c ? a : b`, and heed::exp(x) for std::exp(x)");
-    static_assert(is_normalizer_v<P> || value, "heed: map_score takes a callable of a score and its place that gives "
-                                               "vectors for vectors: [](auto s, const auto& at) { ... }");
-};
-
-/// Whether a definition is sound in T. (What a policy gives is looked up here, and not where it is judged, as each
-/// place between a mistake and the call of a verb is a line of what a compiler prints.)
+/// Whether a definition is sound in T. (Each place between a mistake and the call of a verb is a line of what a
+/// compiler prints; and clang takes nothing that a struct has whose static_assert failed for a constant, but in `if
+/// constexpr`.)
 template <class Def, class T, bool = Def::is_sound>
 struct sound_definition : std::false_type {};
 template <class... Policies, class T>
 struct sound_definition<attention<Policies...>, T, true> {
     static constexpr bool value =
-        (sound_for_vectors<Policies, typename vector_probe<Policies, T>::type::type, T>::value && ...);
+        ((is_normalizer_v<Policies>
+              ? are_terms_v<typename vector_probe<Policies, T>::type::type, vec<T>>
+              : std::is_convertible_v<typename vector_probe<Policies, T>::type::type, vec<T>>)&&...);
+    static_assert(
+        ((!is_normalizer_v<Policies> || are_terms_v<typename vector_probe<Policies, T>::type::type, vec<T>>)&&...),
+        "heed: terms() compiles for vectors of scores and gives vectors for them: write heed::select(c, a, b) "
+        "for `c ? a : b`, and heed::exp(x) for std::exp(x)");
+    static_assert(((is_normalizer_v<Policies> ||
+                    std::is_convertible_v<typename vector_probe<Policies, T>::type::type, vec<T>>)&&...),
+                  "heed: map_score takes a callable of a score and its place that gives vectors for vectors: "
+                  "[](auto s, const auto& at) { ... }");
 };
 
 /// Whether q, and what a cache is made of, are computed in T. (Of what is no element at all, compute_t says so.)
