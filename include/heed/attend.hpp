@@ -2,47 +2,76 @@
 // attend: plan and run in one call.
 #pragma once
 
+#include "engine/sound.hpp"
 #include "engine/workspace.hpp"
 #include "plan.hpp"
 
 HEED_BEGIN
+
+namespace detail {
+
+template <class Def, class Q, class Kv, class O, class T>
+status attend_planned(const Def& def, const packed<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how)
+{
+    if constexpr (sound_output<T, O, sound_inputs<T, Q, Kv>::value>::value) {
+        const plan<definition_t<Def>, T> p(def, q, kv, how);
+        return with_workspace("attend", p, how, [&](const options<T>& with) { return p.run(q, kv, out, with); });
+    } else {
+        return {};
+    }
+}
+
+}  // namespace detail
+
 /// The same as below for packed queries, q and out [1, Hq, rows, D]: sequence b of kv has the rows [bounds[b],
 /// bounds[b + 1]), any number of them. Each has the bits it has alone. Statistics are [Hq, rows].
 template <class Def, class Q, class Kv, class O>
 status attend(const Def& def, const packed<Q>& q, const Kv& kv, const view<O>& out,
               const options<compute_t<Q>>& how = {})
 {
-    using T = compute_t<Q>;
-    const plan<Def, T> p(def, q, kv, how);
-    return detail::with_workspace("attend", p, how, [&](const options<T>& with) { return p.run(q, kv, out, with); });
+    if constexpr (detail::sound_definition<detail::definition_t<Def>, compute_t<Q>>::value)
+        return detail::attend_planned(def, q, kv, out, how);
+    else return {};
 }
 
 /// out = normalizer(mask(maps(scale q k^T))) v.
 ///
 /// q [B, Hq, Sq, Dqk], kv [B, Hkv, Skv, Dqk and Dv], out [B, Hq, Sq, Dv], float, bf16 and f16 in any mix, computed in
-/// float and rounded once, or all double. Query head h reads kv head h / (Hq / Hkv). A row that attends no key is +0.
-/// A key weighs 0, and takes nothing from its V, if its term is 0 in its own key tile or its tile's factor is 0 where
-/// tiles are folded (state.hpp says more).
+/// float and rounded once, or all double. The definition is an attention, or one policy of it. Query head h reads kv
+/// head h / (Hq / Hkv). A row that attends no key is +0. A key weighs 0, and takes nothing from its V, if its term is 0
+/// in its own key tile or its tile's factor is 0 where tiles are folded (state.hpp says more).
 /// out may be q itself; otherwise it overlaps nothing. Allocates only where options.workspace is not given. Returns a
 /// status; nothing is written where it is false.
 template <class Def, class Q, class Kv, class O, class = std::enable_if_t<is_kv_source_v<Kv>>>
 status attend(const Def& def, const view<Q>& q, const Kv& kv, const view<O>& out, const options<compute_t<Q>>& how = {})
 {
-    return attend(def, packed<Q>{q, {}}, kv, out, how);
+    if constexpr (detail::sound_definition<detail::definition_t<Def>, compute_t<Q>>::value)
+        return detail::attend_planned(def, packed<Q>{q, {}}, kv, out, how);
+    else return {};
 }
 
 template <class Def, class Q, class K, class V, class O>
 status attend(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
               const options<compute_t<Q>>& how = {})
 {
-    return attend(def, q, dense_kv{k, v}, out, how);
+    if constexpr (detail::sound_definition<detail::definition_t<Def>, compute_t<Q>>::value)
+        return detail::attend_planned(def, packed<Q>{q, {}}, dense_kv{k, v}, out, how);
+    else return {};
 }
 
 /// Softmax attention with scale 1/sqrt(Dqk) and no mask.
 template <class Q, class K, class V, class O>
 status attend(const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out)
 {
-    return attend(attention{softmax{}}, q, dense_kv{k, v}, out);
+    return detail::attend_planned(attention{softmax{}}, packed<Q>{q, {}}, dense_kv{k, v}, out, options<compute_t<Q>>{});
+}
+
+/// Says what is wrong with arguments that none of these takes.
+template <class Def, class Q, class... Rest, class = std::enable_if_t<detail::are_wrong_arguments<Def, Q, Rest...>()>>
+status attend(const Def&, const Q&, const Rest&...)
+{
+    (void)detail::wrong_arguments<Def, Q, Rest...>{};
+    return {};
 }
 
 HEED_END

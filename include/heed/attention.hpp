@@ -10,6 +10,7 @@
 
 #include "base/checked.hpp"
 #include "base/element.hpp"
+#include "base/mistakes.hpp"
 #include "mask/contract.hpp"
 #include "normalizer/contract.hpp"
 #include "normalizer/softmax.hpp"
@@ -70,17 +71,20 @@ template <class P>
 inline constexpr bool is_query_offset_v = std::is_same_v<P, query_offset>;
 
 template <class P>
-constexpr bool require_policy()
-{
-    static_assert(
-        is_normalizer_v<P> || is_score_map_v<P> || is_mask_v<P> || is_scale_v<P> || is_query_offset_v<P> ||
-            is_compute_v<P>,
-        "heed: a policy of attention{...} is a normalizer, a score map, a mask, heed::scale, "
-        "heed::query_offset or heed::compute; wrap a callable as heed::map_score or heed::attend_where, and spell "
-        "causal as heed::causal{}");
-    if constexpr (is_normalizer_v<P>) return require_normalizer<P>();
-    return true;
-}
+inline constexpr bool is_policy_v =
+    is_normalizer_v<P> || is_score_map_v<P> || is_mask_v<P> || is_scale_v<P> || is_query_offset_v<P> || is_compute_v<P>;
+
+/// Whether P is a policy other than a normalizer, and a sentence where it is none and none has been said.
+template <class P>
+struct sound_other_policy {
+    static constexpr bool value = is_policy_v<P>;
+    static_assert(is_policy_v<P> || std::is_same_v<P, unsound>,
+                  "heed: a policy of attention{...} is a normalizer, a score map, a mask, heed::scale, "
+                  "heed::query_offset or heed::compute; wrap a callable as heed::map_score or heed::attend_where, and "
+                  "spell causal as heed::causal{}");
+};
+template <class P>
+using sound_policy = std::conditional_t<is_normalizer_v<P>, sound_normalizer<P>, sound_other_policy<P>>;
 
 /// The index of the first policy that is a normalizer, or their number.
 template <class... Policies>
@@ -94,16 +98,35 @@ constexpr std::size_t normalizer_index()
 
 }  // namespace detail
 
+/// The definition of an attention: what is computed, as a value made of policies in any order.
+///
+///     p_ij = w(s_ij) / (c_i + sum_j u(s_ij))      s_ij = maps(scale * (q_i . k_j)), of the keys that the masks leave
+///
+/// One normalizer (default: softmax), any number of score maps, applied in the order written, any number of masks, of
+/// which a key must pass all, at most one heed::scale (default: 1/sqrt(Dqk)) and one heed::query_offset (default:
+/// Skv - Sq), and heed::compute<bf16>. What is not named costs nothing. A wrong policy is a sentence at compile time; a
+/// policy's parameters are checked by every verb, which returns a status.
 template <class... Policies>
 class attention {
-    static_assert((detail::require_policy<Policies>() && ...));
+    static_assert(
+        !(... ||
+          (detail::names_terms<Policies>::value &&
+           std::is_same_v<typename detail::terms_of<const Policies&, detail::score_archetype>::type, detail::unsound>)),
+        "heed: terms() of a normalizer is const and compiles for every score: where an error above says that "
+        "it does not, it is meant; `template <class Score> auto terms(Score s) const`");
+    static_assert((sizeof(detail::sound_policy<Policies>) * ... * 1) == 1);  // each has said its sentence
     static_assert((int{is_normalizer_v<Policies>} + ... + 0) <= 1, "heed: attention{...} takes one normalizer");
     static_assert((int{detail::is_scale_v<Policies>} + ... + 0) <= 1, "heed: attention{...} takes one heed::scale");
     static_assert((int{detail::is_query_offset_v<Policies>} + ... + 0) <= 1,
                   "heed: attention{...} takes one heed::query_offset");
 
 public:
-    explicit attention(Policies... policies) : policies_(policies...) {}
+    attention(Policies... policies) : policies_(policies...) {}
+
+    /// False where a sentence has said what is wrong: the verbs then stop.
+    static constexpr bool is_sound =
+        (detail::sound_policy<Policies>::value && ...) && (int{is_normalizer_v<Policies>} + ... + 0) <= 1 &&
+        (int{detail::is_scale_v<Policies>} + ... + 0) <= 1 && (int{detail::is_query_offset_v<Policies>} + ... + 0) <= 1;
 
     using normalizer_type =
         std::tuple_element_t<detail::normalizer_index<Policies...>(), std::tuple<Policies..., softmax>>;
@@ -242,4 +265,20 @@ private:
     std::tuple<Policies...> policies_;
 };
 
+namespace detail {
+
+template <class Def>
+struct definition {
+    using type = attention<Def>;
+};
+template <class... Policies>
+struct definition<attention<Policies...>> {
+    using type = attention<Policies...>;
+};
+
+/// What a verb computes, given a definition or a policy alone.
+template <class Def>
+using definition_t = typename definition<Def>::type;
+
+}  // namespace detail
 HEED_END

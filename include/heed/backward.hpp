@@ -212,9 +212,22 @@ status backward(const Def& def, const view<Q>& q, const view<K>& k, const view<V
                 const options<compute_t<Q>>& how = {})
 {
     using T = compute_t<Q>;
-    const backward_plan<Def, T> p(def, q, k, v, how);
-    return detail::with_workspace("backward", p, how,
-                                  [&](const options<T>& with) { return p.run(q, k, v, out, stats, dout, to, with); });
+    if constexpr (detail::sound_definition<detail::definition_t<Def>, T>::value) {
+        const backward_plan<detail::definition_t<Def>, T> p(def, q, k, v, how);
+        return detail::with_workspace(
+            "backward", p, how, [&](const options<T>& with) { return p.run(q, k, v, out, stats, dout, to, with); });
+    } else {
+        return {};
+    }
+}
+
+/// Says that keys and values in a cache have no gradients.
+template <class Def, class Q, class Kv, class... Rest, class = std::enable_if_t<is_kv_source_v<Kv>>>
+status backward(const Def&, const view<Q>&, const Kv&, const Rest&...)
+{
+    static_assert(!is_kv_source_v<Kv>, "heed: backward takes k and v as two views: a kv source, in a ring, in pages or "
+                                       "with scales, has no gradients");
+    return {};
 }
 
 HEED_END

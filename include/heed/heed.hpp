@@ -2,9 +2,10 @@
 // heed: exact attention kernels for CPUs with a normalizer of your own. This header only includes.
 #pragma once
 
+#include "attention.hpp"  // first, so that what it says of policies is near the top of what a compiler prints
+
 #include "append.hpp"
 #include "attend.hpp"
-#include "attention.hpp"
 #include "backward.hpp"
 #include "base/view.hpp"
 #include "kv/paged.hpp"

@@ -221,8 +221,12 @@ status with_plan(const char* verb, const Def& def, const view<Q>& q, const Kv& k
                  Run run)
 {
     using T = compute_t<Q>;
-    const observe_plan<Def, T> p(def, q, kv, how);
-    return with_workspace(verb, p, how, [&](const options<T>& with) { return run(p, with); });
+    if constexpr (sound_definition<definition_t<Def>, T>::value) {
+        const observe_plan<definition_t<Def>, T> p(def, q, kv, how);
+        return with_workspace(verb, p, how, [&](const options<T>& with) { return run(p, with); });
+    } else {
+        return {};
+    }
 }
 
 }  // namespace detail

@@ -12,6 +12,7 @@
 
 #include "engine/forward/forward_pass.hpp"
 #include "engine/planned.hpp"
+#include "engine/sound.hpp"
 #include "engine/validate.hpp"
 #include "kv/dense.hpp"
 
@@ -23,10 +24,14 @@ struct key_part {
     std::int64_t total_keys = -1;  ///< of the whole sequence; -1: this part is the last
 };
 
+/// A definition and a shape, checked once, then run as often as wanted on tensors of that shape; computed in T, float
+/// or double. status() says what is wrong with either, in a sentence with the sizes in it. run() is noexcept and
+/// allocates nothing.
 template <class Def, class T>
 class plan : public detail::planned<kernel::partition> {
     static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>,
                   "heed: plan<Def, T> computes in float or double");
+    static_assert(detail::sound_definition<Def, T>::value || true);
 
 public:
     /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes and lengths are looked at;
@@ -94,8 +99,19 @@ public:
     {
         const status_type s = check_run(q, kv, out, how);
         if (!s) return s;
-        const auto pass = make_pass(q, kv, kernel::to_output<T, O>{out, how.stats}, how.workspace.data);
-        return kernel::run_all("run", pass, partition_, how.executor);
+        if constexpr (detail::sound_definition<Def, T>::value &&
+                      detail::sound_output<T, O, detail::sound_inputs<T, Q, Kv>::value>::value)
+            return kernel::run_all("run", make_pass(q, kv, kernel::to_output<T, O>{out, how.stats}, how.workspace.data),
+                                   partition_, how.executor);
+        else return s;
+    }
+    /// Says that a call lacks its options.
+    template <class Q, class K, class... Others>
+    status_type run(const Q&, const K&, const view<Others>&...) const noexcept
+    {
+        static_assert(sizeof(Q) == 0, "heed: run() of a plan takes options with its memory, as it allocates none: "
+                                      "run(q, k, v, out, {.workspace = {data, plan.workspace_bytes()}})");
+        return {};
     }
 
     /// One task, for hosts with their own loop. The arguments are those check_run() accepts.
@@ -128,7 +144,7 @@ public:
     template <class Q, class Kv, class O>
     status_type check_run(const packed<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
     {
-        static_assert(computes_in_T<O>, "heed: out is made of an element type that is computed in that of q");
+        static_assert(sizeof(detail::sound_output<T, O>) == 1);
         return detail::first_error(
             [&] { return check_inputs(q, kv, how, kv_.tokens); },
             [&] {
@@ -143,30 +159,20 @@ private:
 
     using memory = kernel::forward_memory<T>;
 
-    template <class E>
-    static constexpr bool computes_in_T = std::is_same_v<compute_t<E>, T>;
-
     template <class Q, class Kv>
     status_type check(const packed<Q>& q, const Kv& kv) const
     {
-        using K = typename Kv::key_element;
-        using V = typename Kv::value_element;
-        static_assert(computes_in_T<Q> && computes_in_T<widened_t<K>> && computes_in_T<widened_t<V>>,
-                      "heed: q, k, v and out are made of float, bf16 and f16 in any mix, k and v of quantised elements "
-                      "too, or all of double");
+        static_assert(sizeof(detail::sound_inputs<T, Q, Kv>) == 1);
         if constexpr (Def::computes_in_bf16) {
-            static_assert(std::is_same_v<std::remove_const_t<Q>, bf16> && std::is_same_v<K, bf16> &&
-                              std::is_same_v<V, bf16> && !has_key_scales_v<Kv> && !has_value_scales_v<Kv> &&
-                              !has_channel_scales_v<Kv>,
+            static_assert(std::is_same_v<std::remove_const_t<Q>, bf16> &&
+                              std::is_same_v<typename Kv::key_element, bf16> &&
+                              std::is_same_v<typename Kv::value_element, bf16> && !has_key_scales_v<Kv> &&
+                              !has_value_scales_v<Kv> && !has_channel_scales_v<Kv>,
                           "heed: compute<bf16> takes q, k and v of bf16, without scales");
             if (!simd::has_bf16_dots)
                 return status_type::error(errc::unsupported,
                                           "compute<bf16>: this build, for %s, has no dot products of bf16", isa_name());
         }
-        static_assert(!element_traits<K>::needs_scales || has_key_scales_v<Kv> || has_channel_scales_v<Kv>,
-                      "heed: keys of int8 have scales: scaled_kv");
-        static_assert(!element_traits<V>::needs_scales || has_value_scales_v<Kv>,
-                      "heed: values of int8 have scales: scaled_kv");
         return detail::first_error([&] { return detail::check_inputs("plan", q, kv); },
                                    [&] { return check_scale(kv.key_dim()); });
     }
@@ -248,17 +254,19 @@ private:
 };
 
 template <class Def, class Q, class K, class V>
-plan(const Def&, const view<Q>&, const view<K>&, const view<V>&) -> plan<Def, compute_t<Q>>;
+plan(const Def&, const view<Q>&, const view<K>&, const view<V>&) -> plan<detail::definition_t<Def>, compute_t<Q>>;
 template <class Def, class Q, class K, class V>
 plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const options<compute_t<Q>>&)
-    -> plan<Def, compute_t<Q>>;
+    -> plan<detail::definition_t<Def>, compute_t<Q>>;
 template <class Def, class Q, class Kv>
-plan(const Def&, const packed<Q>&, const Kv&) -> plan<Def, compute_t<Q>>;
+plan(const Def&, const packed<Q>&, const Kv&) -> plan<detail::definition_t<Def>, compute_t<Q>>;
 template <class Def, class Q, class Kv>
-plan(const Def&, const packed<Q>&, const Kv&, const options<compute_t<Q>>&) -> plan<Def, compute_t<Q>>;
+plan(const Def&, const packed<Q>&, const Kv&, const options<compute_t<Q>>&)
+    -> plan<detail::definition_t<Def>, compute_t<Q>>;
 template <class Def, class Q, class Kv>
-plan(const Def&, const view<Q>&, const Kv&) -> plan<Def, compute_t<Q>>;
+plan(const Def&, const view<Q>&, const Kv&) -> plan<detail::definition_t<Def>, compute_t<Q>>;
 template <class Def, class Q, class Kv>
-plan(const Def&, const view<Q>&, const Kv&, const options<compute_t<Q>>&) -> plan<Def, compute_t<Q>>;
+plan(const Def&, const view<Q>&, const Kv&, const options<compute_t<Q>>&)
+    -> plan<detail::definition_t<Def>, compute_t<Q>>;
 
 HEED_END

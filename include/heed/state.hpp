@@ -74,7 +74,9 @@ template <class Def, class Q, class Kv, class = std::enable_if_t<is_kv_source_v<
 status attend_partial(const Def& def, const view<Q>& q, const Kv& kv, const state<compute_t<Q>>& s, key_part part = {},
                       const options<compute_t<Q>>& how = {})
 {
-    return partial_plan<Def, compute_t<Q>>::run(def, q, kv, s, part, how);
+    if constexpr (detail::sound_definition<detail::definition_t<Def>, compute_t<Q>>::value)
+        return partial_plan<detail::definition_t<Def>, compute_t<Q>>::run(def, q, kv, s, part, how);
+    else return {};
 }
 template <class Def, class Q, class K, class V>
 status attend_partial(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v,
@@ -83,6 +85,7 @@ status attend_partial(const Def& def, const view<Q>& q, const view<K>& k, const 
     return attend_partial(def, q, dense_kv{k, v}, s, part, how);
 }
 
+/// What attend_partial() runs: a plan whose rows end in a state.
 template <class Def, class T>
 class partial_plan {
 public:

@@ -2,7 +2,13 @@
 #include <heed/heed.hpp>
 
 #ifdef VALID
-heed::attention def{heed::softmax{}, heed::causal{}};
+const heed::attention def{heed::softmax{}, heed::causal{}};
 #else
-heed::attention def{heed::softmax{}, true};
+const heed::attention def{heed::softmax{}, true};
 #endif
+
+heed::status call(heed::view<const float> q, heed::view<const float> k, heed::view<const float> v,
+                  heed::view<float> out)
+{
+    return heed::attend(def, q, k, v, out);
+}

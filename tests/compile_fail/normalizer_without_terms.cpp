@@ -12,4 +12,8 @@ struct mine {
 #endif
 };
 
-heed::attention def{mine{}};
+heed::status call(heed::view<const float> q, heed::view<const float> k, heed::view<const float> v,
+                  heed::view<float> out)
+{
+    return heed::attend(heed::attention{mine{}}, q, k, v, out);
+}

@@ -2,7 +2,13 @@
 #include <heed/heed.hpp>
 
 #ifdef VALID
-heed::attention def{heed::softpick{}};
+const heed::attention def{heed::softpick{}};
 #else
-heed::attention def{heed::softmax{}, heed::softpick{}};
+const heed::attention def{heed::softmax{}, heed::softpick{}};
 #endif
+
+heed::status call(heed::view<const float> q, heed::view<const float> k, heed::view<const float> v,
+                  heed::view<float> out)
+{
+    return heed::attend(def, q, k, v, out);
+}

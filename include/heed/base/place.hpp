@@ -4,6 +4,9 @@
 #pragma once
 
 #include "math.hpp"
+#include "mistakes.hpp"
+
+#include <cstddef>
 
 HEED_BEGIN
 
@@ -20,34 +23,18 @@ struct query_place {
     std::int64_t position = 0;  // row + query offset: the absolute position
 };
 
-namespace detail {
-
-/// What `at.key` is: a mistake, said in a sentence. (A member of a class template exists only where it is used.)
-template <class V>
-struct key_of_many {
-    constexpr operator std::int64_t() const
-    {
-        static_assert(sizeof(V) == 0,
-                      "heed: at.key is many keys, one a lane: write at.load(t, -at.position) for "
-                      "t[at.key - at.position], at.gather(f) for any other function of a key, and at.key_at(lane) for "
-                      "the key of one lane");
-        return 0;
-    }
-};
-
-}  // namespace detail
-
 /// A query row beside lanes_of<V>::count consecutive keys, of which the first `valid` exist. A scalar V is one lane,
 /// and has the same members, so that one map serves both. Any key of the sequence may be asked for, those under a mask
 /// too: tables have an entry for each key from 0 on, and functions an answer.
 template <class V>
 struct score_place : query_place {
     static constexpr int lanes = lanes_of<V>::count;
-    static constexpr detail::key_of_many<V> key{};  // no number: see key_at()
+    static constexpr detail::key_of_many<> key{};  // no number: see key_at()
 
     std::int64_t valid = 1;
 
     score_place() = default;
+    operator std::ptrdiff_t() const { return detail::index_of_many<>(); }
     HEED_INLINE score_place(const query_place& of, std::int64_t key_of_lane_0, std::int64_t existing = 1)
         : query_place(of), valid(existing), first_(key_of_lane_0)
     {}

@@ -13,6 +13,7 @@
 
 HEED_BEGIN
 
+/// What kind of error a status is of; its message says which.
 enum class errc { ok, invalid_argument, unsupported, workspace_too_small, out_of_memory, executor_failed };
 
 /// The outcome of a call. True means success; otherwise `message()` says what was wrong and with which numbers.

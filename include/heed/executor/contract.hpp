@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 HEED_BEGIN
 
@@ -42,6 +43,17 @@ private:
     void (*call_)(void*, std::int64_t, int);
 };
 
+namespace detail {
+
+template <class E, class = void>
+inline constexpr bool is_executor_v = false;
+template <class E>
+inline constexpr bool
+    is_executor_v<E, std::enable_if_t<std::is_convertible_v<decltype(std::declval<E&>().concurrency()), int>>> =
+        std::is_invocable_v<E&, std::int64_t, task_ref>;
+
+}  // namespace detail
+
 /// A reference to an executor of any type; the default is the calling thread. The executor outlives it.
 class executor_ref {
 public:
@@ -49,9 +61,22 @@ public:
 
     template <class E, class = std::enable_if_t<!std::is_same_v<std::decay_t<E>, executor_ref>>>
     executor_ref(E& executor)
-        : object_(const_cast<void*>(static_cast<const void*>(&executor))), concurrency_(executor.concurrency()),
-          run_([](void* o, std::int64_t n, task_ref f) { (*static_cast<E*>(o))(n, f); })
-    {}
+    {
+        static_assert(detail::is_executor_v<E>,
+                      "heed: an executor has a member concurrency() and a call (n, f), which calls f(task, worker) for "
+                      "every task in [0, n): see executor/contract.hpp; a callable alone is none");
+        if constexpr (detail::is_executor_v<E>) {
+            object_ = const_cast<void*>(static_cast<const void*>(&executor));
+            concurrency_ = executor.concurrency();
+            run_ = [](void* o, std::int64_t n, task_ref f) { (*static_cast<E*>(o))(n, f); };
+        }
+    }
+    template <class E, class = std::enable_if_t<!std::is_same_v<std::decay_t<E>, executor_ref>>>
+    executor_ref(const E&&)
+    {
+        static_assert(sizeof(E) == 0, "heed: an executor outlives the calls that it runs, and so has a name; options "
+                                      "keep a reference to it");
+    }
 
     int concurrency() const { return concurrency_; }
     void operator()(std::int64_t n, task_ref f) const noexcept

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One OpenMP parallel region a call; needs -fopenmp.
+// Tasks on OpenMP; needs -fopenmp.
 #pragma once
 
 #include "../base/process.hpp"
@@ -12,6 +12,8 @@
 
 HEED_BEGIN
 
+/// One OpenMP parallel region a call, of the threads that it is given: an executor.
+///
 /// In a child of fork() an executor of the parent's runs everything on the calling thread, since gcc's OpenMP waits
 /// for ever for the threads that the parent had. It also ends the program where the system refuses it a thread.
 class openmp_executor {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A small thread pool on std::thread. Workers sleep on a condition variable: nothing spins, so more workers than
-// cores cost little. The caller works too, as worker 0.
+// A small thread pool on std::thread.
 #pragma once
 
 #include "../base/process.hpp"
@@ -16,6 +15,8 @@
 
 HEED_BEGIN
 
+/// A small thread pool on std::thread: an executor. Workers sleep on a condition variable: nothing spins, so more
+/// workers than cores cost little. The caller works too, as worker 0.
 class thread_pool {
 public:
     /// A pool of `threads` workers, the caller of operator() included; at least 1. Where the system refuses a thread,

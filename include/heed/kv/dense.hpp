@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Keys and values as two strided tensors. V may be a view of K's first channels, as in multi-head latent attention.
-// A cache may be longer than its sequences: `lengths`, where given, says how many tokens each sequence has.
+// Keys and values as two strided tensors.
 #pragma once
 
 #include "contract.hpp"
@@ -16,6 +15,10 @@ struct strided_rows {
     HEED_INLINE rows<E> operator()(std::int64_t token) const { return {data + token * step, step, tokens - token}; }
 };
 
+/// Keys and values as two strided tensors. V may be a view of K's first channels, as in multi-head latent attention.
+/// A cache may be longer than its sequences: `lengths`, where given, says how many tokens each sequence has.
+/// Keys are [B, Hkv, Skv, Dqk], values [B, Hkv, Skv, Dv]. The call that reads them fails where a length is not in [0,
+/// Skv], or where k and v differ.
 template <class K, class V = K>
 struct dense_kv {
     using key_element = std::remove_const_t<K>;

@@ -1,12 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Keys and values in pages: a pool of pages of equal size, and for each sequence the list of the pages that hold its
-// tokens, in order. Pages may be shared, so that a prefix of many sequences is stored once.
-//
-// A pool is a view whose sizes are pages, heads, slots (tokens of a page) and channels, in any layout:
-//
-//     heed::bshd(pool, {pages, heads, slots, dim})       // [page, slot, head, dim], as vLLM and FlashInfer's NHD
-//     heed::bhsd(pool, {pages, heads, slots, dim})       // [page, head, slot, dim], FlashInfer's HND
-//     heed::strided(pool, {...}, {page, head, slot})     // K and V in one pool, and anything else
+// Keys and values in pages.
 #pragma once
 
 #include "contract.hpp"
@@ -168,6 +161,16 @@ private:
     int shift_;  // slots are 2^shift, or -1
 };
 
+/// Keys and values in pages: a pool of pages of equal size, and for each sequence the list of the pages that hold its
+/// tokens, in order. Pages may be shared, so that a prefix of many sequences is stored once.
+///
+/// A pool is a view whose sizes are pages, heads, slots (tokens of a page) and channels, in any layout:
+///
+///     heed::bshd(pool, {pages, heads, slots, dim})       // [page, slot, head, dim], as vLLM and FlashInfer's NHD
+///     heed::bhsd(pool, {pages, heads, slots, dim})       // [page, head, slot, dim], FlashInfer's HND
+///     heed::strided(pool, {...}, {page, head, slot})     // K and V in one pool, and anything else
+///
+/// The call that reads them fails where a page is not in the pool, or where the table is too short for its lengths.
 template <class K, class V = K>
 struct paged_kv {
     using key_element = std::remove_const_t<K>;

@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Keys and values in a ring: token t of a sequence lies in slot t mod capacity, so that a sequence of any length keeps
-// its last `capacity` tokens. Positions stay absolute. Overwritten tokens no longer exist, whatever the mask says.
-//
-// After a rollback (drafts are appended, some are rejected, and the length falls back) the slots of the rejected drafts
-// no longer hold the tokens that the lengths count as held. Either `firsts` says so,
-//
-//     firsts[b] = the largest length that sequence b ever had - capacity          (below 0: nothing was overwritten)
-//
-// or capacity >= window + drafts, with a window among the masks, so that no query attends to an overwritten token.
+// Keys and values in a ring.
 #pragma once
 
 #include "../base/math.hpp"
@@ -28,6 +20,15 @@ struct ring_rows {
     }
 };
 
+/// Keys and values in a ring: token t of a sequence lies in slot t mod capacity, so that a sequence of any length keeps
+/// its last `capacity` tokens. Positions stay absolute. Overwritten tokens no longer exist, whatever the mask says.
+///
+/// After a rollback (drafts are appended, some are rejected, and the length falls back) the slots of the rejected
+/// drafts no longer hold the tokens that the lengths count as held. Either `firsts` says so,
+///
+///     firsts[b] = the largest length that sequence b ever had - capacity          (below 0: nothing was overwritten)
+///
+/// or capacity >= window + drafts, with a window among the masks, so that no query attends to an overwritten token.
 template <class K, class V = K>
 struct ring_kv {
     using key_element = std::remove_const_t<K>;

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Caches of whole numbers or 8-bit floats with their scales beside them:
-//
-//     heed::scaled_kv kv{heed::dense_kv{k8, v8}, heed::per_token{k_scale}, heed::per_token{v_scale}};
-//     heed::scaled_kv kv{heed::paged_kv{k8, v8, table}, heed::per_channel{k_scale}, heed::per_token{v_scale}};
-//     heed::scaled_kv kv{heed::ring_kv{k_fp8, v8, lengths}, heed::unscaled{}, heed::per_token{v_scale}};
-//
-// No row is multiplied: s_ij = k_scale_j (q_i . k_j) costs one product a score, p_ij v_scale_j one a weight, and the
-// scales of channels are multiplied into the query. A key that is not attended, or that has weight 0, is left out
-// whatever its scale is; a NaN in the scale of an attended key makes the row NaN. A v_scale of 0 stands for a row of
-// zeros: the weight times the scale is 0, and a factor of 0 selects, even where the row holds NaN.
+// Scales beside keys and values.
 #pragma once
 
 #include "contract.hpp"
@@ -70,6 +61,18 @@ status check_token_scales(const char* name, const view<S>& scale, const view<E>&
 
 }  // namespace detail
 
+/// Caches of whole numbers or 8-bit floats with their scales beside them:
+///
+///     heed::scaled_kv kv{heed::dense_kv{k8, v8}, heed::per_token{k_scale}, heed::per_token{v_scale}};
+///     heed::scaled_kv kv{heed::paged_kv{k8, v8, table}, heed::per_channel{k_scale}, heed::per_token{v_scale}};
+///     heed::scaled_kv kv{heed::ring_kv{k_fp8, v8, lengths}, heed::unscaled{}, heed::per_token{v_scale}};
+///
+/// No row is multiplied: s_ij = k_scale_j (q_i . k_j) costs one product a score, p_ij v_scale_j one a weight, and the
+/// scales of channels are multiplied into the query. A key that is not attended, or that has weight 0, is left out
+/// whatever its scale is; a NaN in the scale of an attended key makes the row NaN. A v_scale of 0 stands for a row of
+/// zeros: the weight times the scale is 0, and a factor of 0 selects, even where the row holds NaN.
+/// The call that reads them fails where a scale tensor has another size, or where a scale of a channel is not finite
+/// and above 0.
 template <class Source, class KeyScales, class ValueScales>
 class scaled_kv {
     static_assert(detail::is_per_token_v<KeyScales> || detail::is_per_channel_v<KeyScales> ||

@@ -1,10 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Causal: a query attends the keys up to its own position. The alignment is part of the value, never a bare bool:
-//
-//     causal{}               key <= query position; with the default query offset Skv - Sq this aligns bottom-right,
-//                            as FlashAttention >= 2.1 and ONNX with a cache do
-//     causal::top_left()     key <= query row, as PyTorch's is_causal does
-//     causal::offset(n)      key <= query row + n
+// The causal mask.
 #pragma once
 
 #include "../base/checked.hpp"
@@ -12,6 +7,12 @@
 
 HEED_BEGIN
 
+/// Causal: a query attends the keys up to its own position. The alignment is part of the value, never a bare bool:
+///
+///     causal{}               key <= query position; with the default query offset Skv - Sq this aligns bottom-right,
+///                            as FlashAttention >= 2.1 and ONNX with a cache do
+///     causal::top_left()     key <= query row, as PyTorch's is_causal does
+///     causal::offset(n)      key <= query row + n, |n| <= 2^60
 struct causal : span_mask<causal> {
     causal() = default;
 

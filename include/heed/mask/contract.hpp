@@ -270,4 +270,31 @@ constexpr either_mask<A, B> operator|(A a, B b)
     return {a, b};
 }
 
+namespace detail {
+
+/// Whether A is no mask and B is one, or the other way round, of types that are made to be policies.
+template <class A, class B>
+inline constexpr bool is_mask_beside_another_v = is_mask_v<A> != is_mask_v<B>&& std::is_class_v<A>&& std::is_class_v<B>;
+
+template <class A, class B>
+constexpr unsound combine_masks()
+{
+    static_assert(is_mask_v<A> && is_mask_v<B>, "heed: & and | combine two masks; other policies stand beside them: "
+                                                "heed::attention{heed::softpick{}, heed::causal{} & heed::window{8}}");
+    return {};
+}
+
+}  // namespace detail
+
+template <class A, class B, class = std::enable_if_t<detail::is_mask_beside_another_v<A, B>>>
+constexpr auto operator&(const A&, const B&)
+{
+    return detail::combine_masks<A, B>();
+}
+template <class A, class B, class = std::enable_if_t<detail::is_mask_beside_another_v<A, B>>>
+constexpr auto operator|(const A&, const B&)
+{
+    return detail::combine_masks<A, B>();
+}
+
 HEED_END

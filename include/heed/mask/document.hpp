@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Documents packed one after another: a query attends the keys of its own document. `bounds` holds count = documents
-// + 1 positions, from 0 to the last (cu_seqlens): document d is [bounds[d], bounds[d + 1]).
+// Documents in one sequence.
 #pragma once
 
 #include "contract.hpp"
 
 HEED_BEGIN
 
+/// Documents packed one after another: a query attends the keys of its own document. `bounds` holds count = documents +
+/// 1 positions, from 0 to the last (cu_seqlens): document d is [bounds[d], bounds[d + 1]). A query outside them attends
+/// nothing. The verbs fail where bounds do not start at 0, fall, or go past the keys.
 struct document : span_mask<document> {
     const std::int64_t* bounds = nullptr;
     std::int64_t count = 0;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// The first keys of every sequence: `prefix{n} | causal{}` is a prefix language model.
+// The first keys of every sequence.
 #pragma once
 
 #include "contract.hpp"
 
 HEED_BEGIN
 
+/// The first keys of every sequence, however many there are: `prefix{n} | causal{}` is a prefix language model. The
+/// verbs fail where n is negative.
 struct prefix : span_mask<prefix> {
     std::int64_t keys;
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A sliding window beside the diagonal: query position - left <= key <= query position + right, inclusive counts.
-// A model's "sliding_window = w" is left = w - 1. A side that is not given is unbounded.
+// The sliding window.
 #pragma once
 
 #include "../base/checked.hpp"
@@ -8,6 +7,9 @@
 
 HEED_BEGIN
 
+/// A sliding window beside the diagonal: query position - left <= key <= query position + right, inclusive counts of
+/// keys. A model's "sliding_window = w" is left = w - 1. A side that is not given is unbounded. The verbs fail where
+/// one is negative.
 struct window {
     std::int64_t left = unbounded;
     std::int64_t right = unbounded;

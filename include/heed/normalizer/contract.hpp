@@ -42,8 +42,24 @@ struct ratio {
     V weight;
     V mass;
 };
-template <class V, class U>
-ratio(V, U) -> ratio<V>;
+
+namespace detail {
+
+/// What ratio{w, u} is made of: of what w is. A bare number is no w beside a u that comes of the score.
+template <class W, class U>
+constexpr auto part_of_ratio()
+{
+    constexpr bool is_bare = std::is_arithmetic_v<W> && !std::is_same_v<W, U> &&
+                             (std::is_integral_v<W> ? !std::is_integral_v<U> : !std::is_arithmetic_v<U>);
+    static_assert(!is_bare, "heed: both parts of ratio{weight, mass} come of the score: write s.one() for 1, which "
+                            "has the row's factor 2^-M");
+    return identity<std::conditional_t<is_bare, unsound, W>>{};
+}
+
+}  // namespace detail
+
+template <class W, class U>
+ratio(W, U) -> ratio<typename decltype(detail::part_of_ratio<W, U>())::type>;
 
 /// The weight of one score of a normalizer whose denominator is 1.
 template <class V>
@@ -63,10 +79,33 @@ struct score_archetype {
     double one() const { return 1; }
 };
 
-template <class N, class = void>
-struct has_terms : std::false_type {};
+/// What terms() of a normalizer gives for a score; unsound where it gives nothing. Where it does not compile, clang
+/// shows the line of the call.
+template <class N, class Score, class = void>
+struct terms_of {
+    using type = unsound;
+};
+template <class N, class Score>
+struct terms_of<N, Score,
+                std::void_t<decltype(std::declval<N>().terms(  // heed: terms() compiles for numbers and for vectors
+                    std::declval<Score>()))>> {
+    using type = decltype(std::declval<N>().terms(std::declval<Score>()));
+};
+
+/// Whether a class has a member of the name terms, which does not ask whether it compiles: beside another of that name
+/// it would be ambiguous. What nothing may inherit from is asked.
+struct another_terms {
+    int terms;
+};
 template <class N>
-struct has_terms<N, std::void_t<decltype(std::declval<const N&>().terms(score_archetype{}))>> : std::true_type {};
+struct two_terms : N, another_terms {};
+template <class N>
+struct gives_terms : std::bool_constant<!std::is_same_v<typename terms_of<const N&, score_archetype>::type, unsound>> {
+};
+template <class N, bool Inherited = std::is_class_v<N> && !std::is_final_v<N>, class = void>
+struct names_terms : std::conditional_t<Inherited, std::true_type, gives_terms<N>> {};
+template <class N>
+struct names_terms<N, true, std::void_t<decltype(&two_terms<N>::terms)>> : std::false_type {};
 
 template <class N, class = void>
 struct has_slopes : std::false_type {};
@@ -102,7 +141,7 @@ struct is_weight<weight<V>> : std::true_type {};
 
 /// True for a type that says its shift rule, and so means to be a normalizer.
 template <class P>
-inline constexpr bool is_normalizer_v = detail::has_shift<P>::value || detail::has_terms<P>::value;
+inline constexpr bool is_normalizer_v = detail::has_shift<P>::value || detail::names_terms<P>::value;
 
 /// True where the derivative exists, which the backward pass needs.
 template <class N>
@@ -114,25 +153,38 @@ inline constexpr bool has_log_offset_v = detail::has_log_offset<N>::value;
 /// True where weights are divided by a mass: terms() gives a ratio, not a bare weight.
 template <class N>
 inline constexpr bool has_mass_v =
-    detail::is_ratio<decltype(std::declval<const N&>().terms(detail::score_archetype{}))>::value;
+    detail::is_ratio<typename detail::terms_of<const N&, detail::score_archetype>::type>::value;
 
-/// One sentence for what a wrong functor lacks.
+namespace detail {
+
+/// Whether N is a normalizer, and a sentence for what it lacks.
+template <class N>
+struct sound_normalizer {
+    using terms = typename terms_of<const N&, score_archetype>::type;
+    static constexpr bool gives_nothing = std::is_same_v<terms, unsound>,
+                          gives_terms = is_ratio<terms>::value || is_weight<terms>::value,
+                          has_sound_offset = !has_log_offset_v<N> || !is_weight<terms>::value;
+    static constexpr bool value =
+        has_shift<N>::value && gives_terms && has_sound_offset && !std::is_same_v<terms, ratio<unsound>>;
+
+    static_assert(names_terms<N>::value,
+                  "heed: a normalizer has a const member `template <class Score> auto terms(Score s) const`");
+    static_assert(gives_nothing || gives_terms,
+                  "heed: terms() returns heed::ratio{weight, mass}, or heed::weight{w} for a denominator of 1");
+    static_assert(has_shift<N>::value,
+                  "heed: a normalizer says its shift rule: static constexpr auto shift = heed::shift::by_max "
+                  "(or at_least_zero, or none)");
+    static_assert(has_sound_offset,
+                  "heed: log_offset() adds to a denominator, and a normalizer of heed::weight{w} has none");
+};
+
+}  // namespace detail
+
+/// True for a normalizer; a sentence says what another lacks.
 template <class N>
 constexpr bool require_normalizer()
 {
-    static_assert(detail::has_shift<N>::value,
-                  "heed: a normalizer says its shift rule: static constexpr auto shift = heed::shift::by_max "
-                  "(or at_least_zero, or none)");
-    static_assert(detail::has_terms<N>::value,
-                  "heed: a normalizer has a const member `template <class Score> auto terms(Score s) const`");
-    if constexpr (detail::has_terms<N>::value) {
-        using terms = decltype(std::declval<const N&>().terms(detail::score_archetype{}));
-        static_assert(detail::is_ratio<terms>::value || detail::is_weight<terms>::value,
-                      "heed: terms() returns heed::ratio{weight, mass}, or heed::weight{w} for a denominator of 1");
-        static_assert(!has_log_offset_v<N> || detail::is_ratio<terms>::value,
-                      "heed: log_offset() adds to a denominator, and a normalizer of heed::weight{w} has none");
-    }
-    return true;
+    return detail::sound_normalizer<N>::value;
 }
 
 HEED_END

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
-// ReLU attention divided by the number of attended keys (Wortsman et al. 2023, arXiv 2309.08586):
-//
-//     p_ij = max(s_ij, 0)^n / (number of attended keys)
+// ReLU attention: powers of positive scores.
 #pragma once
 
 #include "contract.hpp"
 
 HEED_BEGIN
 
+/// ReLU attention divided by the number of attended keys (Wortsman et al. 2023, arXiv 2309.08586), n = Power from 1 to
+/// 8:
+///
+///     p_ij = max(s_ij, 0)^n / (number of attended keys)
+///
+/// A score that is not positive has weight exactly 0. Powers overflow where s^n does: there is no shift.
 template <int Power = 1>
 struct relu {
     static_assert(Power >= 1 && Power <= 8, "heed: relu<n> takes n from 1 to 8");

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
-// Sigmoid attention (Ramapuram et al. 2024, arXiv 2409.04431): every key on its own, nothing to divide by.
-//
-//     p_ij = 1 / (1 + e^-(s_ij + b))            the usual bias is b = -log(number of keys)
+// Sigmoid attention: every key on its own.
 #pragma once
 
 #include "contract.hpp"
 
 HEED_BEGIN
 
+/// Sigmoid attention (Ramapuram et al. 2024, arXiv 2409.04431): every key on its own, nothing to divide by.
+///
+///     p_ij = 1 / (1 + e^-(s_ij + b))            the usual bias is b = -log(number of keys)
+///
+/// Partial states of it add up without a mass. The verbs fail where the bias is not finite.
 struct sigmoid {
     static constexpr auto shift = heed::shift::none;
 

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
-// Softpick (Zuhri, Fuadi, Aji 2025, arXiv 2504.20966): rectified, not sum-to-one, so that a head may attend to
-// nothing.
-//
-//     p_ij = max(e^s_ij - 1, 0) / (eps + sum_j |e^s_ij - 1|)
-//
-// e^s - 1 is evaluated without cancellation, so weights of small scores keep full relative accuracy, and a score
-// that is not positive has weight exactly 0. A row without a positive score is a legal row of zeros; it also has
-// zero gradient.
+// Softpick: a rectified softmax, whose heads may attend to nothing.
 #pragma once
 
 #include "contract.hpp"
 
 HEED_BEGIN
 
+/// Softpick (Zuhri, Fuadi, Aji 2025, arXiv 2504.20966): rectified, not sum-to-one, so that a head may attend to
+/// nothing.
+///
+///     p_ij = max(e^s_ij - 1, 0) / (eps + sum_j |e^s_ij - 1|)
+///
+/// e^s - 1 is evaluated without cancellation, so weights of small scores keep full relative accuracy, and a score that
+/// is not positive has weight exactly 0. A row without a positive score is a legal row of zeros; it also has zero
+/// gradient. The verbs fail where eps is negative or not finite.
 struct softpick {
     static constexpr auto shift = heed::shift::at_least_zero;
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Attention with linear biases (Press et al. 2022, arXiv 2108.12409): s -> s + slope_h * (key - query), in absolute
-// positions: 0 on the aligned diagonal, negative in the past for a positive slope.
+// Attention with linear biases.
 #pragma once
 
 #include "contract.hpp"
 
 HEED_BEGIN
 
+/// Attention with linear biases (Press et al. 2022, arXiv 2108.12409): s -> s + slope_h * (key - query), in absolute
+/// positions: 0 on the aligned diagonal, negative in the past for a positive slope. One slope a query head, in the
+/// units of scores; the verbs fail where there are not Hq of them. backward() learns them as gradients::dslopes.
 struct alibi {
     const float* slopes = nullptr;  // one a query head
     std::int64_t count = 0;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A float bias [B, Hq, Sq, Skv], added to the score; -inf in it masks its key. An extent of 1 is repeated along B,
-// Hq and Sq. Columns are absolute key positions.
+// A table that is added to scores.
 #pragma once
 
 #include "../base/table.hpp"
@@ -8,6 +7,9 @@
 
 HEED_BEGIN
 
+/// A bias [B, Hq, Sq, Skv] of float or double, added to the score in its units; -inf masks its key. An extent of 1 is
+/// repeated along B, Hq and Sq. Columns are absolute key positions. The verbs fail where the table is of another
+/// size. backward() learns it as gradients::dbias.
 template <class T>
 struct bias {
     view<const T> values;

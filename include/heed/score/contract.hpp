@@ -77,7 +77,20 @@ struct scale {
 };
 
 namespace detail {
+
 struct no_slope {};
+
+/// What a callable of map_score gives for a score; unsound where it gives nothing.
+template <class F, class V, class = void>
+struct map_of {
+    using type = unsound;
+};
+template <class F, class V>
+struct map_of<F, V,
+              std::void_t<decltype(std::declval<F>()(std::declval<V>(), std::declval<const score_place<V>&>()))>> {
+    using type = decltype(std::declval<F>()(std::declval<V>(), std::declval<const score_place<V>&>()));
+};
+
 }  // namespace detail
 
 /// A score map from a callable f(s, at): `map_score([](auto s, const auto& at) { return s - at.keys(); })`, and, for

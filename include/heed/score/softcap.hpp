@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Soft capping, as in Gemma 2: s -> cap * tanh(s / cap), before any bias and before the mask.
+// Soft capping of scores.
 #pragma once
 
 #include "contract.hpp"
 
 HEED_BEGIN
 
+/// Soft capping, as in Gemma 2: s -> cap * tanh(s / cap). Written before any bias it caps what q and k say alone; masks
+/// come after it in any case. The verbs fail where the cap is not from 1e-30 to 1e30.
 struct softcap {
     double cap;
 

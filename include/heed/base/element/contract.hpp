@@ -94,9 +94,15 @@ inline constexpr bool is_quantised_v = element_traits<E>::is_quantised;
 
 namespace detail {
 template <class E>
+constexpr bool is_computed_in_double()
+{
+    static_assert(is_element_v<E>, "heed: tensors are made of float, double, heed::bf16 or heed::f16; words of 16 bits "
+                                   "become one of them by heed::as<heed::bf16>(p)");
+    return std::is_same_v<E, double>;
+}
+template <class E>
 struct compute_type {
-    static_assert(is_element_v<E>, "heed: tensors are made of float, double, heed::bf16 or heed::f16");
-    using type = std::conditional_t<std::is_same_v<E, double>, double, float>;
+    using type = std::conditional_t<is_computed_in_double<E>(), double, float>;
 };
 }  // namespace detail
 

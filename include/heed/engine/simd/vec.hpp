@@ -6,6 +6,7 @@
 
 #include "../../base/config.hpp"
 #include "../../base/math.hpp"
+#include "../../base/mistakes.hpp"
 #include "select.hpp"
 
 HEED_BEGIN
@@ -14,6 +15,8 @@ namespace simd {
 template <class T, class Arch = native_arch>
 struct lane_mask {
     typename Arch::template batch<T>::batch_bool_type native;
+
+    explicit operator bool() const { return detail::one_truth<lane_mask>(); }
 };
 
 template <class T, class Arch = native_arch>
@@ -36,7 +39,7 @@ HEED_INLINE vec<T, A> native_vec(R r)
 
 /// A register of T.
 template <class T, class Arch>
-struct vec {
+struct vec : detail::no_number<vec<T, Arch>, T> {
     using batch = typename Arch::template batch<T>;
     static constexpr int lanes = static_cast<int>(batch::size);
 
