@@ -7,7 +7,7 @@
 //
 // Both check the sequence and the pages that they write or read, and nothing else of a table: their cost is that of the
 // rows. That nothing else lists a page that is written is the host's to see to, who shares pages and copies them; to
-// ask is cache.check_own(sequence, position, position + n), which looks through the whole table.
+// ask is cache.check_exclusive(sequence, position, position + n), which looks through the whole table.
 //
 // |x - fetched x| is at most half a scale in int8 and in blocks, whose scale is chosen for the row or block, and 2^-4
 // |x| or half of the smallest step in fp8. A row of zeros has scale 0. NaN and Inf make the scale NaN, and so the row

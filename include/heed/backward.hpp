@@ -170,7 +170,7 @@ private:
     auto make_job(const view<Q>& q, const Kv& kv, const view<O>& out, const row_statistics<T>& stats,
                   const view<DO>& dout, const gradients<T>& to) const
     {
-        const auto source = kv.reading();
+        const auto source = kv.as_const();
         using job = kernel::backward_job<Def, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>,
                                          std::remove_const_t<O>, std::remove_const_t<DO>>;
         return job{{def_, source, q, static_cast<T>(def_.scale_for(k_.dim)), partition_.group, 0, k_.tokens},

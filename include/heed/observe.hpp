@@ -36,7 +36,7 @@ public:
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
         const int workers = how.executor.concurrency();
         partition_ = kernel::make_partition<kernel::observe_memory<T>>(
-            {q_.batch, q_.heads, kv_.heads, kv_.dim, 1, workers, !Kv::one_run}, q_.tokens, {0, kv_.tokens});
+            {q_.batch, q_.heads, kv_.heads, kv_.dim, 1, workers, !Kv::contiguous}, q_.tokens, {0, kv_.tokens});
         const std::int64_t heads = partition_.batch * partition_.kv_heads, wanted = std::int64_t{4} * workers;
         if (workers > 1 && partition_.blocks() > 0 &&
             partition_.blocks() < wanted) {  // fewer rows a block keep all workers busy
@@ -148,7 +148,7 @@ private:
     auto pass_over(const view<Q>& q, const Kv& kv, const row_statistics<T>& stats, std::int64_t group,
                    std::int64_t sharing) const
     {
-        const auto source = detail::reading(kv);
+        const auto source = detail::as_const(kv);
         using job = kernel::job<Def, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
         return kernel::weights_pass<job>({def_, source, q, static_cast<T>(def_.scale_for(kv_.dim)), group, 0, -1},
                                          sharing, stats);

@@ -228,10 +228,10 @@ private:
     template <class Q, class Kv>
     kernel::partition partition_of(const packed<Q>& q, const Kv& kv, int workers) const
     {
-        const kernel::problem_sizes p{kv_.batch, q_.heads, kv_.heads, kv_.dim, value_dim_, workers, !Kv::one_run};
+        const kernel::problem_sizes p{kv_.batch, q_.heads, kv_.heads, kv_.dim, value_dim_, workers, !Kv::contiguous};
         const auto held = [&](std::int64_t b) { return kv.held(b); };
         const bool is_packed = q.bounds.size() > 0;
-        if (kv_.batch > 1 && (is_packed || kv.uneven()))
+        if (kv_.batch > 1 && (is_packed || kv.ragged()))
             return kernel::make_ragged_partition<memory>(
                 p, q_.tokens, [&](std::int64_t b) { return is_packed ? q.bounds[b + 1] - q.bounds[b] : q_.tokens; },
                 held);
@@ -241,7 +241,7 @@ private:
     template <class Q, class Kv, class Sink>
     auto make_pass(const packed<Q>& q, const Kv& kv, const Sink& to, void* workspace, key_part part = {}) const
     {
-        const auto source = detail::reading(kv);
+        const auto source = detail::as_const(kv);
         using job = kernel::job<Def, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
         return kernel::forward_pass<job, Sink>({def_, source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)),
                                                 partition_.group, part.first_key, part.total_keys, q.bounds},

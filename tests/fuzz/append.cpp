@@ -167,8 +167,8 @@ void append_case(input& in)
                               (ByV != scaling::by_token || nests(v.scale.v)));
     if (fits_in && count > 0)
         with_source<ByK, ByV, own::all>(at, k, v, [&](const auto& cache) {
-            require(static_cast<bool>(cache.check_own(b, position, position + count)) == !twice,
-                    "check_own is wrong about pages listed twice");
+            require(static_cast<bool>(cache.check_exclusive(b, position, position + count)) == !twice,
+                    "check_exclusive is wrong about pages listed twice");
         });
     all_memory().keep();
     const heed::status s = with_source<ByK, ByV, own::all>(at, k, v, [&](const auto& cache) {

@@ -88,7 +88,7 @@ void cache_case(input& in)
     const owned_statistics<float> stats(in, has_memory ? q_size.batch * q_size.heads * q_size.tokens : 0);
     const heed::packed<const float> rows{heed::view<const float>(q.v), is_packed ? limits.view : heed::index_view{}};
     const answer a = with_source<ByK, ByV, Own>(at, k, v, [&](const auto& source) {
-        const auto reading = heed::detail::reading(source);  // a cache of const views: kernels of one type less
+        const auto reading = heed::detail::as_const(source);  // a cache of const views: kernels of one type less
         if constexpr (Picks)
             return call_attend(in, whole_definition(r, heed::softpick{r.parameter}), rows, reading, out.v, stats.s,
                                has_memory);

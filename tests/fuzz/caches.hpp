@@ -311,7 +311,7 @@ template <class K, class V>
 struct any_kv {
     using key_element = K;
     using value_element = V;
-    static constexpr bool one_run = false;
+    static constexpr bool contiguous = false;
 
     heed::view<const K> k;
     heed::view<const V> v;
@@ -319,7 +319,7 @@ struct any_kv {
         of;
 
     template <class Source>
-    explicit any_kv(const Source& s) : k(s.k), v(s.v), of(heed::detail::reading(s))
+    explicit any_kv(const Source& s) : k(s.k), v(s.v), of(heed::detail::as_const(s))
     {}
     template <class F>
     auto with(F f) const
@@ -337,9 +337,9 @@ struct any_kv {
     {
         return with([&](const auto& s) { return s.held(b); });
     }
-    bool uneven() const
+    bool ragged() const
     {
-        return with([](const auto& s) { return s.uneven(); });
+        return with([](const auto& s) { return s.ragged(); });
     }
     int64 tokens() const
     {

@@ -264,7 +264,7 @@ struct recipe {
         return mask.is_sound(e) && std::isfinite(static_cast<T>(scale));
     }
 
-    /// Draws all but the normalizer's kind. `plain`: no maps, no mask, no offset. `uneven`: rows of sequences differ,
+    /// Draws all but the normalizer's kind. `plain`: no maps, no mask, no offset. `ragged`: rows of sequences differ,
     /// so that tables by row are of the longest.
     static recipe drawn(input& in, normalizer n, const extent& e, int64 key_dim, bool plain, bool hostile)
     {

@@ -250,7 +250,7 @@ TEST_CASE("a cache that is asked says who else lists a page that is to be writte
         return heed::page_table::padded(list(pages), 3, list(held));
     };
     const auto listed = [&](const heed::page_table& table, int64 sequence, int64 position, const char* says) {
-        const heed::status s = p.cache(table).check_own(sequence, position, position + 3);
+        const heed::status s = p.cache(table).check_exclusive(sequence, position, position + 3);
         REQUIRE(std::string(s.message()) == says);
     };
     const std::vector<int64> shared{4, 2, -1, 4, 0, 1, 5, 3, -1};  // the first page of sequences 0 and 1
@@ -261,7 +261,7 @@ TEST_CASE("a cache that is asked says who else lists a page that is to be writte
     const std::vector<int64> indptr{0, 2, 5, 7}, pages{4, 2, 0, 1, 3, 2, 5}, last{3, 4, 1};
     listed(heed::page_table::csr(list(indptr), list(pages), list(last)), 0, 4,
            "paged_kv: sequence 0: its page 1, page 2 of the pool, is also page 0 of sequence 2");
-    REQUIRE(p.cache(padded(shared)).check_own(1, 4, 7));  // behind what is shared
+    REQUIRE(p.cache(padded(shared)).check_exclusive(1, 4, 7));  // behind what is shared
 
     const auto k = p.k_rows.in(), v = p.v_rows.in();
     heed::or_throw(heed::append(p.cache(padded(shared)), 1, 0, tokens(k, 0, 0), tokens(v, 0, 0)));  // no token

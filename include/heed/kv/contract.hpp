@@ -1,35 +1,36 @@
 // SPDX-License-Identifier: MIT
 // The kv-source contract: where the keys and values of a sequence lie. Storage is data, not a kernel: a source says
-// where a run of consecutive tokens starts, how far apart its rows are and how long it is.
+// where a segment of consecutive tokens starts, how far apart its rows are and how long it is.
 //
 //     using key_element = ..., value_element = ...;      // of base/element.hpp, in any mix
-//     static constexpr bool one_run;                     // whether a head's tokens are all one run
+//     static constexpr bool contiguous;                  // whether all tokens of a head are one segment
 //     std::int64_t batch() const, heads() const, key_dim() const, value_dim() const;
 //     token_span held(batch) const;                      // the tokens that there are
 //     std::int64_t tokens() const;                       // the largest end of any held(); 0 for batch 0
-//     bool uneven() const;                               // whether held() may differ between sequences
+//     bool ragged() const;                               // whether held() may differ between sequences
 //     auto keys(batch, head) const;                      // the rows of a head: f(token), for a token in held(),
-//     auto values(batch, head) const;                    // is the run of rows<element> that starts there
-//     status check() const;                              // are sizes and lengths sound: O(batch)
-//     status check_rows() const;                         // is every row that may be read where it should: O(pages)
+//     auto values(batch, head) const;                    // is the segment, rows<element>, that starts there
+//     status check() const;                              // that sizes and lengths are sound: O(batch)
+//     status check_rows() const;                         // that every row that may be read exists: O(pages)
 //     void views(f) const;                               // f(name, view) for what rows lie in
 //
-// A source whose numbers are to be multiplied by scales adds what of these it has; see kv/scaled.hpp:
+// A source whose numbers are multiplied by scales adds those of these that it has; see kv/scaled.hpp:
 //
 //     auto key_scales(batch, head) const;                // rows as above, of one float: k_j is scale_j times its row
 //     auto value_scales(batch, head) const;              // the same for values
 //     const float* key_channel_scales(head) const;       // one for each channel of k
 //
-// and one that append() and fetch() take, which look at the tokens of one sequence and check nothing else:
+// A source for append() and fetch(), which look at the tokens of one sequence and check nothing else, adds:
 //
 //     status check_sequence(batch) const;                // check() of one sequence: O(1)
 //     status check_rows(batch, first, end) const;        // check_rows() of these tokens: O(their pages)
-//     status check_own(batch, first, end) const;         // are their rows nobody else's; not asked for, as it takes
-//                                                        // O(all pages): for hosts, where they share pages
+//     status check_exclusive(batch, first, end) const;   // that no other token shares their rows: O(all pages). No
+//     verb
+//                                                        // asks: it is for hosts that share pages
 //
 // and that append() can write to, through keys() and values() of rows that are not const:
 //
-//     auto reading() const;                              // itself, of const rows, for kernels
+//     auto as_const() const;                              // itself, of const rows, for kernels
 //
 // They may also be asked for tokens that are up to key_tile before the first in held(), as kernels read whole registers
 // of keys; whatever lies there is selected out.
@@ -76,15 +77,15 @@ template <class S>
 struct has_channel_scales<S, std::void_t<decltype(std::declval<const S&>().key_channel_scales(0))>> : std::true_type {};
 
 template <class S, class = void>
-struct has_reading : std::false_type {};
+struct has_as_const : std::false_type {};
 template <class S>
-struct has_reading<S, std::void_t<decltype(std::declval<const S&>().reading())>> : std::true_type {};
+struct has_as_const<S, std::void_t<decltype(std::declval<const S&>().as_const())>> : std::true_type {};
 
 /// A source as kernels read it: caches that may be written to, or not, are one type to them.
 template <class S>
-auto reading(const S& source)
+auto as_const(const S& source)
 {
-    if constexpr (has_reading<S>::value) return source.reading();
+    if constexpr (has_as_const<S>::value) return source.as_const();
     else return source;
 }
 

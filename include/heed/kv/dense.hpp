@@ -23,7 +23,7 @@ template <class K, class V = K>
 struct dense_kv {
     using key_element = std::remove_const_t<K>;
     using value_element = std::remove_const_t<V>;
-    static constexpr bool one_run = true;
+    static constexpr bool contiguous = true;
 
     view<K> k;                // [B, Hkv, Skv, Dqk]
     view<V> v;                // [B, Hkv, Skv, Dv]
@@ -34,7 +34,7 @@ struct dense_kv {
     std::int64_t key_dim() const { return k.size.dim; }
     std::int64_t value_dim() const { return v.size.dim; }
     token_span held(std::int64_t b) const { return {0, lengths.size() ? lengths[b] : k.size.tokens}; }
-    bool uneven() const { return lengths.size() > 1; }
+    bool ragged() const { return lengths.size() > 1; }
     std::int64_t tokens() const { return lengths.size() ? detail::longest(*this) : k.size.tokens; }
 
     auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
@@ -45,13 +45,13 @@ struct dense_kv {
     {
         return {of.row(b, h, 0), of.token_step(), of.size.tokens};
     }
-    dense_kv<const K, const V> reading() const { return {k, v, lengths}; }
+    dense_kv<const K, const V> as_const() const { return {k, v, lengths}; }
 
     status check() const { return check_sequences(0, batch()); }
     status check_sequence(std::int64_t b) const { return check_sequences(b, b + 1); }
     status check_rows() const { return {}; }
     status check_rows(std::int64_t, std::int64_t, std::int64_t) const { return {}; }
-    status check_own(std::int64_t, std::int64_t, std::int64_t) const { return {}; }
+    status check_exclusive(std::int64_t, std::int64_t, std::int64_t) const { return {}; }
     template <class F>
     void views(F f) const
     {

@@ -64,7 +64,7 @@ public:
 
     /// Checks that no page of sequence `b` with any of the tokens [from_token, end_token) is listed twice, by this or
     /// another sequence. It reads the whole table.
-    status check_own(std::int64_t b, std::int64_t slots, std::int64_t from_token, std::int64_t end_token) const
+    status check_exclusive(std::int64_t b, std::int64_t slots, std::int64_t from_token, std::int64_t end_token) const
     {
         for (std::int64_t i = from_token / slots; i * slots < end_token; ++i) {
             const std::int64_t page = pages_[first(b) + i];
@@ -175,7 +175,7 @@ template <class K, class V = K>
 struct paged_kv {
     using key_element = std::remove_const_t<K>;
     using value_element = std::remove_const_t<V>;
-    static constexpr bool one_run = false;
+    static constexpr bool contiguous = false;
 
     view<K> k;  // [pages, Hkv, slots, Dqk]
     view<V> v;  // [pages, Hkv, slots, Dv]
@@ -187,7 +187,7 @@ struct paged_kv {
     std::int64_t value_dim() const { return v.size.dim; }
     std::int64_t slots() const { return k.size.tokens; }
     token_span held(std::int64_t b) const { return {0, table.length(b, slots())}; }
-    bool uneven() const { return batch() > 1; }
+    bool ragged() const { return batch() > 1; }
     std::int64_t tokens() const { return detail::longest(*this); }
 
     auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
@@ -198,7 +198,7 @@ struct paged_kv {
     {
         return {of, table.pages_of(b), h};
     }
-    paged_kv<const K, const V> reading() const { return {k, v, table}; }
+    paged_kv<const K, const V> as_const() const { return {k, v, table}; }
 
     status check() const { return check_sequences(0, batch()); }
     status check_sequence(std::int64_t b) const { return check_sequences(b, b + 1); }
@@ -212,9 +212,9 @@ struct paged_kv {
     {
         return table.check_pages(b, slots(), k.size.batch, first, end);
     }
-    status check_own(std::int64_t b, std::int64_t first, std::int64_t end) const
+    status check_exclusive(std::int64_t b, std::int64_t first, std::int64_t end) const
     {
-        return table.check_own(b, slots(), first, end);
+        return table.check_exclusive(b, slots(), first, end);
     }
     template <class F>
     void views(F f) const

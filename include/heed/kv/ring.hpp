@@ -33,7 +33,7 @@ template <class K, class V = K>
 struct ring_kv {
     using key_element = std::remove_const_t<K>;
     using value_element = std::remove_const_t<V>;
-    static constexpr bool one_run = false;
+    static constexpr bool contiguous = false;
 
     view<K> k;               // [B, Hkv, capacity, Dqk]
     view<V> v;               // [B, Hkv, capacity, Dv]
@@ -51,7 +51,7 @@ struct ring_kv {
         const std::int64_t least = firsts.size() ? max_of(firsts[b], 0) : 0;
         return {min_of(max_of(lengths[b] - capacity(), least), lengths[b]), lengths[b]};
     }
-    bool uneven() const { return batch() > 1; }
+    bool ragged() const { return batch() > 1; }
     std::int64_t tokens() const { return detail::longest(*this); }
 
     auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
@@ -62,13 +62,13 @@ struct ring_kv {
     {
         return {of.row(b, h, 0), of.token_step(), capacity()};
     }
-    ring_kv<const K, const V> reading() const { return {k, v, lengths, firsts}; }
+    ring_kv<const K, const V> as_const() const { return {k, v, lengths, firsts}; }
 
     status check() const { return check_sequences(0, batch()); }
     status check_sequence(std::int64_t b) const { return check_sequences(b, b + 1); }
     status check_rows() const { return {}; }
     status check_rows(std::int64_t, std::int64_t, std::int64_t) const { return {}; }
-    status check_own(std::int64_t, std::int64_t, std::int64_t) const { return {}; }
+    status check_exclusive(std::int64_t, std::int64_t, std::int64_t) const { return {}; }
     template <class F>
     void views(F f) const
     {

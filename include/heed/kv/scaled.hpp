@@ -84,7 +84,7 @@ class scaled_kv {
 public:
     using key_element = typename Source::key_element;
     using value_element = typename Source::value_element;
-    static constexpr bool one_run = Source::one_run;
+    static constexpr bool contiguous = Source::contiguous;
 
     scaled_kv(const Source& of, const KeyScales& of_keys, const ValueScales& of_values)
         : source(of), key_scale(of_keys), value_scale(of_values)
@@ -99,7 +99,7 @@ public:
     std::int64_t key_dim() const { return source.key_dim(); }
     std::int64_t value_dim() const { return source.value_dim(); }
     token_span held(std::int64_t b) const { return source.held(b); }
-    bool uneven() const { return source.uneven(); }
+    bool ragged() const { return source.ragged(); }
     std::int64_t tokens() const { return source.tokens(); }
     auto keys(std::int64_t b, std::int64_t h) const { return source.keys(b, h); }
     auto values(std::int64_t b, std::int64_t h) const { return source.values(b, h); }
@@ -125,9 +125,9 @@ public:
         return key_scale.scale.row(0, h, 0);
     }
 
-    auto reading() const
+    auto as_const() const
     {
-        return heed::scaled_kv{detail::reading(source), const_scales(key_scale), const_scales(value_scale)};
+        return heed::scaled_kv{detail::as_const(source), const_scales(key_scale), const_scales(value_scale)};
     }
 
     /// Checks sizes.
@@ -147,9 +147,9 @@ public:
             return this->check_scales_of_heads(name, scale, b, first, end);
         });
     }
-    status check_own(std::int64_t b, std::int64_t first, std::int64_t end) const
+    status check_exclusive(std::int64_t b, std::int64_t first, std::int64_t end) const
     {
-        return source.check_own(b, first, end);
+        return source.check_exclusive(b, first, end);
     }
     template <class F>
     void views(F f) const

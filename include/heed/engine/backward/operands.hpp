@@ -63,14 +63,14 @@ template <class Job>
 struct block_operands {
     using T = typename Job::T;
     using Q = typename Job::query_element;
-    using DO = typename Job::dout_element;
+    using dout_element = typename Job::dout_element;
 
     T *q, *dout;  // [parts][rows][query_step]: scale * q, and dO
     std::int64_t part_stride;
-    row_slopes<T>* slopes;  // [rows]
-    const Q** q_row;        // [rows]
-    const DO** dout_row;    // [rows]
-    bool finite;            // whether Q and dO hold neither NaN nor Inf
+    row_slopes<T>* slopes;          // [rows]
+    const Q** q_row;                // [rows]
+    const dout_element** dout_row;  // [rows]
+    bool finite;                    // whether Q and dO hold neither NaN nor Inf
 
     template <class Carver>
     static block_operands carve(Carver& c, const backward_partition& p)
@@ -81,7 +81,7 @@ struct block_operands {
         m.dout = c.template take<T>(micro::row_parts<T>(p.value_dim).count, m.part_stride);
         m.slopes = c.template take<row_slopes<T>>(p.block_rows);
         m.q_row = c.template take<const Q*>(p.block_rows);
-        m.dout_row = c.template take<const DO*>(p.block_rows);
+        m.dout_row = c.template take<const dout_element*>(p.block_rows);
         m.finite = true;
         return m;
     }
@@ -93,7 +93,7 @@ struct block_operands {
         for (int r = 0; r < block.count; ++r) {
             const query_place p = place_of(job, block, 0, block.first + r);
             const Q* const query = q_row[r] = job.q.row(p.batch, p.head, p.row);
-            const DO* const gradient = dout_row[r] = job.dout.row(p.batch, p.head, p.row);
+            const dout_element* const gradient = dout_row[r] = job.dout.row(p.batch, p.head, p.row);
             const std::int64_t i = job.index_of(p);
             micro::pack_query(query, q_dim, job.scale, q + r * micro::query_step<T>, part_stride);
             micro::pack_query(gradient, v_dim, T(1), dout + r * micro::query_step<T>, part_stride);

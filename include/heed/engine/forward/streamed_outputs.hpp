@@ -96,7 +96,7 @@ public:
         auto near = prefetch.near(source, t_.token + begin + lead);
         // Two distances: what is prefetched follows the segments of a source between calls, so one of several takes a
         // panel a call.
-        const std::int64_t slice = Kv::one_run || !micro::two_distances ? max_of(direct, 1) : micro::block_vecs;
+        const std::int64_t slice = Kv::contiguous || !micro::two_distances ? max_of(direct, 1) : micro::block_vecs;
         for (int j = begin; j < highest; j += run) {
             const int keys = run < highest - j ? run : highest - j, paired = keys / each * each;
             const auto v = grouped<run / grouped_keys, grouped_keys>(source, t_.token + j, keys, p_.copy);

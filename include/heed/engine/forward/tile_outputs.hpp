@@ -41,7 +41,7 @@ struct next_reads {
 template <class Job>
 constexpr bool may_read_in_place()
 {
-    return native_arch::values_from_l2 && Job::kv_type::one_run &&
+    return native_arch::values_from_l2 && Job::kv_type::contiguous &&
            std::is_same_v<typename Job::unit, typename Job::value_element>;
 }
 template <class E>
@@ -80,7 +80,8 @@ void pack_value_panel(const Tile& t, int j, int n, panel_channels channels, U* p
         taken = v.count >= left ? left : static_cast<int>(v.count) / each * each;
         micro::pack_values(matrix_of(v), taken, channels.first, channels.count, channels.vecs,
                            panel + x / each * channels.vecs * lanes);
-        if constexpr (!Tile::job_type::kv_type::one_run)  // the next panel's lines; those of one segment have a stride
+        if constexpr (!Tile::job_type::kv_type::contiguous)  // the next panel's lines; those of one segment have a
+                                                             // stride
             if (next < source.dim)
                 for (int i = 0; i < taken; ++i) __builtin_prefetch(v.data + i * v.step + elements_for<E>(next), 0, 2);
     }

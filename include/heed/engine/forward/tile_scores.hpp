@@ -116,10 +116,10 @@ void score_streamed(const Tile& t, const scores_memory<U>& mem, decode_prefetch<
 {
     using Kv = typename Tile::job_type::kv_type;
     constexpr int lanes = vec<U>::lanes, vecs = micro::unpacked_vecs, least = vecs * lanes;
-    constexpr int at_once = Kv::one_run && micro::overlaps_transposition<typename Tile::job_type::key_element>
+    constexpr int at_once = Kv::contiguous && micro::overlaps_transposition<typename Tile::job_type::key_element>
                                 ? micro::overlapped_keys
                                 : least;
-    static_assert(Kv::one_run || copied_rows >= least);
+    static_assert(Kv::contiguous || copied_rows >= least);
     constexpr int strip = micro::key_strip<sum_t<U>>;
     const auto source = t.key_rows();
     const int highest = t.cover.highest, begin = t.cover.lowest / least * least;

@@ -76,7 +76,7 @@ private:
 template <class Tile>
 class decode_prefetch {
     using Kv = typename Tile::job_type::kv_type;
-    static constexpr bool lists = !micro::two_distances && !Kv::one_run;
+    static constexpr bool lists = !micro::two_distances && !Kv::contiguous;
 
 public:
     using near_cursor = std::conditional_t<micro::two_distances, micro::paired_cursor,
@@ -122,7 +122,7 @@ public:
     {
         if constexpr (lists) {
             if (rows > 0) at.near() = near.list(rows);
-        } else if constexpr (!Kv::one_run) {
+        } else if constexpr (!Kv::contiguous) {
             if (used_ >= until_) aim(at, near);
             used_ += n * static_cast<std::int64_t>(sizeof(typename Stream::element));
         }

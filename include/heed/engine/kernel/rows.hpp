@@ -24,10 +24,10 @@ HEED_INLINE micro::matrix<E> matrix_of(const rows<E>& of)
 inline constexpr int copied_rows = micro::streaming_run;
 
 /// The keys, or the values, of one head: source(token) is the segment that starts there, for tokens before `end`.
-template <class Rows, class E, bool OneRun>
+template <class Rows, class E, bool Contiguous>
 struct head_source {
     using element = E;
-    static constexpr bool one_run = OneRun;
+    static constexpr bool contiguous = Contiguous;
 
     Rows at;
     std::int64_t dim, end;
@@ -40,15 +40,15 @@ template <class Kv>
 HEED_INLINE auto keys_of(const Kv& kv, std::int64_t batch, std::int64_t kv_head)
 {
     const auto at = kv.keys(batch, kv_head);
-    return head_source<std::remove_const_t<decltype(at)>, typename Kv::key_element, Kv::one_run>{at, kv.key_dim(),
-                                                                                                 kv.held(batch).end};
+    return head_source<std::remove_const_t<decltype(at)>, typename Kv::key_element, Kv::contiguous>{at, kv.key_dim(),
+                                                                                                    kv.held(batch).end};
 }
 template <class Kv>
 HEED_INLINE auto values_of(const Kv& kv, std::int64_t batch, std::int64_t kv_head)
 {
     const auto at = kv.values(batch, kv_head);
-    return head_source<std::remove_const_t<decltype(at)>, typename Kv::value_element, Kv::one_run>{at, kv.value_dim(),
-                                                                                                   kv.held(batch).end};
+    return head_source<std::remove_const_t<decltype(at)>, typename Kv::value_element, Kv::contiguous>{
+        at, kv.value_dim(), kv.held(batch).end};
 }
 
 /// Copies `n` rows from `token` on to `copy`, prefetching those `near_rows` ahead.
@@ -76,7 +76,7 @@ HEED_INLINE rows<const typename Source::element> together(const Source& source, 
                                                           void* copy)
 {
     const auto segment = source(token);
-    if constexpr (!Source::one_run) {
+    if constexpr (!Source::contiguous) {
         if (segment.count >= least) return segment;
         if (n == 2) return {segment.data, source(token + 1).data - segment.data, 2};  // any two rows are
         return gathered(source, token, n, copy);
@@ -87,7 +87,7 @@ HEED_INLINE rows<const typename Source::element> together(const Source& source, 
 /// Some rows of a source of one segment, for the micro kernels.
 template <class E>
 struct strided_group {
-    static constexpr bool one_run = true;
+    static constexpr bool contiguous = true;
     const E* data;
     std::int64_t step;
 
@@ -114,7 +114,7 @@ HEED_INLINE auto grouped(const Source& source, std::int64_t token, [[maybe_unuse
 {
     using E = typename Source::element;
     auto segment = source(token);
-    if constexpr (Source::one_run) {
+    if constexpr (Source::contiguous) {
         return strided_group<E>{segment.data, segment.step};
     } else {
         scattered_groups<E, Groups, Size> to;
