@@ -5,9 +5,9 @@
 //     heed::append(cache, sequence, position, k_rows, v_rows);
 //     heed::attend(def, q, cache, out);
 //
-// Both check the sequence and the pages that they write or read, and nothing else of a table: their cost is that of the
-// rows. That nothing else lists a page that is written is the host's to see to, who shares pages and copies them; to
-// ask is cache.check_exclusive(sequence, position, position + n), which looks through the whole table.
+// Both check the sequence and the pages that they write or read, and nothing else of a table: their cost is the cost of
+// the rows. A host that shares pages copies a shared page before it writes to it; neither verb looks for others that
+// list the page. cache.check_exclusive(sequence, position, position + n) does, and reads the whole table.
 //
 // |x - fetched x| is at most half a scale in int8 and in blocks, whose scale is chosen for the row or block, and 2^-4
 // |x| or half of the smallest step in fp8. A row of zeros has scale 0. NaN and Inf make the scale NaN, and so the row

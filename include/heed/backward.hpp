@@ -63,7 +63,7 @@ public:
         return d;
     }
 
-    /// Writes the wanted gradients. Fails, with nothing written, where the tensors are not those that were planned for.
+    /// Writes the wanted gradients. Fails, with nothing written, where the tensors differ from the planned ones.
     template <class Q, class K, class V, class O, class DO>
     status_type run(const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
                     const row_statistics<T>& stats, const view<DO>& dout, const gradients<T>& to,

@@ -65,8 +65,8 @@ public:
         return status_ ? kernel::cache_line + static_cast<std::size_t>(partition_.workers) * worker_bytes_ : 0;
     }
 
-    /// Fills what is wanted. stats.shift and stats.mass are those that attend() filled for the same q, k and
-    /// definition. Fails, with nothing written, where the tensors are not those that were planned for.
+    /// Fills the observations that are wanted. attend() filled stats.shift and stats.mass for the same q, k and
+    /// definition. Fails, with nothing written, where the tensors differ from the planned ones.
     template <class Q, class K>
     status_type run(const view<Q>& q, const view<K>& k, const row_statistics<T>& stats, const observations<T>& wanted,
                     const options<T>& how) const noexcept
@@ -233,10 +233,10 @@ status with_plan(const char* verb, const Def& def, const view<Q>& q, const Kv& k
 
 /// Fills what is wanted of the weights of each row.
 ///
-/// q [B, Hq, Sq, Dqk] and k [B, Hkv, Skv, Dqk], a view or a kv source, are those of attend(), and stats.shift and
-/// stats.mass what it filled through options.stats. Bits do not depend on threads, the batch or how queries are
-/// chunked. Allocates only where options.workspace is not given; options.stats is not looked at. Returns a status;
-/// nothing is written where it is false.
+/// q [B, Hq, Sq, Dqk] and k [B, Hkv, Skv, Dqk], a view or a kv source, are the arguments of attend(), and stats.shift
+/// and stats.mass are what attend() filled through options.stats. Bits do not depend on threads, the batch or how
+/// queries are chunked. Allocates only where options.workspace is not given; options.stats is not looked at. Returns a
+/// status; nothing is written where it is false.
 template <class Def, class Q, class K>
 status observe(const Def& def, const view<Q>& q, const K& k, const row_statistics<compute_t<Q>>& stats,
                const observations<compute_t<Q>>& wanted, const options<compute_t<Q>>& how = {})

@@ -15,7 +15,8 @@ struct workspace {
     std::size_t bytes = 0;
 };
 
-/// Where asked for (not null), one number for each [B, Hq, Sq], dense; float, or double for double tensors.
+/// Statistics of rows. Each pointer is null (not wanted) or points to one number for each [B, Hq, Sq], dense; float, or
+/// double for double tensors.
 template <class T>
 struct row_statistics {
     T* shift = nullptr;  ///< M: the power-of-two shift of the row

@@ -81,7 +81,7 @@ public:
         return d;
     }
 
-    /// out = attention of q, k, v. Fails, with nothing written, where the tensors are not those that were planned for;
+    /// out = attention of q, k, v. Fails, with nothing written, where the tensors differ from the planned ones;
     /// and with errc::executor_failed where the executor does not run every task once.
     template <class Q, class K, class V, class O>
     status_type run(const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
@@ -195,7 +195,7 @@ private:
             },
             [&] { return detail::check_resources("run", how, partition_.workers, partition_.total_bytes); });
     }
-    /// That sizes and lengths are those that were planned for.
+    /// Checks that sizes and lengths equal the planned ones.
     template <class Q, class Kv>
     status_type check_as_planned(const packed<Q>& q, const Kv& kv) const
     {

@@ -24,7 +24,7 @@ struct query_place {
 };
 
 /// A query row beside lanes_of<V>::count consecutive keys, of which the first `valid` exist. A scalar V is one lane,
-/// and has the same members, so that one map serves both. Any key of the sequence may be asked for, those under a mask
+/// and has the same members, so that one map serves both. A map may be called for any key of the sequence, masked ones
 /// too: tables have an entry for each key from 0 on, and functions an answer.
 template <class V>
 struct score_place : query_place {

@@ -13,8 +13,8 @@
 HEED_BEGIN
 namespace detail {
 
-/// The first error of some checks, each a function: it is called only where those before it found nothing wrong, for it
-/// may rely on them.
+/// The first error of some checks. Each check is a function, which is called only where the checks before it found
+/// nothing wrong, since it may rely on them.
 template <class... Checks>
 status first_error(const Checks&... checks)
 {

@@ -73,7 +73,7 @@ inline char* first_line(void* workspace)
     return static_cast<char*>(workspace) + (in_lines(address) - address);
 }
 
-/// Hands out aligned pieces of a workspace, of so many elements: the product of the factors.
+/// Hands out aligned pieces of a workspace. The number of elements of a piece is the product of the factors.
 class carver {
 public:
     explicit carver(void* base) : at_(static_cast<char*>(base)) {}

@@ -20,7 +20,7 @@ HEED_BEGIN
 class thread_pool {
 public:
     /// A pool of `threads` workers, the caller of operator() included; at least 1. Where the system refuses a thread,
-    /// the pool has those that it got: concurrency() says how many. Without exceptions a refusal ends the program.
+    /// the pool has as many as it got: concurrency() says how many. Without exceptions a refusal ends the program.
     explicit thread_pool(int threads) : crew_(std::make_unique<crew>())
     {
 #if defined(__cpp_exceptions)

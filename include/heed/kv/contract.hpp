@@ -32,7 +32,7 @@
 //
 //     auto as_const() const;                              // itself, of const rows, for kernels
 //
-// They may also be asked for tokens that are up to key_tile before the first in held(), as kernels read whole registers
+// Kernels also call them for tokens up to key_tile before the first in held(), since they read whole registers
 // of keys; whatever lies there is selected out.
 #pragma once
 
@@ -110,7 +110,7 @@ std::int64_t longest(const S& source)
     return most;
 }
 
-/// `count` lengths, of which those of sequences [first, end) are each in [0, most].
+/// Checks that there are `count` lengths, and that the lengths of sequences [first, end) are in [0, most].
 inline status check_lengths(const char* source, const index_view& lengths, std::int64_t count, std::int64_t most,
                             std::int64_t first, std::int64_t end)
 {

@@ -53,8 +53,8 @@ HEED_NOINLINE inline void add_row(T p, const E* row, T scale, std::int64_t dim, 
     }
 }
 
-/// Rows of Q or dO that enter a gradient of keys, times weights[r][j], P or dS: those of register blocks that have a
-/// flag.
+/// The rows of Q or dO that enter a gradient of keys, times weights[r][j], P or dS: the rows of the register blocks
+/// that have a flag.
 template <class T, class E>
 struct weighted_rows {
     strip_flag flag;

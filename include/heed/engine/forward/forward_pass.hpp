@@ -79,7 +79,7 @@ private:
         return lines_of(keys_of(job_.kv, block.batch, block.kv_head), first_of(block, tile), micro::key_strip<T>, 0,
                         min_of(parts.end(0) * each, dim));
     }
-    /// What a task reads first, of those that pass over a block: most likely this worker's next one.
+    /// What a task that passes over a block reads first. The task is most likely this worker's next one.
     next_reads reads_of(std::int64_t task) const
     {
         if (task >= p_.pass_tasks) return {};
@@ -92,8 +92,7 @@ private:
         reads.queries = rows_of(job_.q, block);
         return reads;
     }
-    /// The rows of a block in q, or in a tensor whose rows are those of q; those of several heads have no constant
-    /// stride.
+    /// The rows of a block in q, or in a tensor with the same rows. Rows of several heads have no constant stride.
     template <class E>
     micro::row_lines rows_of(const view<E>& of, const query_block& block) const
     {

@@ -26,7 +26,7 @@ int list_weights(const tile_cover& cover, int most, const scores_memory<U>& p, i
     return n;
 }
 
-/// The rows of V of n listed keys, and listed_ahead more pointers behind them.
+/// Pointers to the rows of V of n listed keys, followed by listed_ahead more pointers for the prefetch.
 template <class Tile, class E>
 HEED_INLINE void list_rows(const Tile& t, const int* listed, int n, const E** to)
 {
@@ -125,8 +125,8 @@ private:
     {
         return {p_.weights(rows.first) + key / each, units};
     }
-    /// f(rows, their first key, a multiple of `Multiple`, and its number of units) for those that attend any of `keys`
-    /// keys from key j on. Before its own first key a register block has weights of 0.
+    /// Calls f(rows, their first key, a multiple of `Multiple`, and its number of units) for the register blocks that
+    /// attend any of `keys` keys from key j on. Before its own first key a register block has weights of 0.
     template <int Multiple, class F>
     HEED_INLINE void for_rows(int j, int keys, F f) const
     {
@@ -160,7 +160,7 @@ private:
     micro::matrix<T> o_;
 };
 
-/// o = P V over all keys, or those that have a weight; `sparse` becomes whether those are few.
+/// o = P V over all keys, or over the keys that have a weight; `sparse` becomes whether few keys have one.
 template <class Tile, class U = typename Tile::U, class T = typename Tile::T>
 void outputs_streamed(const Tile& t, const scores_memory<U>& p, const outputs_memory<U>& mem, micro::matrix<T> o,
                       decode_prefetch<Tile>& prefetch, bool& sparse)

@@ -30,8 +30,8 @@ struct outputs_memory {
     }
 };
 
-/// What prefill prefetches behind a tile: the first keys of the next one, or the rows where the outputs go, and the
-/// first keys and the queries of the next block.
+/// What prefill prefetches at the end of a tile: the first keys of the next tile; or, after the last one, the rows
+/// where the outputs go, and the first keys and the queries of the next block.
 struct next_reads {
     micro::row_lines outputs, keys, queries;
 };

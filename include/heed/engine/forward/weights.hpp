@@ -30,7 +30,7 @@ inline constexpr std::uint32_t all_sixteen = 0xffff;
 /// not near its shift.)
 enum class dropped { none, masked, any };
 
-/// A row of scores s; `place` is that of s[0].
+/// A row of scores s; `place` is the place of s[0].
 template <class Def, class T>
 struct score_row {
     const Def* def;
@@ -57,7 +57,8 @@ struct key_range {
 
 /// Where the terms of scores go: the weight in place of its score, the mass to 16 lanes. With Pairs both are rounded to
 /// bf16: what the weights lose is missing in the mass as well, so that errors of one sign cancel. Such weights lie side
-/// by side: that of key j is the j-th bf16 of the row, which lies before all scores that are still to be read.
+/// by side over the row's own scores: the weight of key j is the j-th bf16 of the row. Writing it never overtakes
+/// reading, because a bf16 is half a float.
 template <bool Pairs, class T>
 struct term_sink {
     using V = vec<T>;
@@ -123,7 +124,7 @@ HEED_INLINE T weigh(const score_row<Def, T>& row, key_range keys, vec<T> shift, 
     return has_mass_v<normalizer> ? sum_of_lanes(to.sums) : T(0);
 }
 
-/// The lowest and the highest score of each lane, of those that mask and score maps leave; a NaN is none.
+/// The lowest and the highest score of each lane, after mask and score maps; a NaN does not count.
 template <class T>
 struct score_range {
     vec<T> lowest = vec<T>(std::numeric_limits<T>::infinity()), highest = vec<T>(-std::numeric_limits<T>::infinity());
@@ -186,8 +187,8 @@ HEED_INLINE score_range<T> map_row(const score_row<Def, T>& row, key_range keys)
 template <class Def>
 inline constexpr bool overlaps_mapping = !Def::has_score_maps;
 
-/// Turns the mapped scores of a row into weights and returns its M and l. True where those of the next row, if any,
-/// were mapped on the way: `range`, that of the row, is then the next one's.
+/// Turns the mapped scores of a row into weights and gives its M and l. Returns true where it also mapped the scores of
+/// the next row: `range`, which held the range of this row's scores, then holds the next row's.
 template <bool Masked, class U, class Def, class T>
 HEED_NOINLINE inline bool weigh_row(const score_row<Def, T>& row, [[maybe_unused]] const score_row<Def, T>* next,
                                     key_range keys, score_range<T>& range, T& shift, T& mass)
@@ -214,7 +215,7 @@ HEED_NOINLINE inline bool weigh_row(const score_row<Def, T>& row, [[maybe_unused
     return false;
 }
 
-/// The scores of all rows of a tile become weights, their shifts and masses those of the result.
+/// Turns the scores of all rows of a tile into weights, and writes their shifts and masses to the result.
 template <bool Masked, class Tile, class U, class T = sum_t<U>>
 HEED_INLINE void weigh_rows(const Tile& t, const scores_memory<U>& mem, const partial<T>& result)
 {

@@ -43,7 +43,7 @@ template <class Source>
 class piece_list {
 public:
     HEED_INLINE piece_list(const Source& source, std::int64_t token) : source_(source), next_(token) {}
-    /// The next n <= copied_rows rows, or what there is of them.
+    /// The next n <= copied_rows rows, or fewer at the end of the source.
     HEED_INLINE micro::piece_cursor list(int n)
     {
         if (next_ >= source_.end) return micro::piece_cursor(static_cast<const void*>(pieces_));
@@ -90,8 +90,8 @@ public:
           v_(t.value_rows(), t.token + micro::lead_rows, micro::rows_apart, 0)
     {}
 
-    /// The rows of `source` from `token` on are about to be used: prefetches those `lead` rows ahead, and what leads
-    /// them.
+    /// A stream for the rows of `source` from `token` on, which are about to be used: it prefetches the rows `lead`
+    /// rows ahead, and the lines that lead them.
     template <class Source>
     HEED_INLINE auto from(const Source& source, std::int64_t token, std::int64_t lead)
     {
@@ -168,7 +168,7 @@ private:
     }
 
     bool sparse_;
-    std::int64_t used_ = 0, until_ = 0;  // bytes; those at which a segment that is prefetched ends
+    std::int64_t used_ = 0, until_ = 0;  // bytes; until_: where a segment that is prefetched ends
     segment_cursor<decltype(std::declval<Tile>().key_rows())> k_, second_k_;
     segment_cursor<decltype(std::declval<Tile>().value_rows())> v_;
 };

@@ -101,7 +101,7 @@ inline T log_of_denominator(const row_denominator<T>& den)
 }
 
 /// out = o / denominator for one row; exactly 0 where the denominator is 0. An extra mass beside which the row's sums
-/// vanish selects them out, as in fold_row(). `lse`, where asked for, is the natural log of the denominator.
+/// vanish selects them out, as in fold_row(). `lse`, where it is not null, is the natural log of the denominator.
 template <class Normalizer, class T, class O>
 HEED_NOINLINE inline void finish_row(const Normalizer& normalizer, std::int64_t head, const partial_row<T>& row, O* out,
                                      std::int64_t dim, T* lse)

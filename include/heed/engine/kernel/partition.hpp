@@ -26,13 +26,13 @@ struct sequence_cut {
     double block_cost() const { return static_cast<double>(keys) * static_cast<double>(block_rows + 4); }
 };
 
-/// Rows of each of so many blocks but the last: nearly equal, whole register blocks.
+/// Rows of each of `blocks` blocks but the last: nearly equal, whole register blocks.
 inline std::int64_t rows_of_blocks(std::int64_t rows, std::int64_t blocks)
 {
     return blocks > 0 ? min_of(round_up(ceil_div(rows, blocks), micro::block_rows), rows) : 0;
 }
 
-/// Blocks of at most so many rows.
+/// The cut of a sequence into blocks of at most `most_rows` rows.
 inline sequence_cut cut_rows(std::int64_t rows, const token_span& held, std::int64_t most_rows)
 {
     sequence_cut c;
@@ -50,7 +50,7 @@ struct task_counts {
     Count pass = 0, fold = 0, slots = 0, stored = 0;
 };
 
-/// Which tasks are those of a sequence: the counts are those of all sequences before it.
+/// Which tasks belong to a sequence. `first` counts the tasks of all sequences before it.
 struct sequence_tasks {
     sequence_cut cut;
     std::int64_t sequence = 0;
@@ -90,7 +90,7 @@ struct partition {
     /// Multiply-adds at most, and reads of K and V.
     double work() const { return cost * static_cast<double>(key_dim + value_dim); }
 
-    /// Smaller blocks where so many of the largest size would leave workers idle.
+    /// Takes smaller blocks where `blocks` of the largest size would leave workers idle.
     void limit_rows(std::int64_t blocks)
     {
         if (workers > 1 && blocks < std::int64_t{workers} * tasks_of_worker) most_rows = micro::small_query_block;
@@ -194,8 +194,8 @@ partition make_partition(const problem_sizes& sizes, std::int64_t queries, const
     return p;
 }
 
-/// Calls f(b, cut) for every sequence, longer ones first: those that are cut into spans, those of whose blocks a few
-/// make a task of full length, and the rest. queries(b) are its query rows and held(b) its tokens.
+/// Calls f(b, cut) for every sequence, longer ones first: sequences that are cut into spans, then sequences a few of
+/// whose blocks make a task of full length, then the rest. queries(b) are its query rows and held(b) its tokens.
 template <class Queries, class Held, class F>
 void for_sequences(const partition& p, Queries queries, Held held, F f)
 {

@@ -9,7 +9,7 @@
 HEED_BEGIN
 namespace micro {
 
-/// The weights of a register block: so many units of each of its rows, which are score_step apart.
+/// The weights of a register block: `units` units of each of its rows, which are score_step apart.
 template <class U>
 struct weight_rows {
     const U* data;
@@ -164,8 +164,8 @@ HEED_INLINE void outputs_transposed(block_shape shape, weight_rows<T> p, const T
     });
 }
 
-/// Rows of V that do not follow each other: rows[x] is that of key keys[x] of the tile, x in [0, count). There are
-/// listed_ahead more pointers behind them.
+/// Rows of V that do not follow each other: rows[x] is the row of key keys[x] of the tile, x in [0, count). Another
+/// listed_ahead pointers follow for the prefetch.
 template <class E>
 struct listed_values {
     const int* keys;

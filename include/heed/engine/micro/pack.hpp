@@ -25,8 +25,7 @@ HEED_NOINLINE inline void pack_lanes(matrix<const E> k, int keys, std::int64_t c
             strip[c / each * width + j] = j < keys ? unit_of<U>(k.row(j), c, dim) : U{};
 }
 
-/// Transposes whole registers of keys, `Channels` channels at a time from c on, as far as there are; returns the
-/// channel behind them.
+/// Transposes whole registers of keys, `Channels` channels at a time from c on; returns the first channel that is left.
 template <int Channels, class U, class E>
 HEED_INLINE std::int64_t pack_channels(matrix<const E> k, int keys, std::int64_t c, std::int64_t dim, U* strip)
 {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Software prefetch of rows of K and V.
 //
-// Hardware prefetchers follow what is read in the order of addresses. Neither a transposition of 16 rows nor one half
-// of the channels of V is, so the kernels prefetch lines themselves, a few at every step: in the order of their use,
-// or in bursts, they come at a third to two thirds of the read bandwidth.
+// Hardware prefetchers follow reads in the order of addresses. A transposition of 16 rows, or half of the channels of
+// V, is not read in that order, so the kernels prefetch lines themselves, a few at every step. In the order of their
+// use, or in bursts, lines come at a third to two thirds of the read bandwidth.
 //
-// What is prefetched may lie behind all rows, by any stride: addresses are numbers modulo 2^64 here, not pointers.
+// A prefetched address may lie past all rows, by any stride, so addresses are numbers modulo 2^64 here, not pointers.
 #pragma once
 
 #include "tuning.hpp"
@@ -16,7 +16,7 @@ namespace micro {
 template <class T>
 inline constexpr int line_of = sizeof(T) < 64 ? 64 / static_cast<int>(sizeof(T)) : 1;
 
-/// Prefetches a row of so many channels.
+/// Prefetches a row of `channels` channels.
 template <class T>
 HEED_INLINE void prefetch_row(const T* row, std::int64_t channels)
 {
@@ -34,7 +34,7 @@ HEED_INLINE std::uintptr_t bytes_of(std::int64_t n)
 {
     return static_cast<std::uintptr_t>(n) * sizeof(T);
 }
-/// Where the row lies, if there is one, that is so many rows behind `row`.
+/// The address of the row `rows` rows after `row`, which need not exist.
 template <class T>
 HEED_INLINE const T* row_after(const T* row, std::int64_t rows, std::int64_t step)
 {
@@ -55,12 +55,13 @@ HEED_INLINE void prefetch_two_lines(std::uintptr_t at)
     prefetch_line<Locality>(at + line_of<char>);
 }
 
-// The cursors below prefetch once for every 128 bytes that are used. A row with a gap behind it has more lines than
-// that pays for: rows of 136 bytes three or four, for 2.1. What was prefetched beyond a row's bytes is owed, and made
-// up for where the row ends: otherwise the cursor falls behind the reads. Rows that start within a line are prefetched
-// from that line's start, or their last line never is; what lies behind their end is not, as it is another head's.
+// The cursors below prefetch once for every 128 bytes that are used. A row that is followed by a gap has more lines
+// than that: a row of 136 bytes has three or four, and is used like 2.1. Lines that were prefetched beyond a row's
+// bytes are owed, and the debt is paid where the row ends; otherwise the cursor falls behind the reads. A row that
+// starts within a line is prefetched from the start of that line, or its last line never is. Lines past the end of a
+// row are not prefetched, since they belong to another head.
 
-/// How far an address lies behind the start of its line.
+/// How many bytes an address is from the start of its line.
 HEED_INLINE constexpr std::uintptr_t in_line(std::uintptr_t at) { return at % line_of<char>; }
 
 /// Memory without gaps.
@@ -68,8 +69,8 @@ struct piece {
     std::uintptr_t begin, end;
 };
 
-/// Prefetches two lines at `at` and steps behind them; where `end` comes first, as many lines of the pieces behind it,
-/// and those owed, as next() says them.
+/// Prefetches two lines at `at` and steps past them. Where `end` comes first, it prefetches as many lines of the pieces
+/// that next() gives, and the lines owed.
 template <int Locality, class Next>
 HEED_INLINE void prefetch_within(std::uintptr_t& at, std::uintptr_t& end, std::int64_t& owed, std::uintptr_t stride,
                                  Next next)
@@ -154,12 +155,12 @@ private:
     std::uintptr_t stride_ = 2 * line_of<char>;
 };
 
-/// The lines of rows of `n` elements, two lines at a time: those of some rows, and with each the one that is
-/// `apart` rows behind it; then of the rows behind both. Of two lines that far apart memory has more channels at work.
-/// Narrower elements than float, whose arithmetic takes as long as memory, lose by it: their lines come in order.
+/// Prefetches rows of `n` elements, two lines at a time: a line of one row together with the same line `apart` rows
+/// later, then the next such pair. Two lines that far apart keep more memory channels at work. Elements narrower than
+/// float, whose arithmetic takes as long as memory, lose by it: their lines come in order.
 class paired_cursor {
 public:
-    /// `count` rows from `row` on, but for a few where they do not come out even, and those behind them.
+    /// `count` rows from `row` on, a few less where they do not come out even, and then the rows after them.
     template <class T>
     HEED_INLINE paired_cursor(const T* row, std::int64_t step, std::int64_t n, std::int64_t apart, std::int64_t count)
         : row_(address_of(row)), at_(row_ - in_line(row_)), row_bytes_(bytes_of<T>(n)), step_(bytes_of<T>(step)),
@@ -268,7 +269,7 @@ class stream_prefetch {
 public:
     using element = T;
 
-    /// The kernels call next() once for so many units of keys or channels, and say what `share` units use.
+    /// The kernels call next() once for every `every` units of keys or channels, and say what `share` units use.
     static constexpr int every = two_distances ? ahead_every : 1, share = every;
 
     HEED_INLINE stream_prefetch(const Near& near, const leading_lines& far) : near_(near), far_(far) {}
@@ -309,7 +310,7 @@ struct half_prefetch {
     Prefetch& ahead;
 };
 
-/// Lines of rows, those of a row at every step.
+/// Prefetches rows of one stride, a row at every step.
 class line_prefetch {
 public:
     static constexpr int every = ahead_every, share = every;

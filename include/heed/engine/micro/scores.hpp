@@ -44,7 +44,7 @@ HEED_NOINLINE inline void scores_block(const U* q, const U* strip, std::int64_t 
     store_block(acc, matrix<T>{s, score_step});
 }
 
-/// A packed strip of keys: so many units of each, and the lanes of the keys that are wanted.
+/// A packed strip of keys: `units` units of each, and the lanes of the keys that are wanted.
 template <class U>
 struct packed_keys {
     const U* data;

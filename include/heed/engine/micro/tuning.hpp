@@ -21,8 +21,8 @@ inline constexpr int score_step = key_tile + 16;
 inline constexpr int block_rows = 6;
 inline constexpr int block_vecs = native_arch::block_vecs;
 
-/// Keys that are packed and scored at a time, one register block wide; and so many units of their channels, that the
-/// packed strip stays in the L1 cache while all rows of a block pass it.
+/// Keys that are packed and scored at a time, one register block wide; and the units of channels of a packed strip,
+/// which stays in the L1 cache while all rows of a block pass it.
 template <class T>
 inline constexpr int key_strip = block_vecs* vec<T>::lanes;
 template <class T>
@@ -69,26 +69,26 @@ inline constexpr int gradient_run = strip_units<T>;
 inline constexpr std::int64_t streaming_rows = 2 * block_rows;
 inline constexpr int streaming_run = 32;
 
-/// Keys that are scored together where the transposition of some overlaps with the products of those before them: the
-/// first have none before them. As many as stay in the L1 cache for a second register block.
+/// Keys that are scored in one call where keys are transposed while the keys before them are multiplied: the first ones
+/// of a call overlap with nothing. As many as stay in the L1 cache for a second register block.
 inline constexpr int overlapped_keys = 128;
 
-/// With no more than this share of a tile's keys weighted in any row, only their rows of V are read; they are asked for
-/// so many places of the list ahead. With half of them, scattered, a listed pass took 0.61 of the read bandwidth and
-/// one over all rows 0.73 (D 128, Zen 3).
+/// If at most `listed_share` of a tile's keys have a weight in any row, only their rows of V are read, and prefetched
+/// `listed_ahead` entries of the list ahead. With half of the keys, scattered, a pass over the list reached 0.61 of the
+/// read bandwidth and a pass over all rows 0.73 (D 128, Zen 3).
 inline constexpr double listed_share = 0.4;
 inline constexpr int listed_ahead = 24;
 
-/// Whether decode asks for K and V at two distances.
+/// Whether decode prefetches K and V at two distances.
 inline constexpr bool two_distances = native_arch::two_distances;
 
-/// How many rows ahead of their use rows are asked for into the L1 cache: queries, rows that are copied and, with two
-/// distances, K and V; and how many at least into the L2 cache.
+/// How many rows ahead of their use rows are prefetched into the L1 cache (queries, copied rows and, with two
+/// distances, K and V), and how many at least into the L2 cache.
 inline constexpr int near_rows = 16;
 inline constexpr int least_lead = 48;
 
-/// Two distances: how far apart two rows are that are asked for together, of those that are used soon and of those that
-/// lead. A row that comes second of its two leads by so many rows less.
+/// Two distances: how many rows apart the two rows are that are prefetched together, into the L1 and into the L2 cache.
+/// The second of the two leads by that many rows less.
 inline constexpr int near_apart = native_arch::near_apart;
 inline constexpr int rows_apart = native_arch::rows_apart;
 inline constexpr int lead_rows = least_lead + rows_apart;

@@ -27,8 +27,8 @@ struct row_weights {
     T highest;       // score; a NaN is none
 };
 
-/// Turns the scores of some keys into weights and returns how many keys are attended; with Drop, those of -inf are not.
-/// Weights of pairs are rounded to bf16 before they are divided, as attend() multiplies them.
+/// Turns the scores of some keys into weights and returns how many keys are attended; with Drop, keys whose score is
+/// -inf are not. Weights of pairs are rounded to bf16 before they are divided, as attend() multiplies them.
 template <range Range, bool Drop, bool Pairs, class Normalizer, class T>
 HEED_INLINE int divide(const Normalizer& normalizer, T* s, key_range keys, const row_denominator<T>& norm)
 {

@@ -152,7 +152,8 @@ HEED_INLINE bool is_near(T lowest, T highest, T shift)
            highest * C::log2_e < shift + (C::top - 3);
 }
 
-/// How far scores are from a shift, so that all_near() holds of those that are near it in the sense of is_near().
+/// How far scores are from a shift: all_near() of these distances says whether the scores are near it, as is_near()
+/// does.
 template <class T, class A>
 HEED_INLINE vec<T, A> distance(vec<T, A> s, vec<T, A> shift)
 {

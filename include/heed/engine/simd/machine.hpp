@@ -30,14 +30,14 @@ struct unmeasured {
     /// and for how many rows their sums find room: with 16 registers the sums would be kept in memory.
     static constexpr bool shares_broadcasts = false;
     static constexpr int most_rows_of_two = 4;
-    /// Whether keys are transposed there while those before them are multiplied.
+    /// Whether keys are transposed there while the keys before them are multiplied.
     static constexpr bool overlaps_transposition = false;
 
-    /// How decode asks for K and V: into the L1 cache shortly before their use and long before it into the L2 cache; or
-    /// at one distance, in the order of addresses.
+    /// How decode prefetches K and V: at two distances, into the L1 cache shortly before their use and into the L2
+    /// cache long before it; or at one distance, in the order of addresses.
     static constexpr bool two_distances = true;
-    /// Two distances: how far apart two rows are that are asked for together, of those that are used soon and of those
-    /// that lead.
+    /// Two distances: how many rows apart the two rows are that are prefetched together, shortly before their use and
+    /// long before it.
     static constexpr int near_apart = 8, rows_apart = 32;
     /// Lines of one request.
     static constexpr int lines_at_once = 1;
