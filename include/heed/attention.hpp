@@ -11,6 +11,7 @@
 #include "base/checked.hpp"
 #include "base/element.hpp"
 #include "base/mistakes.hpp"
+#include "base/view.hpp"
 #include "mask/contract.hpp"
 #include "normalizer/contract.hpp"
 #include "normalizer/softmax.hpp"
@@ -20,23 +21,26 @@
 
 HEED_BEGIN
 
-/// The absolute position of query row 0; the default is Skv - Sq. One number, or one for each sequence.
+/// The absolute position of query row 0; the default is Skv - Sq. One number, or one for each sequence: of 32 or of 64
+/// bits, as a pointer with a count or as a container.
 struct query_offset {
     std::int64_t value = 0;
-    const std::int64_t* per_sequence = nullptr;
-    std::int64_t count = 0;
+    index_view per_sequence;
 
     explicit query_offset(std::int64_t n) : value(n) {}
-    query_offset(const std::int64_t* table, std::int64_t n) : per_sequence(table), count(n), is_table_(true) {}
+    explicit query_offset(index_view table) : per_sequence(table), is_table_(true) {}
+    query_offset(const std::int32_t* table, std::int64_t n) : query_offset(index_view(table, n)) {}
+    query_offset(const std::int64_t* table, std::int64_t n) : query_offset(index_view(table, n)) {}
+    query_offset(std::nullptr_t, std::int64_t n) : query_offset(static_cast<const std::int64_t*>(nullptr), n) {}
 
     std::int64_t of(std::int64_t batch) const { return is_table_ ? per_sequence[batch] : value; }
     status check(const problem& p) const
     {
-        if (is_table_ && (count != p.batch || (count > 0 && !per_sequence)))
+        if (is_table_ && (per_sequence.size() != p.batch || !per_sequence.is_sound()))
             return status::error(errc::invalid_argument, "query_offset: %lld entries%s for batch %lld",
-                                 static_cast<long long>(count), per_sequence ? "" : " at null",
+                                 static_cast<long long>(per_sequence.size()), per_sequence.is_null() ? " at null" : "",
                                  static_cast<long long>(p.batch));
-        for (std::int64_t b = 0; b < (is_table_ ? count : 1); ++b)
+        for (std::int64_t b = 0; b < (is_table_ ? per_sequence.size() : 1); ++b)
             if (!detail::within_limit(of(b)))
                 return status::error(errc::invalid_argument, "query_offset: entry %lld = %lld is out of range",
                                      static_cast<long long>(b), static_cast<long long>(of(b)));

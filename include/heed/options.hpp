@@ -24,8 +24,8 @@ struct row_statistics {
     T* lse = nullptr;    ///< ln(c + sum of u), natural, extra mass included; -inf for an empty row
 };
 
-/// Options of a call on tensors of T.
-template <class T>
+/// Options of a call on tensors of T: float also for bf16 and f16.
+template <class T = float>
 struct options {
     executor_ref executor = {};
     heed::workspace workspace = {};

@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include <array>
+#include <cmath>
 #include <vector>
 #if __has_include(<span>) && __cplusplus >= 202002L
 #include <span>
@@ -99,4 +100,42 @@ TEST_CASE("an mdspan of rank 4 is a view, in either order of indices")
     // channels that lie apart are refused
     const mdspan_like<float> apart{numbers.data(), {2, 3, 7, 5}, {105, 35, 1, 7}};
     CHECK_THAT(heed::attend(heed::bhsd(apart), a, a, a).message(), Contains("dim 0"));
+}
+
+TEST_CASE("documents, key lengths and query offsets take tables of 32 bits and containers, with the same result")
+{
+    const std::vector<std::int32_t> narrow{0, 3, 8};
+    const std::vector<std::int64_t> wide{0, 3, 8};
+    std::vector<float> x(2 * 8 * 8), out(x.size()), other(x.size());
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 7) - 3;
+    const heed::extents e{2, 1, 8, 8};
+    const auto rows = heed::bhsd(x, e);
+    const auto same = [&](const auto& a, const auto& b) {
+        REQUIRE(heed::attend(heed::attention{heed::softmax{}, a}, rows, rows, rows, heed::bhsd(out, e)));
+        REQUIRE(heed::attend(heed::attention{heed::softmax{}, b}, rows, rows, rows, heed::bhsd(other, e)));
+        CHECK(out == other);
+    };
+    same(heed::document{narrow}, heed::document{wide.data(), 3});
+    same(heed::document{narrow.data(), 3}, heed::document{wide});
+    const std::vector<std::int32_t> lengths{8, 5};
+    const std::vector<std::int64_t> long_lengths{8, 5};
+    same(heed::key_lengths{lengths}, heed::key_lengths{long_lengths.data(), 2});
+    same(heed::causal{} & heed::key_lengths{lengths}, heed::causal{} & heed::key_lengths{long_lengths});
+    const heed::attention narrow_offsets{heed::causal{}, heed::query_offset{lengths}};
+    const heed::attention wide_offsets{heed::causal{}, heed::query_offset{long_lengths.data(), 2}};
+    REQUIRE(heed::attend(narrow_offsets, rows, rows, rows, heed::bhsd(out, e)));
+    REQUIRE(heed::attend(wide_offsets, rows, rows, rows, heed::bhsd(other, e)));
+    CHECK(out == other);
+}
+
+TEST_CASE("options need no type for floats")
+{
+    heed::options how;
+    std::vector<float> lse(1);
+    how.stats.lse = lse.data();
+    const std::vector<float> x{2};
+    std::vector<float> out(1);
+    const auto row = heed::bhsd(x, {1, 1, 1, 1});
+    REQUIRE(heed::attend(heed::attention{heed::scale{1}}, row, row, row, heed::bhsd(out, {1, 1, 1, 1}), how));
+    CHECK(std::fabs(lse[0] - 4) < 1e-6);
 }

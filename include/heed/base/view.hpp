@@ -92,8 +92,9 @@ public:
         v.count_ -= i;
         return v;
     }
+    constexpr bool is_null() const { return !wide_ && !narrow_; }
     /// False where a count other than 0 comes with a null pointer, or is negative.
-    constexpr bool is_sound() const { return count_ == 0 || (count_ > 0 && (wide_ || narrow_)); }
+    constexpr bool is_sound() const { return count_ == 0 || (count_ > 0 && !is_null()); }
 
 private:
     const std::int32_t* narrow_ = nullptr;

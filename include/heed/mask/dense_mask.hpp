@@ -23,20 +23,24 @@ struct dense_mask {
     status check(const problem& p) const { return detail::check_table("dense_mask", values, p); }
 };
 
-/// Sequence b has keys [0, lengths[b]); what lies beyond is never read.
+/// Sequence b has keys [0, lengths[b]); what lies beyond is never read. Lengths are of 32 or of 64 bits, a pointer with
+/// a count or a container.
 struct key_lengths : span_mask<key_lengths> {
-    const std::int64_t* lengths = nullptr;
-    std::int64_t count = 0;
+    index_view lengths;
 
-    key_lengths(const std::int64_t* per_sequence, std::int64_t n) : lengths(per_sequence), count(n) {}
+    explicit key_lengths(index_view per_sequence) : lengths(per_sequence) {}
+    key_lengths(const std::int32_t* per_sequence, std::int64_t n) : lengths(per_sequence, n) {}
+    key_lengths(const std::int64_t* per_sequence, std::int64_t n) : lengths(per_sequence, n) {}
+    key_lengths(std::nullptr_t, std::int64_t n) : key_lengths(static_cast<const std::int64_t*>(nullptr), n) {}
 
     key_span span(const query_place& at) const { return {0, lengths[at.batch]}; }
     status check(const problem& p) const
     {
-        if (count != p.batch || (count > 0 && !lengths))
-            return status::error(errc::invalid_argument, "key_lengths: %lld lengths for batch %lld",
-                                 static_cast<long long>(count), static_cast<long long>(p.batch));
-        for (std::int64_t b = 0; b < count; ++b)
+        if (lengths.size() != p.batch || !lengths.is_sound())
+            return status::error(errc::invalid_argument, "key_lengths: %lld lengths%s for batch %lld",
+                                 static_cast<long long>(lengths.size()), lengths.is_null() ? " at null" : "",
+                                 static_cast<long long>(p.batch));
+        for (std::int64_t b = 0; b < lengths.size(); ++b)
             if (lengths[b] < 0 || lengths[b] > p.total_keys)
                 return status::error(errc::invalid_argument, "key_lengths: lengths[%lld] = %lld is not in [0, %lld]",
                                      static_cast<long long>(b), static_cast<long long>(lengths[b]),

@@ -2,21 +2,26 @@
 // Documents in one sequence.
 #pragma once
 
+#include "../base/view.hpp"
 #include "contract.hpp"
 
 HEED_BEGIN
 
-/// Documents packed one after another: a query attends the keys of its own document. `bounds` holds count = documents +
-/// 1 positions, from 0 to the last (cu_seqlens): document d is [bounds[d], bounds[d + 1]). A query outside them attends
-/// nothing. The verbs fail where bounds do not start at 0, fall, or go past the keys.
+/// Documents packed one after another: a query attends the keys of its own document. `bounds` holds documents + 1
+/// positions, from 0 to the last (cu_seqlens): document d is [bounds[d], bounds[d + 1]). They are of 32 or of 64 bits,
+/// a pointer with a count or a container. A query outside them attends nothing. The verbs fail where bounds do not
+/// start at 0, fall, or go past the keys.
 struct document : span_mask<document> {
-    const std::int64_t* bounds = nullptr;
-    std::int64_t count = 0;
+    index_view bounds;
 
-    document(const std::int64_t* cu_seqlens, std::int64_t n) : bounds(cu_seqlens), count(n) {}
+    explicit document(index_view cu_seqlens) : bounds(cu_seqlens) {}
+    document(const std::int32_t* cu_seqlens, std::int64_t n) : bounds(cu_seqlens, n) {}
+    document(const std::int64_t* cu_seqlens, std::int64_t n) : bounds(cu_seqlens, n) {}
+    document(std::nullptr_t, std::int64_t n) : document(static_cast<const std::int64_t*>(nullptr), n) {}
 
     key_span span(const query_place& at) const
     {
+        const std::int64_t count = bounds.size();
         if (at.position < bounds[0]) return {bounds[0], bounds[0]};
         if (at.position >= bounds[count - 1]) return {bounds[count - 1], bounds[count - 1]};
         std::int64_t lo = 0, hi = count - 1;  // bounds[lo] <= position < bounds[hi]
@@ -28,10 +33,11 @@ struct document : span_mask<document> {
     }
     status check(const problem& p) const
     {
-        if (count < 2 || !bounds || bounds[0] != 0)
+        const std::int64_t count = bounds.size();
+        if (count < 2 || bounds.is_null() || bounds[0] != 0)
             return status::error(errc::invalid_argument,
                                  "document: %lld bounds%s; they start at 0 and close the last document",
-                                 static_cast<long long>(count), !bounds ? " at null" : "");
+                                 static_cast<long long>(count), bounds.is_null() ? " at null" : "");
         for (std::int64_t d = 1; d < count; ++d)
             if (bounds[d] < bounds[d - 1])
                 return status::error(errc::invalid_argument,
