@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 // append: new tokens into a cache of any kind and element; fetch: what a cache holds, as floats.
 //
+//     lengths[sequence] += n;                                      // first: only tokens that a cache holds are written
 //     heed::paged_kv cache{k_pool, v_pool, table};                 // the table lists the new tokens already
 //     heed::append(cache, sequence, position, k_rows, v_rows);
 //     heed::attend(def, q, cache, out);
+//
+// Drafts are rolled back by lowering the length again; the next append overwrites them. A ring has lost what the drafts
+// overwrote: kv/ring.hpp says what it needs.
 //
 // Both check the sequence and the pages that they write or read, and nothing else of a table: their cost is the cost of
 // the rows. A host that shares pages copies a shared page before it writes to it; neither verb looks for others that

@@ -17,35 +17,11 @@
 
 HEED_BEGIN
 
-/// {M, l, o} of [B, Hq, Sq] rows in the caller's memory, dense.
-template <class T>
-struct state {
-    T* shift = nullptr;  // [B, Hq, Sq]
-    T* mass = nullptr;   // [B, Hq, Sq]
-    T* out = nullptr;    // [B, Hq, Sq, Dv], not normalised
-    extents size;        // B, Hq, Sq, Dv
-
-    std::int64_t rows() const { return size.batch * size.heads * size.tokens; }
-};
-
 namespace detail {
 template <class T>
 kernel::partial_row<T> row_of(const state<T>& s, std::int64_t i)
 {
     return {s.shift[i], s.mass[i], s.out + i * s.size.dim};
-}
-
-template <class T>
-status check_state(const char* verb, const char* name, const state<T>& s)
-{
-    using ll = long long;
-    const extents& e = s.size;
-    const checked bytes = checked(e.batch) * e.heads * e.tokens * max_of(e.dim, 1) * static_cast<ll>(sizeof(T));
-    if (e.batch < 0 || e.heads < 0 || e.tokens < 0 || e.dim < 0 || !bytes.fits())
-        return status::error(errc::invalid_argument, "%s: %s: [%lld, %lld, %lld, %lld] is negative or beyond 64 bits",
-                             verb, name, ll{e.batch}, ll{e.heads}, ll{e.tokens}, ll{e.dim});
-    if (s.rows() == 0 || (s.shift && s.mass && s.out)) return {};
-    return status::error(errc::invalid_argument, "%s: %s has a null shift, mass or out", verb, name);
 }
 }  // namespace detail
 
@@ -64,9 +40,6 @@ status clear(const Def&, const state<T>& s)
     return {};
 }
 
-template <class Def, class T>
-class partial_plan;
-
 /// Folds the keys of `kv` into `s`, which is cleared or continued. Parts that are cut at multiples of heed::key_tile
 /// keys and folded in order give the bits of one call over all of them. Needs the workspace of a plan for the same
 /// arguments.
@@ -74,9 +47,14 @@ template <class Def, class Q, class Kv, class = std::enable_if_t<is_kv_source_v<
 status attend_partial(const Def& def, const view<Q>& q, const Kv& kv, const state<compute_t<Q>>& s, key_part part = {},
                       const options<compute_t<Q>>& how = {})
 {
-    if constexpr (detail::sound_definition<detail::definition_t<Def>, compute_t<Q>>::value)
-        return partial_plan<detail::definition_t<Def>, compute_t<Q>>::run(def, q, kv, s, part, how);
-    else return {};
+    if constexpr (detail::sound_definition<detail::definition_t<Def>, compute_t<Q>>::value) {
+        const plan<detail::definition_t<Def>, compute_t<Q>> p(def, q, kv, how);
+        return detail::with_workspace("attend_partial", p, how, [&](const options<compute_t<Q>>& with) {
+            return p.run_partial(q, kv, s, part, with);
+        });
+    } else {
+        return {};
+    }
 }
 template <class Def, class Q, class K, class V>
 status attend_partial(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v,
@@ -84,40 +62,6 @@ status attend_partial(const Def& def, const view<Q>& q, const view<K>& k, const 
 {
     return attend_partial(def, q, dense_kv{k, v}, s, part, how);
 }
-
-/// What attend_partial() runs: a plan whose rows end in a state.
-template <class Def, class T>
-class partial_plan {
-public:
-    template <class Q, class Kv>
-    static status run(const Def& def, const view<Q>& q, const Kv& kv, const state<T>& s, key_part part,
-                      const options<T>& how)
-    {
-        const plan<Def, T> p(def, q, kv, how);
-        if (!p.status()) return p.status();
-        const detail::checked end = detail::checked(part.first_key) + kv.tokens();
-        const std::int64_t total = part.total_keys < 0 ? end.value() : part.total_keys;
-        if (part.first_key < 0 || !end.fits() || total < end.value() || !detail::within_limit(total))
-            return status::error(errc::invalid_argument, "attend_partial: %lld keys from key %lld on, of %lld in all",
-                                 static_cast<long long>(kv.tokens()), static_cast<long long>(part.first_key),
-                                 static_cast<long long>(part.total_keys));
-        return detail::with_workspace("attend_partial", p, how, [&](const options<T>& with) {
-            const status ok = detail::first_error(
-                [&] {
-                    return p.check_inputs(packed<Q>{q, {}}, kv, with, total);
-                },
-                [&] {
-                    return detail::check_extents("attend_partial", "state", s.size,
-                                                 {q.size.batch, q.size.heads, q.size.tokens, kv.value_dim()});
-                },
-                [&] { return detail::check_state("attend_partial", "state", s); });
-            if (!ok) return ok;
-            const auto pass = p.make_pass(packed<Q>{q, {}}, kv, kernel::to_state<T>{s.shift, s.mass, s.out},
-                                          with.workspace.data, part);
-            return kernel::run_all("attend_partial", pass, p.partition_, how.executor);
-        });
-    }
-};
 
 /// into = merge(into, other), row by row. Commutative; associative up to the rounding of its additions.
 template <class T>

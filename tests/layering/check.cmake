@@ -5,7 +5,7 @@ cmake_minimum_required(VERSION 3.25)
 set(vocabulary    "base/")
 set(contracts     "normalizer/contract score/contract mask/contract kv/contract executor/contract")  # vocabulary
 set(policies      "normalizer/ score/ mask/ kv/ executor/")        # their own contract, vocabulary
-set(definition    "attention options gradients observations")      # contracts; attention knows the default normalizer
+set(definition    "attention options gradients observations partial_result")  # contracts; attention knows the default normalizer
 set(simd          "engine/simd/")                                  # vocabulary; xsimd, and intrinsics in arch/
 set(micro         "engine/micro/")                                 # vocabulary, simd
 set(kernel        "engine/kernel/ engine/workspace")               # contracts, definition, simd, micro

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// run() and run_task() of a plan allocate nothing, whatever they compute and whoever runs the tasks.
+// run(), run_partial() and run_task() of a plan allocate nothing, whatever they compute and whoever runs the tasks.
 #include "allocations.hpp"
 #include "gradients.hpp"
 #include "quantised.hpp"
@@ -66,6 +66,39 @@ TEST_CASE("run and run_task allocate nothing")
                 REQUIRE(allocations_of([&] { s = heed::attend(def, q, k, v, to, how); }) == 0);
                 REQUIRE(s);
             });
+}
+
+TEST_CASE("run_partial allocates nothing, and is attend_partial")
+{
+    heed::thread_pool pool(2);
+    const problem<float> p(1, 4, 2, 3, 1500, 40, 33);
+    const heed::attention def{heed::softpick{}, heed::causal{}};
+    for (const bool threads : {false, true}) {
+        heed::options<float> how;
+        if (threads) how.executor = pool;
+        const heed::key_part part{1024, 1700};
+        const auto q = p.q.in(), k = tokens(p.k.in(), 0, 600), v = tokens(p.v.in(), 0, 600);
+        const heed::dense_kv kv{k, v};
+        const heed::plan plan(def, q, kv, how);
+        heed::or_throw(plan.status());
+        std::vector<unsigned char> scratch(plan.workspace_bytes());
+        owned_state<float> state(def, p.out_size()), expected(def, p.out_size());
+        heed::or_throw(heed::attend_partial(def, q, kv, expected.state(), part, how));
+        how.workspace = {scratch.data(), scratch.size()};
+        const heed::state<float> to = state.state();
+        static_assert(noexcept(plan.run_partial(q, kv, to, part, how)));
+        heed::status s;
+        REQUIRE(allocations_of([&] { s = plan.run_partial(q, kv, to, part, how); }) == 0);
+        REQUIRE(s);
+        REQUIRE(same_bits(state.out, expected.out));
+        REQUIRE(same_bits(state.mass, expected.mass));
+        // refused, with nothing written: a part behind the end, and a state of another size
+        CHECK_FALSE(plan.run_partial(q, kv, to, {1024, 1500}, how));
+        heed::state<float> other = to;
+        other.size.dim = 32;
+        CHECK_FALSE(plan.run_partial(q, kv, other, part, how));
+        REQUIRE(same_bits(state.out, expected.out));
+    }
 }
 
 TEST_CASE("backward allocates its workspace, and nothing where it is given one")

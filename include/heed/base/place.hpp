@@ -19,8 +19,8 @@ inline constexpr int key_tile = 512;
 struct query_place {
     std::int64_t batch = 0;
     std::int64_t head = 0;      // query head
-    std::int64_t row = 0;       // 0 .. Sq-1 within this call
-    std::int64_t position = 0;  // row + query offset: the absolute position
+    std::int64_t row = 0;       // 0 .. Sq-1 within this call; of packed queries within the sequence
+    std::int64_t position = 0;  // row + query offset: the absolute position; packed or not, Skv - Sq + row by default
 };
 
 /// A query row beside lanes_of<V>::count consecutive keys, of which the first `valid` exist. A scalar V is one lane,
