@@ -139,3 +139,49 @@ TEST_CASE("options need no type for floats")
     REQUIRE(heed::attend(heed::attention{heed::scale{1}}, row, row, row, heed::bhsd(out, {1, 1, 1, 1}), how));
     CHECK(std::fabs(lse[0] - 4) < 1e-6);
 }
+
+TEST_CASE("a page table from page p on holds the tokens behind it, and two parts are the whole, bit by bit", "[views]")
+{
+    constexpr std::int64_t slots = 16, skipped = heed::key_tile / slots, dim = 32;
+    const std::vector<std::int32_t> lengths{900, 512, 100};
+    std::vector<std::int32_t> padded(3 * 57, -1), csr, indptr{0}, last;
+    std::int32_t page = 0;
+    for (std::size_t b = 0; b < 3; ++b) {
+        const int n = (lengths[b] + 15) / 16;
+        for (int i = 0; i < n; ++i, ++page) {
+            padded[b * 57 + static_cast<std::size_t>(i)] = page;
+            csr.push_back(page);
+        }
+        indptr.push_back(page);
+        last.push_back(lengths[b] - (n - 1) * 16);
+    }
+    std::vector<float> k(static_cast<std::size_t>(page) * slots * dim), v(k.size()), q(3 * dim), whole(3 * dim),
+        parts(3 * dim), shift(3), mass(3), o(3 * dim);
+    for (std::size_t i = 0; i < k.size(); ++i) {
+        k[i] = static_cast<float>(i * 7919 % 101) / 50 - 1;
+        v[i] = static_cast<float>(i * 104729 % 97) / 48 - 1;
+    }
+    for (std::size_t i = 0; i < q.size(); ++i) q[i] = static_cast<float>(i % 5) - 2;
+    const heed::extents pool{page, 1, slots, dim}, row{3, 1, 1, dim};
+    const auto K = heed::bhsd(k, pool), V = heed::bhsd(v, pool);
+    const heed::attention def{heed::softpick{}};
+    for (const heed::page_table& table :
+         {heed::page_table::padded(padded, 57, lengths), heed::page_table::csr(indptr, csr, last)}) {
+        const heed::page_table rest = table.from_page(skipped);
+        CHECK(rest.length(0, slots) == 900 - 512);
+        CHECK(rest.length(1, slots) == 0);
+        CHECK(rest.length(2, slots) == 0);
+        CHECK(rest.from_page(1).length(0, slots) == 900 - 528);
+        REQUIRE(heed::attend(def, heed::bhsd(q, row), heed::paged_kv{K, V, table}, heed::bhsd(whole, row)));
+        const heed::state<float> s{shift.data(), mass.data(), o.data(), row};
+        REQUIRE(heed::clear(def, s));
+        const std::vector<std::int32_t> first{512, 512, 100};
+        REQUIRE(heed::attend_partial(def, heed::bhsd(q, row),
+                                     heed::paged_kv{K, V, heed::page_table::padded(padded, 57, first)}, s, {0, 900}));
+        REQUIRE(heed::attend_partial(def, heed::bhsd(q, row), heed::paged_kv{K, V, rest}, s, {512, 900}));
+        REQUIRE(heed::finish(def, s, heed::bhsd(parts, row)));
+        CHECK(parts == whole);
+        CHECK_FALSE(
+            heed::attend(def, heed::bhsd(q, row), heed::paged_kv{K, V, table.from_page(-1)}, heed::bhsd(parts, row)));
+    }
+}

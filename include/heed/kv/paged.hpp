@@ -2,6 +2,7 @@
 // Keys and values in pages.
 #pragma once
 
+#include "../base/math.hpp"
 #include "contract.hpp"
 
 HEED_BEGIN
@@ -22,20 +23,26 @@ public:
         return page_table(pages, true, {}, width, lengths);
     }
 
+    /// The same sequences without their first `n` >= 0 pages, for attend_partial() behind a shared prefix: token 0 is
+    /// the first of page n. A sequence with no more pages is empty.
+    page_table from_page(std::int64_t n) const
+    {
+        page_table t = *this;
+        t.skipped_ += n;
+        return t;
+    }
+
     std::int64_t sequences() const { return lengths_.size(); }
     /// The pages of sequence b, in order.
-    index_view pages_of(std::int64_t b) const { return pages_.from(first(b)); }
+    index_view pages_of(std::int64_t b) const { return pages_.from(min_of(first(b), pages_.size())); }
     std::int64_t length(std::int64_t b, std::int64_t slots) const
     {
-        if (padded_) return lengths_[b];
-        const std::int64_t n = indptr_[b + 1] - indptr_[b];
-        return n > 0 ? (n - 1) * slots + lengths_[b] : 0;
+        if (pages(b, slots) == 0) return 0;
+        const std::int64_t n = padded_ ? lengths_[b] : (indptr_[b + 1] - indptr_[b] - 1) * slots + lengths_[b];
+        return n - skipped_ * slots;
     }
     /// The number of pages of sequence b that are read.
-    std::int64_t pages(std::int64_t b, std::int64_t slots) const
-    {
-        return padded_ ? lengths_[b] / slots + (lengths_[b] % slots != 0) : indptr_[b + 1] - indptr_[b];
-    }
+    std::int64_t pages(std::int64_t b, std::int64_t slots) const { return max_of(listed(b, slots) - skipped_, 0); }
 
     /// Checks the lengths of sequences [begin, end), and that the table has an entry for each of their pages.
     status check(std::int64_t slots, std::int64_t begin, std::int64_t end) const
@@ -45,6 +52,8 @@ public:
         if (!pages_.is_sound() || !indptr_.is_sound() || !lengths_.is_sound())
             return status::error(errc::invalid_argument, "paged_kv: a table of %lld, %lld and %lld numbers at null",
                                  ll{pages_.size()}, ll{indptr_.size()}, ll{lengths_.size()});
+        if (skipped_ < 0 || !detail::within_limit(skipped_))
+            return status::error(errc::invalid_argument, "paged_kv: a table from page %lld on", ll{skipped_});
         return padded_ ? check_padded(n, slots, begin, end) : check_csr(n, slots, begin, end);
     }
     /// Checks that every page of sequence `b` with any of the tokens [from_token, end_token) exists in a pool of
@@ -87,7 +96,12 @@ private:
     page_table(index_view pages, bool padded, index_view indptr, std::int64_t width, index_view lengths)
         : pages_(pages), padded_(padded), indptr_(indptr), width_(width), lengths_(lengths)
     {}
-    std::int64_t first(std::int64_t b) const { return padded_ ? b * width_ : indptr_[b]; }
+    std::int64_t first(std::int64_t b) const { return (padded_ ? b * width_ : indptr_[b]) + skipped_; }
+    /// The number of pages of sequence b with the ones that are skipped.
+    std::int64_t listed(std::int64_t b, std::int64_t slots) const
+    {
+        return padded_ ? lengths_[b] / slots + (lengths_[b] % slots != 0) : indptr_[b + 1] - indptr_[b];
+    }
 
     status check_padded(std::int64_t n, std::int64_t slots, std::int64_t begin_sequence,
                         std::int64_t end_sequence) const
@@ -99,7 +113,7 @@ private:
                                  "paged_kv: a table of %lld pages for %lld sequences of up to %lld", ll{pages_.size()},
                                  ll{n}, ll{width_});
         for (std::int64_t b = begin_sequence; b < end_sequence; ++b)
-            if (lengths_[b] < 0 || pages(b, slots) > width_)
+            if (lengths_[b] < 0 || listed(b, slots) > width_)
                 return status::error(errc::invalid_argument,
                                      "paged_kv: sequence %lld: length %lld is not in %lld pages of %lld tokens", ll{b},
                                      ll{lengths_[b]}, ll{width_}, ll{slots});
@@ -135,7 +149,8 @@ private:
     bool padded_;
     index_view indptr_;
     std::int64_t width_;
-    index_view lengths_;  // padded: of sequences; csr: of their last pages
+    index_view lengths_;        // padded: of sequences; csr: of their last pages
+    std::int64_t skipped_ = 0;  // pages at the start of each sequence
 };
 
 /// The rows of a head: one segment for each page.
