@@ -46,7 +46,10 @@ struct vec : detail::no_number<vec<T, Arch>, T> {
     batch native;
 
     vec() = default;  // any value
-    HEED_INLINE vec(T value) : native(value) {}
+    /// Any number in all lanes, as a functor may write it: 1, 0.5 or a float.
+    template <class Number, class = std::enable_if_t<std::is_arithmetic_v<Number>>>
+    HEED_INLINE vec(Number value) : native(static_cast<T>(value))
+    {}
     HEED_INLINE explicit vec(const batch& b) : native(b) {}
 
     HEED_INLINE friend vec operator+(vec a, vec b) { return vec(a.native + b.native); }
