@@ -39,7 +39,7 @@ HEED_INLINE __m256 load_n(const E* p, int n, machine::avx2)
 {
     E part[8] = {};
     for (int i = 0; i < n; ++i) part[i] = p[i];
-    return arch::load(part, machine::avx2{});
+    return as_register<__m256>(arch::load(part, machine::avx2{}));
 }
 
 /// Bytes as words.

@@ -22,7 +22,7 @@ HEED_INLINE __m512 load_n(const E* p, int n, machine::avx512)
 {
     E part[16] = {};
     for (int i = 0; i < n; ++i) part[i] = p[i];
-    return arch::load(part, machine::avx512{});
+    return as_register<__m512>(arch::load(part, machine::avx512{}));
 }
 
 /// Bytes as words.
