@@ -29,10 +29,10 @@
 HEED_BEGIN
 
 /// Checks that a normalizer, a score map or a mask keeps its contract: the status is ok, or one sentence says what is
-/// broken. `problem` holds the heads, queries and keys that the policy's own tables fit. T is the type of the tensors,
+/// broken. `p` holds the heads, queries and keys that the policy's own tables fit. T is the type of the tensors,
 /// float or double.
 template <class T = float, class Policy>
-status check(const Policy& policy, const problem& p = {2, 4, 2, 13, 1100})
+status check(const Policy& policy, const problem& p)
 {
     static_assert(is_normalizer_v<Policy> || is_score_map_v<Policy> || is_mask_v<Policy>,
                   "heed: check() takes a normalizer, a score map or a mask");
@@ -55,6 +55,19 @@ status check(const Policy& policy, const problem& p = {2, 4, 2, 13, 1100})
             if (s) s = detail::mask_check<T, Policy>(policy, p).run();
         return s;
     }
+}
+
+/// The same by problems of heed's own, for policies without tables: a long one, and one with more queries than keys,
+/// whose first rows stand at positions below 0.
+template <class T = float, class Policy>
+status check(const Policy& policy)
+{
+    const problem before_the_first{1, 4, 2, 40, 10};
+    const status s = check<T>(policy, {2, 4, 2, 13, 1100});
+    if constexpr (is_normalizer_v<Policy>) return s;
+    else if constexpr (detail::has_check<Policy>::value)
+        return s && policy.check(before_the_first) ? check<T>(policy, before_the_first) : s;
+    else return s ? check<T>(policy, before_the_first) : s;
 }
 
 HEED_END

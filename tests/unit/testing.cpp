@@ -270,3 +270,25 @@ TEST_CASE("a wrong mask is told what is wrong with it")
     REQUIRE_THAT(verdict(wrong_mask::full_too_early), Contains("are full, but head"));
     REQUIRE_THAT(verdict(wrong_mask::none_too_early), Contains("are none, but head"));
 }
+
+namespace {
+
+/// Every second key by distance; mark() forgets that the remainder of a position below 0 is negative.
+struct every_second {
+    bool attends(const heed::query_place& at, std::int64_t key) const { return (at.position - key) % 2 == 0; }
+    void mark(const heed::query_place& at, std::int64_t first, int count, heed::key_bits& bits) const
+    {
+        for (int j = 0; j < count; ++j)
+            if ((first + j) % 2 == at.position % 2) bits.set(j);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a mask that is wrong at positions below 0 is found without a problem of one's own")
+{
+    const heed::status s = heed::check(every_second{});
+    INFO(s.message());
+    CHECK_FALSE(s);
+    CHECK(heed::check(every_second{}, {2, 4, 2, 13, 1100}));
+}

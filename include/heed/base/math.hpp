@@ -6,7 +6,8 @@
 //     abs copysign exp exp_neg_abs expm1 fma log log1p logistic max min select softplus sqrt tanh
 //
 // Beside them a functor may use + - * / and their compound assignments, and < <= > >= == != with a scalar on either
-// side, whose result goes into select(): a ?: or an if needs one bool, and a vector has one for each lane.
+// side, whose result goes into select(): a ?: or an if needs one bool, and a vector has one for each lane. A policy
+// outside namespace heed writes heed::exp(x): for scalars nothing finds the plain name.
 #pragma once
 
 #include "config.hpp"

@@ -20,7 +20,7 @@ struct query_place {
     std::int64_t batch = 0;
     std::int64_t head = 0;      // query head
     std::int64_t row = 0;       // 0 .. Sq-1 within this call; of packed queries within the sequence
-    std::int64_t position = 0;  // row + query offset: the absolute position; packed or not, Skv - Sq + row by default
+    std::int64_t position = 0;  // row + query offset, by default Skv - Sq + row: below 0 where queries outnumber keys
 };
 
 /// A query row beside lanes_of<V>::count consecutive keys, of which the first `valid` exist. A scalar V is one lane,

@@ -54,7 +54,7 @@ private:
 /// 16 numbers of a byte each of every row.
 template <class E>
 struct byte_columns {
-    static_assert(sizeof(E) == 1);
+    static_assert(sizeof(E) == 1, "heed: a quantised element is a number of one byte or a block of channels");
     static constexpr int channels = 16;
     native_lanes::words words[4];
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What a machine says of itself: the types of its registers, and sizes that only change speed. A file in arch/ has a
-// struct for its machine, which says the sizes that were measured there and takes the rest from here.
+// struct for its machine. It owes array<T> (a register's lanes), batch<T> (what vec<T> holds), registers<T> (what arch/
+// is called with) and words (a register of 32-bit words); it says the sizes that were measured there and takes the rest
+// from `unmeasured`.
 #pragma once
 
 #include "lane_array.hpp"

@@ -3,6 +3,9 @@
 // what it does faster, with the same bits, and takes the rest from here. tests/unit/simd_arch.cpp compares each
 // override with the function of this file, lane by lane.
 //
+// A function here that calls another calls the one of this file, not an override: with fma override accumulate, with
+// store_n store, with load the load of four. An override whose parameters differ is no error; it is never called.
+//
 // What works on registers is found by their type R: a lane_array, a batch of xsimd, or a vector of the
 // compiler. What makes registers of memory is told the machine A, and returns here an array of its lanes.
 #pragma once
