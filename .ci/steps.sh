@@ -112,7 +112,7 @@ watched() {
 digests_with() {
     local compiler=$1 to xsimd source
     shift
-    to=build/digests-${compiler//[^a-z0-9]/}${*//[^a-z0-9]/}
+    to=build/digests-$(printf '%s' "$compiler$*" | tr -cd 'a-z0-9')
     mkdir -p "$to"
     xsimd=$(sed -n 's/^XSIMD_INCLUDE_DIR:PATH=//p' build/release/CMakeCache.txt)
     printf '%s\n' tests/digests/*.cpp |
