@@ -83,7 +83,7 @@ status check_memory(const char* verb, const char* name, const view<T>& v)
                              static_cast<int>(alignof(T)));
     const byte_reach reach = reach_of(v);
     constexpr auto size = static_cast<std::int64_t>(sizeof(T));
-    if (v.capacity >= 0 && (reach.low.value() < 0 || reach.high.value() > v.capacity * size))
+    if (v.capacity >= 0 && (reach.low.value() < 0 || reach.high.value() / size > v.capacity))
         return status::error(errc::invalid_argument,
                              "%s: %s: [%lld, %lld, %lld, %lld] takes %lld elements, its container has %lld", verb, name,
                              static_cast<long long>(v.size.batch), static_cast<long long>(v.size.heads),

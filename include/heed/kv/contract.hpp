@@ -24,9 +24,8 @@
 //
 //     status check_sequence(batch) const;                // check() of one sequence: O(1)
 //     status check_rows(batch, first, end) const;        // check_rows() of these tokens: O(their pages)
-//     status check_exclusive(batch, first, end) const;   // that no other token shares their rows: O(all pages). No
-//     verb
-//                                                        // asks: it is for hosts that share pages
+//     status check_exclusive(batch, first, end) const;   // that no other token shares their rows: O(all pages);
+//                                                        // no verb asks, it is for hosts that share pages
 //
 // and that append() can write to, through keys() and values() of rows that are not const:
 //

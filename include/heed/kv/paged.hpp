@@ -37,9 +37,9 @@ public:
     index_view pages_of(std::int64_t b) const { return pages_.from(min_of(first(b), pages_.size())); }
     std::int64_t length(std::int64_t b, std::int64_t slots) const
     {
-        if (pages(b, slots) == 0) return 0;
-        const std::int64_t n = padded_ ? lengths_[b] : (indptr_[b + 1] - indptr_[b] - 1) * slots + lengths_[b];
-        return n - skipped_ * slots;
+        const std::int64_t n = padded_ ? lengths_[b] : csr_length(b, slots);
+        if (skipped_ == 0) return n;  // the usual table: kernels ask for every tile, and pages() divides
+        return pages(b, slots) == 0 ? 0 : n - skipped_ * slots;
     }
     /// The number of pages of sequence b that are read.
     std::int64_t pages(std::int64_t b, std::int64_t slots) const { return max_of(listed(b, slots) - skipped_, 0); }
@@ -97,6 +97,11 @@ private:
         : pages_(pages), padded_(padded), indptr_(indptr), width_(width), lengths_(lengths)
     {}
     std::int64_t first(std::int64_t b) const { return (padded_ ? b * width_ : indptr_[b]) + skipped_; }
+    std::int64_t csr_length(std::int64_t b, std::int64_t slots) const
+    {
+        const std::int64_t n = indptr_[b + 1] - indptr_[b];
+        return n > 0 ? (n - 1) * slots + lengths_[b] : 0;
+    }
     /// The number of pages of sequence b with the ones that are skipped.
     std::int64_t listed(std::int64_t b, std::int64_t slots) const
     {
