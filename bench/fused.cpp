@@ -22,7 +22,7 @@ namespace micro = heed::micro;
 using heed::ceil_div, heed::round_up, heed::min_of, heed::max_of;
 
 using V = heed::simd::vec<float>;
-constexpr int lanes = V::lanes, strip = micro::key_strip<float>, run_keys = micro::value_run<float>;
+constexpr int lanes = V::lanes, strip = micro::key_strip<float>, run_keys = micro::value_depth<float>;
 constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
 
 /// 2^x for x <= 0, off by 7.5e-8 of it before rounding; for all x below -125 2^-125, nothing beside the 1 of the
@@ -37,19 +37,20 @@ HEED_INLINE V exp2(V x)
     p = heed::fma(p, f, 0x1.ebf918p-3f);
     p = heed::fma(p, f, 0x1.62e428p-1f);
     p = heed::fma(p, f, 1.f);
-    return p * heed::simd::near_power_of_two(r);
+    return p * heed::simd::power_of_two_unclamped(r);
 }
 
 class fused {
 public:
     explicit fused(const bench_case& of)
         : c(of), in_(inputs_of<float>(of)), out_(of.batch * of.query_heads * of.queries * of.value_dim),
-          rows_(of.queries * of.group()), o_step_(round_up(of.value_dim, lanes)),
-          block_rows_(min_of(round_up(ceil_div(rows_, ceil_div(rows_, micro::query_block)), micro::block_rows), rows_)),
-          part_step_(block_rows_ * micro::query_step<float>),
-          q_(micro::row_parts<float>(of.key_dim).count * part_step_),
-          strip_(min_of(of.key_dim, micro::strip_units<float>) * strip), s_(block_rows_ * micro::score_step),
-          values_(run_keys * micro::block_vecs * lanes), o_(block_rows_ * o_step_), top_(block_rows_),
+          rows_(of.queries * of.group()), o_stride_(round_up(of.value_dim, lanes)),
+          block_rows_(
+              min_of(round_up(ceil_div(rows_, ceil_div(rows_, micro::query_block)), micro::register_rows), rows_)),
+          part_stride_(block_rows_ * micro::query_stride<float>),
+          q_(micro::row_parts<float>(of.key_dim).count * part_stride_),
+          strip_(min_of(of.key_dim, micro::strip_units<float>) * strip), s_(block_rows_ * micro::score_stride),
+          values_(run_keys * micro::register_vecs * lanes), o_(block_rows_ * o_stride_), top_(block_rows_),
           sum_(block_rows_), ends_(block_rows_)
     {}
 
@@ -84,19 +85,19 @@ private:
         const auto scale = static_cast<float>(log2_e / std::sqrt(static_cast<double>(c.key_dim)));
         for (int r = 0; r < count_; ++r) {
             micro::pack_query(in_->q.get() + place_of(head, first + r) * c.key_dim, c.key_dim, scale,
-                              q_.get() + r * micro::query_step<float>, part_step_);
+                              q_.get() + r * micro::query_stride<float>, part_stride_);
             ends_.get()[r] = c.attended((first + r) / c.group()).end;
         }
         std::fill_n(top_.get(), count_, minus_infinity);
         std::fill_n(sum_.get(), count_, 0.f);
-        std::fill_n(o_.get(), count_ * o_step_, 0.f);
+        std::fill_n(o_.get(), count_ * o_stride_, 0.f);
     }
 
     void end_block(std::int64_t head, std::int64_t first)
     {
         for (int r = 0; r < count_; ++r) {
             float* const out = out_.get() + place_of(head, first + r) * c.value_dim;
-            const float* const o = o_.get() + r * o_step_;
+            const float* const o = o_.get() + r * o_stride_;
             const float factor = sum_.get()[r] > 0 ? 1 / sum_.get()[r] : 0;
             for (std::int64_t x = 0; x < c.value_dim; ++x) out[x] = o[x] * factor;
         }
@@ -134,9 +135,9 @@ private:
             for (int g = 0; g < n_groups_; ++g)
                 if (groups_[g].keys > j)
                     micro::scores(groups_[g].rows,
-                                  q_.get() + part * part_step_ + groups_[g].first * micro::query_step<float>,
+                                  q_.get() + part * part_stride_ + groups_[g].first * micro::query_stride<float>,
                                   micro::packed_keys<float>{strip_.get(), channels, {0, groups_[g].keys - j}}, part > 0,
-                                  s_.get() + groups_[g].first * micro::score_step + j, lines.take());
+                                  s_.get() + groups_[g].first * micro::score_stride + j, lines.take());
         }
     }
 
@@ -161,7 +162,7 @@ private:
             return heed::simd::largest(heed::max(heed::max(high[0], high[1]), heed::max(high[2], high[3])));
         }
     };
-    float* scores_of(int row) { return s_.get() + row * micro::score_step; }
+    float* scores_of(int row) { return s_.get() + row * micro::score_stride; }
     /// Prepares a row of `keys` scores for steps.
     search begin_search(int row, int keys)
     {
@@ -191,8 +192,8 @@ private:
         float *const s = scores_of(row), &top = top_.get()[row];
         if (highest > top) {  // what was summed so far counts for less
             const float factor = std::exp2(top - highest);
-            float* const o = o_.get() + row * o_step_;
-            for (std::int64_t x = 0; x < o_step_; x += lanes)
+            float* const o = o_.get() + row * o_stride_;
+            for (std::int64_t x = 0; x < o_stride_; x += lanes)
                 heed::simd::store(o + x, heed::simd::load(o + x) * V(factor));
             sum_.get()[row] *= factor;
             top = highest;
@@ -215,7 +216,7 @@ private:
     /// Adds P V over the `keys` keys from key j of the tile on.
     void add(const float* v, int j, int keys)
     {
-        const std::int64_t registers = ceil_div(c.value_dim, lanes), panels = ceil_div(registers, micro::block_vecs);
+        const std::int64_t registers = ceil_div(c.value_dim, lanes), panels = ceil_div(registers, micro::register_vecs);
         for (std::int64_t panel = 0; panel < panels; ++panel) {
             const std::int64_t channel = registers * panel / panels * lanes;
             const int width = static_cast<int>(registers * (panel + 1) / panels - registers * panel / panels);
@@ -227,18 +228,19 @@ private:
             lines.then({next, c.value_dim, width * lanes, keys});
             for (int g = 0; g < n_groups_; ++g)
                 if (const int own = std::min(groups_[g].keys - j, keys); own > 0)
-                    micro::outputs({groups_[g].rows, width},
-                                   micro::weight_rows<float>{s_.get() + groups_[g].first * micro::score_step + j, own},
-                                   micro::packed_panel<float>{values_.get()}, true,
-                                   micro::matrix<float>{o_.get() + groups_[g].first * o_step_ + channel, o_step_},
-                                   lines.take());
+                    micro::outputs(
+                        {groups_[g].rows, width},
+                        micro::weight_rows<float>{s_.get() + groups_[g].first * micro::score_stride + j, own},
+                        micro::packed_panel<float>{values_.get()}, true,
+                        micro::matrix<float>{o_.get() + groups_[g].first * o_stride_ + channel, o_stride_},
+                        lines.take());
         }
     }
 
     const bench_case c;
     std::shared_ptr<const inputs<float>> in_;
     buffer<float> out_;
-    const std::int64_t rows_, o_step_, block_rows_, part_step_;
+    const std::int64_t rows_, o_stride_, block_rows_, part_stride_;
     buffer<float> q_, strip_, s_, values_, o_, top_, sum_;
     buffer<std::int64_t> ends_;  // of the keys that a row attends
     int count_ = 0, n_groups_ = 0;

@@ -65,7 +65,7 @@ double share_without_positive_score(const bench_case& c, const buffer<E>& q, con
     return static_cast<double>(found) / static_cast<double>(heads * c.keys);
 }
 
-/// Moves rows from [B, H, S, D] to where `step` has them.
+/// Moves rows from [B, H, S, D] to where `stride` has them.
 template <class E>
 void by_token(const bench_case& c, buffer<E>& rows, const row_steps& step)
 {

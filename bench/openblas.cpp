@@ -67,7 +67,7 @@ void multiply(float* p, std::int64_t size, float by)
     for_vectors(p, size, [&](vector v, std::int64_t i, int n) { heed::simd::store_n(p + i, v * vector(by), n); });
 }
 
-/// Rows of floats, `step` apart.
+/// Rows of floats, `stride` apart.
 struct matrix {
     const float* data;
     std::int64_t step;
@@ -191,10 +191,10 @@ private:
         const matrix k = widened(keys_of, n, c.key_dim, in_->k_step.token, m.kv);
         if (rows > rows_as_vectors)
             cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, int_of(rows), keys, dim, scale, q, dim, k.data,
-                        int_of(k.step), 0, m.scores.data(), int_of(key_block));
+                        int_of(k.stride), 0, m.scores.data(), int_of(key_block));
         else
             for (std::int64_t r = 0; r < rows; ++r)
-                cblas_sgemv(CblasRowMajor, CblasNoTrans, keys, dim, scale, k.data, int_of(k.step), q + r * dim, 1, 0,
+                cblas_sgemv(CblasRowMajor, CblasNoTrans, keys, dim, scale, k.data, int_of(k.stride), q + r * dim, 1, 0,
                             m.scores.data() + r * key_block, 1);
     }
 
@@ -220,10 +220,10 @@ private:
         const matrix v = widened(values, n, c.value_dim, in_->v_step.token, m.kv);
         if (rows > rows_as_vectors)
             cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, int_of(rows), dim, keys, 1, m.scores.data(),
-                        int_of(key_block), v.data, int_of(v.step), 1, p.out.data(), dim);
+                        int_of(key_block), v.data, int_of(v.stride), 1, p.out.data(), dim);
         else
             for (std::int64_t r = 0; r < rows; ++r)
-                cblas_sgemv(CblasRowMajor, CblasTrans, keys, dim, 1, v.data, int_of(v.step),
+                cblas_sgemv(CblasRowMajor, CblasTrans, keys, dim, 1, v.data, int_of(v.stride),
                             m.scores.data() + r * key_block, 1, 1, p.out.data() + r * dim, 1);
     }
 

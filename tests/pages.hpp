@@ -122,7 +122,7 @@ private:
 template <class T>
 heed::view<const T> sequence(const tensor<T>& t, int64 b, int64 count)
 {
-    return {t.in().row(b, 0, 0), {1, t.size.heads, count, t.size.dim}, t.in().step};
+    return {t.in().row(b, 0, 0), {1, t.size.heads, count, t.size.dim}, t.in().stride};
 }
 
 }  // namespace test

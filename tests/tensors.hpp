@@ -46,7 +46,7 @@ tensor<T> normal(heed::extents e, std::uint64_t seed, double spread = 1, double 
 template <class T>
 heed::view<T> tokens(heed::view<T> v, int64 first, int64 count)
 {
-    return {v.row(0, 0, first), {v.size.batch, v.size.heads, count, v.size.dim}, v.step};
+    return {v.row(0, 0, first), {v.size.batch, v.size.heads, count, v.size.dim}, v.stride};
 }
 
 template <class T>

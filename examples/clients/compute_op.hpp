@@ -110,8 +110,8 @@ struct sloped_mask {
     sloped_mask(const heed::view<const heed::f16>& v, const float* of_heads) : values(v), slopes(of_heads)
     {
         // One that all share is repeated by its stride, not by a division a register.
-        if (v.size.heads == 1) values.step.heads = 0, values.size.heads = heed::unbounded;
-        if (v.size.batch == 1) values.step.batch = 0, values.size.batch = heed::unbounded;
+        if (v.size.heads == 1) values.stride.heads = 0, values.size.heads = heed::unbounded;
+        if (v.size.batch == 1) values.stride.batch = 0, values.size.batch = heed::unbounded;
     }
 
     template <class V>

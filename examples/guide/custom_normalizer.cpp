@@ -77,7 +77,7 @@ int main()
     // Decode: the last token alone.
     std::vector<float> decode(heads * dim);
     const heed::extents one{1, heads, 1, dim};
-    const auto last = heed::strided(Q.row(0, 0, tokens - 1), one, Q.step);
+    const auto last = heed::strided(Q.row(0, 0, tokens - 1), one, Q.stride);
     heed::or_throw(heed::attend(def, last, K, V, heed::bhsd(decode.data(), one)));
 
     // Merge: keys [0, 1024) and the rest, attended apart.
@@ -88,8 +88,8 @@ int main()
         heed::or_throw(heed::clear(def, part[i]));
         const std::int64_t first = i * 1024, end = i ? tokens : 1024;
         const heed::extents piece{1, heads, end - first, dim};
-        heed::or_throw(heed::attend_partial(def, last, heed::strided(K.row(0, 0, first), piece, K.step),
-                                            heed::strided(V.row(0, 0, first), piece, V.step), part[i],
+        heed::or_throw(heed::attend_partial(def, last, heed::strided(K.row(0, 0, first), piece, K.stride),
+                                            heed::strided(V.row(0, 0, first), piece, V.stride), part[i],
                                             {first, tokens}));
     }
     heed::or_throw(heed::merge(part[0], part[1]));

@@ -57,7 +57,7 @@ public:
             "backward, %s, %s: blocks of %lld rows x key tiles of %d, registers %d x %d vectors of %d, %s for "
             "%d worker%s, workspace %zu bytes",
             sizeof(T) == 4 ? "f32" : "f64", isa_name(), static_cast<long long>(partition_.block_rows),
-            micro::gradient_tile, micro::block_rows, micro::block_vecs, simd::vec<T>::lanes,
+            micro::gradient_tile, micro::register_rows, micro::register_vecs, simd::vec<T>::lanes,
             partition_.diagonal ? "diagonals of the heads" : "heads", partition_.workers,
             partition_.workers == 1 ? "" : "s", partition_.total_bytes);
         return d;

@@ -41,7 +41,7 @@ public:
         if (workers > 1 && partition_.blocks() > 0 &&
             partition_.blocks() < wanted) {  // fewer rows a block keep all workers busy
             const std::int64_t rows =
-                round_up(ceil_div(partition_.cut.rows, ceil_div(wanted, heads)), micro::block_rows);
+                round_up(ceil_div(partition_.cut.rows, ceil_div(wanted, heads)), micro::register_rows);
             partition_.cut.block_rows = min_of(max_of(rows, micro::streaming_rows), partition_.cut.block_rows);
             partition_.cut.blocks_per_head = ceil_div(partition_.cut.rows, partition_.cut.block_rows);
         }

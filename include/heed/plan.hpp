@@ -70,8 +70,9 @@ public:
                       Def::computes_in_bf16 ? "bf16"
                       : sizeof(T) == 4      ? "f32"
                                             : "f64",
-                      isa_name(), static_cast<long long>(partition_.cut.block_rows), micro::key_tile, micro::block_rows,
-                      micro::block_vecs, simd::vec<T>::lanes, static_cast<long long>(partition_.pass_tasks),
+                      isa_name(), static_cast<long long>(partition_.cut.block_rows), micro::key_tile,
+                      micro::register_rows, micro::register_vecs, simd::vec<T>::lanes,
+                      static_cast<long long>(partition_.pass_tasks),
                       partition_.fold_tasks > 0 ? " (keys split, then folded)" : "", partition_.workers,
                       partition_.workers == 1 ? "" : "s", partition_.total_bytes);
         return d;

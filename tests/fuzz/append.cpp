@@ -142,8 +142,8 @@ void append_case(input& in)
             for (int64 other = 0; other < batch; ++other)
                 for (int64 j = 0; j < at.pages_of(other); ++j)
                     twice = twice || (at.page(other, j) == at.page(b, i) && (other != b || j != i));
-    const bool k_chooses = ByK == scaling::by_token ? k.scale.v.step.tokens != 0 : channels<K> > 1;
-    const bool v_chooses = ByV == scaling::by_token ? v.scale.v.step.tokens != 0 : channels<V> > 1;
+    const bool k_chooses = ByK == scaling::by_token ? k.scale.v.stride.tokens != 0 : channels<K> > 1;
+    const bool v_chooses = ByV == scaling::by_token ? v.scale.v.stride.tokens != 0 : channels<V> > 1;
     // A whole number with a given scale cannot be NaN.
     bool unwritable = false;
     const auto finite = [](const auto& rows) {

@@ -193,8 +193,8 @@ void attend_case(input& in, normalizer n, Make make)
         valid = used.is_sound(e);
         const auto written = rows_of(out.v);
         const bool is_q = static_cast<const void*>(out.v.data) == q.v.data && std::is_same_v<Q, O> &&
-                          q.v.size.dim == out.v.size.dim && q.v.step.batch == out.v.step.batch &&
-                          q.v.step.heads == out.v.step.heads && q.v.step.tokens == out.v.step.tokens;
+                          q.v.size.dim == out.v.size.dim && q.v.stride.batch == out.v.stride.batch &&
+                          q.v.stride.heads == out.v.stride.heads && q.v.stride.tokens == out.v.stride.tokens;
         overlaps = touch(written) || (touch(written, rows_of(q.v)) && !is_q) || touch(written, rows_of(k.v)) ||
                    touch(written, rows_of(v.v));
         may_refuse = may_refuse || !strides_nest(out.v);

@@ -175,7 +175,7 @@ void backward_case(input& in, normalizer n, bool log_offset, Make make)
          v = placed<float>::drawn(in, v_size, false, false), out = placed<float>::drawn(in, out_size, false, false),
          dout = placed<float>::drawn(in, out_size, false, false);
     // Strides of 0 in out would let rows overwrite each other.
-    out.v.step = heed::bhsd(static_cast<float*>(nullptr), out_size).step;
+    out.v.stride = heed::bhsd(static_cast<float*>(nullptr), out_size).stride;
     out.place(in);
     if (!(q.has_memory && k.has_memory && v.has_memory && out.has_memory && dout.has_memory)) return;
     if (wide{e.batch} * e.query_heads * e.queries * e.keys * (dim + value_dim) > most_work / 4) return;
@@ -201,7 +201,7 @@ void backward_case(input& in, normalizer n, bool log_offset, Make make)
     score_table<float> zeros;
     zeros.size[0] = zeros.size[1] = zeros.size[2] = 1;
     zeros.size[3] = e.keys;
-    zeros.step[0] = zeros.step[1] = zeros.step[2] = e.keys;
+    zeros.stride[0] = zeros.stride[1] = zeros.stride[2] = e.keys;
     zeros.data = table(in, std::vector<float>(static_cast<std::size_t>(e.keys)));
     const heed::bias<float> bias((has_maps ? r.maps[1].table : zeros).view());
     const auto def = make(r, cap, heed::alibi{slopes, e.query_heads}, bias);

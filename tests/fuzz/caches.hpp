@@ -264,7 +264,7 @@ struct cache_side {
             for (int64 h = 0; h < heads; ++h)
                 for (int64 c = 0; c < dim; ++c)
                     if (!sane(v.row(0, h, 0)[c])) return false;
-        } else if (v.step.tokens == 0 && !is_empty(v.size)) {
+        } else if (v.stride.tokens == 0 && !is_empty(v.size)) {
             for (int64 b = 0; b < v.size.batch; ++b)
                 for (int64 h = 0; h < heads; ++h)
                     if (asked(b) && !sane(*v.row(b, h, 0))) return false;

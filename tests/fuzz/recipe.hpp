@@ -50,10 +50,10 @@ struct score_table {
         const int64 full[3] = {e.batch, e.query_heads, e.queries};
         for (int i = 0; i < 3; ++i) t.size[i] = in.one_in(3) ? 1 : full[i];
         t.size[3] = e.keys;
-        t.step[2] = e.keys + in.range(0, 3);
-        t.step[1] = t.step[2] * t.size[2] + in.range(0, 2);
-        t.step[0] = t.step[1] * t.size[1];
-        int64 n = t.step[0] * t.size[0];
+        t.stride[2] = e.keys + in.range(0, 3);
+        t.stride[1] = t.stride[2] * t.size[2] + in.range(0, 2);
+        t.stride[0] = t.stride[1] * t.size[1];
+        int64 n = t.stride[0] * t.size[0];
         if (t.size[0] == 0 || t.size[1] == 0 || t.size[2] == 0) n = 0;
         using stored = std::conditional_t<std::is_same_v<T, bool>, unsigned char, T>;  // no vector of bits
         std::vector<stored> numbers(static_cast<std::size_t>(n));

@@ -31,9 +31,9 @@ span span_of(const heed::view<E>& v)
 {
     span s;
     const int64 count[] = {v.size.batch, v.size.heads, v.size.tokens},
-                step[] = {v.step.batch, v.step.heads, v.step.tokens};
+                stride[] = {v.stride.batch, v.stride.heads, v.stride.tokens};
     for (int i = 0; i < 3; ++i) {
-        const wide reach = (wide{count[i]} - 1) * step[i];
+        const wide reach = (wide{count[i]} - 1) * stride[i];
         (reach < 0 ? s.low : s.high) += reach;
     }
     s.high += v.size.dim / channels<std::remove_const_t<E>>;
@@ -70,7 +70,7 @@ std::vector<std::pair<wide, wide>> rows_of(const heed::view<E>& v)
         for (int64 h = 0; h < v.size.heads; ++h)
             for (int64 t = 0; t < v.size.tokens; ++t) {
                 const wide at =
-                    base + size * (wide{b} * v.step.batch + wide{h} * v.step.heads + wide{t} * v.step.tokens);
+                    base + size * (wide{b} * v.stride.batch + wide{h} * v.stride.heads + wide{t} * v.stride.tokens);
                 rows.emplace_back(at, at + size * (v.size.dim / channels<std::remove_const_t<E>>));
             }
     std::sort(rows.begin(), rows.end());
@@ -96,7 +96,7 @@ template <class E>
 bool strides_nest(const heed::view<E>& v)
 {
     const wide count[] = {v.size.batch, v.size.heads, v.size.tokens};
-    const wide step[] = {v.step.batch, v.step.heads, v.step.tokens};
+    const wide stride[] = {v.stride.batch, v.stride.heads, v.stride.tokens};
     int order[] = {0, 1, 2};
     do {
         wide spanned = v.size.dim / channels<std::remove_const_t<E>>;
@@ -152,15 +152,15 @@ struct placed {
         placed p;
         constexpr int64 block = channels<std::remove_const_t<E>>;
         p.v.size = e;
-        p.v.step = drawn_strides(in, e, e.dim / block, written);
+        p.v.stride = drawn_strides(in, e, e.dim / block, written);
         if (hostile) {
-            int64* const fields[] = {&p.v.step.batch, &p.v.step.heads,  &p.v.step.tokens, &p.v.size.batch,
-                                     &p.v.size.heads, &p.v.size.tokens, &p.v.size.dim};
+            int64* const fields[] = {&p.v.stride.batch, &p.v.stride.heads, &p.v.stride.tokens, &p.v.size.batch,
+                                     &p.v.size.heads,   &p.v.size.tokens,  &p.v.size.dim};
             for (int64 n = in.range(1, 2); n > 0; --n) *fields[in.range(0, 6) % (in.one_in(3) ? 7 : 3)] = in.hostile();
         }
         for (int i = 0; i < 3; ++i) {  // a stride that is never taken may be anything
             const int64 count = i == 0 ? e.batch : i == 1 ? e.heads : e.tokens;
-            int64& step = i == 0 ? p.v.step.batch : i == 1 ? p.v.step.heads : p.v.step.tokens;
+            int64& step = i == 0 ? p.v.stride.batch : i == 1 ? p.v.stride.heads : p.v.stride.tokens;
             if (count <= 1 && in.one_in(16)) step = in.hostile();
         }
         p.place(in);

@@ -38,7 +38,7 @@ bool same_rows(heed::view<const float> a, heed::view<const float> b)
 /// One sequence of a batch.
 heed::view<const float> sequence(const tensor<float>& t, int64 b)
 {
-    return {t.in().row(b, 0, 0), {1, t.size.heads, t.size.tokens, t.size.dim}, t.in().step};
+    return {t.in().row(b, 0, 0), {1, t.size.heads, t.size.tokens, t.size.dim}, t.in().stride};
 }
 
 template <class T>

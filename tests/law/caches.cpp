@@ -20,7 +20,7 @@ tensor<E> one_by_one(const Def& def, const problem<E>& p, const std::vector<int6
     for (int64 b = 0; b < p.q.size.batch; ++b) {
         const int64 n = lengths[static_cast<std::size_t>(b)];
         const heed::view<E> to{
-            out.view().row(b, 0, 0), {1, out.size.heads, out.size.tokens, out.size.dim}, out.view().step};
+            out.view().row(b, 0, 0), {1, out.size.heads, out.size.tokens, out.size.dim}, out.view().stride};
         heed::or_throw(
             heed::attend(def, sequence(p.q, b, p.q.size.tokens), sequence(p.k, b, n), sequence(p.v, b, n), to));
     }

@@ -177,7 +177,7 @@ TEST_CASE("a sequence has the bits it has alone, wherever it stands in a batch")
             tensor<float> out({1, 4, 19, 16});
             const auto alone = [&](const tensor<float>& t) {
                 return heed::view<const float>{
-                    t.in().row(b, 0, 0), {1, t.size.heads, t.size.tokens, t.size.dim}, t.in().step};
+                    t.in().row(b, 0, 0), {1, t.size.heads, t.size.tokens, t.size.dim}, t.in().stride};
             };
             heed::or_throw(heed::attend(def, alone(p.q), alone(p.k), alone(p.v), out.view()));
             REQUIRE(std::memcmp(out.data.data(), whole.in().row(b, 0, 0), out.data.size() * sizeof(float)) == 0);
@@ -228,7 +228,7 @@ TEST_CASE("strides do not change a bit")
     tensor<double> out(p.out_size());
     auto reversed = out.view();
     reversed.data = reversed.row(0, 0, 32);
-    reversed.step.tokens = -reversed.step.tokens;
+    reversed.stride.tokens = -reversed.stride.tokens;
     heed::or_throw(heed::attend(def, spread(p.q, mq), spread(p.k, mk), spread(p.v, mv), reversed));
     for (int64 b = 0; b < 2; ++b)
         for (int64 h = 0; h < 4; ++h)

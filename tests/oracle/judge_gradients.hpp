@@ -42,7 +42,7 @@ void judge_gradients_of_families(scoreboard& board)
     });
 }
 
-/// softmax and softpick meet every mask with every score map; the others every mask and every map, in turn. `step`
+/// softmax and softpick meet every mask with every score map; the others every mask and every map, in turn. `stride`
 /// thins out the masks.
 template <class E>
 void judge_gradients_of_grid(scoreboard& board, std::size_t step)

@@ -95,7 +95,7 @@ private:
     }
     static heed::view<const float> one(const tensor<float>& t, int64 b)
     {
-        return {t.in().row(b, 0, 0), {1, t.size.heads, t.size.tokens, t.size.dim}, t.in().step};
+        return {t.in().row(b, 0, 0), {1, t.size.heads, t.size.tokens, t.size.dim}, t.in().stride};
     }
     template <class E>
     static tensor<double> exact(const tensor<E>& rows, const scales_of& by)

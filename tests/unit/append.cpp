@@ -297,7 +297,7 @@ TEST_CASE("tokens that a cache does not hold, sequences that it lacks and rows o
             "v rows is [1, 2, 2, 7], must be [1, 2, 3, 7]");
     refused(cache, 0, 0, k, with(v, [](auto& x) { x.size.tokens = -1; }), "v rows: batch 1, heads 2, tokens -1");
     refused(cache, 0, 0, with(k, [](auto& x) { x.data = nullptr; }), v, "append: k rows.data is null");
-    refused(cache, 0, 0, k, with(v, [](auto& x) { x.step.heads = most / 2; }), "overflow 64 bits");
+    refused(cache, 0, 0, k, with(v, [](auto& x) { x.stride.heads = most / 2; }), "overflow 64 bits");
     const std::vector<int64> wrong_page{4, 9, -1, 0, 1, 3, 5, 2, -1};
     refused(p.cache(heed::page_table::padded(list(wrong_page), 3, list(held))), 0, 2, k, v,
             "sequence 0: page 1 of 2 is 9; the pool has 6");
@@ -344,7 +344,7 @@ TEST_CASE("a cache whose rows overlap, or overlap what is written to them, is re
     refused(scaled(scales.view()), 0, 4, in_scales, tokens(rows.in(), 0, 1),
             "append: k scale of the cache overlaps the rows to be written");
     auto twice = k.view();
-    twice.step.heads = 0;
+    twice.stride.heads = 0;
     refused(heed::dense_kv{twice, v.view()}, 0, 4, rows.in(), rows.in(),
             "append: k: strides 256, 0, 16 let rows of 16");
     tensor<float> one_row({1, 1, 8, 1}, 3);  // scales of tokens that all heads have in common cannot be chosen

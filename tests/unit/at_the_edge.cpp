@@ -144,7 +144,7 @@ TEST_CASE("out may be q of one token, whatever its stride")
         REQUIRE(same_bits(q.data, expected));
         const heed::view<float> late{q.data.data() + 1, {1, 1, 1, 4}, {8, 4, stride}};
         const heed::view<const float> head{q.data.data(), {1, 1, 1, 4}, {8, 4, stride}};
-        const auto k = heed::strided(p.k.in().data, {1, 1, 5, 4}, p.k.in().step);
+        const auto k = heed::strided(p.k.in().data, {1, 1, 5, 4}, p.k.in().stride);
         REQUIRE(!heed::attend(heed::attention{heed::softmax1{3}}, head, k, k, late));
     }
 }

@@ -252,7 +252,7 @@ TEST_CASE("strides of inputs, negative and 0 too, and of gradients change no bit
     };
     std::vector<float> memory[8];
     const auto once = [](heed::view<const float> v) {
-        v.step.batch = 0;
+        v.stride.batch = 0;
         return v;
     };
     const auto q = copied(p.q, memory[0]), k = once(copied(p.k, memory[1])), v = once(copied(p.v, memory[2]));

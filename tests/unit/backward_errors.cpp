@@ -71,7 +71,7 @@ TEST_CASE("backward refuses tensors of wrong sizes by name and numbers")
     f.refused("q.batch 1 differs from k.batch 2", [](auto& a) { a.q.size.batch = 1; });
     f.refused("q: batch 2, heads 6, tokens -1", [](auto& a) { a.q.size.tokens = -1; });
     f.refused("v: batch 2, heads 3, tokens 8 differ from k's 2, 3, 9", [](auto& a) { a.v.size.tokens = 8; });
-    f.refused("overflow 64 bits", [](auto& a) { a.k.step.batch = int64{1} << 62; });
+    f.refused("overflow 64 bits", [](auto& a) { a.k.stride.batch = int64{1} << 62; });
     f.refused("out is [2, 6, 4, 4], must be [2, 6, 5, 4]", [](auto& a) { a.out.size.tokens = 4; });
     f.refused("out is [2, 3, 5, 4], must be [2, 6, 5, 4]", [](auto& a) { a.out.size.heads = 3; });
     f.refused("dout is [2, 6, 5, 3], must be [2, 6, 5, 4]", [](auto& a) { a.dout.size.dim = 3; });
@@ -148,10 +148,10 @@ TEST_CASE("backward refuses gradients that overlap an input, each other or thems
     f.refused("dbias overlaps dq", [](auto& a) { a.to.dq.data = a.to.dbias.data; });
     f.refused("dbias overlaps dk", [](auto& a) { a.to.dk.data = a.to.dbias.data; });
     f.refused("dbias overlaps dv", [](auto& a) { a.to.dv.data = a.to.dbias.data; });
-    f.refused("dq: strides 240, 40, 7 let rows of 8 channels overlap", [](auto& a) { a.to.dq.step.tokens = 7; });
-    f.refused("dk: strides 216, 72, 0 let rows of 8 channels overlap", [](auto& a) { a.to.dk.step.tokens = 0; });
-    f.refused("dv: strides 0, 36, 4 let rows of 4 channels overlap", [](auto& a) { a.to.dv.step.batch = 0; });
-    f.refused("dbias: strides 270, 0, 9 let rows of 9 channels overlap", [](auto& a) { a.to.dbias.step.heads = 0; });
+    f.refused("dq: strides 240, 40, 7 let rows of 8 channels overlap", [](auto& a) { a.to.dq.stride.tokens = 7; });
+    f.refused("dk: strides 216, 72, 0 let rows of 8 channels overlap", [](auto& a) { a.to.dk.stride.tokens = 0; });
+    f.refused("dv: strides 0, 36, 4 let rows of 4 channels overlap", [](auto& a) { a.to.dv.stride.batch = 0; });
+    f.refused("dbias: strides 270, 0, 9 let rows of 9 channels overlap", [](auto& a) { a.to.dbias.stride.heads = 0; });
 }
 
 TEST_CASE("backward refuses gradients that the definition has not")

@@ -33,8 +33,8 @@ void is_view(const heed::view<T>& v, const T* at, int64 heads, int64 tokens, int
     REQUIRE(v.size.heads == heads);
     REQUIRE(v.size.tokens == tokens);
     REQUIRE(v.size.dim == dim);
-    REQUIRE(v.step.heads == dim);  // heads lie side by side
-    REQUIRE(v.step.tokens == token_step);
+    REQUIRE(v.stride.heads == dim);  // heads lie side by side
+    REQUIRE(v.stride.tokens == token_step);
 }
 
 /// Every element of the view is that of `at(token, channel)`, where head h holds channels [h * dim, (h + 1) * dim).

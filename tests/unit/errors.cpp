@@ -53,9 +53,10 @@ TEST_CASE("wrong shapes are refused with the argument, the sizes and the rule")
     refused(def, with(q, [](auto& x) { x.data = nullptr; }), k, v, out.view(), out, "q.data is null");
     refused(def, q, with(k, [](auto& x) { x.data = nullptr; }), v, out.view(), out, "k.data is null");
     refused(def, q, k, v, with(out.view(), [](auto& x) { x.data = nullptr; }), out, "out.data is null");
-    refused(def, q, k, v, with(out.view(), [](auto& x) { x.step.tokens = 0; }), out, "let rows of 4 channels overlap");
-    refused(def, q, k, v, with(out.view(), [](auto& x) { x.step.heads = 3; }), out, "let rows of 4 channels overlap");
-    refused(def, q, with(k, [](auto& x) { x.step.batch = int64{1} << 62; }), v, out.view(), out, "overflow 64 bits");
+    refused(def, q, k, v, with(out.view(), [](auto& x) { x.stride.tokens = 0; }), out,
+            "let rows of 4 channels overlap");
+    refused(def, q, k, v, with(out.view(), [](auto& x) { x.stride.heads = 3; }), out, "let rows of 4 channels overlap");
+    refused(def, q, with(k, [](auto& x) { x.stride.batch = int64{1} << 62; }), v, out.view(), out, "overflow 64 bits");
     refused(def, with(q, [](auto& x) { x.size.tokens = int64{1} << 60; }), k, v, out.view(), out, "overflow 64 bits");
     refused(
         def,

@@ -111,7 +111,7 @@ TEST_CASE("pools that do not fit together, pages of no token, and lengths of oth
     no_k.size.tokens = no_v.size.tokens = 0;
     refused(heed::paged_kv{no_k, no_v, table}, "pages of 0 tokens");
     auto wild = c.k.in();
-    wild.step.batch = most / 2;
+    wild.stride.batch = most / 2;
     refused(heed::paged_kv{wild, c.v.in(), table}, "overflow 64 bits");
 
     auto k = c.k.in(), v = c.v.in();
@@ -129,7 +129,7 @@ TEST_CASE("an output in the pool is refused")
     const std::vector<std::int32_t> pages{0, 1}, lengths{8, 8};
     const heed::paged_kv kv{c.k.in(), c.v.in(), heed::page_table::padded(list(pages), 1, list(lengths))};
     const heed::status s = heed::attend(heed::attention{heed::softmax{}}, c.q.in(), kv,
-                                        heed::view<float>{c.v.data.data(), c.out.size, c.out.view().step});
+                                        heed::view<float>{c.v.data.data(), c.out.size, c.out.view().stride});
     REQUIRE_THAT(std::string(s.message()), Contains("out overlaps k or v"));
 }
 

@@ -104,7 +104,7 @@ void for_each_single_mask(const world& w, F f)
     f("dense_mask, one line for all", promise::sound, dense_mask{w.table(1, 1, 1)},
       [&](const place& p) { return w.allowed(0, 0, 0, p.key); });
     heed::view<const bool> repeated = w.table(w.batch, w.heads, w.queries);
-    repeated.step.heads = 0;
+    repeated.stride.heads = 0;
     f("dense_mask, heads at stride 0", promise::sound, dense_mask{repeated},
       [&](const place& p) { return w.allowed(p.batch, 0, p.row, p.key); });
 

@@ -331,9 +331,9 @@ TEMPLATE_TEST_CASE("a bias repeated along B, H or Sq has the bits of the expande
                                 table.in().row(ones & 1 ? 0 : b, ones & 2 ? 0 : h, ones & 4 ? 0 : i), 530 * sizeof(T));
         heed::view<const T> repeated = table.in();
         repeated.size = full;
-        if (ones & 1) repeated.step.batch = 0;
-        if (ones & 2) repeated.step.heads = 0;
-        if (ones & 4) repeated.step.tokens = 0;
+        if (ones & 1) repeated.stride.batch = 0;
+        if (ones & 2) repeated.stride.heads = 0;
+        if (ones & 4) repeated.stride.tokens = 0;
         const auto expected = p.attend(heed::attention{heed::bias{expanded.in()}}).data;
         REQUIRE(same_bits(p.attend(heed::attention{heed::bias{table.in()}}).data, expected));
         REQUIRE(same_bits(p.attend(heed::attention{heed::bias{repeated}}).data, expected));

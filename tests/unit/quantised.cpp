@@ -226,9 +226,9 @@ TEST_CASE("blocks have the bytes of ggml: the scale as f16, then the numbers; q4
     }
 
     const heed::view<q8_0> rows = heed::bhsd<q8_0>(nullptr, {2, 3, 5, 96});  // steps are in blocks
-    REQUIRE((rows.step.tokens == 3 && rows.step.heads == 15 && rows.step.batch == 45 && rows.size.dim == 96));
+    REQUIRE((rows.stride.tokens == 3 && rows.stride.heads == 15 && rows.stride.batch == 45 && rows.size.dim == 96));
     const heed::view<q4_0> turned = heed::bshd<q4_0>(nullptr, {2, 3, 5, 64});
-    REQUIRE((turned.step.heads == 2 && turned.step.tokens == 6 && turned.step.batch == 30));
+    REQUIRE((turned.stride.heads == 2 && turned.stride.tokens == 6 && turned.stride.batch == 30));
     REQUIRE((heed::elements_for<const q4_0>(64) == 2 && heed::elements_for<std::int8_t>(64) == 64));
 }
 

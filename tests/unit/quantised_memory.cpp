@@ -80,7 +80,7 @@ private:
             for (std::size_t i = 0; t + 1 < rows.size.tokens && i < static_cast<std::size_t>(gap) * sizeof(E); ++i)
                 REQUIRE(behind[i] == 0xff);
         }
-        REQUIRE(memory.untouched_around(at.data, (rows.size.tokens - 1) * at.step.tokens +
+        REQUIRE(memory.untouched_around(at.data, (rows.size.tokens - 1) * at.stride.tokens +
                                                      heed::elements_for<E>(rows.size.dim)));
     }
 };

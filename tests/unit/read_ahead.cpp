@@ -54,7 +54,7 @@ TEST_CASE("a cursor over rows with gaps keeps pace")
 {
     for_rows([](const row_range& rows) {
         const auto* first = reinterpret_cast<const char*>(rows.place_of(0));
-        keeps_pace(rows, micro::line_cursor(first, rows.step, rows.bytes));
+        keeps_pace(rows, micro::line_cursor(first, rows.stride, rows.bytes));
     });
 }
 
@@ -72,13 +72,13 @@ TEST_CASE("a cursor over two rows at once keeps pace")
 {
     for_rows([](const row_range& rows) {
         const auto* first = reinterpret_cast<const float*>(rows.place_of(0));
-        if (rows.step % 4 != 0 || rows.start % 4 != 0) return;
+        if (rows.stride % 4 != 0 || rows.start % 4 != 0) return;
         for (const std::int64_t apart : {0, 8, 32}) {
             INFO("two rows " << apart << " apart");
-            micro::paired_cursor cursor(first, rows.step / 4, rows.bytes / 4, apart, 512);
+            micro::paired_cursor cursor(first, rows.stride / 4, rows.bytes / 4, apart, 512);
             for (std::int64_t used = 128; used < 200 * rows.bytes; used += 128) {
                 cursor.prefetch<3>();
-                const auto row = static_cast<std::int64_t>(cursor.next() + 63 - rows.place_of(0)) / rows.step;
+                const auto row = static_cast<std::int64_t>(cursor.next() + 63 - rows.place_of(0)) / rows.stride;
                 const std::int64_t both = apart == 0 ? row : row / (2 * apart) * 2 * apart + row % (2 * apart) * 2;
                 if ((both + 2) * rows.bytes < used - 128) FAIL("behind after " << used << " bytes");
                 if (both * rows.bytes > used + 256 + 2 * rows.bytes) FAIL("far ahead after " << used << " bytes");

@@ -272,7 +272,7 @@ TEST_CASE("scales of other shapes than the rows have, or at null, are refused")
     tokens_of(with([](auto& x) { x.data = nullptr; }), good, "k scale.data is null");
     tokens_of(good, with([](auto& x) { x.data = nullptr; }), "v scale.data is null");
     tokens_of(good, with([](auto& x) { x.size.tokens = -6; }), "v scale: batch 2, heads 2, tokens -6");
-    tokens_of(good, with([](auto& x) { x.step.batch = std::numeric_limits<int64>::max(); }), "overflow 64 bits");
+    tokens_of(good, with([](auto& x) { x.stride.batch = std::numeric_limits<int64>::max(); }), "overflow 64 bits");
     REQUIRE(same_bits(scales.data, before));
     REQUIRE(same_bits(k.data, tensor<std::int8_t>(k.size, 9).data));
 }
@@ -292,7 +292,7 @@ TEST_CASE(
     refused(shape, "scaled_kv: k scale: [1, 2, 1, 7], must be [1, 2, 1, 8]");
     shape = channels.view();
     shape.size.batch = 2;
-    shape.step.batch = 0;
+    shape.stride.batch = 0;
     refused(shape, "scaled_kv: k scale: [2, 2, 1, 8], must be [1, 2, 1, 8]");
     shape = channels.view();
     shape.data = nullptr;
@@ -324,8 +324,8 @@ TEST_CASE("scales of whole heads that are not finite and above 0 are refused wit
             refused_by_all(heed::scaled_kv{heed::dense_kv{k.view(), v.view()},
                                            heed::per_token{in_values ? good.view() : by_sequence},
                                            heed::per_token{in_values ? by_sequence : good.view()}},
-                           8, 4, std::string("scaled_kv: ") + (in_values ? "v" : "k") + " scale: head 0, sequence 1: ",
-                           1);
+                           8, 4,
+                           std::string("scaled_kv: ") + (in_values ? "v" : "k") + " scale: head 0, sequence 1: ", 1);
             heads = tensor<float>({1, 2, 1, 1}, 3);
             heads.data[1] = bad;
             const heed::view<float> for_all{heads.data.data(), {2, 2, 6, 1}, {0, 1, 0}};

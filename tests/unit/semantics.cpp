@@ -133,7 +133,8 @@ TEMPLATE_TEST_CASE("a key whose tile's factor is 0 contributes nothing, whatever
     }
 }
 
-TEMPLATE_TEST_CASE("a sink beside which a row's keys weigh 0 leaves them out, whatever their V holds", "", float, double)
+TEMPLATE_TEST_CASE("a sink beside which a row's keys weigh 0 leaves them out, whatever their V holds", "", float,
+                   double)
 {
     using T = TestType;
     const float logit = 0;
@@ -290,7 +291,7 @@ TEST_CASE("V may be the first channels of K")
     const heed::attention def{heed::softmax{}};
     const tensor<float> expected = p.attend(def);
     tensor<float> out(p.out_size());
-    const heed::view<const float> v{p.k.data.data(), {1, 1, 300, 64}, p.k.in().step};
+    const heed::view<const float> v{p.k.data.data(), {1, 1, 300, 64}, p.k.in().stride};
     heed::or_throw(heed::attend(def, p.q.in(), p.k.in(), v, out.view()));
     REQUIRE(same_bits(out.data, expected.data));
 }

@@ -136,7 +136,7 @@ TEMPLATE_TEST_CASE("sums go by halves, and the largest lane is found wherever it
 
 namespace {
 
-/// Rows of E that are `step` elements apart, of which each has another number, mod 97; not an element more than are
+/// Rows of E that are `stride` elements apart, of which each has another number, mod 97; not an element more than are
 /// read.
 template <class U, class E>
 void check_transposition()

@@ -204,7 +204,7 @@ TEMPLATE_TEST_CASE("exponents are those of the portable machine", "", float, dou
     using L = std::numeric_limits<T>;
     int wrong = 0;
     const auto power = [](auto n) { return heed::simd::power_of_two(n); };
-    const auto in_range = [](auto n) { return heed::simd::near_power_of_two(n); };
+    const auto in_range = [](auto n) { return heed::simd::power_of_two_unclamped(n); };
     T n[lanes<T>];
     for (int first = L::min_exponent - L::digits - 40; first + lanes<T> <= L::max_exponent; ++first) {
         for (int i = 0; i < lanes<T>; ++i) n[i] = static_cast<T>(first + i);
@@ -414,7 +414,7 @@ TEST_CASE("bytes as words, and their halves, are those of the portable machine")
 
 namespace {
 
-/// Rows of 16 bytes that are `step` bytes apart, transposed; f(words of the native machine, of the portable one).
+/// Rows of 16 bytes that are `stride` bytes apart, transposed; f(words of the native machine, of the portable one).
 template <class F>
 void for_words(F f)
 {

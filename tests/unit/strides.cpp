@@ -16,13 +16,13 @@ namespace {
 constexpr int64 most = std::numeric_limits<int64>::max(), least = std::numeric_limits<int64>::min();
 constexpr int64 any_strides[] = {int64{1} << 62, int64{1} << 61, -(int64{1} << 62), most, least, -1, 0};
 
-/// The same tensor, with `step` for every extent of 1.
+/// The same tensor, with `stride` for every extent of 1.
 template <class T>
 heed::view<T> restrided(heed::view<T> v, int64 step)
 {
-    if (v.size.batch == 1) v.step.batch = step;
-    if (v.size.heads == 1) v.step.heads = step;
-    if (v.size.tokens == 1) v.step.tokens = step;
+    if (v.size.batch == 1) v.stride.batch = step;
+    if (v.size.heads == 1) v.stride.heads = step;
+    if (v.size.tokens == 1) v.stride.tokens = step;
     return v;
 }
 
@@ -173,7 +173,7 @@ TEST_CASE("views that reach beyond the address space are refused")
     const std::vector<float> before = out.data;
     auto k = p.k.in();
     for (const int64 step : {least / 4, -(int64{1} << 60)}) {
-        k.step.tokens = step;
+        k.stride.tokens = step;
         const heed::status s = heed::attend(softmax, p.q.in(), k, p.v.in(), out.view());
         REQUIRE(!s);
         REQUIRE_THAT(std::string(s.message()), Contains("k: ") && Contains("address"));

@@ -22,11 +22,11 @@ byte_reach reach_of(const view<T>& v)
 {
     constexpr auto size = static_cast<std::int64_t>(sizeof(T));
     const std::int64_t count[3] = {v.size.batch, v.size.heads, v.size.tokens};
-    const std::int64_t step[3] = {v.step.batch, v.step.heads, v.step.tokens};
+    const std::int64_t stride[3] = {v.stride.batch, v.stride.heads, v.stride.tokens};
     byte_reach reach{0, checked(elements_for<T>(v.size.dim)) * size};
     for (int i = 0; i < 3; ++i) {
-        const checked bytes = checked(count[i] - 1) * step[i] * size;
-        checked& end = count[i] > 1 && step[i] < 0 ? reach.low : reach.high;
+        const checked bytes = checked(count[i] - 1) * stride[i] * size;
+        checked& end = count[i] > 1 && stride[i] < 0 ? reach.low : reach.high;
         end = end + bytes;
     }
     return reach;
@@ -63,8 +63,8 @@ status check_sizes(const char* verb, const char* name, const view<T>& v)
     if (!(checked(e.batch) * e.heads * e.tokens * e.dim).fits() || (!is_empty(e) && !reach_of(v).fits()))
         return status::error(errc::invalid_argument,
                              "%s: %s: sizes %lld x %lld x %lld x %lld or strides %lld, %lld, %lld overflow 64 bits",
-                             verb, name, ll{e.batch}, ll{e.heads}, ll{e.tokens}, ll{e.dim}, ll{v.step.batch},
-                             ll{v.step.heads}, ll{v.step.tokens});
+                             verb, name, ll{e.batch}, ll{e.heads}, ll{e.tokens}, ll{e.dim}, ll{v.stride.batch},
+                             ll{v.stride.heads}, ll{v.stride.tokens});
     if (!within_limit(e.batch) || !within_limit(e.heads) || !within_limit(e.tokens) || !within_limit(e.dim))
         return status::error(errc::invalid_argument, "%s: %s: [%lld, %lld, %lld, %lld] has an extent above 2^60", verb,
                              name, ll{e.batch}, ll{e.heads}, ll{e.tokens}, ll{e.dim});
@@ -91,8 +91,8 @@ status check_memory(const char* verb, const char* name, const view<T>& v)
                              static_cast<long long>(reach.high.value() / size), static_cast<long long>(v.capacity));
     if (magnitude(reach.low.value()) > data || magnitude(reach.high.value()) > UINTPTR_MAX - data)
         return status::error(errc::invalid_argument, "%s: %s: strides %lld, %lld, %lld leave the address space", verb,
-                             name, static_cast<long long>(v.step.batch), static_cast<long long>(v.step.heads),
-                             static_cast<long long>(v.step.tokens));
+                             name, static_cast<long long>(v.stride.batch), static_cast<long long>(v.stride.heads),
+                             static_cast<long long>(v.stride.tokens));
     return {};
 }
 

@@ -13,9 +13,9 @@ namespace detail {
 template <class T>
 view<T> repeat_ones(view<T> v)
 {
-    if (v.size.batch == 1) v.step.batch = 0;
-    if (v.size.heads == 1) v.step.heads = 0;
-    if (v.size.tokens == 1) v.step.tokens = 0;
+    if (v.size.batch == 1) v.stride.batch = 0;
+    if (v.size.heads == 1) v.stride.heads = 0;
+    if (v.size.tokens == 1) v.stride.tokens = 0;
     return v;
 }
 

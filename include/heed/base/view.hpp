@@ -32,27 +32,27 @@ template <class T>
 struct view {
     T* data = nullptr;
     extents size;
-    strides step;
+    strides stride;
     std::int64_t capacity = -1;  ///< elements from data on that a container has; -1: unknown, and not checked
 
     constexpr view() = default;
     constexpr view(T* pointer, extents sizes, strides steps, std::int64_t elements = -1)
-        : data(pointer), size(sizes), step(steps), capacity(elements)
+        : data(pointer), size(sizes), stride(steps), capacity(elements)
     {}
 
     /// view<T> converts to view<const T>.
     template <class U, class = std::enable_if_t<std::is_same_v<const U, T>>>
     constexpr view(const view<U>& other)
-        : data(other.data), size(other.size), step(other.step), capacity(other.capacity)
+        : data(other.data), size(other.size), stride(other.stride), capacity(other.capacity)
     {}
 
     /// First channel of one token of one head.
     constexpr T* row(std::int64_t batch, std::int64_t head, std::int64_t token) const
     {
-        return data + (batch * step.batch + head * step.heads + token * step.tokens);
+        return data + (batch * stride.batch + head * stride.heads + token * stride.tokens);
     }
     /// The distance from a token to the next. A lone token has no next one, so its stride may be any number.
-    constexpr std::int64_t token_step() const { return size.tokens > 1 ? step.tokens : elements_for<T>(size.dim); }
+    constexpr std::int64_t token_stride() const { return size.tokens > 1 ? stride.tokens : elements_for<T>(size.dim); }
 };
 
 namespace detail {
@@ -152,17 +152,18 @@ template <class M, class T = std::remove_pointer_t<decltype(std::declval<const M
 constexpr view<T> bhsd(const M& m)
 {
     const auto size = [&](int i) { return static_cast<std::int64_t>(m.extent(i)); };
-    const auto step = [&](int i) { return static_cast<std::int64_t>(m.stride(i)); };
-    const bool contiguous = size(3) <= 1 || step(3) == 1;
-    return {m.data_handle(), {size(0), size(1), size(2), contiguous ? size(3) : 0}, {step(0), step(1), step(2)}};
+    const auto stride = [&](int i) { return static_cast<std::int64_t>(m.stride(i)); };
+    const bool contiguous = size(3) <= 1 || stride(3) == 1;
+    return {m.data_handle(), {size(0), size(1), size(2), contiguous ? size(3) : 0}, {stride(0), stride(1), stride(2)}};
 }
 template <class M, class T = std::remove_pointer_t<decltype(std::declval<const M&>().data_handle())>,
           class = std::enable_if_t<M::rank() == 4>>
 constexpr view<T> bshd(const M& m)
 {
     const view<T> v = bhsd(m);
-    return {
-        v.data, {v.size.batch, v.size.tokens, v.size.heads, v.size.dim}, {v.step.batch, v.step.tokens, v.step.heads}};
+    return {v.data,
+            {v.size.batch, v.size.tokens, v.size.heads, v.size.dim},
+            {v.stride.batch, v.stride.tokens, v.stride.heads}};
 }
 
 /// Any strides, in elements.

@@ -40,23 +40,23 @@ status check_output(const char* verb, const char* name, const view<T>& out)
     if (is_empty(out.size)) return {};
     // Sorted by stride, each step must clear all that the smaller ones span: at most what check_sizes() found to fit.
     std::int64_t count[3] = {out.size.batch, out.size.heads, out.size.tokens};
-    const std::int64_t given[3] = {out.step.batch, out.step.heads, out.step.tokens};
-    std::uint64_t step[3] = {magnitude(given[0]), magnitude(given[1]), magnitude(given[2])};
+    const std::int64_t given[3] = {out.stride.batch, out.stride.heads, out.stride.tokens};
+    std::uint64_t stride[3] = {magnitude(given[0]), magnitude(given[1]), magnitude(given[2])};
     for (int i = 0; i < 3; ++i)
         for (int j = i + 1; j < 3; ++j)
-            if (step[j] < step[i]) {
-                std::swap(step[i], step[j]);
+            if (stride[j] < stride[i]) {
+                std::swap(stride[i], stride[j]);
                 std::swap(count[i], count[j]);
             }
     auto span = static_cast<std::uint64_t>(elements_for<T>(out.size.dim));
     for (int i = 0; i < 3; ++i) {
         if (count[i] <= 1) continue;
-        if (step[i] < span)
+        if (stride[i] < span)
             return status::error(errc::invalid_argument,
                                  "%s: %s: strides %lld, %lld, %lld let rows of %lld channels overlap", verb, name,
                                  static_cast<long long>(given[0]), static_cast<long long>(given[1]),
                                  static_cast<long long>(given[2]), static_cast<long long>(out.size.dim));
-        span += static_cast<std::uint64_t>(count[i] - 1) * step[i];
+        span += static_cast<std::uint64_t>(count[i] - 1) * stride[i];
     }
     return {};
 }
@@ -85,19 +85,19 @@ bool may_overlap(const view<A>& out, const view<B>& in)
     const byte_range a = addresses_of(out), b = addresses_of(in);
     if (a.end <= b.begin || b.end <= a.begin) return false;
     const auto begin = [](const auto& v) { return reinterpret_cast<std::uintptr_t>(v.data); };
-    const auto stride = [](const auto& v, std::int64_t n, std::int64_t step) {
-        return n > 1 ? magnitude(step) * sizeof(*v.data) : 0;
+    const auto stride = [](const auto& v, std::int64_t n, std::int64_t elements) {
+        return n > 1 ? magnitude(elements) * sizeof(*v.data) : 0;
     };
     const auto width = [&](const auto& v) {
         const auto row =
             static_cast<std::uint64_t>(elements_for<std::remove_reference_t<decltype(*v.data)>>(v.size.dim));
-        return static_cast<std::uint64_t>(v.size.heads - 1) * stride(v, v.size.heads, v.step.heads) +
+        return static_cast<std::uint64_t>(v.size.heads - 1) * stride(v, v.size.heads, v.stride.heads) +
                row * sizeof(*v.data);
     };
     const auto period = [&](const auto& v) {
-        return std::gcd(stride(v, v.size.tokens, v.step.tokens), stride(v, v.size.batch, v.step.batch));
+        return std::gcd(stride(v, v.size.tokens, v.stride.tokens), stride(v, v.size.batch, v.stride.batch));
     };
-    const auto rises = [](const auto& v) { return v.size.heads == 1 || v.step.heads >= 0; };
+    const auto rises = [](const auto& v) { return v.size.heads == 1 || v.stride.heads >= 0; };
     const std::uint64_t common = std::gcd(period(out), period(in));
     if (!rises(out) || !rises(in) || width(out) > common || width(in) > common) return true;
     const std::uint64_t behind =
@@ -109,8 +109,8 @@ template <class T, class U>
 bool same_place(const view<T>& a, const view<U>& b)
 {
     return std::is_same_v<T, std::remove_const_t<U>> &&
-           static_cast<const void*>(a.data) == static_cast<const void*>(b.data) && a.step.batch == b.step.batch &&
-           a.step.heads == b.step.heads && a.step.tokens == b.step.tokens && a.size.dim == b.size.dim;
+           static_cast<const void*>(a.data) == static_cast<const void*>(b.data) && a.stride.batch == b.stride.batch &&
+           a.stride.heads == b.stride.heads && a.stride.tokens == b.stride.tokens && a.size.dim == b.size.dim;
 }
 
 /// Bounds of packed query rows, one sequence each.

@@ -45,7 +45,7 @@ HEED_BEGIN
 template <class T>
 struct rows {
     T* data;
-    std::int64_t step;
+    std::int64_t stride;
     std::int64_t count;
 };
 

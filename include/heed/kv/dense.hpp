@@ -10,9 +10,9 @@ HEED_BEGIN
 template <class E>
 struct strided_rows {
     E* data;
-    std::int64_t step, tokens;
+    std::int64_t stride, tokens;
 
-    HEED_INLINE rows<E> operator()(std::int64_t token) const { return {data + token * step, step, tokens - token}; }
+    HEED_INLINE rows<E> operator()(std::int64_t token) const { return {data + token * stride, stride, tokens - token}; }
 };
 
 /// Keys and values as two strided tensors. V may be a view of K's first channels, as in multi-head latent attention.
@@ -43,7 +43,7 @@ struct dense_kv {
     template <class E>
     strided_rows<E> rows_in(const view<E>& of, std::int64_t b, std::int64_t h) const
     {
-        return {of.row(b, h, 0), of.token_step(), of.size.tokens};
+        return {of.row(b, h, 0), of.token_stride(), of.size.tokens};
     }
     dense_kv<const K, const V> as_const() const { return {k, v, lengths}; }
 

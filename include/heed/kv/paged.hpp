@@ -163,7 +163,7 @@ template <class E>
 class paged_rows {
 public:
     paged_rows(const view<E>& pool, const index_view& pages, std::int64_t head)
-        : data_(pool.row(0, head, 0)), page_step_(pool.step.batch), row_step_(pool.token_step()), pages_(pages),
+        : data_(pool.row(0, head, 0)), page_step_(pool.stride.batch), row_step_(pool.token_stride()), pages_(pages),
           slots_(pool.size.tokens),
           shift_((slots_ & (slots_ - 1)) == 0 ? __builtin_ctzll(static_cast<std::uint64_t>(slots_)) : -1)
     {}

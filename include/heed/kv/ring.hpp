@@ -11,12 +11,12 @@ HEED_BEGIN
 template <class E>
 struct ring_rows {
     E* data;
-    std::int64_t step, capacity;
+    std::int64_t stride, capacity;
 
     HEED_INLINE rows<E> operator()(std::int64_t token) const
     {
         const std::int64_t slot = token % capacity;
-        return {data + slot * step, step, capacity - slot};
+        return {data + slot * stride, stride, capacity - slot};
     }
 };
 
@@ -60,7 +60,7 @@ struct ring_kv {
     template <class E>
     ring_rows<E> rows_in(const view<E>& of, std::int64_t b, std::int64_t h) const
     {
-        return {of.row(b, h, 0), of.token_step(), capacity()};
+        return {of.row(b, h, 0), of.token_stride(), capacity()};
     }
     ring_kv<const K, const V> as_const() const { return {k, v, lengths, firsts}; }
 

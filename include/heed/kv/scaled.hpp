@@ -206,8 +206,8 @@ private:
     status check_scales_of_heads(const char* name, const view<S>& scale) const
     {
         status s;
-        if (scale.step.tokens != 0 || scale.size.tokens == 0) return s;
-        for (std::int64_t b = 0; b < (scale.step.batch == 0 && scale.size.batch > 0 ? 1 : scale.size.batch); ++b)
+        if (scale.stride.tokens != 0 || scale.size.tokens == 0) return s;
+        for (std::int64_t b = 0; b < (scale.stride.batch == 0 && scale.size.batch > 0 ? 1 : scale.size.batch); ++b)
             for (std::int64_t h = 0; s && h < heads(); ++h)
                 s = detail::check_scale(name, "sequence", h, b, *scale.row(b, h, 0));
         return s;
@@ -218,7 +218,7 @@ private:
                                  std::int64_t end) const
     {
         status s;
-        if (scale.step.tokens != 0) return s;
+        if (scale.stride.tokens != 0) return s;
         for (std::int64_t h = 0; s && h < heads(); ++h)
             for (std::int64_t token = first; s && token < end;) {
                 const auto run = source.rows_in(scale, b, h)(token);

@@ -94,7 +94,7 @@ private:
     view<const T> of_tokens(const std::vector<T>& x, std::int64_t first, std::int64_t end) const
     {
         const auto all = bhsd(x.data(), {p_.batch, p_.kv_heads, p_.total_keys, dim});
-        return strided(all.row(0, 0, first), {p_.batch, p_.kv_heads, end - first, dim}, all.step);
+        return strided(all.row(0, 0, first), {p_.batch, p_.kv_heads, end - first, dim}, all.stride);
     }
     view<const T> keys(std::int64_t first, std::int64_t end) const { return of_tokens(k_, first, end); }
     view<const T> values(std::int64_t first, std::int64_t end) const { return of_tokens(v_, first, end); }
@@ -148,8 +148,8 @@ private:
         if (!def.check(one)) return {};  // it is a matter of all rows
         const extents e{p_.batch, p_.query_heads, 1, dim};
         std::vector<T> out(static_cast<std::size_t>(p_.batch * p_.query_heads * dim));
-        const status s = heed::attend(def, strided(queries().row(0, 0, row), e, queries().step), keys(0, p_.total_keys),
-                                      values(0, p_.total_keys), bhsd(out.data(), e));
+        const status s = heed::attend(def, strided(queries().row(0, 0, row), e, queries().stride),
+                                      keys(0, p_.total_keys), values(0, p_.total_keys), bhsd(out.data(), e));
         return s ? alike("decode", bhsd<const T>(out.data(), e), bhsd(whole.data(), all), row) : s;
     }
 

@@ -22,7 +22,7 @@ struct backward_memory {
     block_operands<Job> rows;
     tile_operands<T> keys;
     slopes_memory<T> slopes;
-    T* panel;                     // [gradient_run][block_vecs * lanes]: of Q or dO
+    T* panel;                     // [gradient_depth][register_vecs * lanes]: of Q or dO
     micro::matrix<T> dq, dk, dv;  // [rows or keys][whole registers of channels]
 
     template <class Carver>
@@ -34,7 +34,7 @@ struct backward_memory {
         m.rows = block_operands<Job>::carve(c, p);
         m.keys = tile_operands<T>::carve(c, p);
         m.slopes = slopes_memory<T>::template carve<Job>(c, p);
-        m.panel = c.template take<T>(micro::gradient_run<T> * micro::block_vecs * lanes);
+        m.panel = c.template take<T>(micro::gradient_depth<T> * micro::register_vecs * lanes);
         m.dq = {c.template take<T>(p.block_rows, q_stride), q_stride};
         m.dk = {c.template take<T>(micro::gradient_tile, q_stride), q_stride};
         m.dv = {c.template take<T>(micro::gradient_tile, v_stride), v_stride};
@@ -58,7 +58,7 @@ HEED_NOINLINE inline void add_row(T p, const E* row, T scale, std::int64_t dim, 
 template <class T, class E>
 struct weighted_rows {
     strip_flag flag;
-    const T* weights;      // [rows][score_step]
+    const T* weights;      // [rows][score_stride]
     const E* const* rows;  // [rows]
     T scale;               // of rows
     std::int64_t dim;
@@ -70,7 +70,7 @@ void add_transposed_selected(const Tile& t, const weighted_rows<T, E>& of, micro
 {
     for (int j = 0; j < t.keys; ++j)
         for (int r = 0; r < t.block.count; ++r)
-            if (const T p = of.weights[r * micro::score_step + j]; p != T(0))
+            if (const T p = of.weights[r * micro::score_stride + j]; p != T(0))
                 add_row(p, of.rows[r], of.scale, of.dim, o.row(j));
 }
 
@@ -99,7 +99,7 @@ template <class T>
 block_span panel_from(const tile_cover& cover, int first)
 {
     int end = first + 1;
-    while (end < cover.count && cover[end].end_row() - cover[first].first <= micro::gradient_run<T>) ++end;
+    while (end < cover.count && cover[end].end_row() - cover[first].first <= micro::gradient_depth<T>) ++end;
     return {first, end};
 }
 
@@ -108,7 +108,7 @@ template <class Tile, class T, class E>
 void add_transposed(const Tile& t, const weighted_rows<T, E>& of, const slopes_memory<T>& mem, T* panel,
                     micro::matrix<T> o)
 {
-    constexpr int stride = micro::score_step, strip = micro::key_strip<T>, span = 3 * strip, lanes = vec<T>::lanes;
+    constexpr int stride = micro::score_stride, strip = micro::key_strip<T>, span = 3 * strip, lanes = vec<T>::lanes;
     const int strips = (t.keys + strip - 1) / strip;
     for (block_span in{0, 0}; in.end < t.cover.count;) {
         in = panel_from<T>(t.cover, in.end);
@@ -141,7 +141,7 @@ void add_dq_selected(const Tile& t, const T* ds, micro::matrix<T> dq)
     const auto source = t.key_rows();
     for (int r = 0; r < t.block.count; ++r)
         for (int j = 0; j < t.keys; ++j)
-            if (const T slope = ds[r * micro::score_step + j]; slope != T(0))
+            if (const T slope = ds[r * micro::score_stride + j]; slope != T(0))
                 add_row(slope, source(t.token + j).data, t.job.scale, source.dim, dq.row(r));
 }
 
@@ -163,9 +163,9 @@ micro::lane_range sloped_keys(const slopes_memory<T>& mem, int block, int j, int
 template <class Tile, class T = typename Tile::T>
 void add_dq(const Tile& t, const slopes_memory<T>& mem, const T* k_panels, micro::matrix<T> dq)
 {
-    constexpr int stride = micro::score_step, run = micro::gradient_run<T>, lanes = vec<T>::lanes;
-    for (int j = 0; j < t.keys; j += run) {
-        const int keys = run < t.keys - j ? run : t.keys - j;
+    constexpr int stride = micro::score_stride, depth = micro::gradient_depth<T>, lanes = vec<T>::lanes;
+    for (int j = 0; j < t.keys; j += depth) {
+        const int keys = depth < t.keys - j ? depth : t.keys - j;
         micro::lane_range sloped[max_register_blocks];
         for (int i = 0; i < t.cover.count; ++i) sloped[i] = sloped_keys(mem, i, j, keys);
         const T* const panels = k_panels + j * dq.stride;

@@ -65,7 +65,7 @@ struct block_operands {
     using Q = typename Job::query_element;
     using dout_element = typename Job::dout_element;
 
-    T *q, *dout;  // [parts][rows][query_step]: scale * q, and dO
+    T *q, *dout;  // [parts][rows][query_stride]: scale * q, and dO
     std::int64_t part_stride;
     row_slopes<T>* slopes;          // [rows]
     const Q** q_row;                // [rows]
@@ -76,7 +76,7 @@ struct block_operands {
     static block_operands carve(Carver& c, const backward_partition& p)
     {
         block_operands m;
-        m.part_stride = p.block_rows * micro::query_step<T>;
+        m.part_stride = p.block_rows * micro::query_stride<T>;
         m.q = c.template take<T>(micro::row_parts<T>(p.key_dim).count, m.part_stride);
         m.dout = c.template take<T>(micro::row_parts<T>(p.value_dim).count, m.part_stride);
         m.slopes = c.template take<row_slopes<T>>(p.block_rows);
@@ -95,8 +95,8 @@ struct block_operands {
             const Q* const query = q_row[r] = job.q.row(p.batch, p.head, p.row);
             const dout_element* const gradient = dout_row[r] = job.dout.row(p.batch, p.head, p.row);
             const std::int64_t i = job.index_of(p);
-            micro::pack_query(query, q_dim, job.scale, q + r * micro::query_step<T>, part_stride);
-            micro::pack_query(gradient, v_dim, T(1), dout + r * micro::query_step<T>, part_stride);
+            micro::pack_query(query, q_dim, job.scale, q + r * micro::query_stride<T>, part_stride);
+            micro::pack_query(gradient, v_dim, T(1), dout + r * micro::query_stride<T>, part_stride);
             finite = finite && micro::all_finite<T>(query, q_dim) && micro::all_finite<T>(gradient, v_dim);
             slopes[r] = slopes_of_row<normalizer>(
                 denominator(job.def.normalizer(), p.head, job.stats.shift[i], job.stats.mass[i]),
@@ -155,12 +155,12 @@ private:
     template <class Source>
     void load_panels(const Source& source, std::int64_t token, int n, T scale)
     {
-        constexpr int run = micro::gradient_run<T>;
+        constexpr int depth = micro::gradient_depth<T>;
         const auto row = [&](int j) { return source(token + j).data; };
         finite_keys = true;
         for (int j = 0; j < n; ++j) finite_keys = finite_keys && micro::all_finite<T>(row(j), source.dim);
-        for (int j = 0; j < n; j += run) {
-            const int keys = run < n - j ? run : n - j;
+        for (int j = 0; j < n; j += depth) {
+            const int keys = depth < n - j ? depth : n - j;
             T* const panels = k_panels + j * round_up(source.dim, vec<T>::lanes);
             micro::for_panels<T>(source.dim, [&](std::int64_t channel, std::int64_t channels, int width) {
                 pack_panel([&](int x) { return row(j + x); }, keys, {channel, channels, width}, scale,

@@ -14,7 +14,7 @@ inline constexpr int strips_of_tile = micro::gradient_tile / micro::key_strip<T>
 /// P and dS of a tile, and what each strip of them is made of and with.
 template <class T>
 struct slopes_memory {
-    T *p, *ds;             // [rows][score_step]: scores, then P; dP, then dS
+    T *p, *ds;             // [rows][score_stride]: scores, then P; dP, then dS
     T *a, *b, *raw;        // [rows][key_strip]: the two parts of dS, and scores before their maps
     T* sums;               // [rows][mass_lanes]: of a per-head parameter's gradient
     unsigned char* flags;  // [strips][max_register_blocks]: strip_flag
@@ -24,8 +24,8 @@ struct slopes_memory {
     static slopes_memory carve(Carver& c, const backward_partition& p)
     {
         slopes_memory m;
-        m.p = c.template take<T>(p.block_rows * micro::score_step);
-        m.ds = c.template take<T>(p.block_rows * micro::score_step);
+        m.p = c.template take<T>(p.block_rows * micro::score_stride);
+        m.ds = c.template take<T>(p.block_rows * micro::score_stride);
         m.a = c.template take<T>(p.block_rows * micro::key_strip<T>);
         m.b = c.template take<T>(p.block_rows * micro::key_strip<T>);
         m.raw = c.template take<T>(Job::has_score_maps ? p.block_rows * micro::key_strip<T> : 0);
@@ -58,9 +58,9 @@ void strip_products(const tile_cover& cover, Wanted wanted, micro::packed_querie
         for (int i = 0; i < cover.count; ++i) {
             const register_block& rows = cover[i];
             if (!wanted(i)) continue;
-            micro::scores(rows.rows, q.parts.row(part) + rows.first * micro::query_step<T>,
+            micro::scores(rows.rows, q.parts.row(part) + rows.first * micro::query_stride<T>,
                           micro::packed_keys<T>{here, channels, {0, width}}, part > 0,
-                          s + rows.first * micro::score_step, lines.take());
+                          s + rows.first * micro::score_stride, lines.take());
         }
     }
 }
@@ -108,7 +108,7 @@ HEED_INLINE unsigned weigh_strip_rows(const Tile& t, const register_block& rows,
     const std::uint64_t existing = ~std::uint64_t{0} >> (64 - keys);
     unsigned flags = no_flag;
     for (int r = rows.first; r < rows.end_row(); ++r) {
-        T* const s = mem.p + r * micro::score_step + j;
+        T* const s = mem.p + r * micro::score_stride + j;
         if constexpr (Tile::job_type::has_score_maps)
             for (int i = 0; i < strip; i += lanes) store(mem.raw + r * strip + i, load(s + i));
         const slope_row<T> to{s, mem.a + r * strip, mem.b + r * strip};
@@ -134,7 +134,7 @@ HEED_INLINE bool weigh_strip(const Tile& t, int j, const row_slopes<T>* slopes, 
             flags[i] = static_cast<unsigned char>(weigh_strip_rows(t, rows, j, slopes, mem));
         } else {
             for (int r = rows.first; r < rows.end_row(); ++r)
-                micro::fill_zero(mem.p + r * micro::score_step + j, strip);
+                micro::fill_zero(mem.p + r * micro::score_stride + j, strip);
         }
         values = values || (flags[i] & needs_values);
     }
@@ -152,7 +152,7 @@ HEED_INLINE void combine_strip(const Tile& t, int j, const slopes_memory<T>& mem
     const unsigned char* const flags = mem.flags_of_strip(j);
     for (int i = 0; i < t.cover.count; ++i) {
         for (int r = t.cover[i].first; r < t.cover[i].end_row(); ++r) {
-            T* const ds = mem.ds + r * micro::score_step + j;
+            T* const ds = mem.ds + r * micro::score_stride + j;
             if (!(flags[i] & has_slopes)) {
                 micro::fill_zero(ds, strip);
                 if constexpr (Job::learns_scores) write_scores<Job, T>(t.job, t.strip_place(r, j, keys), keys, nullptr);

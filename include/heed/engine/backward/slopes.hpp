@@ -66,7 +66,7 @@ HEED_INLINE unsigned slope_keys(const Def& def, score_place<vec<T>> place, const
 {
     using V = vec<T>;
     using normalizer = typename Def::normalizer_type;
-    constexpr int lanes = V::lanes, vecs = micro::block_vecs;
+    constexpr int lanes = V::lanes, vecs = micro::register_vecs;
     constexpr bool may_drop = Masked || Def::has_score_maps;
     const V minus_infinity(-std::numeric_limits<T>::infinity());
     const V shift(row.shift), one = power_of_two(V(0) - shift), inverse(row.inverse), d(row.d), zero(0);

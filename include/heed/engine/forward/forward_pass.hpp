@@ -97,7 +97,7 @@ private:
     micro::row_lines rows_of(const view<E>& of, const query_block& block) const
     {
         if (job_.group > 1) return {};
-        return {job_.row_of(of, place_of(job_, block, 0, block.first)), of.step.tokens, of.size.dim, block.count};
+        return {job_.row_of(of, place_of(job_, block, 0, block.first)), of.stride.tokens, of.size.dim, block.count};
     }
 
     /// One step, of the tile-th tile; false where there are no tokens of it, or none of them is attended.

@@ -20,9 +20,9 @@ void gather_scales(const Rows& source, std::int64_t token, int first, int count,
     for (int j = first; j < count;) {
         const auto segment = source(token + j);
         const int n = static_cast<int>(min_of(segment.count, count - j));
-        if (segment.step == 1) std::copy_n(segment.data, n, factors + j);
+        if (segment.stride == 1) std::copy_n(segment.data, n, factors + j);
         else
-            for (int i = 0; i < n; ++i) factors[j + i] = segment.data[i * segment.step];
+            for (int i = 0; i < n; ++i) factors[j + i] = segment.data[i * segment.stride];
         j += n;
     }
     for (int j = count; j < micro::key_tile; ++j) factors[j] = T(1);
@@ -39,7 +39,7 @@ void with_scales(const Tile& t, const Rows& source, T* scores, F f)
         const int begin = rows.begin(), end = rows.end();
         for (int r = rows.first; r < rows.end_row(); ++r)
             for (int j = begin; j < end; j += vec<T>::lanes) {
-                T* s = scores + r * micro::score_step + j;
+                T* s = scores + r * micro::score_stride + j;
                 store(s, f(load(s), load(factors + j)));
             }
     }

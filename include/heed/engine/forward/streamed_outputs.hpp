@@ -34,7 +34,7 @@ HEED_INLINE void list_rows(const Tile& t, const int* listed, int n, const E** to
     rows<const E> segment{nullptr, 0, 0};
     for (int i = 0, from = 0; i < n; ++i) {  // the segment starts at key `from` of the tile
         if (listed[i] - from >= segment.count) segment = source(t.token + (from = listed[i]));
-        to[i] = segment.data + (listed[i] - from) * segment.step;
+        to[i] = segment.data + (listed[i] - from) * segment.stride;
     }
     for (int i = 0; i < micro::listed_ahead; ++i) to[n + i] = to[n - 1];
 }
@@ -44,12 +44,12 @@ template <class Tile, class U = typename Tile::U, class T = typename Tile::T>
 void outputs_listed(const Tile& t, int n, const scores_memory<U>& p, const outputs_memory<U>& mem, micro::matrix<T> o)
 {
     using E = typename Tile::job_type::value_element;
-    constexpr int lanes = vec<T>::lanes, run = micro::streaming_run;
+    constexpr int lanes = vec<T>::lanes, depth = micro::streaming_depth;
     const std::int64_t direct = t.job.kv.value_dim() / lanes;
     const E** const pointers = static_cast<const E**>(mem.listed_rows);
     list_rows(t, mem.listed, n, pointers);
-    for (int i = 0; i < n; i += run) {
-        const int keys = run < n - i ? run : n - i;
+    for (int i = 0; i < n; i += depth) {
+        const int keys = depth < n - i ? depth : n - i;
         const int* list = mem.listed + i;
         for (const register_block& rows : t.cover) {
             int from = 0, to = keys;  // beyond its own keys a register block has no weights
@@ -57,7 +57,7 @@ void outputs_listed(const Tile& t, int n, const scores_memory<U>& p, const outpu
             while (from < to && list[to - 1] >= rows.hi) --to;
             if (from == to) continue;
             for (std::int64_t panel = 0; panel < direct;) {
-                const int vecs = static_cast<int>(min_of(direct - panel, micro::block_vecs));
+                const int vecs = static_cast<int>(min_of(direct - panel, micro::register_vecs));
                 micro::outputs_listed({rows.rows, vecs}, static_cast<const T*>(p.row(rows.first)),
                                       micro::listed_values<E>{list + from, pointers + i + from, to - from},
                                       panel * lanes, o.at(rows.first, panel * lanes));
@@ -75,7 +75,7 @@ class streamed_values {
     using E = typename Job::value_element;
     using U = typename Tile::U;
     using T = typename Tile::T;
-    static constexpr int lanes = vec<T>::lanes, run = micro::streaming_run, each = elements_of<U>;
+    static constexpr int lanes = vec<T>::lanes, depth = micro::streaming_depth, each = elements_of<U>;
     static constexpr int grouped_keys = micro::ahead_every * each;
 
 public:
@@ -90,16 +90,15 @@ public:
         const std::int64_t direct = source.dim / lanes;  // registers that are read where they lie
         const int highest = t_.cover.highest, begin = t_.cover.lowest / grouped_keys * grouped_keys;
         const bool light = t_.block.count <= micro::wide_rows || direct < micro::wide_vecs;
-        const std::int64_t lead =
-            micro::two_distances ? micro::near_rows : micro::value_lead<E>(light) / source.bytes();
+        const std::int64_t lead = micro::two_distances ? micro::l1_rows : micro::value_lead<E>(light) / source.bytes();
         auto ahead = prefetch.from(source, t_.token + begin, lead), others = prefetch.idle(source, t_.token + begin);
         auto near = prefetch.near(source, t_.token + begin + lead);
         // Two distances: what is prefetched follows the segments of a source between calls, so one of several takes a
         // panel a call.
-        const std::int64_t slice = Kv::contiguous || !micro::two_distances ? max_of(direct, 1) : micro::block_vecs;
-        for (int j = begin; j < highest; j += run) {
-            const int keys = run < highest - j ? run : highest - j, paired = keys / each * each;
-            const auto v = grouped<run / grouped_keys, grouped_keys>(source, t_.token + j, keys, p_.copy);
+        const std::int64_t slice = Kv::contiguous || !micro::two_distances ? max_of(direct, 1) : micro::register_vecs;
+        for (int j = begin; j < highest; j += depth) {
+            const int keys = depth < highest - j ? depth : highest - j, paired = keys / each * each;
+            const auto v = grouped<depth / grouped_keys, grouped_keys>(source, t_.token + j, keys, p_.copy);
             // In place: whole registers of channels, but for the key that lacks the second of its pair.
             for (std::int64_t c = 0; c < direct; c += slice) {
                 const int vecs = static_cast<int>(min_of(slice, direct - c));
@@ -112,8 +111,8 @@ public:
                 });
             }
             if (paired < keys)
-                for (std::int64_t c = 0; c < direct; c += micro::block_vecs) {
-                    const int vecs = static_cast<int>(min_of(direct - c, micro::block_vecs));
+                for (std::int64_t c = 0; c < direct; c += micro::register_vecs) {
+                    const int vecs = static_cast<int>(min_of(direct - c, micro::register_vecs));
                     add_packed(v, j + paired, j, keys, {c * lanes, vecs * lanes, vecs});
                 }
             if (source.dim % lanes != 0) add_packed(v, j, j, keys, {direct * lanes, source.dim - direct * lanes, 1});
@@ -143,7 +142,7 @@ private:
         const int vecs = channels.vecs;
         for (int x = first - j, n; x < keys; x += n) {
             n = v.run_from(x, keys - x);
-            micro::pack_values(micro::matrix<const E>{v.row(x), v.step}, n, channels.first, channels.count, vecs,
+            micro::pack_values(micro::matrix<const E>{v.row(x), v.stride}, n, channels.first, channels.count, vecs,
                                mem_.panel + (x - (first - j)) / each * vecs * lanes);
         }
         for_rows<each>(first, keys - (first - j), [&](const register_block& rows, int lo, int units) {

@@ -15,7 +15,7 @@ struct outputs_memory {
     using U = Unit;
     using T = sum_t<U>;
 
-    U* panel;           // [units of value_run][block_vecs * lanes]
+    U* panel;           // [units of value_depth][register_vecs * lanes]
     int* listed;        // [key_tile]: keys that have a weight
     void* listed_rows;  // [key_tile + listed_ahead] pointers to their rows of V
 
@@ -23,7 +23,7 @@ struct outputs_memory {
     static outputs_memory carve(Carver& c)
     {
         outputs_memory m;
-        m.panel = c.template take<U>(micro::value_run<T> / elements_of<U> * micro::block_vecs * vec<T>::lanes);
+        m.panel = c.template take<U>(micro::value_depth<T> / elements_of<U> * micro::register_vecs * vec<T>::lanes);
         m.listed = c.template take<int>(micro::key_tile);
         m.listed_rows = c.template take<const void*>(micro::key_tile + micro::listed_ahead);
         return m;
@@ -48,15 +48,15 @@ template <class E>
 HEED_INLINE bool reads_in_place(const rows<const E>& v, std::int64_t dim)
 {
     const std::int64_t bytes = dim * static_cast<std::int64_t>(sizeof(E));
-    return v.step == dim && bytes % micro::line_of<char> == 0 && bytes <= 1024 &&
+    return v.stride == dim && bytes % micro::line_of<char> == 0 && bytes <= 1024 &&
            reinterpret_cast<std::uintptr_t>(v.data) % cache_line == 0;
 }
 
 /// A panel of V as outputs() takes it.
 template <class Job, class U>
-HEED_INLINE auto panel_of(const U* data, [[maybe_unused]] std::int64_t step)
+HEED_INLINE auto panel_of(const U* data, [[maybe_unused]] std::int64_t stride)
 {
-    if constexpr (may_read_in_place<Job>()) return micro::row_panel<U>{data, step, {}};
+    if constexpr (may_read_in_place<Job>()) return micro::row_panel<U>{data, stride, {}};
     else return micro::packed_panel<U>{data};
 }
 
@@ -83,7 +83,7 @@ void pack_value_panel(const Tile& t, int j, int n, panel_channels channels, U* p
         if constexpr (!Tile::job_type::kv_type::contiguous)  // the next panel's lines; those of one segment have a
                                                              // stride
             if (next < source.dim)
-                for (int i = 0; i < taken; ++i) __builtin_prefetch(v.data + i * v.step + elements_for<E>(next), 0, 2);
+                for (int i = 0; i < taken; ++i) __builtin_prefetch(v.data + i * v.stride + elements_for<E>(next), 0, 2);
     }
 }
 
@@ -96,7 +96,7 @@ HEED_INLINE micro::matrix<const U> place_or_pack(const Tile& t, int j, int keys,
         const auto source = t.value_rows();
         const auto v = source(t.token + j);
         if (reads_in_place<typename Tile::job_type::value_element>(v, source.dim))
-            return {v.data + channels.first, v.step};
+            return {v.data + channels.first, v.stride};
     }
     pack_value_panel(t, j, keys, channels, panel, copy);
     return {panel, channels.vecs * vec<U>::lanes};
@@ -108,13 +108,13 @@ template <class Tile, class T = typename Tile::T>
 HEED_INLINE void prefetch_after(micro::next_lines& lines, const Tile& t, int j, int keys, panel_channels channels,
                                 const next_reads& next)
 {
-    constexpr int lanes = vec<T>::lanes, run = micro::value_run<T>;
+    constexpr int lanes = vec<T>::lanes, depth = micro::value_depth<T>;
     const auto source = t.value_rows();
     const std::int64_t end = channels.first + channels.count;
     if (end < source.dim) {
         lines.then(lines_of(source, t.token + j, keys, end, min_of(channels.vecs * lanes, source.dim - end)));
-    } else if (j + run < t.cover.highest) {
-        lines.then(lines_of(source, t.token + j + run, run, 0, micro::first_panel<T>(source.dim)));
+    } else if (j + depth < t.cover.highest) {
+        lines.then(lines_of(source, t.token + j + depth, depth, 0, micro::first_panel<T>(source.dim)));
     } else {
         lines.then(next.outputs);
         lines.then(next.keys);
@@ -127,12 +127,12 @@ template <class Tile, class U = typename Tile::U, class T = typename Tile::T>
 void outputs_packed(const Tile& t, const scores_memory<U>& p, const outputs_memory<U>& mem, micro::matrix<T> o,
                     const next_reads& next)
 {
-    constexpr int each = elements_of<U>, run = micro::value_run<T>;
+    constexpr int each = elements_of<U>, depth = micro::value_depth<T>;
     for (const register_block& rows : t.cover)
         if (rows.is_empty()) micro::fill_zero(o.row(rows.first), rows.rows * o.stride);
     const int highest = t.cover.highest;
-    for (int j = t.cover.lowest / each * each; j < highest; j += run) {
-        const int keys = run < highest - j ? run : highest - j;
+    for (int j = t.cover.lowest / each * each; j < highest; j += depth) {
+        const int keys = depth < highest - j ? depth : highest - j;
         micro::for_panels<T>(
             t.job.kv.value_dim(), [&](std::int64_t channel, std::int64_t channels, int width) HEED_INLINE_LAMBDA {
                 const panel_channels wanted{channel, channels, width};

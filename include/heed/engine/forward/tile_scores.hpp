@@ -17,27 +17,27 @@ struct scores_memory {
     using U = Unit;
     using T = sum_t<U>;
 
-    U* queries;  // [parts][rows][query_step]: units of Dqk, scaled where they are not pairs
+    U* queries;  // [parts][rows][query_stride]: units of Dqk, scaled where they are not pairs
     std::int64_t part_stride;
     U* strip;    // [strip_units][key_strip]
-    T* scores;   // [rows][score_step]; they become weights
+    T* scores;   // [rows][score_stride]; they become weights
     void* copy;  // [copied_rows] rows of K or V, where a source has several segments
 
     template <class Carver>
     static scores_memory carve(Carver& c, const partition& p)
     {
         scores_memory m;
-        m.part_stride = p.cut.block_rows * micro::query_step<T>;
+        m.part_stride = p.cut.block_rows * micro::query_stride<T>;
         m.queries = c.template take<U>(micro::row_parts<T>(p.key_dim).count, m.part_stride);
         m.strip = c.template take<U>(min_of(p.key_dim, micro::strip_units<T>), micro::key_strip<T>);
-        m.scores = c.template take<T>(p.cut.block_rows, micro::score_step);
+        m.scores = c.template take<T>(p.cut.block_rows, micro::score_stride);
         m.copy = p.copies ? c.template take<T>(copied_rows, max_of(p.key_dim, p.value_dim)) : nullptr;
         return m;
     }
-    U* query(std::int64_t part, int row) const { return queries + part * part_stride + row * micro::query_step<T>; }
-    T* row(int r) const { return scores + r * micro::score_step; }
+    U* query(std::int64_t part, int row) const { return queries + part * part_stride + row * micro::query_stride<T>; }
+    T* row(int r) const { return scores + r * micro::score_stride; }
     /// Weights as units: of pairs, rows are narrowed where they lie.
-    const U* weights(int row) const { return reinterpret_cast<const U*>(scores + row * micro::score_step); }
+    const U* weights(int row) const { return reinterpret_cast<const U*>(scores + row * micro::score_stride); }
 };
 
 /// Packs a row of queries as row r of a block whose keys are those of kv_head.
@@ -125,7 +125,7 @@ void score_streamed(const Tile& t, const scores_memory<U>& mem, decode_prefetch<
     const int highest = t.cover.highest, begin = t.cover.lowest / least * least;
     const int stop = static_cast<int>(min_of(round_up(highest, lanes), t.keys));
     const int whole = begin + (stop - begin) / lanes * lanes;
-    const std::int64_t lead = micro::two_distances ? micro::near_rows : max_of(least, micro::key_lead / source.bytes());
+    const std::int64_t lead = micro::two_distances ? micro::l1_rows : max_of(least, micro::key_lead / source.bytes());
     auto ahead = prefetch.from(source, t.token + begin, lead), others = prefetch.idle(source, t.token + begin);
     auto near = prefetch.near(source, t.token + begin + lead);
     for (int j = begin; j < whole; j += at_once) {

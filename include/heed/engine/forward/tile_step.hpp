@@ -100,7 +100,7 @@ public:
     {
         // Rows of one head were prefetched while the block before was at work: doing so again costs 1 % of a 128 x 128
         // problem.
-        const int lead = job.group > 1 ? micro::near_rows : 0;
+        const int lead = job.group > 1 ? micro::l1_rows : 0;
         place_cursor<Job> places(job, block), ahead(job, block);
         for (int r = -lead; r < block.count; ++r) {
             if (lead > 0 && r + lead < block.count)

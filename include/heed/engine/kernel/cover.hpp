@@ -9,8 +9,8 @@ namespace kernel {
 
 /// A query block is cut into register blocks of nearly equal size.
 inline constexpr int max_register_blocks =
-    static_cast<int>((micro::query_block + micro::block_rows - 1) / micro::block_rows) + 1;
-inline int register_blocks_of(int rows) { return (rows + micro::block_rows - 1) / micro::block_rows; }
+    static_cast<int>((micro::query_block + micro::register_rows - 1) / micro::register_rows) + 1;
+inline int register_blocks_of(int rows) { return (rows + micro::register_rows - 1) / micro::register_rows; }
 inline int rows_of_register_block(int rows, int i)
 {
     const int n = register_blocks_of(rows);

@@ -23,7 +23,7 @@ public:
     {
         if (used < until_ || next_ >= source_.end) return;
         const auto segment = source_(next_);
-        cursor = micro::paired_cursor(segment.data, segment.step, source_.elements(), apart_, segment.count);
+        cursor = micro::paired_cursor(segment.data, segment.stride, source_.elements(), apart_, segment.count);
         next_ += segment.count;
         const detail::checked until = detail::checked(Every) * segment.count * source_.bytes() + until_;
         until_ = until.fits() ? until.value() : unbounded_use;
@@ -55,9 +55,9 @@ public:
         while (n > 0 && next_ < source_.end) {
             const auto segment = source_(next_);
             const int some = static_cast<int>(min_of(segment.count, n));
-            if (segment.step == source_.elements()) add(segment.data, some);
+            if (segment.stride == source_.elements()) add(segment.data, some);
             else
-                for (int i = 0; i < some; ++i) add(segment.data + i * segment.step, 1);
+                for (int i = 0; i < some; ++i) add(segment.data + i * segment.stride, 1);
             next_ += some;
             n -= some;
         }
@@ -79,8 +79,8 @@ class decode_prefetch {
     static constexpr bool lists = !micro::two_distances && !Kv::contiguous;
 
 public:
-    using near_cursor = std::conditional_t<micro::two_distances, micro::paired_cursor,
-                                           std::conditional_t<lists, micro::piece_cursor, micro::line_cursor>>;
+    using l1_cursor = std::conditional_t<micro::two_distances, micro::paired_cursor,
+                                         std::conditional_t<lists, micro::piece_cursor, micro::line_cursor>>;
 
     decode_prefetch(const Tile& t, bool sparse)
         : lines(lines_from(t, sparse)), sparse_(sparse),
@@ -97,7 +97,7 @@ public:
     {
         const auto segment = source(token);
         return stream<Source>(
-            cursor_at(micro::row_after(segment.data, lead, segment.step), segment.step, source.elements()), lines);
+            cursor_at(micro::row_after(segment.data, lead, segment.stride), segment.stride, source.elements()), lines);
     }
     /// A no-op of the same type, which touches one cache line again and again: for later register blocks, which pass
     /// rows that are prefetched already, the micro kernels need not be compiled a second time.
@@ -114,7 +114,7 @@ public:
     {
         until_ = used_;
         if constexpr (lists) return piece_list<Source>(source, token);
-        else return segment_cursor<Source>(source, token, micro::near_apart, used_);
+        else return segment_cursor<Source>(source, token, micro::l1_apart, used_);
     }
     /// n elements are about to be used, and with them the first of `rows` more rows.
     template <class Stream, class Near>
@@ -132,7 +132,7 @@ public:
 
 private:
     template <class Source>
-    using stream = micro::stream_prefetch<typename Source::element, near_cursor>;
+    using stream = micro::stream_prefetch<typename Source::element, l1_cursor>;
 
     static micro::leading_lines lines_from(const Tile& t, bool sparse)
     {
@@ -140,21 +140,21 @@ private:
         const auto values = t.value_rows();
         const auto k = keys(t.token);
         const auto v = values(t.token);
-        if (sparse) return {k.data, k.step, keys.elements()};
-        return {k.data, k.step, keys.elements(), v.data, v.step, values.elements()};
+        if (sparse) return {k.data, k.stride, keys.elements()};
+        return {k.data, k.stride, keys.elements(), v.data, v.stride, values.elements()};
     }
     template <class E>
-    HEED_INLINE near_cursor cursor_at(const E* row, [[maybe_unused]] std::int64_t step, [[maybe_unused]] std::int64_t n)
+    HEED_INLINE l1_cursor cursor_at(const E* row, [[maybe_unused]] std::int64_t stride, [[maybe_unused]] std::int64_t n)
     {
-        if constexpr (micro::two_distances) return {row, step, n, micro::near_apart, micro::key_tile};
-        else if constexpr (lists) return near_cursor(static_cast<const void*>(row));
-        else return {row, step, n};
+        if constexpr (micro::two_distances) return {row, stride, n, micro::l1_apart, micro::key_tile};
+        else if constexpr (lists) return l1_cursor(static_cast<const void*>(row));
+        else return {row, stride, n};
     }
     template <class E>
-    HEED_INLINE near_cursor rest_at(const E* row)
+    HEED_INLINE l1_cursor rest_at(const E* row)
     {
         if constexpr (micro::two_distances) return cursor_at(row, 0, micro::line_of<E>);
-        else return near_cursor(static_cast<const void*>(row));
+        else return l1_cursor(static_cast<const void*>(row));
     }
     template <class Stream, class Near>
     HEED_INLINE void aim(Stream& at, Near& near)

@@ -29,7 +29,7 @@ struct sequence_cut {
 /// Rows of each of `blocks` blocks but the last: nearly equal, whole register blocks.
 inline std::int64_t rows_of_blocks(std::int64_t rows, std::int64_t blocks)
 {
-    return blocks > 0 ? min_of(round_up(ceil_div(rows, blocks), micro::block_rows), rows) : 0;
+    return blocks > 0 ? min_of(round_up(ceil_div(rows, blocks), micro::register_rows), rows) : 0;
 }
 
 /// The cut of a sequence into blocks of at most `most_rows` rows.

@@ -17,11 +17,11 @@ namespace kernel {
 template <class E>
 HEED_INLINE micro::matrix<E> matrix_of(const rows<E>& of)
 {
-    return {of.data, of.step};
+    return {of.data, of.stride};
 }
 
 /// Rows that are copied together at a time where a source has several segments.
-inline constexpr int copied_rows = micro::streaming_run;
+inline constexpr int copied_rows = micro::streaming_depth;
 
 /// The keys, or the values, of one head: source(token) is the segment that starts there, for tokens before `end`.
 template <class Rows, class E, bool Contiguous>
@@ -51,7 +51,7 @@ HEED_INLINE auto values_of(const Kv& kv, std::int64_t batch, std::int64_t kv_hea
         at, kv.value_dim(), kv.held(batch).end};
 }
 
-/// Copies `n` rows from `token` on to `copy`, prefetching those `near_rows` ahead.
+/// Copies `n` rows from `token` on to `copy`, prefetching those `l1_rows` ahead.
 template <class Source>
 HEED_NOINLINE rows<const typename Source::element> gathered(const Source& source, std::int64_t token, int n, void* copy)
 {
@@ -61,10 +61,10 @@ HEED_NOINLINE rows<const typename Source::element> gathered(const Source& source
     for (int i = 0; i < n;) {
         const auto segment = source(token + i);
         for (std::int64_t x = 0; x < segment.count && i < n; ++x, ++i) {
-            if (const std::int64_t next = token + i + micro::near_rows; next < source.end) {
+            if (const std::int64_t next = token + i + micro::l1_rows; next < source.end) {
                 micro::prefetch_row(source(next).data, source.dim);
             }
-            std::memcpy(to + i * each, segment.data + x * segment.step, static_cast<std::size_t>(each) * sizeof(E));
+            std::memcpy(to + i * each, segment.data + x * segment.stride, static_cast<std::size_t>(each) * sizeof(E));
         }
     }
     return {to, each, n};
@@ -89,22 +89,22 @@ template <class E>
 struct strided_group {
     static constexpr bool contiguous = true;
     const E* data;
-    std::int64_t step;
+    std::int64_t stride;
 
-    const E* row(int x) const { return data + x * step; }
+    const E* row(int x) const { return data + x * stride; }
     int run_from(int, int n) const { return n; }
-    micro::row_panel<E> panel(int x) const { return {row(x), step, {}}; }
+    micro::row_panel<E> panel(int x) const { return {row(x), stride, {}}; }
 };
 
 /// Up to `Groups` groups of `Size` rows: a group lies at a constant stride, the groups anywhere.
 template <class E, int Groups, int Size>
 struct scattered_groups {
     const E* starts[Groups];
-    std::int64_t step;
+    std::int64_t stride;
 
-    const E* row(int x) const { return starts[x / Size] + x % Size * step; }
+    const E* row(int x) const { return starts[x / Size] + x % Size * stride; }
     int run_from(int x, int n) const { return n < Size - x % Size ? n : Size - x % Size; }
-    micro::row_groups<E> panel(int x) const { return {starts + x / Size, step, {}}; }
+    micro::row_groups<E> panel(int x) const { return {starts + x / Size, stride, {}}; }
 };
 
 /// Rows [token, token + n), n <= Groups * Size, as one of these: where they lie, or, where a group of them is not
@@ -115,15 +115,15 @@ HEED_INLINE auto grouped(const Source& source, std::int64_t token, [[maybe_unuse
     using E = typename Source::element;
     auto segment = source(token);
     if constexpr (Source::contiguous) {
-        return strided_group<E>{segment.data, segment.step};
+        return strided_group<E>{segment.data, segment.stride};
     } else {
         scattered_groups<E, Groups, Size> to;
-        to.step = segment.step;
-        for (int j = 0; j < n; j += Size, segment.count -= Size, segment.data += Size * segment.step) {
+        to.stride = segment.stride;
+        for (int j = 0; j < n; j += Size, segment.count -= Size, segment.data += Size * segment.stride) {
             if (segment.count <= 0) segment = source(token + j);
             if (segment.count < Size && segment.count < n - j) {
                 segment = gathered(source, token, n, copy);
-                to.step = segment.step;
+                to.stride = segment.stride;
                 j = 0;
             }
             to.starts[j / Size] = segment.data;
@@ -141,7 +141,7 @@ HEED_INLINE micro::row_lines lines_of(const Source& source, std::int64_t token, 
     if (token >= source.end) return {};
     const auto segment = source(token);
     const std::int64_t rows = min_of(n, min_of(segment.count, source.end - token));
-    return {segment.data + elements_for<E>(channel), segment.step, elements_for<E>(channels), static_cast<int>(rows)};
+    return {segment.data + elements_for<E>(channel), segment.stride, elements_for<E>(channels), static_cast<int>(rows)};
 }
 
 }  // namespace kernel

@@ -9,38 +9,38 @@
 HEED_BEGIN
 namespace micro {
 
-/// The weights of a register block: `units` units of each of its rows, which are score_step apart.
+/// The weights of a register block: `units` units of each of its rows, which are score_stride apart.
 template <class U>
 struct weight_rows {
     const U* data;
     int units;
 
-    HEED_INLINE weight_rows from_row(int r) const { return {data + r * score_step, units}; }
+    HEED_INLINE weight_rows from_row(int r) const { return {data + r * score_stride, units}; }
 };
 
 /// The sums of one panel, from o or from 0. `panel` is packed, or rows of V that are made into units on the way.
 template <int Rows, int Vecs, class U, class Panel, class Prefetch>
-HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<U>* o, std::int64_t o_step,
+HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<U>* o, std::int64_t o_stride,
                            Prefetch& ahead)
 {
     using T = sum_t<U>;
     using E = typename Panel::element;
     constexpr int lanes = vec<T>::lanes;
-    const std::int64_t v_step = panel.template step<Vecs * lanes>();
+    const std::int64_t v_stride = panel.template stride<Vecs * lanes>();
     const int channel = Vecs * lanes % channels_of<E> == 0 ? 0 : panel.place.channel;
     const E* v = panel.first();
     vec<T> acc[Rows][Vecs];
-    load_block(acc, more, matrix<T>{o, o_step});
+    load_block(acc, more, matrix<T>{o, o_stride});
     const auto unit = [&](int x) HEED_INLINE_LAMBDA {
         vec<U> b[Vecs];
-        load_values<U>(v, channel, v_step, b);
+        load_values<U>(v, channel, v_stride, b);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<U> a(p[r * score_step + x]);
+            const vec<U> a(p[r * score_stride + x]);
             HEED_UNROLL
             for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }
-        v += rows_of<U, E> * v_step;
+        v += rows_of<U, E> * v_stride;
     };
     int j = 0;
     for (; j + ahead_every <= units; j += ahead_every) {
@@ -59,18 +59,18 @@ HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<
         unit(0);
         ++p;
     }
-    store_block(acc, matrix<T>{o, o_step});
+    store_block(acc, matrix<T>{o, o_stride});
 }
 
 template <int Rows, int Vecs, class U, class Panel, class Prefetch>
-HEED_NOINLINE inline void outputs_block(const U* p, Panel panel, int units, bool more, sum_t<U>* o, std::int64_t o_step,
-                                        Prefetch ahead)
+HEED_NOINLINE inline void outputs_block(const U* p, Panel panel, int units, bool more, sum_t<U>* o,
+                                        std::int64_t o_stride, Prefetch ahead)
 {
-    add_panel<Rows, Vecs>(p, panel, units, more, o, o_step, ahead);
+    add_panel<Rows, Vecs>(p, panel, units, more, o, o_stride, ahead);
 }
 
-/// o[r][c] (+)= sum_j p[r][j] v[j][c] for at most block_rows rows and block_vecs registers of channels; `more` goes on
-/// with the sums in o.
+/// o[r][c] (+)= sum_j p[r][j] v[j][c] for at most register_rows rows and register_vecs registers of channels; `more`
+/// goes on with the sums in o.
 template <class U, class Panel, class Prefetch>
 HEED_INLINE void outputs(block_shape shape, weight_rows<U> p, Panel panel, bool more, matrix<sum_t<U>> o,
                          Prefetch ahead)
@@ -85,28 +85,28 @@ HEED_INLINE void outputs(block_shape shape, weight_rows<U> p, Panel panel, bool 
 /// All panels of a few rows of V, one after the other: `vecs` whole registers of channels.
 template <int Rows, class U, class Panel, class Prefetch>
 HEED_NOINLINE inline void outputs_rows_block(const U* p, Panel panel, int units, int vecs, sum_t<U>* o,
-                                             std::int64_t o_step, Prefetch& reader)
+                                             std::int64_t o_stride, Prefetch& reader)
 {
     constexpr int lanes = vec<sum_t<U>>::lanes;
     Prefetch ahead = reader;
     const auto add_panels = [&](auto width) HEED_INLINE_LAMBDA {
         for (; vecs >= width.value; vecs -= width.value) {
-            if constexpr (width.value > block_vecs && Rows > wide_rows) {
+            if constexpr (width.value > register_vecs && Rows > wide_rows) {
                 constexpr int upper = (Rows + 1) / 2;
                 half_prefetch<Prefetch> half{ahead};
-                add_panel<upper, width.value>(p, panel, units, true, o, o_step, half);
-                add_panel<Rows - upper, width.value>(p + upper * score_step, panel, units, true, o + upper * o_step,
-                                                     o_step, half);
+                add_panel<upper, width.value>(p, panel, units, true, o, o_stride, half);
+                add_panel<Rows - upper, width.value>(p + upper * score_stride, panel, units, true, o + upper * o_stride,
+                                                     o_stride, half);
             } else {
-                add_panel<Rows, width.value>(p, panel, units, true, o, o_step, ahead);
+                add_panel<Rows, width.value>(p, panel, units, true, o, o_stride, ahead);
             }
             panel.skip(width.value * lanes);
             o += width.value * lanes;
         }
     };
-    if constexpr (wide_vecs > block_vecs && !(is_quantised_v<typename Panel::element> && Rows > wide_rows))
+    if constexpr (wide_vecs > register_vecs && !(is_quantised_v<typename Panel::element> && Rows > wide_rows))
         add_panels(std::integral_constant<int, wide_vecs>{});
-    add_panels(std::integral_constant<int, block_vecs>{});
+    add_panels(std::integral_constant<int, register_vecs>{});
     add_panels(std::integral_constant<int, 1>{});
     reader = ahead;
 }
@@ -121,18 +121,18 @@ HEED_INLINE void outputs_rows(block_shape shape, weight_rows<U> p, Panel panel, 
 }
 
 template <int Rows, int Vecs, class T>
-HEED_NOINLINE inline void outputs_transposed_block(const T* p, const T* v, int units, T* o, std::int64_t o_step)
+HEED_NOINLINE inline void outputs_transposed_block(const T* p, const T* v, int units, T* o, std::int64_t o_stride)
 {
     constexpr int lanes = vec<T>::lanes;
     vec<T> acc[Rows][Vecs];
-    load_block(acc, true, matrix<T>{o, o_step});
+    load_block(acc, true, matrix<T>{o, o_stride});
     const auto unit = [&](int x) HEED_INLINE_LAMBDA {
         vec<T> b[Vecs];
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) b[i] = in_register(load(v + (x * Vecs + i) * lanes));
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<T> a(p[x * score_step + r]);
+            const vec<T> a(p[x * score_stride + r]);
             HEED_UNROLL
             for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }
@@ -141,19 +141,19 @@ HEED_NOINLINE inline void outputs_transposed_block(const T* p, const T* v, int u
     for (; u + ahead_every <= units; u += ahead_every) {
         HEED_UNROLL
         for (int x = 0; x < ahead_every; ++x) unit(x);
-        p += ahead_every * score_step;
+        p += ahead_every * score_stride;
         v += ahead_every * Vecs * lanes;
     }
     for (; u < units; ++u) {
         unit(0);
-        p += score_step;
+        p += score_stride;
         v += Vecs * lanes;
     }
-    store_block(acc, matrix<T>{o, o_step});
+    store_block(acc, matrix<T>{o, o_stride});
 }
 
-/// o[j][c] += sum_i p[i][j] v[i][c] for at most block_rows keys j: fma over query rows i, the units of p, in ascending
-/// order. v is a packed panel.
+/// o[j][c] += sum_i p[i][j] v[i][c] for at most register_rows keys j: fma over query rows i, the units of p, in
+/// ascending order. v is a packed panel.
 template <class T>
 HEED_INLINE void outputs_transposed(block_shape shape, weight_rows<T> p, const T* v, matrix<T> o)
 {
@@ -175,14 +175,14 @@ struct listed_values {
 
 template <int Rows, int Vecs, class T, class E>
 HEED_NOINLINE inline void outputs_listed_block(const T* p, listed_values<E> v, std::int64_t channel, T* o,
-                                               std::int64_t o_step)
+                                               std::int64_t o_stride)
 {
     constexpr int lanes = vec<T>::lanes;
     const int* const keys = v.keys;
     const E* const* const rows = v.rows;
     const int n = v.count;
     vec<T> acc[Rows][Vecs];
-    load_block(acc, true, matrix<T>{o, o_step});
+    load_block(acc, true, matrix<T>{o, o_stride});
     for (int x = 0; x < n; ++x) {
         const E* row = rows[x];
         const E* ahead = rows[x + listed_ahead] + elements_for<E>(channel);
@@ -192,12 +192,12 @@ HEED_NOINLINE inline void outputs_listed_block(const T* p, listed_values<E> v, s
         for (int i = 0; i < elements_for<E>(Vecs * lanes); i += line_of<E>) __builtin_prefetch(ahead + i);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<T> a(p[r * score_step + keys[x]]);
+            const vec<T> a(p[r * score_stride + keys[x]]);
             HEED_UNROLL
             for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }
     }
-    store_block(acc, matrix<T>{o, o_step});
+    store_block(acc, matrix<T>{o, o_stride});
 }
 
 /// Adds to o for the listed rows of V, from `channel` on; p[r][j] is the weight of key j of the tile.

@@ -87,13 +87,13 @@ HEED_INLINE void pack_keys(matrix<const E> k, int keys, std::int64_t channel, st
     else pack_transposed_keys(k, keys, channel, dim, strip, filled);
 }
 
-/// One row of queries, in parts that are part_step apart: scale * q[c], or pairs as they are.
+/// One row of queries, in parts that are part_stride apart: scale * q[c], or pairs as they are.
 template <class U, class E, class T>
-HEED_INLINE void pack_query(const E* q, std::int64_t dim, T scale, U* out, std::int64_t part_step)
+HEED_INLINE void pack_query(const E* q, std::int64_t dim, T scale, U* out, std::int64_t part_stride)
 {
     constexpr int lanes = vec<T>::lanes, each = elements_of<U>;
     const row_parts<T> parts(ceil_div(dim, each));
-    for (std::int64_t part = 0; part < parts.count; ++part, out += part_step) {
+    for (std::int64_t part = 0; part < parts.count; ++part, out += part_stride) {
         std::int64_t c = parts.begin(part) * each;
         const std::int64_t end = min_of(parts.end(part) * each, dim);
         U* to = out;
@@ -108,10 +108,10 @@ HEED_INLINE void pack_query(const E* q, std::int64_t dim, T scale, U* out, std::
 
 /// Multiplies a packed row of queries by one factor a channel.
 template <class T>
-HEED_INLINE void scale_query(const float* factors, std::int64_t dim, T* q, std::int64_t part_step)
+HEED_INLINE void scale_query(const float* factors, std::int64_t dim, T* q, std::int64_t part_stride)
 {
     const row_parts<T> parts(dim);
-    for (std::int64_t part = 0; part < parts.count; ++part, q += part_step) {
+    for (std::int64_t part = 0; part < parts.count; ++part, q += part_stride) {
         const std::int64_t begin = parts.begin(part), end = min_of(parts.end(part), dim);
         for (std::int64_t c = begin; c < end; ++c) q[c - begin] *= factors[c];
     }
@@ -123,7 +123,7 @@ template <class T, class F>
 HEED_INLINE void for_panels(std::int64_t dim, F f)
 {
     constexpr int lanes = vec<T>::lanes;
-    const std::int64_t vecs = ceil_div(dim, lanes), panels = ceil_div(vecs, block_vecs);
+    const std::int64_t vecs = ceil_div(dim, lanes), panels = ceil_div(vecs, register_vecs);
     for (std::int64_t panel = 0; panel < panels; ++panel) {
         const std::int64_t first = vecs * panel / panels, width = vecs * (panel + 1) / panels - first;
         f(first * lanes, min_of(width * lanes, dim - first * lanes), static_cast<int>(width));
@@ -136,7 +136,7 @@ HEED_INLINE std::int64_t first_panel(std::int64_t dim)
 {
     constexpr int lanes = vec<T>::lanes;
     const std::int64_t vecs = ceil_div(dim, lanes);
-    return min_of(vecs / ceil_div(vecs, block_vecs) * lanes, dim);
+    return min_of(vecs / ceil_div(vecs, register_vecs) * lanes, dim);
 }
 
 /// out[j][c] = v[j][channel + c] in units of one row or two, for `channels` channels and 0 up to `vecs` whole
@@ -147,17 +147,17 @@ HEED_NOINLINE inline void pack_values(matrix<const E> rows, int keys, std::int64
 {
     constexpr int lanes = vec<U>::lanes, each = elements_of<U>;
     const E* v = rows.data;
-    const std::int64_t step = rows.stride;
-    for (int j = 0; j < keys; j += each, v += each * step, out += vecs * lanes) {
+    const std::int64_t stride = rows.stride;
+    for (int j = 0; j < keys; j += each, v += each * stride, out += vecs * lanes) {
         if constexpr (each == 2) {
             const E* row = v + channel;
             std::int64_t c = 0;
             if (j + 1 < keys)
                 for (; c + lanes <= channels; c += lanes)
-                    store(out + c, load_values<U>(row, static_cast<int>(c), step));
+                    store(out + c, load_values<U>(row, static_cast<int>(c), stride));
             for (; c < vecs * lanes; ++c) {
                 const bool exists = c < channels;
-                out[c] = {exists ? row[c] : E(0.f), exists && j + 1 < keys ? row[step + c] : E(0.f)};
+                out[c] = {exists ? row[c] : E(0.f), exists && j + 1 < keys ? row[stride + c] : E(0.f)};
             }
         } else {
             widen(v, channel, channels, out);

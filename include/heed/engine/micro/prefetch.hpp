@@ -36,9 +36,9 @@ HEED_INLINE std::uintptr_t bytes_of(std::int64_t n)
 }
 /// The address of the row `rows` rows after `row`, which need not exist.
 template <class T>
-HEED_INLINE const T* row_after(const T* row, std::int64_t rows, std::int64_t step)
+HEED_INLINE const T* row_after(const T* row, std::int64_t rows, std::int64_t stride)
 {
-    return reinterpret_cast<const T*>(address_of(row) + static_cast<std::uintptr_t>(rows) * bytes_of<T>(step));
+    return reinterpret_cast<const T*>(address_of(row) + static_cast<std::uintptr_t>(rows) * bytes_of<T>(stride));
 }
 
 /// Prefetches a line. Locality: 3 for the L1 cache, 2 for the L2 cache.
@@ -100,9 +100,9 @@ HEED_INLINE void prefetch_within(std::uintptr_t& at, std::uintptr_t& end, std::i
 class line_cursor {
 public:
     template <class T>
-    HEED_INLINE line_cursor(const T* row, std::int64_t step, std::int64_t n)
-        : at_(address_of(row)), bytes_(bytes_of<T>(n)), end_(step == n ? ~std::uintptr_t{0} : at_ + bytes_),
-          gap_(bytes_of<T>(step) - bytes_), owed_(static_cast<std::int64_t>(in_line(at_)))
+    HEED_INLINE line_cursor(const T* row, std::int64_t stride, std::int64_t n)
+        : at_(address_of(row)), bytes_(bytes_of<T>(n)), end_(stride == n ? ~std::uintptr_t{0} : at_ + bytes_),
+          gap_(bytes_of<T>(stride) - bytes_), owed_(static_cast<std::int64_t>(in_line(at_)))
     {
         at_ -= in_line(at_);
     }
@@ -138,12 +138,12 @@ public:
     {}
     /// The same two lines again and again.
     HEED_INLINE explicit piece_cursor(const void* line)
-        : at_(address_of(line)), end_(~std::uintptr_t{0}), next_(nullptr), stride_(0)
+        : at_(address_of(line)), end_(~std::uintptr_t{0}), next_(nullptr), advance_(0)
     {}
     template <int Locality>
     HEED_INLINE void prefetch()
     {
-        prefetch_within<Locality>(at_, end_, owed_, stride_, [this] { return *next_++; });
+        prefetch_within<Locality>(at_, end_, owed_, advance_, [this] { return *next_++; });
     }
     /// What is prefetched next.
     std::uintptr_t next() const { return at_; }
@@ -152,7 +152,7 @@ private:
     std::uintptr_t at_, end_;
     std::int64_t owed_ = 0;  // bytes
     const piece* next_;
-    std::uintptr_t stride_ = 2 * line_of<char>;
+    std::uintptr_t advance_ = 2 * line_of<char>;
 };
 
 /// Prefetches rows of `n` elements, two lines at a time: a line of one row together with the same line `apart` rows
@@ -162,25 +162,25 @@ class paired_cursor {
 public:
     /// `count` rows from `row` on, a few less where they do not come out even, and then the rows after them.
     template <class T>
-    HEED_INLINE paired_cursor(const T* row, std::int64_t step, std::int64_t n, std::int64_t apart, std::int64_t count)
-        : row_(address_of(row)), at_(row_ - in_line(row_)), row_bytes_(bytes_of<T>(n)), step_(bytes_of<T>(step)),
+    HEED_INLINE paired_cursor(const T* row, std::int64_t stride, std::int64_t n, std::int64_t apart, std::int64_t count)
+        : row_(address_of(row)), at_(row_ - in_line(row_)), row_bytes_(bytes_of<T>(n)), stride_(bytes_of<T>(stride)),
           owed_(static_cast<std::int64_t>(row_ - at_))
     {
         if constexpr (!std::is_floating_point_v<T>) apart = 0;
-        const bool gapless = step == n;
+        const bool gapless = stride == n;
         const std::int64_t half = count / 2;
         if (half > 0 && (apart > 0 || !gapless)) {
             const std::int64_t rows = apart == 0 ? 1 : half <= apart ? half : half / ceil_div(half, apart);
-            apart_ = static_cast<std::uintptr_t>(rows) * step_;
-            if (gapless) row_bytes_ = step_ = apart_;
+            apart_ = static_cast<std::uintptr_t>(rows) * stride_;
+            if (gapless) row_bytes_ = stride_ = apart_;
             else rows_ = left_ = rows;
             owed_ *= 2;  // of two rows at once
             return;
         }
         apart_ = line;  // the lines of one row, two by two
-        stride_ = 2 * line;
-        if (gapless) row_bytes_ = step_ = static_cast<std::uintptr_t>(count) * row_bytes_;
-        step_ -= line;  // prefetch() adds apart_ where a row ends
+        advance_ = 2 * line;
+        if (gapless) row_bytes_ = stride_ = static_cast<std::uintptr_t>(count) * row_bytes_;
+        stride_ -= line;  // prefetch() adds apart_ where a row ends
     }
     template <int Locality>
     HEED_INLINE void prefetch()
@@ -201,24 +201,24 @@ private:
     {
         prefetch_line<Locality>(at_);
         prefetch_line<Locality>(at_ + apart_);
-        at_ += stride_;
+        at_ += advance_;
     }
     HEED_INLINE void end_row()
     {
         const std::uintptr_t end = row_ + row_bytes_;
-        row_ += step_;
+        row_ += stride_;
         if (--left_ == 0) {
             left_ = rows_;
             row_ += apart_;
         }
         const std::uintptr_t skew = in_line(row_);
-        owed_ += static_cast<std::int64_t>(at_ - end + skew) * (stride_ == line ? 2 : 1);  // rows at once
+        owed_ += static_cast<std::int64_t>(at_ - end + skew) * (advance_ == line ? 2 : 1);  // rows at once
         at_ = row_ - skew;
     }
 
     static constexpr std::uintptr_t line = line_of<char>;
 
-    std::uintptr_t row_, at_, row_bytes_, step_, apart_, stride_ = line;
+    std::uintptr_t row_, at_, row_bytes_, stride_, apart_, advance_ = line;
     std::int64_t rows_ = 1, left_ = 1, owed_ = 0;  // owed: bytes
 };
 
@@ -229,16 +229,16 @@ class tile_prefetch {
 public:
     /// `k` and `v` are the rows of the tile's first key; Q K^T is about to start.
     template <class K, class V>
-    HEED_INLINE tile_prefetch(const K* k, std::int64_t k_step, std::int64_t k_n, const V* v, std::int64_t v_step,
+    HEED_INLINE tile_prefetch(const K* k, std::int64_t k_stride, std::int64_t k_n, const V* v, std::int64_t v_stride,
                               std::int64_t v_n)
-        : first_(row_after(k, key_tile / 2 + lead_rows, k_step), k_step, k_n, rows_apart, key_tile),
-          second_(row_after(v, lead_rows, v_step), v_step, v_n, rows_apart, key_tile)
+        : first_(row_after(k, key_tile / 2 + lead_rows, k_stride), k_stride, k_n, rows_apart, key_tile),
+          second_(row_after(v, lead_rows, v_stride), v_stride, v_n, rows_apart, key_tile)
     {}
     /// Where few rows of V will be read: both halves of the next tile's K.
     template <class K>
-    HEED_INLINE tile_prefetch(const K* k, std::int64_t k_step, std::int64_t k_n)
-        : first_(row_after(k, key_tile, k_step), k_step, k_n, rows_apart, key_tile),
-          second_(row_after(k, key_tile + key_tile / 2, k_step), k_step, k_n, rows_apart, key_tile)
+    HEED_INLINE tile_prefetch(const K* k, std::int64_t k_stride, std::int64_t k_n)
+        : first_(row_after(k, key_tile, k_stride), k_stride, k_n, rows_apart, key_tile),
+          second_(row_after(k, key_tile + key_tile / 2, k_stride), k_stride, k_n, rows_apart, key_tile)
     {}
     /// For every four lines that are used.
     HEED_INLINE void next()
@@ -315,7 +315,7 @@ class line_prefetch {
 public:
     static constexpr int every = ahead_every, share = every;
 
-    HEED_INLINE line_prefetch(std::uintptr_t first, std::uintptr_t step) : at_(first), step_(step) {}
+    HEED_INLINE line_prefetch(std::uintptr_t first, std::uintptr_t stride) : at_(first), stride_(stride) {}
     /// Nothing comes next: the same again and again.
     HEED_INLINE explicit line_prefetch(const void* line) : line_prefetch(address_of(line), 0) {}
 
@@ -323,23 +323,23 @@ public:
     {
         HEED_UNROLL
         for (std::uintptr_t i = 0; i < lines_at_once; ++i) prefetch_line<2>(at_ + i * line_of<char>);
-        at_ += step_;
+        at_ += stride_;
     }
 
 private:
-    std::uintptr_t at_, step_;
+    std::uintptr_t at_, stride_;
 };
 
 /// `n` elements of each of `count` rows, as bytes.
 struct row_lines {
-    std::uintptr_t first = 0, step = 0;
+    std::uintptr_t first = 0, stride = 0;
     std::int64_t bytes = 0;
     int count = 0;
 
     row_lines() = default;
     template <class T>
-    HEED_INLINE row_lines(const T* row, std::int64_t row_step, std::int64_t n, int rows)
-        : first(address_of(row)), step(bytes_of<T>(row_step)), bytes(n * static_cast<std::int64_t>(sizeof(T))),
+    HEED_INLINE row_lines(const T* row, std::int64_t row_stride, std::int64_t n, int rows)
+        : first(address_of(row)), stride(bytes_of<T>(row_stride)), bytes(n * static_cast<std::int64_t>(sizeof(T))),
           count(rows)
     {}
     HEED_INLINE bool empty() const { return count <= 0 || bytes <= 0; }
@@ -368,8 +368,8 @@ public:
             rows_ = later_[n_taken_++];
             at_ = rows_.first;
         }
-        const line_prefetch lines(at_, rows_.step);
-        at_ += static_cast<std::uintptr_t>(requests_) * rows_.step;
+        const line_prefetch lines(at_, rows_.stride);
+        at_ += static_cast<std::uintptr_t>(requests_) * rows_.stride;
         asked_ += requests_;
         if (asked_ >= rows_.count) {
             asked_ = 0;

@@ -16,14 +16,14 @@ HEED_NOINLINE inline void scores_block(const U* q, const U* strip, std::int64_t 
     using T = sum_t<U>;
     constexpr int lanes = vec<T>::lanes;
     vec<T> acc[Rows][Width];
-    load_block(acc, more, matrix<T>{s, score_step});
+    load_block(acc, more, matrix<T>{s, score_stride});
     const auto unit = [&](int x) HEED_INLINE_LAMBDA {
         vec<U> b[Width];
         HEED_UNROLL
         for (int i = 0; i < Width; ++i) b[i] = in_register(load(strip + x * key_strip<T> + i * lanes));
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<U> a(q[r * query_step<T> + x]);
+            const vec<U> a(q[r * query_stride<T> + x]);
             HEED_UNROLL
             for (int i = 0; i < Width; ++i) accumulate(acc[r][i], a, b[i]);
         }
@@ -41,7 +41,7 @@ HEED_NOINLINE inline void scores_block(const U* q, const U* strip, std::int64_t 
         ++q;
         strip += key_strip<T>;
     }
-    store_block(acc, matrix<T>{s, score_step});
+    store_block(acc, matrix<T>{s, score_stride});
 }
 
 /// A packed strip of keys: `units` units of each, and the lanes of the keys that are wanted.
@@ -52,8 +52,8 @@ struct packed_keys {
     lane_range wanted;
 };
 
-/// s[r][j] (+)= q[r] . k[j] for `rows` <= block_rows rows and one strip of keys. Half a strip, if it has all that are
-/// wanted, still keeps the multipliers of AVX-512 busy.
+/// s[r][j] (+)= q[r] . k[j] for `rows` <= register_rows rows and one strip of keys. Half a strip, if it has all that
+/// are wanted, still keeps the multipliers of AVX-512 busy.
 template <class U, class Prefetch>
 HEED_INLINE void scores(int rows, const U* q, packed_keys<U> k, bool more, sum_t<U>* s, Prefetch ahead)
 {
@@ -63,10 +63,10 @@ HEED_INLINE void scores(int rows, const U* q, packed_keys<U> k, bool more, sum_t
             static_assert(half % mass_lanes == 0);
             if (k.wanted.end <= half || k.wanted.first >= half) {
                 const int from = k.wanted.first >= half ? half : 0;
-                return scores_block<n.value, block_vecs / 2>(q, k.data + from, k.units, more, s + from, ahead);
+                return scores_block<n.value, register_vecs / 2>(q, k.data + from, k.units, more, s + from, ahead);
             }
         }
-        scores_block<n.value, block_vecs>(q, k.data, k.units, more, s, ahead);
+        scores_block<n.value, register_vecs>(q, k.data, k.units, more, s, ahead);
     });
 }
 

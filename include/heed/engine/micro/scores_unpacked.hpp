@@ -17,7 +17,7 @@ inline constexpr int unpacked_vecs = 2;
 template <class E>
 inline constexpr bool overlaps_transposition = native_arch::overlaps_transposition && !std::is_floating_point_v<E>;
 
-/// Query rows as pack_query() leaves them, query_step apart: row x of `parts` is part x of the first one.
+/// Query rows as pack_query() leaves them, query_stride apart: row x of `parts` is part x of the first one.
 template <class U>
 struct packed_queries {
     matrix<const U> parts;
@@ -33,7 +33,7 @@ HEED_INLINE void add_odd_unit(const U* q, matrix<const E> k, std::int64_t channe
     U lane[lanes];
     for (int j = 0; j < lanes; ++j) lane[j] = unit_of<U>(k.row(j), channel, dim);
     HEED_UNROLL
-    for (int r = 0; r < Rows; ++r) accumulate(acc[r], vec<U>(q[r * query_step<T>]), load(lane));
+    for (int r = 0; r < Rows; ++r) accumulate(acc[r], vec<U>(q[r * query_stride<T>]), load(lane));
 }
 
 /// Adds the products of N registers of keys in turns of some units: first of one register, then of the next. AVX2 would
@@ -50,7 +50,7 @@ HEED_INLINE void add_keys_in_turns(const U* q, const Keys* k, vec<T> (*acc)[Rows
             for (int x = u; x < u + turn; ++x) {
                 const vec<U> b = in_register(k[i][x]);
                 HEED_UNROLL
-                for (int r = 0; r < Rows; ++r) accumulate(acc[i][r], vec<U>(q[r * query_step<T> + x]), b);
+                for (int r = 0; r < Rows; ++r) accumulate(acc[i][r], vec<U>(q[r * query_stride<T> + x]), b);
             }
             __asm__ volatile("" ::: "memory");  // as in add_keys()
         }
@@ -71,7 +71,7 @@ HEED_INLINE void add_keys(const U* q, const Keys* k, vec<T> (*acc)[Rows])
             for (int i = 0; i < N; ++i) b[i] = in_register(k[i][u]);
             HEED_UNROLL
             for (int r = 0; r < Rows; ++r) {
-                const vec<U> a(q[r * query_step<T> + u]);
+                const vec<U> a(q[r * query_stride<T> + u]);
                 HEED_UNROLL
                 for (int i = 0; i < N; ++i) accumulate(acc[i][r], a, b[i]);
             }
@@ -158,7 +158,7 @@ private:
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) {
             ahead.next(source::lanes * keys::channels);
-            next_[i] = keys(rows_[i], channel_, from_.panel.row_step, next_[i]);
+            next_[i] = keys(rows_[i], channel_, from_.panel.row_stride, next_[i]);
         }
     }
     /// The next part of the queries, or the first one for the next groups; false where there are none.
@@ -191,7 +191,7 @@ HEED_INLINE void add_odd_channels(const U* q, unpacked_keys<Vecs, U, Panel> from
 {
     using E = typename Panel::element;
     const auto keys = [&](int i) HEED_INLINE_LAMBDA {
-        return matrix<const E>{from.rows_of_group(i), from.panel.row_step};
+        return matrix<const E>{from.rows_of_group(i), from.panel.row_stride};
     };
     for (; c < end; c += elements_of<U>, ++q) {
         // An i that is no constant keeps all sums in memory. Floats, which wait for memory anyway, come 2 to 4 % faster
@@ -220,7 +220,7 @@ HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_st
     [[maybe_unused]] std::conditional_t<overlaps, keys_ahead<Vecs, U, Panel>, no_prefetch> next(from, groups, ahead);
     for (int g = 0; g + Vecs <= groups; g += Vecs, s += Vecs * lanes) {
         const auto here = from.from_group(g);
-        key_registers<Vecs, typename Panel::element> first{{}, panel.row_step};
+        key_registers<Vecs, typename Panel::element> first{{}, panel.row_stride};
         for (int i = 0; i < Vecs; ++i) first.rows[i] = here.rows_of_group(i);
         vec<T> acc[Vecs][Rows];
         HEED_UNROLL
@@ -241,7 +241,7 @@ HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_st
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) {
             HEED_UNROLL
-            for (int r = 0; r < Rows; ++r) store(s + r * score_step + i * lanes, acc[i][r]);
+            for (int r = 0; r < Rows; ++r) store(s + r * score_stride + i * lanes, acc[i][r]);
         }
     }
     reader = ahead;

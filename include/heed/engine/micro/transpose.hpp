@@ -7,7 +7,7 @@
 HEED_BEGIN
 namespace micro {
 
-/// Some channels of vec<U>::lanes rows of E that are `step` elements apart, as registers of units.
+/// Some channels of vec<U>::lanes rows of E that are `stride` elements apart, as registers of units.
 template <class U, class E, bool = is_quantised_v<E>>
 class transposed {
     using T = sum_t<U>;
@@ -21,10 +21,10 @@ public:
     transposed() = default;
 
     /// From channel c on. What comes before them is of use for blocks only.
-    HEED_INLINE transposed(const E* row, std::int64_t c, std::int64_t step, const transposed& = {})
+    HEED_INLINE transposed(const E* row, std::int64_t c, std::int64_t stride, const transposed& = {})
     {
-        if constexpr (is_double) arch::transpose(row + c, step, words_);
-        else arch::transpose_words(row + c, step * static_cast<std::int64_t>(sizeof(E)), words_);
+        if constexpr (is_double) arch::transpose(row + c, stride, words_);
+        else arch::transpose_words(row + c, stride * static_cast<std::int64_t>(sizeof(E)), words_);
     }
     /// The i-th unit.
     HEED_INLINE vec<U> operator[](int i) const
@@ -88,9 +88,9 @@ public:
     transposed() = default;
 
     /// From channel c on, a multiple of `channels` where rows are blocks. `before` are the channels before these.
-    HEED_INLINE transposed(const E* row, std::int64_t c, std::int64_t step, const transposed& before = {})
+    HEED_INLINE transposed(const E* row, std::int64_t c, std::int64_t stride, const transposed& before = {})
         : columns_(row + c / channels_of<E>, static_cast<int>(c % channels_of<E>),
-                   step * static_cast<std::int64_t>(sizeof(E)), before.columns_)
+                   stride * static_cast<std::int64_t>(sizeof(E)), before.columns_)
     {}
     HEED_INLINE vec<float> operator[](int i) const { return columns_[i]; }
 

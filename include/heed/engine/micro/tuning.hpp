@@ -15,16 +15,16 @@ using heed::key_tile;
 inline constexpr int mass_lanes = 16;
 
 /// Step of a row of scores: a power of two would map all rows of a register block to the same cache sets.
-inline constexpr int score_step = key_tile + 16;
+inline constexpr int score_stride = key_tile + 16;
 
 /// Register block of the two products: rows x vectors.
-inline constexpr int block_rows = 6;
-inline constexpr int block_vecs = native_arch::block_vecs;
+inline constexpr int register_rows = 6;
+inline constexpr int register_vecs = native_arch::register_vecs;
 
 /// Keys that are packed and scored at a time, one register block wide; and the units of channels of a packed strip,
 /// which stays in the L1 cache while all rows of a block pass it.
 template <class T>
-inline constexpr int key_strip = block_vecs* vec<T>::lanes;
+inline constexpr int key_strip = register_vecs* vec<T>::lanes;
 template <class T>
 inline constexpr int strip_units = native_arch::strip_bytes / static_cast<int>(sizeof(T)) / key_strip<T>;
 
@@ -42,11 +42,11 @@ struct row_parts {
 
 /// Parts of query rows lie at this step: a constant, so that a register block needs one pointer, and no power of two.
 template <class T>
-inline constexpr int query_step = strip_units<T> + 16;
+inline constexpr int query_stride = strip_units<T> + 16;
 
 /// Keys of a panel of V, which stays in the L1 cache in the same way; or a tile of them, in the L2 cache.
 template <class T>
-inline constexpr int value_run = native_arch::values_from_l2 || strip_units<T> > key_tile ? key_tile : strip_units<T>;
+inline constexpr int value_depth = native_arch::values_from_l2 || strip_units<T> > key_tile ? key_tile : strip_units<T>;
 
 /// Query rows of a block; of a smaller one, where that makes too few blocks to keep all workers busy.
 inline constexpr std::int64_t query_block = native_arch::query_block;
@@ -61,13 +61,13 @@ inline constexpr int gradient_tile = 384;
 
 /// Rows of a panel of its products, which stays in the L1 cache.
 template <class T>
-inline constexpr int gradient_run = strip_units<T>;
+inline constexpr int gradient_depth = strip_units<T>;
 
 /// With no more rows than this, two register blocks, K and V are streamed from memory: keys are transposed in registers
 /// for each register block instead of being packed once, and V is read in short runs, so that it is still in the L1
 /// cache for what comes second: half of its channels, or of the query rows.
-inline constexpr std::int64_t streaming_rows = 2 * block_rows;
-inline constexpr int streaming_run = 32;
+inline constexpr std::int64_t streaming_rows = 2 * register_rows;
+inline constexpr int streaming_depth = 32;
 
 /// Keys that are scored in one call where keys are transposed while the keys before them are multiplied: the first ones
 /// of a call overlap with nothing. As many as stay in the L1 cache for a second register block.
@@ -84,12 +84,12 @@ inline constexpr bool two_distances = native_arch::two_distances;
 
 /// How many rows ahead of their use rows are prefetched into the L1 cache (queries, copied rows and, with two
 /// distances, K and V), and how many at least into the L2 cache.
-inline constexpr int near_rows = 16;
+inline constexpr int l1_rows = 16;
 inline constexpr int least_lead = 48;
 
 /// Two distances: how many rows apart the two rows are that are prefetched together, into the L1 and into the L2 cache.
 /// The second of the two leads by that many rows less.
-inline constexpr int near_apart = native_arch::near_apart;
+inline constexpr int l1_apart = native_arch::l1_apart;
 inline constexpr int rows_apart = native_arch::rows_apart;
 inline constexpr int lead_rows = least_lead + rows_apart;
 
@@ -106,7 +106,7 @@ constexpr std::int64_t value_lead(bool light)
 /// Registers of channels of V that decode takes at once. Of more query rows than `wide_rows` half take their turn after
 /// the other, with V from the L1 cache.
 inline constexpr int wide_vecs = native_arch::wide_vecs;
-inline constexpr int wide_rows = block_rows * block_vecs / wide_vecs;
+inline constexpr int wide_rows = register_rows * register_vecs / wide_vecs;
 
 /// Channels, or keys, that the register blocks take between two requests for what comes next, and the lines of one.
 inline constexpr int ahead_every = 8;
@@ -116,7 +116,7 @@ inline constexpr int lines_at_once = native_arch::lines_at_once;
 template <class F>
 HEED_INLINE void with_rows(int rows, F f)
 {
-    static_assert(block_rows == 6);
+    static_assert(register_rows == 6);
     switch (rows) {
     case 1: return f(std::integral_constant<int, 1>{});
     case 2: return f(std::integral_constant<int, 2>{});
@@ -131,8 +131,8 @@ HEED_INLINE void with_rows(int rows, F f)
 template <class F>
 HEED_INLINE void with_vecs(int vecs, F f)
 {
-    static_assert(block_vecs == 2 || block_vecs == 4);
-    if constexpr (block_vecs > 2) {
+    static_assert(register_vecs == 2 || register_vecs == 4);
+    if constexpr (register_vecs > 2) {
         if (vecs == 4) return f(std::integral_constant<int, 4>{});
         if (vecs == 3) return f(std::integral_constant<int, 3>{});
     }

@@ -33,25 +33,25 @@ HEED_INLINE U unit_of(const E* row, std::int64_t c, std::int64_t dim)
     else return static_cast<U>(channel_of(row, c));
 }
 
-/// Units of V for vec<U>::lanes channels from c on: of one row, or two that are `step` apart. Packed ones are loaded.
+/// Units of V for vec<U>::lanes channels from c on: of one row, or two that are `stride` apart. Packed ones are loaded.
 template <class U, class E>
-HEED_INLINE vec<U> load_values(const E* v, int c, std::int64_t step)
+HEED_INLINE vec<U> load_values(const E* v, int c, std::int64_t stride)
 {
     if constexpr (std::is_same_v<U, E>) return load(v + c);
-    else if constexpr (elements_of<U> == 2) return pair_rows(v + c, v + c + step);
+    else if constexpr (elements_of<U> == 2) return pair_rows(v + c, v + c + stride);
     else return load_channels<U>(v, c);
 }
 
 /// The same for N registers in a row, which stay in their registers.
 template <class U, class E, int N>
-HEED_INLINE void load_values(const E* v, int c, std::int64_t step, vec<U> (&out)[N])
+HEED_INLINE void load_values(const E* v, int c, std::int64_t stride, vec<U> (&out)[N])
 {
     constexpr int lanes = vec<U>::lanes;
     if constexpr (is_quantised_v<E>) {
         load_channels(v, c, out);
     } else {
         HEED_UNROLL
-        for (int i = 0; i < N; ++i) out[i] = load_values<U>(v, c + i * lanes, step);
+        for (int i = 0; i < N; ++i) out[i] = load_values<U>(v, c + i * lanes, stride);
     }
     HEED_UNROLL
     for (int i = 0; i < N; ++i) out[i] = in_register(out[i]);
@@ -84,7 +84,7 @@ struct packed_panel {
     static constexpr place_in_block<U> place{};
 
     template <int Width>
-    HEED_INLINE std::int64_t step() const
+    HEED_INLINE std::int64_t stride() const
     {
         return Width;
     }
@@ -97,13 +97,13 @@ template <class E>
 struct row_panel {
     using element = E;
     const E* data;
-    std::int64_t row_step;
+    std::int64_t row_stride;
     place_in_block<E> place;
 
     template <int>
-    HEED_INLINE std::int64_t step() const
+    HEED_INLINE std::int64_t stride() const
     {
-        return row_step;
+        return row_stride;
     }
     HEED_INLINE const E* first() const { return data; }
     HEED_INLINE const E* next_group(const E* here) { return here; }
@@ -111,12 +111,12 @@ struct row_panel {
     template <int Size>
     HEED_INLINE const E* group(int i) const
     {
-        return data + i * Size * row_step;
+        return data + i * Size * row_stride;
     }
     template <int Size>
     HEED_INLINE row_panel from_group(int i) const
     {
-        return {group<Size>(i), row_step, place};
+        return {group<Size>(i), row_stride, place};
     }
 };
 
@@ -125,14 +125,14 @@ template <class E>
 struct row_groups {
     using element = E;
     const E* const* starts;
-    std::int64_t row_step;
+    std::int64_t row_stride;
     place_in_block<E> place;
     std::int64_t skipped = 0;  // elements
 
     template <int>
-    HEED_INLINE std::int64_t step() const
+    HEED_INLINE std::int64_t stride() const
     {
-        return row_step;
+        return row_stride;
     }
     HEED_INLINE const E* first() const { return nullptr; }
     HEED_INLINE const E* next_group(const E*) { return *starts++ + skipped; }
@@ -144,7 +144,7 @@ struct row_groups {
     template <int>
     HEED_INLINE row_groups from_group(int i) const
     {
-        return {starts + i, row_step, place, skipped};
+        return {starts + i, row_stride, place, skipped};
     }
     HEED_INLINE void skip(std::int64_t channels) { skipped += place.skip(channels); }
 };

@@ -19,11 +19,11 @@ struct element_lanes {
     static constexpr int count = floats::lanes;
     using words = typename vectors_of<count>::words;
 
-    /// An f16 in all lanes; and f16 that are `step` bytes apart.
+    /// An f16 in all lanes; and f16 that are `stride` bytes apart.
     HEED_INLINE static floats all(const f16& x) { return native_vec<float, A>(arch::broadcast(x, A{})); }
-    HEED_INLINE static floats gather(const f16* first, std::int64_t step)
+    HEED_INLINE static floats gather(const f16* first, std::int64_t stride)
     {
-        return native_vec<float, A>(arch::gather(first, step, A{}));
+        return native_vec<float, A>(arch::gather(first, stride, A{}));
     }
     /// Elements of one number each: by the machine where it knows the format, else one by one.
     template <class E>
@@ -41,12 +41,12 @@ struct element_lanes {
         return bytes >> (upper ? 4 : 0) & 15u;
     }
 
-    /// out[w] lane j = the w-th 32 bits of row j, the first byte lowest, of rows of 16 bytes that are `step` bytes
+    /// out[w] lane j = the w-th 32 bits of row j, the first byte lowest, of rows of 16 bytes that are `stride` bytes
     /// apart.
-    HEED_INLINE static void transpose(const void* first, std::int64_t step, words (&out)[4])
+    HEED_INLINE static void transpose(const void* first, std::int64_t stride, words (&out)[4])
     {
         typename A::words w[4];
-        arch::transpose_words(first, step, w);
+        arch::transpose_words(first, stride, w);
         HEED_UNROLL
         for (int i = 0; i < 4; ++i) out[i] = first_byte_lowest(as<words>(w[i]));
     }

@@ -94,8 +94,8 @@ HEED_INLINE vec<T, A> exp(vec<T, A> s)
     using C = exp_constants<T>;
     const exp_split<T, A> e(s, C::overflow);
     const vec<T, A> r = max(e.r, T(-2) * C::top), half = round(r * vec<T, A>(T(0.5)));
-    const vec<T, A> p = near_power_of_two(half);
-    return fma(e.g, p, p) * near_power_of_two(r - half);
+    const vec<T, A> p = power_of_two_unclamped(half);
+    return fma(e.g, p, p) * power_of_two_unclamped(r - half);
 }
 
 /// 2^lift e^-|s|: never subnormal, so that one clamp and one power do.
@@ -104,7 +104,7 @@ HEED_INLINE vec<T, A> lifted_exp_neg_abs(vec<T, A> s)
 {
     using C = exp_constants<T>;
     const exp_split<T, A> e(max(-abs(s), C::underflow));
-    const vec<T, A> p = near_power_of_two(e.r, vec<T, A>(C::lift));
+    const vec<T, A> p = power_of_two_unclamped(e.r, vec<T, A>(C::lift));
     return fma(e.g, p, p);
 }
 
@@ -198,7 +198,7 @@ private:
     /// 2^(r - shift)
     HEED_INLINE V power(V r) const
     {
-        if constexpr (Range == range::near) return near_power_of_two(r, V(0) - shift_);
+        if constexpr (Range == range::near) return power_of_two_unclamped(r, V(0) - shift_);
         else return power_of_two(r - shift_);
     }
 

@@ -13,7 +13,7 @@ namespace simd::machine {
 /// The sizes of a machine that nobody has measured: 16 registers, and caches like those of most.
 struct unmeasured {
     /// Registers of a register block, of as many keys or channels: 6 rows x 2 fill 16 registers with 12 accumulators.
-    static constexpr int block_vecs = 2;
+    static constexpr int register_vecs = 2;
 
     /// Bytes of packed keys, or values, that stay in the L1 cache while all rows of a block pass them.
     static constexpr int strip_bytes = 16 * 1024;
@@ -40,7 +40,7 @@ struct unmeasured {
     static constexpr bool two_distances = true;
     /// Two distances: how many rows apart the two rows are that are prefetched together, shortly before their use and
     /// long before it.
-    static constexpr int near_apart = 8, rows_apart = 32;
+    static constexpr int l1_apart = 8, rows_apart = 32;
     /// Lines of one request.
     static constexpr int lines_at_once = 1;
     /// Registers of channels of V that decode takes at once: the more of a row, the more in the order of addresses.

@@ -156,7 +156,7 @@ HEED_INLINE vec<T, A> power_of_two(vec<T, A> n)
 /// 2^(n + more) for whole n and |more| < 2^21, where that is a normal number, unchecked; any number for NaN. A constant
 /// puts the exponent into the sum's low bits.
 template <class T, class A>
-HEED_INLINE vec<T, A> near_power_of_two(vec<T, A> n, vec<T, A> more = vec<T, A>(0))
+HEED_INLINE vec<T, A> power_of_two_unclamped(vec<T, A> n, vec<T, A> more = vec<T, A>(0))
 {
     constexpr T biased = sizeof(T) == 4 ? T(0x1.8p23 + 127) : T(0x1.8p52 + 1023);
     return native_vec<T, A>(arch::exponent_from_low_bits(raw(n + (more + vec<T, A>(biased)))));

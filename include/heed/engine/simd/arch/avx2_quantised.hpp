@@ -53,12 +53,12 @@ HEED_INLINE __m256 take(words w, int i, const fp8_e4m3*, machine::avx2)
         _mm256_and_si256(_mm256_slli_epi32(w, 24 - 8 * i), _mm256_set1_epi32(static_cast<int>(0xff000000))));
 }
 
-/// Eight f16 that are `step` bytes apart.
-HEED_INLINE __m256 gather(const f16* first, std::int64_t step, machine::avx2)
+/// Eight f16 that are `stride` bytes apart.
+HEED_INLINE __m256 gather(const f16* first, std::int64_t stride, machine::avx2)
 {
     const auto at = [&](int j) HEED_INLINE_LAMBDA {
         std::int16_t bits;
-        std::memcpy(&bits, reinterpret_cast<const char*>(first) + j * step, sizeof(bits));
+        std::memcpy(&bits, reinterpret_cast<const char*>(first) + j * stride, sizeof(bits));
         return bits;
     };
     return widen(_mm_setr_epi16(at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7)), first);

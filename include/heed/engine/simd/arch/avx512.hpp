@@ -20,7 +20,7 @@ struct avx512 : unmeasured {
     using words = __m512i;
 
     // 24 accumulators of 32 registers.
-    static constexpr int block_vecs = 4;
+    static constexpr int register_vecs = 4;
     static constexpr int strip_bytes = 32 * 1024;
 
     // 336 to 480 query rows are equal and 2 to 3 % faster than 192, although their scores fill the L2 cache of 1 MiB.
@@ -37,7 +37,7 @@ struct avx512 : unmeasured {
     // Decode reads fastest where the CPU sees one stream of lines in the order of addresses, which its own prefetchers
     // follow: with a second distance it took 1.1 to 1.25 times as long.
     static constexpr bool two_distances = false;
-    static constexpr int near_apart = 0, rows_apart = 0;
+    static constexpr int l1_apart = 0, rows_apart = 0;
     static constexpr int lines_at_once = 4;
     static constexpr int wide_vecs = 8;
 };
@@ -218,16 +218,16 @@ HEED_INLINE void transpose_lanes(const __m512i (&r)[4], __m512i (&out)[4])
 /// Sixteen 32-bit words, one of each of as many rows.
 using words = machine::avx512::words;
 
-/// out[w] lane j = the w-th 32 bits of row j, of 16 rows of 16 bytes that are `step` bytes apart. Four rows share a
+/// out[w] lane j = the w-th 32 bits of row j, of 16 rows of 16 bytes that are `stride` bytes apart. Four rows share a
 /// register, one in each 128-bit lane, so that the loads do half of the transposition.
-HEED_INLINE void transpose_words(const void* in, std::int64_t step, words (&out)[4])
+HEED_INLINE void transpose_words(const void* in, std::int64_t stride, words (&out)[4])
 {
     const char* p = static_cast<const char*>(in);
     words r[4];
     HEED_UNROLL
-    for (int k = 0; k < 4; ++k, p += step) {
+    for (int k = 0; k < 4; ++k, p += stride) {
         p = opaque(p);
-        const auto row = [&](int j) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + j * step)); };
+        const auto row = [&](int j) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + j * stride)); };
         r[k] = _mm512_castsi128_si512(row(0));
         r[k] = _mm512_inserti32x4(r[k], row(4), 1);
         r[k] = _mm512_inserti32x4(r[k], row(8), 2);
@@ -248,17 +248,17 @@ HEED_INLINE __m512 take(words w, int i, const f16*, machine::avx512)
     return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(i == 0 ? w : _mm512_srli_epi32(w, 16)));
 }
 
-/// out[c] lane j = in[j * step + c] for 8 rows j and 2 channels c.
-HEED_INLINE void transpose(const double* in, std::int64_t step, __m512d (&out)[2])
+/// out[c] lane j = in[j * stride + c] for 8 rows j and 2 channels c.
+HEED_INLINE void transpose(const double* in, std::int64_t stride, __m512d (&out)[2])
 {
     __m512d r[2];
     HEED_UNROLL
     for (int k = 0; k < 2; ++k) {
-        const double* p = in + k * step;
+        const double* p = in + k * stride;
         r[k] = _mm512_castpd128_pd512(_mm_loadu_pd(p));
-        r[k] = _mm512_insertf64x2(r[k], _mm_loadu_pd(p + 2 * step), 1);
-        r[k] = _mm512_insertf64x2(r[k], _mm_loadu_pd(p + 4 * step), 2);
-        r[k] = _mm512_insertf64x2(r[k], _mm_loadu_pd(p + 6 * step), 3);
+        r[k] = _mm512_insertf64x2(r[k], _mm_loadu_pd(p + 2 * stride), 1);
+        r[k] = _mm512_insertf64x2(r[k], _mm_loadu_pd(p + 4 * stride), 2);
+        r[k] = _mm512_insertf64x2(r[k], _mm_loadu_pd(p + 6 * stride), 3);
     }
     out[0] = _mm512_unpacklo_pd(r[0], r[1]);
     out[1] = _mm512_unpackhi_pd(r[0], r[1]);

@@ -31,12 +31,12 @@ HEED_INLINE words load_bytes_as_words(const std::uint8_t* p, machine::avx512)
     return _mm512_cvtepu8_epi32(load_bytes(p));
 }
 
-/// Sixteen f16 that are `step` bytes apart.
-HEED_INLINE __m512 gather(const f16* first, std::int64_t step, machine::avx512)
+/// Sixteen f16 that are `stride` bytes apart.
+HEED_INLINE __m512 gather(const f16* first, std::int64_t stride, machine::avx512)
 {
     const auto at = [&](int j) HEED_INLINE_LAMBDA {
         std::int16_t bits;
-        std::memcpy(&bits, reinterpret_cast<const char*>(first) + j * step, sizeof(bits));
+        std::memcpy(&bits, reinterpret_cast<const char*>(first) + j * stride, sizeof(bits));
         return bits;
     };
     return widen(_mm256_setr_epi16(at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8), at(9), at(10), at(11),

@@ -21,10 +21,10 @@ struct neon : unmeasured {
     using registers = typename batch<T>::register_type;
     using words = uint32x4_t;
 
-    static constexpr int block_vecs = 4, wide_vecs = 4;
+    static constexpr int register_vecs = 4, wide_vecs = 4;
     static constexpr int strip_bytes = 32 * 1024;
     static constexpr int query_block = 192, small_query_block = 192;
-    static constexpr int near_apart = 0, rows_apart = 0;
+    static constexpr int l1_apart = 0, rows_apart = 0;
 
     // 5 % fewer instructions for q8_0 and q4_0, and as many for the others.
     static constexpr bool shares_broadcasts = true;
@@ -195,10 +195,10 @@ HEED_INLINE void store_n(E* p, float32x4_t v, int n)
 }
 
 HEED_INLINE float32x4_t broadcast(const f16& x, machine::neon) { return widen(vdup_n_u16(x.bits), &x); }
-HEED_INLINE float32x4_t gather(const f16* first, std::int64_t step, machine::neon)
+HEED_INLINE float32x4_t gather(const f16* first, std::int64_t stride, machine::neon)
 {
     const auto at = [&](int j) HEED_INLINE_LAMBDA {
-        return reinterpret_cast<const std::uint16_t*>(reinterpret_cast<const char*>(first) + j * step);
+        return reinterpret_cast<const std::uint16_t*>(reinterpret_cast<const char*>(first) + j * stride);
     };
     uint16x4_t h = vdup_n_u16(0);
     h = vld1_lane_u16(at(0), h, 0);
@@ -248,13 +248,13 @@ HEED_INLINE uint32x4_t load_bytes_as_words(const std::uint8_t* p, machine::neon)
 
 // ---- transposition
 
-HEED_INLINE void transpose_words(const void* in, std::int64_t step, uint32x4_t (&out)[4])
+HEED_INLINE void transpose_words(const void* in, std::int64_t stride, uint32x4_t (&out)[4])
 {
     const char* p = opaque(static_cast<const char*>(in));
     uint32x4_t r[4];
     HEED_UNROLL
     for (int k = 0; k < 4; ++k)
-        r[k] = vreinterpretq_u32_u8(vld1q_u8(reinterpret_cast<const std::uint8_t*>(p + k * step)));
+        r[k] = vreinterpretq_u32_u8(vld1q_u8(reinterpret_cast<const std::uint8_t*>(p + k * stride)));
     const auto pairs = [](uint32x4_t v) HEED_INLINE_LAMBDA { return vreinterpretq_u64_u32(v); };
     const uint64x2_t a = pairs(vtrn1q_u32(r[0], r[1])), b = pairs(vtrn2q_u32(r[0], r[1]));
     const uint64x2_t c = pairs(vtrn1q_u32(r[2], r[3])), d = pairs(vtrn2q_u32(r[2], r[3]));
@@ -263,9 +263,9 @@ HEED_INLINE void transpose_words(const void* in, std::int64_t step, uint32x4_t (
     out[2] = vreinterpretq_u32_u64(vtrn2q_u64(a, c));
     out[3] = vreinterpretq_u32_u64(vtrn2q_u64(b, d));
 }
-HEED_INLINE void transpose(const double* in, std::int64_t step, float64x2_t (&out)[2])
+HEED_INLINE void transpose(const double* in, std::int64_t stride, float64x2_t (&out)[2])
 {
-    const float64x2_t a = vld1q_f64(in), b = vld1q_f64(in + step);
+    const float64x2_t a = vld1q_f64(in), b = vld1q_f64(in + stride);
     out[0] = vtrn1q_f64(a, b);
     out[1] = vtrn2q_f64(a, b);
 }

@@ -206,18 +206,18 @@ HEED_INLINE void store(E* p, R v)
     arch::store_n(p, v, as_lanes(v).size);
 }
 
-/// An f16 in all lanes; and f16 that are `step` bytes apart.
+/// An f16 in all lanes; and f16 that are `stride` bytes apart.
 template <class A>
 HEED_INLINE auto broadcast(const f16& x, A)
 {
     return typename A::template array<float>(float(x));
 }
 template <class A>
-HEED_INLINE auto gather(const f16* first, std::int64_t step, A)
+HEED_INLINE auto gather(const f16* first, std::int64_t stride, A)
 {
     return make_lanes<typename A::template array<float>>([&](int j) HEED_INLINE_LAMBDA {
         f16 x;
-        std::memcpy(&x, reinterpret_cast<const char*>(first) + j * step, sizeof(x));
+        std::memcpy(&x, reinterpret_cast<const char*>(first) + j * stride, sizeof(x));
         return float(x);
     });
 }
@@ -231,22 +231,22 @@ HEED_INLINE auto load_bytes_as_words(const std::uint8_t* p, A)
 
 // ---- transposition
 
-/// out[w] lane j = the w-th 32 bits of row j, of rows of 16 bytes that are `step` bytes apart, one for each lane.
+/// out[w] lane j = the w-th 32 bits of row j, of rows of 16 bytes that are `stride` bytes apart, one for each lane.
 template <class W>
-HEED_INLINE void transpose_words(const void* in, std::int64_t step, W (&out)[4])
+HEED_INLINE void transpose_words(const void* in, std::int64_t stride, W (&out)[4])
 {
     for (int w = 0; w < 4; ++w) {
         std::uint32_t x[sizeof(W) / 4];
         for (std::size_t j = 0; j < sizeof(W) / 4; ++j)
-            std::memcpy(&x[j], static_cast<const char*>(in) + static_cast<std::int64_t>(j) * step + 4 * w, 4);
+            std::memcpy(&x[j], static_cast<const char*>(in) + static_cast<std::int64_t>(j) * stride + 4 * w, 4);
         std::memcpy(&out[w], x, sizeof(W));
     }
 }
-/// out[c] lane j = in[j * step + c] for 2 channels c.
+/// out[c] lane j = in[j * stride + c] for 2 channels c.
 template <class R>
-HEED_INLINE void transpose(const double* in, std::int64_t step, R (&out)[2])
+HEED_INLINE void transpose(const double* in, std::int64_t stride, R (&out)[2])
 {
-    for (int c = 0; c < 2; ++c) out[c] = make_lanes<R>([&](int j) HEED_INLINE_LAMBDA { return in[j * step + c]; });
+    for (int c = 0; c < 2; ++c) out[c] = make_lanes<R>([&](int j) HEED_INLINE_LAMBDA { return in[j * stride + c]; });
 }
 /// f of the 32 bits of each word, as numbers.
 template <class A, class W, class F>
