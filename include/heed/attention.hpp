@@ -112,12 +112,8 @@ constexpr std::size_t normalizer_index()
 /// policy's parameters are checked by every verb, which returns a status.
 template <class... Policies>
 class attention {
-    static_assert(
-        !(... ||
-          (detail::names_terms<Policies>::value &&
-           std::is_same_v<typename detail::terms_of<const Policies&, detail::score_archetype>::type, detail::unsound>)),
-        "heed: terms() of a normalizer is const and compiles for every score: where an error above says that "
-        "it does not, it is meant; `template <class Score> auto terms(Score s) const`");
+    static_assert(!(... || detail::are_terms_not_const_v<Policies>),
+                  "heed: terms() of a normalizer is const: `template <class Score> auto terms(Score s) const`");
     static_assert((sizeof(detail::sound_policy<Policies>) * ... * 1) == 1);  // each has said its sentence
     static_assert((int{is_normalizer_v<Policies>} + ... + 0) <= 1, "heed: attention{...} takes one normalizer");
     static_assert((int{detail::is_scale_v<Policies>} + ... + 0) <= 1, "heed: attention{...} takes one heed::scale");

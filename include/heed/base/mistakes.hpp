@@ -12,12 +12,15 @@
 HEED_BEGIN
 namespace detail {
 
+#define HEED_ONE_TRUTH                                                                                                 \
+    "heed: vectors are compared lane by lane, each with an answer of its own: write heed::select(c, a, b) for "        \
+    "`c ? a : b` and for `if (c)`"
+
 /// The truth value of lanes that were compared.
 template <class Mask>
 bool one_truth()
 {
-    static_assert(sizeof(Mask) == 0, "heed: vectors are compared lane by lane, each with an answer of its own: write "
-                                     "heed::select(c, a, b) for `c ? a : b` and for `if (c)`");
+    static_assert(sizeof(Mask) == 0, HEED_ONE_TRUTH);
     return false;
 }
 
