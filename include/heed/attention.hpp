@@ -81,8 +81,9 @@ inline constexpr bool is_policy_v =
 /// Whether P is a policy other than a normalizer, and a sentence where it is none and none has been said.
 template <class P>
 struct sound_other_policy {
-    static constexpr bool value = is_policy_v<P>;
-    static_assert(is_policy_v<P> || std::is_same_v<P, unsound>,
+    static constexpr bool value = is_policy_v<P>, means_to_be = names_attends<P>::value || names_map<P>::value;
+    static_assert(sound_mask<P>::value && sound_map<P>::value);  // each has said its sentence
+    static_assert(is_policy_v<P> || means_to_be || std::is_same_v<P, unsound>,
                   "heed: a policy of attention{...} is a normalizer, a score map, a mask, heed::scale, "
                   "heed::query_offset or heed::compute; wrap a callable as heed::map_score or heed::attend_where, and "
                   "spell causal as heed::causal{}");

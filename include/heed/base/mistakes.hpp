@@ -90,6 +90,20 @@ std::ptrdiff_t index_of_many()
     return 0;
 }
 
+// HEED_NAMES_MEMBER(name, otherwise) defines names_NAME<P>: whether a class has a member of that name, which does not ask
+// whether it compiles or what it takes: beside another of that name it would be ambiguous. Of what nothing may inherit
+// from, `otherwise` is asked.
+#define HEED_NAMES_MEMBER(name, otherwise)                                                                             \
+    struct another_##name {                                                                                            \
+        int name;                                                                                                      \
+    };                                                                                                                 \
+    template <class P>                                                                                                 \
+    struct two_##name : P, another_##name {};                                                                          \
+    template <class P, bool Inherited = std::is_class_v<P> && !std::is_final_v<P>, class = void>                       \
+    struct names_##name : std::conditional_t<Inherited, std::true_type, otherwise<P>> {};                              \
+    template <class P>                                                                                                 \
+    struct names_##name<P, true, std::void_t<decltype(&two_##name<P>::name)>> : std::false_type {};
+
 /// The type of what a mistake has made, once a sentence has said so: whatever is made of it is not looked at.
 struct unsound {
     unsound() = default;

@@ -94,20 +94,11 @@ struct terms_call_heed_functions<
     using type = decltype(std::declval<N>().terms(std::declval<Score>()));
 };
 
-/// Whether a class has a member of the name terms, which does not ask whether it compiles: beside another of that name
-/// it would be ambiguous. What nothing may inherit from is asked.
-struct another_terms {
-    int terms;
-};
 template <class N>
-struct two_terms : N, another_terms {};
-template <class N>
-struct gives_terms : std::bool_constant<!std::is_same_v<typename terms_call_heed_functions<const N&, score_archetype>::type, unsound>> {
-};
-template <class N, bool Inherited = std::is_class_v<N> && !std::is_final_v<N>, class = void>
-struct names_terms : std::conditional_t<Inherited, std::true_type, gives_terms<N>> {};
-template <class N>
-struct names_terms<N, true, std::void_t<decltype(&two_terms<N>::terms)>> : std::false_type {};
+struct gives_terms
+    : std::bool_constant<
+          !std::is_same_v<typename terms_call_heed_functions<const N&, score_archetype>::type, unsound>> {};
+HEED_NAMES_MEMBER(terms, gives_terms)
 
 /// Whether terms() is no member of what is const. Where it does not compile, the compiler has said why.
 template <class N>
