@@ -29,8 +29,9 @@ struct query_offset {
 
     explicit query_offset(std::int64_t n) : value(n) {}
     explicit query_offset(index_view table) : per_sequence(table), is_table_(true) {}
-    query_offset(const std::int32_t* table, std::int64_t n) : query_offset(index_view(table, n)) {}
-    query_offset(const std::int64_t* table, std::int64_t n) : query_offset(index_view(table, n)) {}
+    template <class N>
+    query_offset(const N* table, std::int64_t n) : query_offset(index_view(table, n))
+    {}
     query_offset(std::nullptr_t, std::int64_t n) : query_offset(static_cast<const std::int64_t*>(nullptr), n) {}
 
     std::int64_t of(std::int64_t batch) const { return is_table_ ? per_sequence[batch] : value; }

@@ -104,6 +104,22 @@ std::ptrdiff_t index_of_many()
     template <class P>                                                                                                 \
     struct names_##name<P, true, std::void_t<decltype(&two_##name<P>::name)>> : std::false_type {};
 
+/// Says that a view of a temporary would dangle.
+template <class C>
+constexpr void refuse_temporary()
+{
+    static_assert(sizeof(C) == 0, "heed: a view owns nothing, so what it sees outlives it and has a name: a temporary "
+                                  "vector is gone when the view is used");
+}
+
+/// Says what tables of whole numbers are made of.
+template <class N>
+constexpr void refuse_numbers()
+{
+    static_assert(sizeof(N) == 0, "heed: a table of whole numbers is made of std::int32_t or std::int64_t, and on this "
+                                  "machine the other one of long and long long is another type than std::int64_t");
+}
+
 /// The type of what a mistake has made, once a sentence has said so: whatever is made of it is not looked at.
 struct unsound {
     unsound() = default;
