@@ -33,7 +33,8 @@ struct query_offset {
     query_offset(const N* positions, std::int64_t sequences) : query_offset(index_view(positions, sequences))
     {}
     query_offset(std::nullptr_t, std::int64_t sequences)
-        : query_offset(static_cast<const std::int64_t*>(nullptr), sequences) {}
+        : query_offset(static_cast<const std::int64_t*>(nullptr), sequences)
+    {}
 
     std::int64_t of(std::int64_t batch) const { return is_table_ ? per_sequence[batch] : value; }
     status check(const problem& p) const

@@ -47,9 +47,10 @@ public:
         if (!status_) return;
         const auto& kv = detail::keys_of(k);
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
-        partition_ = kernel::make_observe_partition<T>(
-            {q_.batch, q_.heads, kv_.heads, kv_.dim, 1, how.executor.concurrency(), !std::decay_t<decltype(kv)>::contiguous},
-            q_.tokens, kv_.tokens);
+        partition_ =
+            kernel::make_observe_partition<T>({q_.batch, q_.heads, kv_.heads, kv_.dim, 1, how.executor.concurrency(),
+                                               !std::decay_t<decltype(kv)>::contiguous},
+                                              q_.tokens, kv_.tokens);
         if (!partition_.fits)
             status_ = status_type::error(errc::invalid_argument, "observe: a workspace for %d workers beyond 64 bits",
                                          partition_.workers);
@@ -124,7 +125,8 @@ private:
 
     kernel::observe_memory<unit> memory_of(const options<T>& how, int worker) const
     {
-        kernel::carver c(kernel::first_line(how.workspace.data) + static_cast<std::size_t>(worker) * partition_.worker_bytes);
+        kernel::carver c(kernel::first_line(how.workspace.data) +
+                         static_cast<std::size_t>(worker) * partition_.worker_bytes);
         return kernel::observe_memory<unit>::carve(c, partition_);
     }
 
@@ -136,9 +138,8 @@ private:
         const kernel::query_block block = block_of(index);
         const auto row = [&](int r) { return weights.index_of(weights.place(block, r)); };
         for (int r = 0; r < block.count; ++r) kernel::begin_observation(wanted, row(r), mem.sums[r]);
-        weights(block, mem, [&](int r, const kernel::row_weights<T>& w) {
-            kernel::add_columns(wanted, row(r), w, mem.sums[r]);
-        });
+        weights(block, mem,
+                [&](int r, const kernel::row_weights<T>& w) { kernel::add_columns(wanted, row(r), w, mem.sums[r]); });
         for (int r = 0; r < block.count; ++r) kernel::end_observation(wanted, row(r), mem.sums[r], mem.norms[r]);
     }
 
@@ -171,9 +172,7 @@ private:
             [&] { return status_; }, [&] { return heed::plan<Def, T>(def_, q, kv, how).status(); },
             [&] { return detail::check_extents(verb, "q", q.size, q_); },
             [&] { return detail::check_extents(verb, "k", k, kv_); },
-            [&] {
-                return detail::check_input_memory(verb, packed<Q>(q), kv);
-            },
+            [&] { return detail::check_input_memory(verb, packed<Q>(q), kv); },
             [&] {
                 return def_.check({q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens});
             },
@@ -197,7 +196,8 @@ private:
         holds("max_score", wanted.max_score, rows), holds("lse", wanted.lse, rows);
         holds("entropy", wanted.entropy, rows), holds("total", wanted.total, rows);
         holds("first_token", wanted.first_token, rows), holds("mean_distance", wanted.mean_distance, rows);
-        holds("attended", wanted.attended, rows), holds("zeros", wanted.zeros, rows), holds("small", wanted.small, rows);
+        holds("attended", wanted.attended, rows), holds("zeros", wanted.zeros, rows),
+            holds("small", wanted.small, rows);
         holds("top_keys", wanted.top_keys, rows * wanted.top_k);
         holds("top_weights", wanted.top_weights, rows * wanted.top_k);
         return s;

@@ -7,8 +7,7 @@
 //     plan.run(q, k, v, out, {.executor = pool, .workspace = {scratch.data(), scratch.size()}});
 //
 // run() is noexcept and allocates nothing. A host with its own loop runs tasks(0) tasks of stage 0, waits, and goes
-// on with the next stage, calling run_task() itself. A plan may be made anew for every step: for a decode step
-// over a dense cache that takes 0.1 us (Zen 5); batches and pages add the check of their lengths and tables.
+// on with the next stage, calling run_task() itself.
 #pragma once
 
 #include "engine/forward/forward_pass.hpp"
@@ -21,8 +20,11 @@
 HEED_BEGIN
 
 /// A definition and a shape, checked once, then run as often as wanted on tensors of that shape; computed in T, float
-/// or double. status() says what is wrong with either, in a sentence with the sizes in it. run() is noexcept and
-/// allocates nothing.
+/// or double. status() says what is wrong with either, in a sentence with the sizes in it. run() and run_partial() are
+/// noexcept and allocate nothing.
+///
+/// A plan may be made anew for every step: it takes 0.2 us for a decode step over one sequence, 0.6 us over 8 in pages,
+/// 2 us over 32 and 7 us over 128 (Emerald Rapids, packed queries), where the step itself takes hundreds.
 template <class Def, class T>
 class plan : public detail::planned<kernel::partition> {
     static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>,
@@ -107,7 +109,7 @@ public:
     }
 
     /// Folds the keys of kv, a part of the sequence, into `s`, which is cleared or continued: attend_partial() with the
-    /// memory and executor of the host. Fails, with nothing written, like run().
+    /// memory and executor of the host. Allocates nothing. Fails, with nothing written, like run().
     template <class Q, class Kv>
     status_type run_partial(const view<Q>& q, const Kv& kv, const state<T>& s, key_part part,
                             const options<T>& how) const noexcept
@@ -116,9 +118,7 @@ public:
         const detail::checked end = detail::checked(part.first_key) + kv.tokens();
         const std::int64_t total = part.total_keys < 0 ? end.value() : part.total_keys;
         const status_type ok = detail::first_error([&] { return check_part(part, kv.tokens(), end, total); },
-                                                   [&] {
-                                                       return check_inputs(packed<Q>(q), kv, how, total);
-                                                   },
+                                                   [&] { return check_inputs(packed<Q>(q), kv, how, total); },
                                                    [&] {
                                                        return detail::check_extents(
                                                            "attend_partial", "state", s.size,

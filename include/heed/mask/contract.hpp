@@ -293,8 +293,9 @@ inline constexpr bool is_mask_beside_another_v = is_mask_v<A> != is_mask_v<B>&& 
 template <class A, class B>
 constexpr unsound combine_masks()
 {
-    static_assert(!(sound_mask<A>::value && sound_mask<B>::value), "heed: & and | combine two masks; other policies stand beside them: "
-                                                "heed::attention{heed::softpick{}, heed::causal{} & heed::window{8}}");
+    static_assert(!(sound_mask<A>::value && sound_mask<B>::value),
+                  "heed: & and | combine two masks; other policies stand beside them: "
+                  "heed::attention{heed::softpick{}, heed::causal{} & heed::window{8}}");
     return {};
 }
 
