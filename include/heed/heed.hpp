@@ -11,6 +11,7 @@
 #include "kv/paged.hpp"
 #include "kv/ring.hpp"
 #include "kv/scaled.hpp"
+#include "mask/attention_mask.hpp"
 #include "mask/causal.hpp"
 #include "mask/dense_mask.hpp"
 #include "mask/document.hpp"
@@ -26,3 +27,4 @@
 #include "score/bias.hpp"
 #include "score/softcap.hpp"
 #include "state.hpp"
+#include "summarise.hpp"
