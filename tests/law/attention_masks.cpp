@@ -29,10 +29,22 @@ struct named_span {
     heed::key_span (*span)(int64 position);
 };
 const named_span spans[] = {
-    {"causal", [](int64 i) { return heed::key_span{0, std::min(i + 1, most)}; }},
-    {"window", [](int64 i) { return heed::key_span{std::max<int64>(i - 299, 0), std::min(i + 1, most)}; }},
-    {"document", [](int64 i) { return i < 1250 ? heed::key_span{0, 1250} : heed::key_span{1250, most}; }},
-    {"none or all", [](int64 i) { return heed::key_span{0, i % 7 == 0 ? 0 : most}; }},
+    {"causal",
+     [](int64 i) {
+         return heed::key_span{0, std::min(i + 1, most)};
+     }},
+    {"window",
+     [](int64 i) {
+         return heed::key_span{std::max<int64>(i - 299, 0), std::min(i + 1, most)};
+     }},
+    {"document",
+     [](int64 i) {
+         return i < 1250 ? heed::key_span{0, 1250} : heed::key_span{1250, most};
+     }},
+    {"none or all",
+     [](int64 i) {
+         return heed::key_span{0, i % 7 == 0 ? 0 : most};
+     }},
 };
 
 /// The first and last query rows of a call, of which the mask stays where it is in the sequence.
@@ -120,8 +132,8 @@ TEST_CASE("a table of numbers gives the bits of a bias of the same numbers, wher
     below.keys = [](const heed::query_place&) { return heed::key_span{0, most}; };
     const heed::attention as_bias{heed::softcap{20}, heed::bias{t.view()}, below};
     for (const bool with_summary : {true, false})
-        REQUIRE(same_bits(p.attend(heed::attention{heed::softcap{20}, t.mask(with_summary)}).data,
-                          p.attend(as_bias).data));
+        REQUIRE(
+            same_bits(p.attend(heed::attention{heed::softcap{20}, t.mask(with_summary)}).data, p.attend(as_bias).data));
 }
 
 TEST_CASE("two threads summarise a table as one does")

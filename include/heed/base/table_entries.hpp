@@ -16,8 +16,9 @@ namespace detail {
 /// Entries of a table as they are read: `raw` is a number that every pattern of bits is a value of.
 template <class E>
 struct table_entry {
-    static_assert(std::is_same_v<E, float> || std::is_same_v<E, double>,
-                  "heed: the table of an attention_mask is of bool, float, f16, bf16 or, for tensors of double, double");
+    static_assert(
+        std::is_same_v<E, float> || std::is_same_v<E, double>,
+        "heed: the table of an attention_mask is of bool, float, f16, bf16 or, for tensors of double, double");
     using raw = E;
     static bool attends(E x) { return x != -std::numeric_limits<E>::infinity(); }
     static bool adds(E x) { return x != E(0); }  // a NaN does

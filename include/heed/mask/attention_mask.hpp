@@ -132,9 +132,9 @@ private:
     record* row_of(std::int64_t batch, std::int64_t head, std::int64_t row) const
     {
         const auto at = [](std::int64_t i, std::int64_t n) { return n == 1 ? 0 : i; };
-        return records_ + ((at(batch, rows_.batch) * rows_.heads + at(head, rows_.heads)) * rows_.tokens +
-                           at(row, rows_.tokens)) *
-                              tiles_;
+        return records_ +
+               ((at(batch, rows_.batch) * rows_.heads + at(head, rows_.heads)) * rows_.tokens + at(row, rows_.tokens)) *
+                   tiles_;
     }
     /// f(record, from, to) for each row and key tile of a block, of which it holds the keys [from, to) of the tile,
     /// until f returns false.
@@ -176,7 +176,8 @@ struct masked_by_table {
     void mark(const query_place& at, std::int64_t first, int count, key_bits& bits) const
     {
         const auto ask = [&](std::int64_t key, int n, int bit) {
-            for (int j = 0; j < n; j += 64) bits.set_bits(bit + j, look_at(row(at) + key + j, min_of(n - j, 64)).attended);
+            for (int j = 0; j < n; j += 64)
+                bits.set_bits(bit + j, look_at(row(at) + key + j, min_of(n - j, 64)).attended);
         };
         if (summary.is_made()) summary.mark(at, first, count, bits, ask);
         else ask(first, count, 0);

@@ -290,8 +290,9 @@ namespace detail {
 /// Whether A is no mask and B is one, or the other way round, of types that are made to be policies; or both are masks
 /// and one maps scores too.
 template <class A, class B>
-inline constexpr bool is_mask_beside_another_v =
-    (is_mask_v<A> || is_mask_v<B>)&&std::is_class_v<A>&& std::is_class_v<B> && !are_masks_v<A, B>;
+inline constexpr bool is_mask_beside_another_v = (is_mask_v<A> ||
+                                                  is_mask_v<B>)&&std::is_class_v<A>&& std::is_class_v<B> &&
+                                                 !are_masks_v<A, B>;
 
 template <class A, class B>
 constexpr unsound combine_masks()

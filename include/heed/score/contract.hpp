@@ -11,6 +11,7 @@
 // Several maps are applied in the order written. Another optional member lets kernels leave a map out:
 //
 //     bool changes(const heed::block_place&) const;      // false: map() gives back, bit by bit, all of these scores
+//                                                        // but those that the same policy, a mask too, leaves out
 //
 // For the backward pass it also has its derivative in s, and where it
 // has a parameter of its own that shall be learned, what kind that is and the derivative in it:
