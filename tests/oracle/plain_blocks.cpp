@@ -92,7 +92,7 @@ TEMPLATE_TEST_CASE("blocks that append() fills stand for what was appended, fetc
                         const auto block = static_cast<std::size_t>(row * (pool.size.dim / 32) + c / 32);
                         const double kept = stored(b, h, t, c), x = static_cast<double>(given.in().row(b, h, t)[c]);
                         // x / d is rounded once before it is rounded to a whole number
-                        if (!(std::fabs(kept - x) <= decode(pool.data[block]).stride * (0.5 + 1e-5)))
+                        if (!(std::fabs(kept - x) <= decode(pool.data[block]).step * (0.5 + 1e-5)))
                             FAIL(kept << " for " << x);
                         if (static_cast<double>(back.in().row(0, h, t)[c]) != kept) FAIL("fetched another number");
                     }
