@@ -101,6 +101,8 @@ struct has_attends<
     std::enable_if_t<std::is_same_v<bool, decltype(std::declval<const P&>().attends(query_place{}, std::int64_t{}))>>>
     : std::true_type {};
 
+HEED_NAMES_MEMBER(attends, has_attends)
+
 template <class P, class = void>
 struct has_classify : std::false_type {};
 template <class P>
@@ -128,6 +130,18 @@ status check_mask(const P& mask, const problem& p)
 
 template <class P>
 inline constexpr bool is_mask_v = detail::has_attends<P>::value;
+
+namespace detail {
+
+/// Whether P is a mask, or none by intent, and a sentence where its attends() is not that of a mask.
+template <class P>
+struct sound_mask {
+    static constexpr bool value = is_mask_v<P> || !names_attends<P>::value;
+    static_assert(value, "heed: a mask has a const member `bool attends(const heed::query_place& at, std::int64_t key) "
+                         "const`");
+};
+
+}  // namespace detail
 
 /// classify() of any mask.
 template <class Mask>
@@ -279,7 +293,7 @@ inline constexpr bool is_mask_beside_another_v = is_mask_v<A> != is_mask_v<B>&& 
 template <class A, class B>
 constexpr unsound combine_masks()
 {
-    static_assert(is_mask_v<A> && is_mask_v<B>, "heed: & and | combine two masks; other policies stand beside them: "
+    static_assert(!(sound_mask<A>::value && sound_mask<B>::value), "heed: & and | combine two masks; other policies stand beside them: "
                                                 "heed::attention{heed::softpick{}, heed::causal{} & heed::window{8}}");
     return {};
 }

@@ -30,11 +30,24 @@ struct has_map : std::false_type {};
 template <class P>
 struct has_map<P, std::void_t<decltype(std::declval<const P&>().map(double{}, score_place<double>{}))>>
     : std::true_type {};
+HEED_NAMES_MEMBER(map, has_map)
 
 }  // namespace detail
 
 template <class P>
 inline constexpr bool is_score_map_v = detail::has_map<P>::value;
+
+namespace detail {
+
+/// Whether P is a score map, or none by intent, and a sentence where its map() is not that of a score map.
+template <class P>
+struct sound_map {
+    static constexpr bool value = is_score_map_v<P> || !names_map<P>::value;
+    static_assert(value, "heed: a score map has a const member `template <class V> V map(V s, const "
+                         "heed::score_place<V>& at) const`");
+};
+
+}  // namespace detail
 
 /// A score map's own parameter: none that is learned, one number a query head, or one number a score.
 enum class parameter { none, per_head, per_score };

@@ -248,7 +248,7 @@ void end_observation(const observations<T>& wanted, std::int64_t index, const ro
                      const row_denominator<T>& norm)
 {
     const bool poisoned = row.total != row.total;
-    const auto give = [index](auto* to, auto value) {
+    const auto give = [index](const auto& to, auto value) {
         if (to) to[index] = value;
     };
     give(wanted.max_score, poisoned ? row.total : row.highest);

@@ -47,6 +47,18 @@ struct unmeasured {
     static constexpr int wide_vecs = 2;
 };
 
+/// True for a machine that owes nothing; a sentence says what another lacks.
+template <class M, class = void>
+struct sound : std::false_type {
+    static_assert(sizeof(M) == 0, "heed: a machine has types array<T>, batch<T>, registers<T> and words");
+};
+template <class M>
+struct sound<M, std::void_t<typename M::template array<float>, typename M::template batch<float>,
+                            typename M::template registers<float>, typename M::words>> : std::true_type {
+    static_assert(std::is_base_of_v<unmeasured, M>, "heed: a machine derives from machine::unmeasured, which has every "
+                                                    "size that it does not say");
+};
+
 /// Arrays of some bytes: plain C++ on any machine. What instruction sets do is compared with what it does.
 template <int Bytes>
 struct portable : unmeasured {
