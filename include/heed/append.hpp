@@ -188,6 +188,13 @@ status check_tokens(const char* verb, const Cache& cache, std::int64_t sequence,
         return status::error(errc::invalid_argument,
                              "%s: sequence %lld: %lld tokens from position %lld on; the cache holds [%lld, %lld)", verb,
                              ll{sequence}, ll{k.size.tokens}, ll{position}, ll{held.first}, ll{held.end});
+    if constexpr (has_gone_v<Cache>) {
+        const token_span gone = cache.gone(sequence);
+        if (position < gone.end && gone.first < position + k.size.tokens && gone.first < gone.end)
+            return status::error(errc::invalid_argument,
+                                 "%s: sequence %lld: %lld tokens from position %lld on; the cache has lost [%lld, %lld)",
+                                 verb, ll{sequence}, ll{k.size.tokens}, ll{position}, ll{gone.first}, ll{gone.end});
+    }
     return cache.check_rows(sequence, position, position + k.size.tokens);
 }
 
