@@ -243,13 +243,13 @@ private:
     kernel::partition partition_of(const packed<Q>& q, const Kv& kv, int workers) const
     {
         const kernel::problem_sizes p{kv_.batch, q_.heads, kv_.heads, kv_.dim, value_dim_, workers, !Kv::contiguous};
-        const auto held = [&](std::int64_t b) { return kv.held(b); };
+        const auto held = [&](std::int64_t b) { return kernel::held_of(kv, b); };
         const bool is_packed = q.bounds.size() > 0;
         if (kv_.batch > 1 && (is_packed || kv.ragged()))
             return kernel::make_ragged_partition<memory>(
                 p, q_.tokens, [&](std::int64_t b) { return is_packed ? q.bounds[b + 1] - q.bounds[b] : q_.tokens; },
                 held);
-        return kernel::make_partition<memory>(p, q_.tokens, kv_.batch > 0 ? held(0) : token_span{0, 0});
+        return kernel::make_partition<memory>(p, q_.tokens, kv_.batch > 0 ? held(0) : decltype(held(0)){});
     }
 
     template <class Q, class Kv, class Sink>

@@ -58,6 +58,15 @@ public:
             word_[w] |= w == last ? from & (~std::uint64_t{0} >> (63 - (end - 1) % 64)) : from;
         }
     }
+    /// Clears [begin, end), which lies within the capacity.
+    void clear_range(std::int64_t begin, std::int64_t end)
+    {
+        key_bits kept;
+        kept.clear();
+        kept.set_range(0, begin);
+        kept.set_range(end, capacity);
+        *this &= kept;
+    }
     key_bits& operator&=(const key_bits& o)
     {
         for (int w = 0; w < words; ++w) word_[w] &= o.word_[w];
