@@ -13,8 +13,8 @@
 // the rows. A host that shares pages copies a shared page before it writes to it; neither verb looks for others that
 // list the page. cache.check_exclusive(sequence, position, position + n) does, and reads the whole table.
 //
-// |x - fetched x| is at most half a scale in int8 and in blocks, whose scale is chosen for the row or block, and 2^-4
-// |x| or half of the smallest step in fp8. A row of zeros has scale 0. NaN and Inf make the scale NaN, and so the row
+// |x - fetched x| is at most half a scale in int8, q8_0, q5_0 and q4_0, whose scale is chosen for the row or block, and
+// 2^-4 |x| or half of the smallest step in fp8; q5_1, q4_1 and iq4_nl are rounded as ggml does. A row of zeros has scale 0. NaN and Inf make the scale NaN, and so the row
 // or block; numbers with a given scale (of channels, or repeated over tokens) are cut off at the format's largest, and
 // may not be NaN or Inf in int8. How an element is rounded is said in its file in base/element/.
 #pragma once
@@ -188,6 +188,13 @@ status check_tokens(const char* verb, const Cache& cache, std::int64_t sequence,
         return status::error(errc::invalid_argument,
                              "%s: sequence %lld: %lld tokens from position %lld on; the cache holds [%lld, %lld)", verb,
                              ll{sequence}, ll{k.size.tokens}, ll{position}, ll{held.first}, ll{held.end});
+    if constexpr (has_gone_v<Cache>) {
+        const token_span gone = cache.gone(sequence);
+        if (position < gone.end && gone.first < position + k.size.tokens && gone.first < gone.end)
+            return status::error(errc::invalid_argument,
+                                 "%s: sequence %lld: %lld tokens from position %lld on; the cache has lost [%lld, %lld)",
+                                 verb, ll{sequence}, ll{k.size.tokens}, ll{position}, ll{gone.first}, ll{gone.end});
+    }
     return cache.check_rows(sequence, position, position + k.size.tokens);
 }
 

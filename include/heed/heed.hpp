@@ -2,7 +2,13 @@
 // heed: exact attention kernels for CPUs with a normalizer of your own. This header only includes.
 #pragma once
 
-#include "attention.hpp"  // first, so that what it says of policies is near the top of what a compiler prints
+// First, so that what they say of policies is near the top of what a compiler prints, beside what it says of std::max.
+#include <algorithm>
+
+#include "base/mistakes.hpp"
+#include "base/probe.hpp"
+
+#include "attention.hpp"
 
 #include "append.hpp"
 #include "attend.hpp"

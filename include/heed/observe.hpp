@@ -11,100 +11,94 @@
 // measure/heads.hpp.
 #pragma once
 
-#include "engine/observe/observe_pass.hpp"
+#include "engine/observe/observe_partition.hpp"
+#include "engine/planned.hpp"
 #include "engine/workspace.hpp"
 #include "plan.hpp"
 
 HEED_BEGIN
 
-/// A definition and a shape, checked once, then observed as often as wanted on tensors of that shape.
-template <class Def, class T>
-class observe_plan {
-public:
-    using status_type = heed::status;
+namespace detail {
 
+/// The source that keys are read from: a cache, or a view of keys, whose values nobody reads.
+template <class K>
+dense_kv<K, K> keys_of(const view<K>& k)
+{
+    return {k, k};
+}
+template <class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
+const Kv& keys_of(const Kv& kv)
+{
+    return kv;
+}
+
+}  // namespace detail
+
+/// A definition and a shape, checked once, then observed as often as wanted on tensors of that shape; what plan is to
+/// attend(). Keys are a view or a kv source.
+template <class Def, class T>
+class observe_plan : public detail::planned<kernel::observe_partition> {
+public:
     /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes are looked at.
     template <class Q, class K>
-    observe_plan(const Def& def, const view<Q>& q, const view<K>& k, const options<T>& how = {})
-        : observe_plan(def, q, dense_kv{k, k}, how)
-    {}
-    template <class Q, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
-    observe_plan(const Def& def, const view<Q>& q, const Kv& kv, const options<T>& how = {})
-        : def_(def), q_(q.size), status_(heed::plan<Def, T>(def, q, kv, how).status())
+    observe_plan(const Def& def, const view<Q>& q, const K& k, const options<T>& how = {})
+        : planned(heed::plan<Def, T>(def, q, detail::keys_of(k), how).status()), def_(def), q_(q.size)
     {
         if (!status_) return;
+        const auto& kv = detail::keys_of(k);
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
-        const int workers = how.executor.concurrency();
-        partition_ = kernel::make_partition<kernel::observe_memory<T>>(
-            {q_.batch, q_.heads, kv_.heads, kv_.dim, 1, workers, !Kv::contiguous}, q_.tokens, {0, kv_.tokens});
-        const std::int64_t heads = partition_.batch * partition_.kv_heads, wanted = std::int64_t{4} * workers;
-        if (workers > 1 && partition_.blocks() > 0 &&
-            partition_.blocks() < wanted) {  // fewer rows a block keep all workers busy
-            const std::int64_t rows =
-                round_up(ceil_div(partition_.cut.rows, ceil_div(wanted, heads)), micro::register_rows);
-            partition_.cut.block_rows = min_of(max_of(rows, micro::streaming_rows), partition_.cut.block_rows);
-            partition_.cut.blocks_per_head = ceil_div(partition_.cut.rows, partition_.cut.block_rows);
-        }
-        kernel::carving_count one;
-        (void)kernel::observe_memory<T>::carve(one, partition_);
-        const detail::checked all =
-            detail::checked(kernel::cache_line) + detail::checked(partition_.workers) * one.bytes();
-        if (!partition_.fits || !all.fits()) {
+        partition_ = kernel::make_observe_partition<T>(
+            {q_.batch, q_.heads, kv_.heads, kv_.dim, 1, how.executor.concurrency(), !std::decay_t<decltype(kv)>::contiguous},
+            q_.tokens, kv_.tokens);
+        if (!partition_.fits)
             status_ = status_type::error(errc::invalid_argument, "observe: a workspace for %d workers beyond 64 bits",
                                          partition_.workers);
-            return;
-        }
-        worker_bytes_ = static_cast<std::size_t>(one.bytes().value());
     }
 
-    const status_type& status() const { return status_; }
-
-    /// Scratch that run() and map() need: a constant a worker.
-    std::size_t workspace_bytes() const
+    /// The kernel, instruction set, tile shapes, tasks and workspace, in one line.
+    description describe() const
     {
-        return status_ ? kernel::cache_line + static_cast<std::size_t>(partition_.workers) * worker_bytes_ : 0;
+        if (!status_) return no_plan();
+        description d;
+        std::snprintf(d.text, sizeof(d.text),
+                      "observe, %s, %s: blocks of %lld rows x key tiles of %d, %lld tasks for %d worker%s, workspace "
+                      "%zu bytes",
+                      sizeof(T) == 4 ? "f32" : "f64", isa_name(), static_cast<long long>(partition_.cut.block_rows),
+                      micro::key_tile, static_cast<long long>(partition_.blocks()), partition_.workers,
+                      partition_.workers == 1 ? "" : "s", partition_.total_bytes);
+        return d;
     }
 
     /// Fills the observations that are wanted. attend() filled stats.shift and stats.mass for the same q, k and
     /// definition. Fails, with nothing written, where the tensors differ from the planned ones.
     template <class Q, class K>
-    status_type run(const view<Q>& q, const view<K>& k, const row_statistics<T>& stats, const observations<T>& wanted,
+    status_type run(const view<Q>& q, const K& k, const row_statistics<T>& stats, const observations<T>& wanted,
                     const options<T>& how) const noexcept
     {
-        return run(q, dense_kv{k, k}, stats, wanted, how);
-    }
-    template <class Q, class Kv>
-    status_type run(const view<Q>& q, const Kv& kv, const row_statistics<T>& stats, const observations<T>& wanted,
-                    const options<T>& how) const noexcept
-    {
+        const auto& kv = detail::keys_of(k);
         status_type s = check("observe", q, kv, stats, wanted.top_k, how);
         if (s) s = check_wanted(wanted);
         if (!s) return s;
         const auto weights = pass_over(q, kv, stats, partition_.group, 1);
-        auto task = [&](std::int64_t index, int worker) {
-            const auto mem = memory_of(how, worker);
-            const kernel::query_block block = block_of(index);
-            const auto row = [&](int r) { return weights.index_of(weights.place(block, r)); };
-            for (int r = 0; r < block.count; ++r) kernel::begin_observation(wanted, row(r), mem.sums[r]);
-            weights(block, mem, [&](int r, const kernel::row_weights<T>& w) {
-                kernel::add_columns(wanted, row(r), w, mem.sums[r]);
-            });
-            for (int r = 0; r < block.count; ++r) kernel::end_observation(wanted, row(r), mem.sums[r], mem.norms[r]);
-        };
-        return kernel::run_tasks("observe", partition_.work(), how.executor, partition_.blocks(), task);
+        auto task = [&](std::int64_t index, int worker) { observe_block(weights, index, worker, wanted, how); };
+        return kernel::run_tasks("observe", partition_.work(), how.executor, partition_.tasks(0), task);
+    }
+
+    /// One task of run(), for hosts with their own loop, as in plan::run_task().
+    template <class Q, class K>
+    void run_task(plan_task task, const view<Q>& q, const K& k, const row_statistics<T>& stats,
+                  const observations<T>& wanted, const options<T>& how) const noexcept
+    {
+        observe_block(pass_over(q, detail::keys_of(k), stats, partition_.group, 1), task.index, task.worker, wanted,
+                      how);
     }
 
     /// out[row][key] = p of the rows of a part, dense [rows, Skv]; 0 where a key is not attended.
     template <class Q, class K>
-    status_type map(const view<Q>& q, const view<K>& k, const row_statistics<T>& stats, const map_part& part, T* out,
-                    const options<T>& how) const noexcept
+    status_type map(const view<Q>& q, const K& k, const row_statistics<T>& stats, const map_part& part,
+                    number_view<T> out, const options<T>& how) const noexcept
     {
-        return map(q, dense_kv{k, k}, stats, part, out, how);
-    }
-    template <class Q, class Kv>
-    status_type map(const view<Q>& q, const Kv& kv, const row_statistics<T>& stats, const map_part& part, T* out,
-                    const options<T>& how) const noexcept
-    {
+        const auto& kv = detail::keys_of(k);
         status_type s = check("attention_map", q, kv, stats, 1, how);
         if (s) s = check_part(part, out);
         if (!s || part.rows == 0 || partition_.tokens == 0) return s;
@@ -130,8 +124,22 @@ private:
 
     kernel::observe_memory<unit> memory_of(const options<T>& how, int worker) const
     {
-        kernel::carver c(kernel::first_line(how.workspace.data) + static_cast<std::size_t>(worker) * worker_bytes_);
+        kernel::carver c(kernel::first_line(how.workspace.data) + static_cast<std::size_t>(worker) * partition_.worker_bytes);
         return kernel::observe_memory<unit>::carve(c, partition_);
+    }
+
+    template <class Weights>
+    void observe_block(const Weights& weights, std::int64_t index, int worker, const observations<T>& wanted,
+                       const options<T>& how) const
+    {
+        const auto mem = memory_of(how, worker);
+        const kernel::query_block block = block_of(index);
+        const auto row = [&](int r) { return weights.index_of(weights.place(block, r)); };
+        for (int r = 0; r < block.count; ++r) kernel::begin_observation(wanted, row(r), mem.sums[r]);
+        weights(block, mem, [&](int r, const kernel::row_weights<T>& w) {
+            kernel::add_columns(wanted, row(r), w, mem.sums[r]);
+        });
+        for (int r = 0; r < block.count; ++r) kernel::end_observation(wanted, row(r), mem.sums[r], mem.norms[r]);
     }
 
     /// Late rows first: under a causal mask their blocks are the long ones.
@@ -164,13 +172,13 @@ private:
             [&] { return detail::check_extents(verb, "q", q.size, q_); },
             [&] { return detail::check_extents(verb, "k", k, kv_); },
             [&] {
-                return detail::check_input_memory(verb, packed<Q>{q, {}}, kv);
+                return detail::check_input_memory(verb, packed<Q>(q), kv);
             },
             [&] {
                 return def_.check({q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens});
             },
             [&] { return detail::check_statistics(verb, stats, q_, numbers); },
-            [&] { return detail::check_resources(verb, how, partition_.workers, workspace_bytes()); });
+            [&] { return detail::check_resources(verb, how, partition_.workers, partition_.total_bytes); });
     }
     status_type check_wanted(const observations<T>& wanted) const
     {
@@ -181,9 +189,20 @@ private:
         if (!(wanted.small_weight >= 0))
             return status_type::error(errc::invalid_argument, "observe: small_weight %g must be at least 0",
                                       static_cast<double>(wanted.small_weight));
-        return {};
+        const std::int64_t rows = q_.batch * q_.heads * q_.tokens;
+        status_type s;
+        const auto holds = [&](const char* name, const auto& numbers, std::int64_t n) {
+            if (s) s = detail::check_count("observe", name, numbers, n);
+        };
+        holds("max_score", wanted.max_score, rows), holds("lse", wanted.lse, rows);
+        holds("entropy", wanted.entropy, rows), holds("total", wanted.total, rows);
+        holds("first_token", wanted.first_token, rows), holds("mean_distance", wanted.mean_distance, rows);
+        holds("attended", wanted.attended, rows), holds("zeros", wanted.zeros, rows), holds("small", wanted.small, rows);
+        holds("top_keys", wanted.top_keys, rows * wanted.top_k);
+        holds("top_weights", wanted.top_weights, rows * wanted.top_k);
+        return s;
     }
-    status_type check_part(const map_part& part, const T* out) const
+    status_type check_part(const map_part& part, const number_view<T>& out) const
     {
         using ll = long long;
         if (part.batch < 0 || part.batch >= q_.batch || part.head < 0 || part.head >= q_.heads)
@@ -198,20 +217,16 @@ private:
             return status_type::error(errc::invalid_argument,
                                       "attention_map: out: %lld rows x %lld keys: beyond 64 bits", ll{part.rows},
                                       ll{kv_.tokens});
-        return {};
+        return detail::check_count("attention_map", "out", out, part.rows * kv_.tokens);
     }
 
     Def def_;
     extents q_, kv_;
-    kernel::partition partition_;
-    std::size_t worker_bytes_ = 0;
-    status_type status_;
 };
 
 template <class Def, class Q, class K>
-observe_plan(const Def&, const view<Q>&, const K&) -> observe_plan<Def, compute_t<Q>>;
-template <class Def, class Q, class K>
-observe_plan(const Def&, const view<Q>&, const K&, const options<compute_t<Q>>&) -> observe_plan<Def, compute_t<Q>>;
+observe_plan(const Def&, const view<Q>&, const K&, const options<compute_t<Q>>& = {})
+    -> observe_plan<detail::definition_t<Def>, compute_t<Q>>;
 
 namespace detail {
 
@@ -249,7 +264,7 @@ status observe(const Def& def, const view<Q>& q, const K& k, const row_statistic
 /// is as in observe().
 template <class Def, class Q, class K>
 status attention_map(const Def& def, const view<Q>& q, const K& k, const row_statistics<compute_t<Q>>& stats,
-                     const map_part& part, compute_t<Q>* out, const options<compute_t<Q>>& how = {})
+                     const map_part& part, number_view<compute_t<Q>> out, const options<compute_t<Q>>& how = {})
 {
     return detail::with_plan("attention_map", def, q, k, how, [&](const auto& plan, const auto& with) {
         return plan.map(q, k, stats, part, out, with);

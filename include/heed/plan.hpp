@@ -36,14 +36,12 @@ public:
     plan(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const options<T>& how = {})
         : plan(def, q, dense_kv{k, v}, how)
     {}
-    template <class Q, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
-    plan(const Def& def, const view<Q>& q, const Kv& kv, const options<T>& how = {})
-        : plan(def, packed<Q>{q, {}}, kv, how)
-    {}
-    /// The same for packed queries: any mix of prefill, chunks of it and decode.
-    template <class Q, class Kv>
-    plan(const Def& def, const packed<Q>& q, const Kv& kv, const options<T>& how = {}) : def_(def), q_(q.rows.size)
+    /// The same for a kv source. Queries are a view, or packed: any mix of prefill, chunks of it and decode.
+    template <class Queries, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
+    plan(const Def& def, const Queries& queries, const Kv& kv, const options<T>& how = {}) : def_(def)
     {
+        const detail::packed_of<Queries> q = queries;
+        q_ = q.rows.size;
         status_ = check(q, kv);
         if (!status_) return;
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
@@ -86,14 +84,11 @@ public:
     {
         return run(q, dense_kv{k, v}, out, how);
     }
-    template <class Q, class Kv, class O>
-    status_type run(const view<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
+    template <class Queries, class Kv, class O>
+    status_type run(const Queries& queries, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
     {
-        return run(packed<Q>{q, {}}, kv, out, how);
-    }
-    template <class Q, class Kv, class O>
-    status_type run(const packed<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
-    {
+        using Q = detail::element_of<Queries>;
+        const packed<Q> q = queries;
         const status_type s = check_run(q, kv, out, how);
         if (!s) return s;
         if constexpr (detail::sound_definition<Def, T>::value &&
@@ -122,7 +117,7 @@ public:
         const std::int64_t total = part.total_keys < 0 ? end.value() : part.total_keys;
         const status_type ok = detail::first_error([&] { return check_part(part, kv.tokens(), end, total); },
                                                    [&] {
-                                                       return check_inputs(packed<Q>{q, {}}, kv, how, total);
+                                                       return check_inputs(packed<Q>(q), kv, how, total);
                                                    },
                                                    [&] {
                                                        return detail::check_extents(
@@ -132,47 +127,39 @@ public:
                                                    [&] { return detail::check_state("attend_partial", "state", s); });
         if (!ok) return ok;
         const auto pass =
-            make_pass(packed<Q>{q, {}}, kv, kernel::to_state<T>{s.shift, s.mass, s.out}, how.workspace.data, part);
+            make_pass(packed<Q>(q), kv, kernel::to_state<T>{s.shift, s.mass, s.out}, how.workspace.data, part);
         return kernel::run_all("attend_partial", pass, partition_, how.executor);
     }
 
     /// One task, for hosts with their own loop. The arguments are those check_run() accepts.
-    template <class Q, class Kv, class O>
-    void run_task(plan_task task, const packed<Q>& q, const Kv& kv, const view<O>& out,
+    template <class Queries, class Kv, class O>
+    void run_task(plan_task task, const Queries& queries, const Kv& kv, const view<O>& out,
                   const options<T>& how) const noexcept
     {
+        const detail::packed_of<Queries> q = queries;
         make_pass(q, kv, kernel::to_output<T, O>{out, how.stats}, how.workspace.data)
             .run_task(task.stage, task.index, task.worker);
-    }
-    template <class Q, class Kv, class O>
-    void run_task(plan_task task, const view<Q>& q, const Kv& kv, const view<O>& out,
-                  const options<T>& how) const noexcept
-    {
-        run_task(task, packed<Q>{q, {}}, kv, out, how);
     }
     template <class Q, class K, class V, class O>
     void run_task(plan_task task, const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
                   const options<T>& how) const noexcept
     {
-        run_task(task, packed<Q>{q, {}}, dense_kv{k, v}, out, how);
+        run_task(task, q, dense_kv{k, v}, out, how);
     }
 
     /// What run() checks before it writes anything.
-    template <class Q, class Kv, class O>
-    status_type check_run(const view<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
+    template <class Queries, class Kv, class O>
+    status_type check_run(const Queries& queries, const Kv& kv, const view<O>& out,
+                          const options<T>& how) const noexcept
     {
-        return check_run(packed<Q>{q, {}}, kv, out, how);
-    }
-    template <class Q, class Kv, class O>
-    status_type check_run(const packed<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
-    {
+        const detail::packed_of<Queries> q = queries;
         static_assert(sizeof(detail::sound_output<T, O>) == 1);
         return detail::first_error(
             [&] { return check_inputs(q, kv, how, kv_.tokens); },
             [&] {
                 return detail::check_written_tensor("run", "out", out, {q_.batch, q_.heads, q_.tokens, value_dim_});
             },
-            [&] { return check_apart(out, q, kv); });
+            [&] { return check_apart(out, q, kv); }, [&] { return detail::check_counts("run", how.stats, q_); });
     }
 
 private:
@@ -256,13 +243,13 @@ private:
     kernel::partition partition_of(const packed<Q>& q, const Kv& kv, int workers) const
     {
         const kernel::problem_sizes p{kv_.batch, q_.heads, kv_.heads, kv_.dim, value_dim_, workers, !Kv::contiguous};
-        const auto held = [&](std::int64_t b) { return kv.held(b); };
+        const auto held = [&](std::int64_t b) { return kernel::held_of(kv, b); };
         const bool is_packed = q.bounds.size() > 0;
         if (kv_.batch > 1 && (is_packed || kv.ragged()))
             return kernel::make_ragged_partition<memory>(
                 p, q_.tokens, [&](std::int64_t b) { return is_packed ? q.bounds[b + 1] - q.bounds[b] : q_.tokens; },
                 held);
-        return kernel::make_partition<memory>(p, q_.tokens, kv_.batch > 0 ? held(0) : token_span{0, 0});
+        return kernel::make_partition<memory>(p, q_.tokens, kv_.batch > 0 ? held(0) : decltype(held(0)){});
     }
 
     template <class Q, class Kv, class Sink>
@@ -281,19 +268,10 @@ private:
 };
 
 template <class Def, class Q, class K, class V>
-plan(const Def&, const view<Q>&, const view<K>&, const view<V>&) -> plan<detail::definition_t<Def>, compute_t<Q>>;
-template <class Def, class Q, class K, class V>
-plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const options<compute_t<Q>>&)
+plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const options<compute_t<Q>>& = {})
     -> plan<detail::definition_t<Def>, compute_t<Q>>;
-template <class Def, class Q, class Kv>
-plan(const Def&, const packed<Q>&, const Kv&) -> plan<detail::definition_t<Def>, compute_t<Q>>;
-template <class Def, class Q, class Kv>
-plan(const Def&, const packed<Q>&, const Kv&, const options<compute_t<Q>>&)
-    -> plan<detail::definition_t<Def>, compute_t<Q>>;
-template <class Def, class Q, class Kv>
-plan(const Def&, const view<Q>&, const Kv&) -> plan<detail::definition_t<Def>, compute_t<Q>>;
-template <class Def, class Q, class Kv>
-plan(const Def&, const view<Q>&, const Kv&, const options<compute_t<Q>>&)
-    -> plan<detail::definition_t<Def>, compute_t<Q>>;
+template <class Def, class Queries, class Kv>
+plan(const Def&, const Queries&, const Kv&, const options<detail::computed_of<Queries>>& = {})
+    -> plan<detail::definition_t<Def>, detail::computed_of<Queries>>;
 
 HEED_END

@@ -16,6 +16,10 @@ double allowed(double x, double scale)
         return std::fabs(x) > 448 * std::fabs(scale)
                    ? -1
                    : (0x1p-4 + 0x1p-20) * std::fabs(x) + 0x1p-10 * std::fabs(scale) * 1.0001;
+    else if constexpr (std::is_same_v<E, heed::q4_1> || std::is_same_v<E, heed::q5_1>) {
+        constexpr double steps = std::is_same_v<E, heed::q4_1> ? 15 : 31;  // the lowest number is as many away from x
+        return std::fabs(scale) * (0.5001 + 0x1.04p-10 * steps) + 0x1.04p-11 * std::fabs(x) + steps * 0x1p-24;
+    } else if constexpr (std::is_same_v<E, heed::iq4_nl>) return std::fabs(scale) * (17.01 + 0.05 * 127);
     else return std::fabs(scale) * 0.5001 + 0x1p-22 * std::fabs(x);
 }
 
@@ -69,7 +73,7 @@ struct side_check {
                             require(got == 0 && s == 0, where + ": a row of zeros");
                             continue;
                         }
-                        if (most > 1e5 || most < 0.05) continue;  // the scale itself is not a normal number
+                        if (most > 6e4 || most < 0.05) continue;  // the scale itself is not a normal number
                     } else if constexpr (std::is_same_v<E, std::int8_t>) {
                         if (std::fabs(x) > 127 * s) {
                             require(std::fabs(got) >= 126.99 * s && (got > 0) == (x > 0), where + ": cut off");
@@ -243,7 +247,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     using namespace fuzz;
     using enum scaling;
     input in(data, size);
-    switch (in.range(0, 7)) {
+    switch (in.range(0, 9)) {
     case 0: append_case<float, heed::bf16, none, none, float>(in); break;
     case 1: append_case<std::int8_t, std::int8_t, by_token, by_token, float>(in); break;
     case 2: append_case<std::int8_t, heed::fp8_e4m3, by_channel, by_token, heed::f16>(in); break;
@@ -252,6 +256,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 5: append_case<heed::fp8_e4m3, heed::fp8_e4m3, by_token, none, float>(in); break;
     case 6: append_case<heed::f16, heed::bf16, none, none, heed::bf16>(in); break;
     case 7: append_case<heed::q5_0, heed::q5_0, none, none, float>(in); break;
+    case 8: append_case<heed::q4_1, heed::q5_1, none, none, float>(in); break;
+    case 9: append_case<heed::iq4_nl, heed::q4_1, none, none, heed::f16>(in); break;
     }
     return 0;
 }

@@ -196,6 +196,25 @@ inline void draw_element(input& in, heed::q5_0& x, const family& f)
     for (auto& q : x.q) q = static_cast<std::uint8_t>(in.random());
 }
 
+inline void draw_element(input& in, heed::q4_1& x, const family& f)
+{
+    x.d = element_of<heed::f16>(f.draw(in) / 8);
+    x.m = element_of<heed::f16>(f.draw(in));
+    for (auto& q : x.q) q = static_cast<std::uint8_t>(in.random());
+}
+inline void draw_element(input& in, heed::q5_1& x, const family& f)
+{
+    x.d = element_of<heed::f16>(f.draw(in) / 16);
+    x.m = element_of<heed::f16>(f.draw(in));
+    for (auto& b : x.high) b = static_cast<std::uint8_t>(in.random());
+    for (auto& q : x.q) q = static_cast<std::uint8_t>(in.random());
+}
+inline void draw_element(input& in, heed::iq4_nl& x, const family& f)
+{
+    x.d = element_of<heed::f16>(f.draw(in) / 100);
+    for (auto& q : x.q) q = static_cast<std::uint8_t>(in.random());
+}
+
 enum class scaling { none, by_token, by_channel };
 
 /// K or V of a cache, and its scales.

@@ -5,6 +5,7 @@
 
 #include "math.hpp"
 #include "mistakes.hpp"
+#include "view.hpp"
 
 #include <cstddef>
 
@@ -54,6 +55,20 @@ struct score_place : query_place {
     HEED_INLINE V load(const E* table, std::int64_t offset = 0) const
     {
         return lanes_of<V>::load(table + (first_ + offset), valid);
+    }
+
+    /// The same of a vector, array or span: an entry that it does not have is NaN.
+    template <class C, class E = detail::element_of_container<const C&>>
+    V load(const C& table, std::int64_t offset = 0) const
+    {
+        const auto size = static_cast<std::int64_t>(table.size());
+        const std::int64_t begin = first_ + offset, existing = min_of(valid, lanes);
+        if (begin >= 0 && begin + existing <= size) return load(table.data(), offset);
+        return gather([&](std::int64_t at) {
+            using T = typename lanes_of<V>::element;
+            const bool is_there = at + offset >= 0 && at + offset < size;
+            return is_there ? static_cast<T>(table.data()[at + offset]) : std::numeric_limits<T>::quiet_NaN();
+        });
     }
 
     /// f(key) of each key, for f of an absolute position, a number of any type; lanes that do not exist are 0, and f is

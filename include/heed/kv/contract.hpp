@@ -20,6 +20,11 @@
 //     auto value_scales(batch, head) const;              // the same for values
 //     const float* key_channel_scales(head) const;       // one for each channel of k
 //
+// A source that has lost tokens between those that it holds adds
+//
+//     token_span gone(batch) const;                      // tokens inside held() that are there no more, or an empty
+//                                                        // span; their rows may be read, and are selected out
+//
 // A source for append() and fetch(), which look at the tokens of one sequence and check nothing else, adds:
 //
 //     status check_sequence(batch) const;                // check() of one sequence: O(1)
@@ -74,6 +79,11 @@ template <class S, class = void>
 struct has_channel_scales : std::false_type {};
 template <class S>
 struct has_channel_scales<S, std::void_t<decltype(std::declval<const S&>().key_channel_scales(0))>> : std::true_type {};
+
+template <class S, class = void>
+struct has_gone : std::false_type {};
+template <class S>
+struct has_gone<S, std::void_t<decltype(std::declval<const S&>().gone(0))>> : std::true_type {};
 
 template <class S, class = void>
 struct has_as_const : std::false_type {};
@@ -133,5 +143,7 @@ template <class S>
 inline constexpr bool has_value_scales_v = detail::has_value_scales<std::remove_cv_t<S>>::value;
 template <class S>
 inline constexpr bool has_channel_scales_v = detail::has_channel_scales<std::remove_cv_t<S>>::value;
+template <class S>
+inline constexpr bool has_gone_v = detail::has_gone<std::remove_cv_t<S>>::value;
 
 HEED_END

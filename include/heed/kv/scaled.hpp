@@ -109,6 +109,11 @@ public:
         return source.rows_in(of, b, h);
     }
 
+    template <class S = Source, class = std::enable_if_t<has_gone_v<S>>>
+    token_span gone(std::int64_t b) const
+    {
+        return source.gone(b);
+    }
     template <class S = KeyScales, class = std::enable_if_t<detail::is_per_token_v<S>>>
     auto key_scales(std::int64_t b, std::int64_t h) const
     {

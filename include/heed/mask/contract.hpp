@@ -65,6 +65,15 @@ public:
             word_[w] |= w == last ? from & (~std::uint64_t{0} >> (63 - (end - 1) % 64)) : from;
         }
     }
+    /// Clears [begin, end), which lies within the capacity.
+    void clear_range(std::int64_t begin, std::int64_t end)
+    {
+        key_bits kept;
+        kept.clear();
+        kept.set_range(0, begin);
+        kept.set_range(end, capacity);
+        *this &= kept;
+    }
     key_bits& operator&=(const key_bits& o)
     {
         for (int w = 0; w < words; ++w) word_[w] &= o.word_[w];
@@ -108,6 +117,8 @@ struct has_attends<
     std::enable_if_t<std::is_same_v<bool, decltype(std::declval<const P&>().attends(query_place{}, std::int64_t{}))>>>
     : std::true_type {};
 
+HEED_NAMES_MEMBER(attends, has_attends)
+
 template <class P, class = void>
 struct has_classify : std::false_type {};
 template <class P>
@@ -135,6 +146,18 @@ status check_mask(const P& mask, const problem& p)
 
 template <class P>
 inline constexpr bool is_mask_v = detail::has_attends<P>::value;
+
+namespace detail {
+
+/// Whether P is a mask, or none by intent, and a sentence where its attends() is not that of a mask.
+template <class P>
+struct sound_mask {
+    static constexpr bool value = is_mask_v<P> || !names_attends<P>::value;
+    static_assert(value, "heed: a mask has a const member `bool attends(const heed::query_place& at, std::int64_t key) "
+                         "const`");
+};
+
+}  // namespace detail
 
 /// classify() of any mask.
 template <class Mask>
@@ -297,9 +320,11 @@ inline constexpr bool is_mask_beside_another_v = (is_mask_v<A> ||
 template <class A, class B>
 constexpr unsound combine_masks()
 {
-    static_assert(is_mask_v<A> && is_mask_v<B>, "heed: & and | combine two masks; other policies stand beside them: "
-                                                "heed::attention{heed::softpick{}, heed::causal{} & heed::window{8}}");
-    static_assert(is_mask_v<A> != is_mask_v<B> || are_masks_v<A, B>,
+    constexpr bool are_both = is_mask_v<A> && is_mask_v<B>;
+    static_assert(are_both || !(sound_mask<A>::value && sound_mask<B>::value),
+                  "heed: & and | combine two masks; other policies stand beside them: "
+                  "heed::attention{heed::softpick{}, heed::causal{} & heed::window{8}}");
+    static_assert(!are_both,
                   "heed: a mask that adds to scores too, such as heed::attention_mask of numbers, is not combined by & "
                   "and |, which would lose what it adds; it stands beside other masks, and a key passes all of them: "
                   "heed::attention{heed::attention_mask{table}, heed::causal{}}");

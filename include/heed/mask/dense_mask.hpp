@@ -29,8 +29,9 @@ struct key_lengths : span_mask<key_lengths> {
     index_view lengths;
 
     explicit key_lengths(index_view per_sequence) : lengths(per_sequence) {}
-    key_lengths(const std::int32_t* per_sequence, std::int64_t n) : lengths(per_sequence, n) {}
-    key_lengths(const std::int64_t* per_sequence, std::int64_t n) : lengths(per_sequence, n) {}
+    template <class N>
+    key_lengths(const N* per_sequence, std::int64_t n) : lengths(per_sequence, n)
+    {}
     key_lengths(std::nullptr_t, std::int64_t n) : key_lengths(static_cast<const std::int64_t*>(nullptr), n) {}
 
     key_span span(const query_place& at) const { return {0, lengths[at.batch]}; }

@@ -33,6 +33,16 @@ inline constexpr bool is_score_map_v = detail::has_map<P>::value;
 
 namespace detail {
 
+HEED_NAMES_MEMBER(map, has_map)
+
+/// Whether P is a score map, or none by intent, and a sentence where its map() is not that of a score map.
+template <class P>
+struct sound_map {
+    static constexpr bool value = is_score_map_v<P> || !names_map<P>::value;
+    static_assert(value, "heed: a score map has a const member `template <class V> V map(V s, const "
+                         "heed::score_place<V>& at) const`");
+};
+
 template <class P, class = void>
 struct has_changes : std::false_type {};
 template <class P>
