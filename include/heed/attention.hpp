@@ -27,12 +27,13 @@ struct query_offset {
     std::int64_t value = 0;
     index_view per_sequence;
 
-    explicit query_offset(std::int64_t n) : value(n) {}
-    explicit query_offset(index_view table) : per_sequence(table), is_table_(true) {}
+    explicit query_offset(std::int64_t position) : value(position) {}
+    explicit query_offset(index_view positions) : per_sequence(positions), is_table_(true) {}
     template <class N>
-    query_offset(const N* table, std::int64_t n) : query_offset(index_view(table, n))
+    query_offset(const N* positions, std::int64_t sequences) : query_offset(index_view(positions, sequences))
     {}
-    query_offset(std::nullptr_t, std::int64_t n) : query_offset(static_cast<const std::int64_t*>(nullptr), n) {}
+    query_offset(std::nullptr_t, std::int64_t sequences)
+        : query_offset(static_cast<const std::int64_t*>(nullptr), sequences) {}
 
     std::int64_t of(std::int64_t batch) const { return is_table_ ? per_sequence[batch] : value; }
     status check(const problem& p) const

@@ -93,8 +93,8 @@ public:
 private:
     using checked = detail::checked;
 
-    page_table(index_view pages, bool padded, index_view indptr, std::int64_t width, index_view lengths)
-        : pages_(pages), padded_(padded), indptr_(indptr), width_(width), lengths_(lengths)
+    page_table(index_view pages, bool padded, index_view indptr, std::int64_t width, index_view per_sequence)
+        : pages_(pages), padded_(padded), indptr_(indptr), width_(width), lengths_(per_sequence)
     {}
     std::int64_t first(std::int64_t b) const { return (padded_ ? b * width_ : indptr_[b]) + skipped_; }
     std::int64_t csr_length(std::int64_t b, std::int64_t slots) const

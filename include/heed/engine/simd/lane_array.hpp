@@ -48,7 +48,7 @@ struct lane_array {
     vector lanes;
 
     lane_array() = default;
-    HEED_INLINE explicit lane_array(T value)
+    HEED_INLINE explicit lane_array(T number)
     {
         HEED_UNROLL
         for (int i = 0; i < N; ++i) lanes[i] = value;
