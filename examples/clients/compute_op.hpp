@@ -9,8 +9,8 @@
 // convention multiplies the mask, as that holds distances; see alibi_slope().
 //
 // It follows ggml_flash_attn_ext as it was in August 2026 (ggml d99724f2, the ggml of llama.cpp d3cf1f14). Of the 5158
-// cases of that one's own test 3801 have k and v of one of the `same_types`, and all of them pass; five more have two
-// of `all_types`; the others are of types that `type` has not. All that is optional combines: mask, sinks, softcap,
+// cases of that one's own test 3801 have k and v of one of the `same_types`, and all of them pass; `all_types` are those
+// of all cases but eight, which have k or v of q1_0 or q2_0. All that is optional combines: mask, sinks, softcap,
 // ALiBi (which needs a mask), grouped heads, Dv != D. supports() says whether an op is taken and scratch_bytes() what
 // it needs; neither asks for tensors that are allocated.
 //

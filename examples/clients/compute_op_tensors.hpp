@@ -11,7 +11,7 @@ namespace compute_op {
 
 using int64 = std::int64_t;
 
-enum class type { f32, f16, bf16, q8_0, q4_0 };
+enum class type { f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, iq4_nl };
 
 /// ne: sizes, innermost first. nb: distances of neighbours, in bytes; nb[0] is that of two elements, of blocks in a
 /// quantised type. That of a size of 1 is not looked at.
@@ -48,9 +48,10 @@ struct kernels {};
 
 using same_types =
     kernels<kv_types<type::f32>, kv_types<type::f16>, kv_types<type::bf16>, kv_types<type::q8_0>, kv_types<type::q4_0>>;
-/// And what ggml's own test mixes.
+/// And the others, and what ggml's own test mixes.
 using all_types =
     kernels<kv_types<type::f32>, kv_types<type::f16>, kv_types<type::bf16>, kv_types<type::q8_0>, kv_types<type::q4_0>,
+            kv_types<type::q4_1>, kv_types<type::q5_0>, kv_types<type::q5_1>, kv_types<type::iq4_nl>,
             kv_types<type::q8_0, type::q4_0>, kv_types<type::q4_0, type::q8_0>, kv_types<type::q4_0, type::f16>,
             kv_types<type::f16, type::q4_0>, kv_types<type::f16, type::f32>>;
 
@@ -82,6 +83,22 @@ template <>
 struct element<type::q4_0> {
     using of = heed::q4_0;
 };
+template <>
+struct element<type::q4_1> {
+    using of = heed::q4_1;
+};
+template <>
+struct element<type::q5_0> {
+    using of = heed::q5_0;
+};
+template <>
+struct element<type::q5_1> {
+    using of = heed::q5_1;
+};
+template <>
+struct element<type::iq4_nl> {
+    using of = heed::iq4_nl;
+};
 
 struct type_of {
     const char* name;
@@ -95,6 +112,10 @@ inline type_of describe(type t)
     case type::bf16: return {"bf16", sizeof(heed::bf16), 1};
     case type::q8_0: return {"q8_0", sizeof(heed::q8_0), heed::channels_of<heed::q8_0>};
     case type::q4_0: return {"q4_0", sizeof(heed::q4_0), heed::channels_of<heed::q4_0>};
+    case type::q4_1: return {"q4_1", sizeof(heed::q4_1), heed::channels_of<heed::q4_1>};
+    case type::q5_0: return {"q5_0", sizeof(heed::q5_0), heed::channels_of<heed::q5_0>};
+    case type::q5_1: return {"q5_1", sizeof(heed::q5_1), heed::channels_of<heed::q5_1>};
+    case type::iq4_nl: return {"iq4_nl", sizeof(heed::iq4_nl), heed::channels_of<heed::iq4_nl>};
     }
     return {"unknown", 0, 1};
 }

@@ -23,11 +23,28 @@ struct op_sizes {
     bool f32_mask = false, zeros = false;  // of the mask: its type, and whether it adds nothing
 };
 
-/// A row of numbers as elements of E, rounded somehow.
+template <class E, class = void>
+inline constexpr bool has_offset = false;
+template <class E>
+inline constexpr bool has_offset<E, std::void_t<decltype(E::m)>> = true;
+
+/// A row of numbers as elements of E, rounded somehow; of blocks of four or five bits but q4_0, other numbers of that
+/// size.
 template <class E>
 void narrow(const float* x, int64 dim, E* to)
 {
     constexpr int64 block = heed::channels_of<E>;
+    if constexpr (block > 1 && !std::is_same_v<E, heed::q8_0> && !std::is_same_v<E, heed::q4_0>) {
+        for (int64 b = 0; b < dim / block; ++b) {
+            auto* const byte = reinterpret_cast<unsigned char*>(to + b);
+            for (std::size_t i = 0; i < sizeof(E); ++i)
+                byte[i] = static_cast<unsigned char>(static_cast<int>(std::fabs(x[b * block + int64(i)]) * 1e4f));
+            const bool nonlinear = std::is_same_v<E, heed::iq4_nl>;
+            to[b].d = heed::f16(nonlinear ? 0.02f : 0.1f);
+            if constexpr (has_offset<E>) to[b].m = heed::f16(-1.5f);
+        }
+        return;
+    }
     for (int64 b = 0; b < dim / block; ++b, x += block) {
         if constexpr (block == 1) {
             to[b] = static_cast<E>(*x);
@@ -40,7 +57,8 @@ void narrow(const float* x, int64 dim, E* to)
             for (int64 c = 0; c < block; ++c) {
                 const int n = static_cast<int>(std::lround(std::clamp(x[c] / float(to[b].d), -steps, steps)));
                 if constexpr (std::is_same_v<E, heed::q8_0>) to[b].q[c] = static_cast<std::int8_t>(n);
-                else to[b].q[c % 16] = static_cast<std::uint8_t>(to[b].q[c % 16] | (n + 8) << (c < 16 ? 0 : 4));
+                else if constexpr (std::is_same_v<E, heed::q4_0>)
+                    to[b].q[c % 16] = static_cast<std::uint8_t>(to[b].q[c % 16] | (n + 8) << (c < 16 ? 0 : 4));
             }
         }
     }

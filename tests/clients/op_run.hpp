@@ -45,7 +45,11 @@ constexpr compute_op::type type_of = std::is_same_v<E, float>        ? compute_o
                                      : std::is_same_v<E, heed::f16>  ? compute_op::type::f16
                                      : std::is_same_v<E, heed::bf16> ? compute_op::type::bf16
                                      : std::is_same_v<E, heed::q8_0> ? compute_op::type::q8_0
-                                                                     : compute_op::type::q4_0;
+                                     : std::is_same_v<E, heed::q4_0> ? compute_op::type::q4_0
+                                     : std::is_same_v<E, heed::q4_1> ? compute_op::type::q4_1
+                                     : std::is_same_v<E, heed::q5_0> ? compute_op::type::q5_0
+                                     : std::is_same_v<E, heed::q5_1> ? compute_op::type::q5_1
+                                                                     : compute_op::type::iq4_nl;
 
 /// The kernels of one pair of types.
 template <class K, class V = K>
