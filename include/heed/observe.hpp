@@ -30,13 +30,19 @@ public:
     {}
     template <class Q, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
     observe_plan(const Def& def, const view<Q>& q, const Kv& kv, const options<T>& how = {})
-        : def_(def), q_(q.size), status_(heed::plan<Def, T>(def, q, kv, how).status())
+        : observe_plan(def, packed<Q>{q, {}}, kv, how)
+    {}
+    /// The same for packed queries. Each sequence is cut as the one with most rows is.
+    template <class Q, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
+    observe_plan(const Def& def, const packed<Q>& q, const Kv& kv, const options<T>& how = {})
+        : def_(def), q_(q.rows.size), status_(heed::plan<Def, T>(def, q, kv, how).status())
     {
         if (!status_) return;
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
+        most_rows_ = longest(q);
         const int workers = how.executor.concurrency();
         partition_ = kernel::make_partition<kernel::observe_memory<T>>(
-            {q_.batch, q_.heads, kv_.heads, kv_.dim, 1, workers, !Kv::contiguous}, q_.tokens, {0, kv_.tokens});
+            {kv_.batch, q_.heads, kv_.heads, kv_.dim, 1, workers, !Kv::contiguous}, most_rows_, {0, kv_.tokens});
         const std::int64_t heads = partition_.batch * partition_.kv_heads, wanted = std::int64_t{4} * workers;
         if (workers > 1 && partition_.blocks() > 0 &&
             partition_.blocks() < wanted) {  // fewer rows a block keep all workers busy
@@ -77,13 +83,19 @@ public:
     status_type run(const view<Q>& q, const Kv& kv, const row_statistics<T>& stats, const observations<T>& wanted,
                     const options<T>& how) const noexcept
     {
+        return run(packed<Q>{q, {}}, kv, stats, wanted, how);
+    }
+    template <class Q, class Kv>
+    status_type run(const packed<Q>& q, const Kv& kv, const row_statistics<T>& stats, const observations<T>& wanted,
+                    const options<T>& how) const noexcept
+    {
         status_type s = check("observe", q, kv, stats, wanted.top_k, how);
         if (s) s = check_wanted(wanted);
         if (!s) return s;
         const auto weights = pass_over(q, kv, stats, partition_.group, 1);
         auto task = [&](std::int64_t index, int worker) {
             const auto mem = memory_of(how, worker);
-            const kernel::query_block block = block_of(index);
+            const kernel::query_block block = block_of(index, q);
             const auto row = [&](int r) { return weights.index_of(weights.place(block, r)); };
             for (int r = 0; r < block.count; ++r) kernel::begin_observation(wanted, row(r), mem.sums[r]);
             weights(block, mem, [&](int r, const kernel::row_weights<T>& w) {
@@ -105,8 +117,14 @@ public:
     status_type map(const view<Q>& q, const Kv& kv, const row_statistics<T>& stats, const map_part& part, T* out,
                     const options<T>& how) const noexcept
     {
+        return map(packed<Q>{q, {}}, kv, stats, part, out, how);
+    }
+    template <class Q, class Kv>
+    status_type map(const packed<Q>& q, const Kv& kv, const row_statistics<T>& stats, const map_part& part, T* out,
+                    const options<T>& how) const noexcept
+    {
         status_type s = check("attention_map", q, kv, stats, 1, how);
-        if (s) s = check_part(part, out);
+        if (s) s = check_part(part, q, out);
         if (!s || part.rows == 0 || partition_.tokens == 0) return s;
         const auto weights = pass_over(q, kv, stats, 1, partition_.group);
         auto task = [&](std::int64_t index, int worker) {
@@ -134,40 +152,52 @@ private:
         return kernel::observe_memory<unit>::carve(c, partition_);
     }
 
-    /// Late rows first: under a causal mask their blocks are the long ones.
-    kernel::query_block block_of(std::int64_t index) const
+    /// The rows of the sequence with most.
+    template <class Q>
+    static std::int64_t longest(const packed<Q>& q)
+    {
+        std::int64_t most = q.bounds.size() > 0 ? 0 : q.rows.size.tokens;
+        for (std::int64_t b = 0; b + 1 < q.bounds.size(); ++b) most = max_of(most, rows_of(q, b));
+        return most;
+    }
+    template <class Q>
+    static std::int64_t rows_of(const packed<Q>& q, std::int64_t b)
+    {
+        return q.bounds.size() > 0 ? q.bounds[b + 1] - q.bounds[b] : q.rows.size.tokens;
+    }
+    /// Late rows first: under a causal mask their blocks are the long ones. A packed sequence may have none of them.
+    template <class Q>
+    kernel::query_block block_of(std::int64_t index, const packed<Q>& q) const
     {
         const std::int64_t head = index / partition_.cut.blocks_per_head;
         const std::int64_t first =
             (partition_.cut.blocks_per_head - 1 - index % partition_.cut.blocks_per_head) * partition_.cut.block_rows;
+        const std::int64_t rows = rows_of(q, head / partition_.kv_heads) * partition_.group - first;
         return {head / partition_.kv_heads, head % partition_.kv_heads, first,
-                static_cast<int>(min_of(partition_.cut.block_rows, partition_.cut.rows - first))};
+                static_cast<int>(max_of(min_of(partition_.cut.block_rows, rows), 0))};
     }
 
     template <class Q, class Kv>
-    auto pass_over(const view<Q>& q, const Kv& kv, const row_statistics<T>& stats, std::int64_t group,
+    auto pass_over(const packed<Q>& q, const Kv& kv, const row_statistics<T>& stats, std::int64_t group,
                    std::int64_t sharing) const
     {
         const auto source = detail::as_const(kv);
         using job = kernel::job<Def, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
-        return kernel::weights_pass<job>({def_, source, q, static_cast<T>(def_.scale_for(kv_.dim)), group, 0, -1},
-                                         sharing, stats);
+        return kernel::weights_pass<job>({def_, source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)), group, 0, -1, q.bounds}, sharing, stats);
     }
 
     template <class Q, class Kv>
-    status_type check(const char* verb, const view<Q>& q, const Kv& kv, const row_statistics<T>& stats,
+    status_type check(const char* verb, const packed<Q>& q, const Kv& kv, const row_statistics<T>& stats,
                       std::int64_t numbers, const options<T>& how) const
     {
         const extents k{kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
         return detail::first_error(
             [&] { return status_; }, [&] { return heed::plan<Def, T>(def_, q, kv, how).status(); },
-            [&] { return detail::check_extents(verb, "q", q.size, q_); },
+            [&] { return detail::check_extents(verb, "q", q.rows.size, q_); },
             [&] { return detail::check_extents(verb, "k", k, kv_); },
+            [&] { return check_rows(verb, q); }, [&] { return detail::check_input_memory(verb, q, kv); },
             [&] {
-                return detail::check_input_memory(verb, packed<Q>{q, {}}, kv);
-            },
-            [&] {
-                return def_.check({q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens});
+                return def_.check({kv_.batch, q_.heads, kv_.heads, most_rows_, kv_.tokens});
             },
             [&] { return detail::check_statistics(verb, stats, q_, numbers); },
             [&] { return detail::check_resources(verb, how, partition_.workers, workspace_bytes()); });
@@ -183,15 +213,24 @@ private:
                                       static_cast<double>(wanted.small_weight));
         return {};
     }
-    status_type check_part(const map_part& part, const T* out) const
+    template <class Q>
+    status_type check_rows(const char* verb, const packed<Q>& q) const
+    {
+        if (longest(q) <= most_rows_) return {};
+        return status_type::error(errc::invalid_argument, "%s: a sequence of %lld rows, planned for up to %lld", verb,
+                                  static_cast<long long>(longest(q)), static_cast<long long>(most_rows_));
+    }
+    template <class Q>
+    status_type check_part(const map_part& part, const packed<Q>& q, const T* out) const
     {
         using ll = long long;
-        if (part.batch < 0 || part.batch >= q_.batch || part.head < 0 || part.head >= q_.heads)
+        if (part.batch < 0 || part.batch >= kv_.batch || part.head < 0 || part.head >= q_.heads)
             return status_type::error(errc::invalid_argument, "attention_map: batch %lld of %lld, head %lld of %lld",
-                                      ll{part.batch}, ll{q_.batch}, ll{part.head}, ll{q_.heads});
-        if (part.first_row < 0 || part.rows < 0 || part.first_row > q_.tokens || part.rows > q_.tokens - part.first_row)
+                                      ll{part.batch}, ll{kv_.batch}, ll{part.head}, ll{q_.heads});
+        const std::int64_t rows = rows_of(q, part.batch);
+        if (part.first_row < 0 || part.rows < 0 || part.first_row > rows || part.rows > rows - part.first_row)
             return status_type::error(errc::invalid_argument, "attention_map: %lld rows from row %lld on, of %lld",
-                                      ll{part.rows}, ll{part.first_row}, ll{q_.tokens});
+                                      ll{part.rows}, ll{part.first_row}, ll{rows});
         if (!out && part.rows > 0 && kv_.tokens > 0)
             return status_type::error(errc::invalid_argument, "attention_map: out is null");
         if (!(detail::checked(part.rows) * kv_.tokens * static_cast<std::int64_t>(sizeof(T))).fits())
@@ -203,6 +242,7 @@ private:
 
     Def def_;
     extents q_, kv_;
+    std::int64_t most_rows_ = 0;  // of a sequence
     kernel::partition partition_;
     std::size_t worker_bytes_ = 0;
     status_type status_;
@@ -212,15 +252,17 @@ template <class Def, class Q, class K>
 observe_plan(const Def&, const view<Q>&, const K&) -> observe_plan<Def, compute_t<Q>>;
 template <class Def, class Q, class K>
 observe_plan(const Def&, const view<Q>&, const K&, const options<compute_t<Q>>&) -> observe_plan<Def, compute_t<Q>>;
+template <class Def, class Q, class K>
+observe_plan(const Def&, const packed<Q>&, const K&) -> observe_plan<Def, compute_t<Q>>;
+template <class Def, class Q, class K>
+observe_plan(const Def&, const packed<Q>&, const K&, const options<compute_t<Q>>&) -> observe_plan<Def, compute_t<Q>>;
 
 namespace detail {
 
 /// Plans, and calls run(plan, options).
-template <class Def, class Q, class Kv, class Run>
-status with_plan(const char* verb, const Def& def, const view<Q>& q, const Kv& kv, const options<compute_t<Q>>& how,
-                 Run run)
+template <class T, class Def, class Queries, class Kv, class Run>
+status with_plan(const char* verb, const Def& def, const Queries& q, const Kv& kv, const options<T>& how, Run run)
 {
-    using T = compute_t<Q>;
     if constexpr (sound_definition<definition_t<Def>, T>::value) {
         const observe_plan<definition_t<Def>, T> p(def, q, kv, how);
         return with_workspace(verb, p, how, [&](const options<T>& with) { return run(p, with); });
@@ -241,8 +283,18 @@ template <class Def, class Q, class K>
 status observe(const Def& def, const view<Q>& q, const K& k, const row_statistics<compute_t<Q>>& stats,
                const observations<compute_t<Q>>& wanted, const options<compute_t<Q>>& how = {})
 {
-    return detail::with_plan("observe", def, q, k, how,
+    return detail::with_plan<compute_t<Q>>("observe", def, q, k, how,
                              [&](const auto& plan, const auto& with) { return plan.run(q, k, stats, wanted, with); });
+}
+
+/// The same for packed queries, [1, Hq, rows, Dqk]; statistics and observations are [Hq, rows].
+template <class Def, class Q, class Kv>
+status observe(const Def& def, const packed<Q>& q, const Kv& kv, const row_statistics<compute_t<Q>>& stats,
+               const observations<compute_t<Q>>& wanted, const options<compute_t<Q>>& how = {})
+{
+    return detail::with_plan<compute_t<Q>>("observe", def, q, kv, how, [&](const auto& plan, const auto& with) {
+        return plan.run(q, kv, stats, wanted, with);
+    });
 }
 
 /// out[row][key] = p_ij for the rows of one query head, dense [part.rows, Skv]; 0 where a key is not attended. The rest
@@ -251,8 +303,17 @@ template <class Def, class Q, class K>
 status attention_map(const Def& def, const view<Q>& q, const K& k, const row_statistics<compute_t<Q>>& stats,
                      const map_part& part, compute_t<Q>* out, const options<compute_t<Q>>& how = {})
 {
-    return detail::with_plan("attention_map", def, q, k, how, [&](const auto& plan, const auto& with) {
+    return detail::with_plan<compute_t<Q>>("attention_map", def, q, k, how, [&](const auto& plan, const auto& with) {
         return plan.map(q, k, stats, part, out, with);
+    });
+}
+/// The same for packed queries: part.batch is a sequence, and part.first_row counts from its first row.
+template <class Def, class Q, class Kv>
+status attention_map(const Def& def, const packed<Q>& q, const Kv& kv, const row_statistics<compute_t<Q>>& stats,
+                     const map_part& part, compute_t<Q>* out, const options<compute_t<Q>>& how = {})
+{
+    return detail::with_plan<compute_t<Q>>("attention_map", def, q, kv, how, [&](const auto& plan, const auto& with) {
+        return plan.map(q, kv, stats, part, out, with);
     });
 }
 
