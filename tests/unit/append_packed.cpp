@@ -26,12 +26,12 @@ struct pool {
     tensor<std::int8_t> k{{lists.pool_pages(), heads, slots, 32}}, v = k;
     tensor<float> k_scale{{lists.pool_pages(), heads, slots, 1}}, v_scale = k_scale;
 
-    auto cache() { return of(lists.padded()); }
     auto of(const heed::page_table& table)
     {
         return heed::scaled_kv{heed::paged_kv{k.view(), v.view(), table}, heed::per_token{k_scale.view()},
                                heed::per_token{v_scale.view()}};
     }
+    auto cache() { return of(lists.padded()); }
     bool operator==(const pool& o) const
     {
         return same_bits(k.data, o.k.data) && same_bits(v.data, o.v.data) && same_bits(k_scale.data, o.k_scale.data) &&
@@ -108,7 +108,7 @@ TEST_CASE("append of packed rows refuses bounds, lengths and shared pages, and w
     pool q;
     k.data[5 * 32] = NAN;
     tensor<float> given({1, 1, 1, 1}, 0.1f);
-    const heed::view<const float> one{given.data.data(), {q.k.size.batch, heads, slots, 1}, {0, 0, 0}};
+    const heed::view<float> one{given.data.data(), {q.k.size.batch, heads, slots, 1}, {0, 0, 0}};
     const heed::scaled_kv fixed{heed::paged_kv{q.k.view(), q.v.view(), q.lists.padded()}, heed::per_token{one},
                                 heed::per_token{one}};
     const pool clean = q;

@@ -60,6 +60,15 @@ struct rows {
     std::int64_t count;
 };
 
+/// The rows of a head, all at one stride.
+template <class E>
+struct strided_rows {
+    E* data;
+    std::int64_t stride, tokens;
+
+    HEED_INLINE rows<E> operator()(std::int64_t token) const { return {data + token * stride, stride, tokens - token}; }
+};
+
 /// Tokens [first, end) of a sequence; positions are absolute.
 struct token_span {
     std::int64_t first, end;

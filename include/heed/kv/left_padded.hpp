@@ -2,7 +2,7 @@
 // Keys and values behind padding.
 #pragma once
 
-#include "dense.hpp"
+#include "contract.hpp"
 
 HEED_BEGIN
 

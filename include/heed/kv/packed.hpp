@@ -2,7 +2,7 @@
 // Keys and values of all sequences in one row after the other.
 #pragma once
 
-#include "dense.hpp"
+#include "contract.hpp"
 
 HEED_BEGIN
 
