@@ -36,14 +36,12 @@ public:
     plan(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const options<T>& how = {})
         : plan(def, q, dense_kv{k, v}, how)
     {}
-    template <class Q, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
-    plan(const Def& def, const view<Q>& q, const Kv& kv, const options<T>& how = {})
-        : plan(def, packed<Q>{q, {}}, kv, how)
-    {}
-    /// The same for packed queries: any mix of prefill, chunks of it and decode.
-    template <class Q, class Kv>
-    plan(const Def& def, const packed<Q>& q, const Kv& kv, const options<T>& how = {}) : def_(def), q_(q.rows.size)
+    /// The same for a kv source. Queries are a view, or packed: any mix of prefill, chunks of it and decode.
+    template <class Queries, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
+    plan(const Def& def, const Queries& queries, const Kv& kv, const options<T>& how = {}) : def_(def)
     {
+        const detail::packed_of<Queries> q = queries;
+        q_ = q.rows.size;
         status_ = check(q, kv);
         if (!status_) return;
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
@@ -86,14 +84,11 @@ public:
     {
         return run(q, dense_kv{k, v}, out, how);
     }
-    template <class Q, class Kv, class O>
-    status_type run(const view<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
+    template <class Queries, class Kv, class O>
+    status_type run(const Queries& queries, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
     {
-        return run(packed<Q>{q, {}}, kv, out, how);
-    }
-    template <class Q, class Kv, class O>
-    status_type run(const packed<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
-    {
+        using Q = detail::element_of<Queries>;
+        const packed<Q> q = queries;
         const status_type s = check_run(q, kv, out, how);
         if (!s) return s;
         if constexpr (detail::sound_definition<Def, T>::value &&
@@ -113,16 +108,11 @@ public:
 
     /// Folds the keys of kv, a part of the sequence, into `s`, which is cleared or continued: attend_partial() with the
     /// memory and executor of the host. Fails, with nothing written, like run().
-    template <class Q, class Kv>
-    status_type run_partial(const view<Q>& q, const Kv& kv, const state<T>& s, key_part part,
+    template <class Queries, class Kv>
+    status_type run_partial(const Queries& queries, const Kv& kv, const state<T>& s, key_part part,
                             const options<T>& how) const noexcept
     {
-        return run_partial(packed<Q>{q, {}}, kv, s, part, how);
-    }
-    template <class Q, class Kv>
-    status_type run_partial(const packed<Q>& q, const Kv& kv, const state<T>& s, key_part part,
-                            const options<T>& how) const noexcept
-    {
+        const detail::packed_of<Queries> q = queries;
         if (!status_) return status_;
         const extents& size = q.rows.size;
         const detail::checked end = end_of(part, kv.tokens());
@@ -141,42 +131,34 @@ public:
     }
 
     /// One task, for hosts with their own loop. The arguments are those check_run() accepts.
-    template <class Q, class Kv, class O>
-    void run_task(plan_task task, const packed<Q>& q, const Kv& kv, const view<O>& out,
+    template <class Queries, class Kv, class O>
+    void run_task(plan_task task, const Queries& queries, const Kv& kv, const view<O>& out,
                   const options<T>& how) const noexcept
     {
+        const detail::packed_of<Queries> q = queries;
         make_pass(q, kv, kernel::to_output<T, O>{out, how.stats}, how.workspace.data)
             .run_task(task.stage, task.index, task.worker);
-    }
-    template <class Q, class Kv, class O>
-    void run_task(plan_task task, const view<Q>& q, const Kv& kv, const view<O>& out,
-                  const options<T>& how) const noexcept
-    {
-        run_task(task, packed<Q>{q, {}}, kv, out, how);
     }
     template <class Q, class K, class V, class O>
     void run_task(plan_task task, const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
                   const options<T>& how) const noexcept
     {
-        run_task(task, packed<Q>{q, {}}, dense_kv{k, v}, out, how);
+        run_task(task, q, dense_kv{k, v}, out, how);
     }
 
     /// What run() checks before it writes anything.
-    template <class Q, class Kv, class O>
-    status_type check_run(const view<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
+    template <class Queries, class Kv, class O>
+    status_type check_run(const Queries& queries, const Kv& kv, const view<O>& out,
+                          const options<T>& how) const noexcept
     {
-        return check_run(packed<Q>{q, {}}, kv, out, how);
-    }
-    template <class Q, class Kv, class O>
-    status_type check_run(const packed<Q>& q, const Kv& kv, const view<O>& out, const options<T>& how) const noexcept
-    {
+        const detail::packed_of<Queries> q = queries;
         static_assert(sizeof(detail::sound_output<T, O>) == 1);
         return detail::first_error(
             [&] { return check_inputs(q, kv, how, kv_.tokens); },
             [&] {
                 return detail::check_written_tensor("run", "out", out, {q_.batch, q_.heads, q_.tokens, value_dim_});
             },
-            [&] { return check_apart(out, q, kv); });
+            [&] { return check_apart(out, q, kv); }, [&] { return detail::check_counts("run", how.stats, q_); });
     }
 
 private:
@@ -294,19 +276,10 @@ private:
 };
 
 template <class Def, class Q, class K, class V>
-plan(const Def&, const view<Q>&, const view<K>&, const view<V>&) -> plan<detail::definition_t<Def>, compute_t<Q>>;
-template <class Def, class Q, class K, class V>
-plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const options<compute_t<Q>>&)
+plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const options<compute_t<Q>>& = {})
     -> plan<detail::definition_t<Def>, compute_t<Q>>;
-template <class Def, class Q, class Kv>
-plan(const Def&, const packed<Q>&, const Kv&) -> plan<detail::definition_t<Def>, compute_t<Q>>;
-template <class Def, class Q, class Kv>
-plan(const Def&, const packed<Q>&, const Kv&, const options<compute_t<Q>>&)
-    -> plan<detail::definition_t<Def>, compute_t<Q>>;
-template <class Def, class Q, class Kv>
-plan(const Def&, const view<Q>&, const Kv&) -> plan<detail::definition_t<Def>, compute_t<Q>>;
-template <class Def, class Q, class Kv>
-plan(const Def&, const view<Q>&, const Kv&, const options<compute_t<Q>>&)
-    -> plan<detail::definition_t<Def>, compute_t<Q>>;
+template <class Def, class Queries, class Kv>
+plan(const Def&, const Queries&, const Kv&, const options<detail::computed_of<Queries>>& = {})
+    -> plan<detail::definition_t<Def>, detail::computed_of<Queries>>;
 
 HEED_END

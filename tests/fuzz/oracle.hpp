@@ -87,6 +87,7 @@ public:
         for (int64 j = p_.first[bs]; j < p_.end[bs]; ++j) {
             if (!r_.mask.attends(b, h, i, x.position, j)) continue;
             if (!p_.gone.empty() && j >= p_.gone[bs].first && j < p_.gone[bs].second) continue;
+            if (r_.maps[0].leaves_out(b, h, i, j) || r_.maps[1].leaves_out(b, h, i, j)) continue;
             scored_key<real> key = score(x, b, h, i, j);
             if (key.s == -infinity) continue;
             x.keys.push_back(key);
@@ -218,8 +219,8 @@ private:
         }
         // Infinities that meet may or may not be NaN on the way: only a NaN that was given is one for sure.
         if (!(sum < overflow<T>)) x.what = row<real>::wild;
-        // Below the normal numbers a product loses what is smaller than a step, and so does a query times the scale, whose
-        // loss is then multiplied by k.
+        // Below the normal numbers a product loses what is smaller than a step, and so does a query times the scale,
+        // whose loss is then multiplied by k.
         const real lost =
             static_cast<real>(p_.key_dim + 2) * smallest_step<T> / u * largest_k * (scaled_rows_ ? 64 : 1);
         key.scaled_error = exact ? 0 : static_cast<real>(p_.key_dim + 4) * sum + lost;

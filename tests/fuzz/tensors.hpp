@@ -109,7 +109,7 @@ bool strides_nest(const heed::view<E>& v)
         bool nests = true;
         for (const int i : order) {
             if (count[i] <= 1) continue;
-            const wide s = step[i] < 0 ? -step[i] : step[i];
+            const wide s = stride[i] < 0 ? -stride[i] : stride[i];
             nests = nests && s >= spanned;
             spanned += (count[i] - 1) * s;
         }

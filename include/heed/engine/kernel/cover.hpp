@@ -42,14 +42,28 @@ struct tile_cover {
     const register_block& operator[](int i) const { return blocks[i]; }
 };
 
+/// The rows of a block and the keys [token, token + keys) as policies see them.
+template <class Job>
+block_place place_of_pairs(const Job& job, const query_block& block, std::int64_t position_0, std::int64_t token,
+                           int keys)
+{
+    const std::int64_t row = block.first / job.group, key_0 = job.key_0(token);
+    return {block.batch,
+            block.kv_head * job.group,
+            (block.kv_head + 1) * job.group,
+            row,
+            (block.first + block.count - 1) / job.group + 1,
+            position_0 + row,
+            key_0,
+            key_0 + keys};
+}
+
 /// Whether the mask lets all, some or none of these pairs pass.
 template <class Job>
 coverage classify(const Job& job, const query_block& block, std::int64_t position_0, std::int64_t token, int keys)
 {
     if constexpr (!std::decay_t<decltype(job.def)>::has_mask) return coverage::full;
-    const std::int64_t row = block.first / job.group, key_0 = job.key_0(token);
-    return job.def.classify({block.batch, block.kv_head * job.group, (block.kv_head + 1) * job.group, row,
-                             (block.first + block.count - 1) / job.group + 1, position_0 + row, key_0, key_0 + keys});
+    return job.def.classify(place_of_pairs(job, block, position_0, token, keys));
 }
 
 /// The keys [first, end) of a tile of which the source has lost some between those that it holds.

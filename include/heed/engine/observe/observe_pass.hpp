@@ -146,7 +146,7 @@ private:
             if (rows.is_empty()) continue;
             const key_range keys{rows.begin(), rows.end()};
             for (int r = rows.first; r < rows.end_row(); ++r) {
-                const auto row = score_row_of<true>(t, r, mem.scores);
+                const auto row = score_row_of<true>(t, t.job.def, r, mem.scores);
                 take(r, t.cover.masked ? weights_of_row<true, U>(row, keys, mem.norms[r])
                                        : weights_of_row<false, U>(row, keys, mem.norms[r]));
             }
@@ -248,7 +248,7 @@ void end_observation(const observations<T>& wanted, std::int64_t index, const ro
                      const row_denominator<T>& norm)
 {
     const bool poisoned = row.total != row.total;
-    const auto give = [index](auto* to, auto value) {
+    const auto give = [index](const auto& to, auto value) {
         if (to) to[index] = value;
     };
     give(wanted.max_score, poisoned ? row.total : row.highest);

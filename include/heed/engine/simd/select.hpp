@@ -51,6 +51,7 @@
 HEED_BEGIN
 namespace simd {
 using native_arch = machine::HEED_MACHINE;
+static_assert(machine::sound<native_arch>::value);
 
 }  // namespace simd
 HEED_END
