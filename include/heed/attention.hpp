@@ -146,6 +146,11 @@ public:
 
     static constexpr bool has_score_maps = (is_score_map_v<Policies> || ...);
 
+    /// Whether some score maps say where they change nothing, and whether others do not.
+    static constexpr bool has_conditional_maps = (detail::is_conditional_map_v<Policies> || ...);
+    static constexpr bool has_unconditional_maps =
+        ((is_score_map_v<Policies> && !detail::is_conditional_map_v<Policies>) || ...);
+
     /// True where every score map has its derivative.
     static constexpr bool has_map_slopes = ((!is_score_map_v<Policies> || has_map_slope_v<Policies>)&&...);
 
@@ -186,6 +191,26 @@ public:
             if constexpr (is_score_map_v<std::decay_t<decltype(p)>>) s = p.map(s, at);
         });
         return s;
+    }
+
+    /// The score maps that do not say where they change nothing.
+    template <class V>
+    HEED_INLINE V map_score_unconditionally(V s, const score_place<V>& at) const
+    {
+        visit([&](const auto& p) HEED_INLINE_LAMBDA {
+            using P = std::decay_t<decltype(p)>;
+            if constexpr (is_score_map_v<P> && !detail::is_conditional_map_v<P>) s = p.map(s, at);
+        });
+        return s;
+    }
+    /// Whether any of the others changes one of these scores.
+    bool changes(const block_place& block) const
+    {
+        bool result = false;
+        visit([&](const auto& p) {
+            if constexpr (detail::is_conditional_map_v<std::decay_t<decltype(p)>>) result = result || p.changes(block);
+        });
+        return result;
     }
 
     /// The gradient in s of all score maps' result, given that in the result. `learn(kind, g)` receives the gradient in

@@ -12,8 +12,8 @@
 // stays NaN; slopes() are the derivatives of terms().
 //
 // Of a score map: check() passes; map(), slope() and parameter_slope() of a vector equal those of its lanes; slope() is
-// the derivative of map(); NaN stays NaN, or is masked. Of a mask: check() passes; classify() and mark() agree with
-// attends().
+// the derivative of map(); NaN stays NaN, or is masked; changes() is true where map() changes a score. Of a mask:
+// check() passes; classify() and mark() agree with attends().
 //
 // Of each of them: decode has the bits of prefill, and two merged parts of the keys have the bits of the whole. A
 // policy that reads `row` rather than `position` is tied to its call, so it is not tried in decode.

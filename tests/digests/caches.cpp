@@ -56,6 +56,9 @@ void caches(sink& to)
     add<heed::q8_0>(to, "q8_0");
     add<heed::q4_0>(to, "q4_0");
     add<heed::q5_0>(to, "q5_0");
+    add<heed::q4_1>(to, "q4_1");
+    add<heed::q5_1>(to, "q5_1");
+    add<heed::iq4_nl>(to, "iq4_nl");
 
     const inputs<float> in(3, 4, heads, 5, keys, dim, dim);
     const std::vector<int64> lengths{700, 33, 250};

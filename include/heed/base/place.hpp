@@ -109,6 +109,17 @@ struct block_place {
     }
 };
 
+namespace detail {
+
+/// Whether a policy maps scores.
+template <class P, class = void>
+struct has_map : std::false_type {};
+template <class P>
+struct has_map<P, std::void_t<decltype(std::declval<const P&>().map(double{}, score_place<double>{}))>>
+    : std::true_type {};
+
+}  // namespace detail
+
 /// What policies may check before anything runs.
 struct problem {
     std::int64_t batch = 0;

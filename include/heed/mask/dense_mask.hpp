@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../base/table.hpp"
+#include "../base/table_entries.hpp"
 #include "contract.hpp"
 
 HEED_BEGIN
@@ -17,8 +18,7 @@ struct dense_mask {
     void mark(const query_place& at, std::int64_t first, int count, key_bits& bits) const
     {
         const bool* row = values.row(at.batch, at.head, at.row) + first;
-        for (int j = 0; j < count; ++j)
-            if (row[j]) bits.set(j);
+        for (int j = 0; j < count; j += 64) bits.set_bits(j, detail::look_at(row + j, min_of(count - j, 64)).attended);
     }
     status check(const problem& p) const { return detail::check_table("dense_mask", values, p); }
 };

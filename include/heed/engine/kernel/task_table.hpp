@@ -20,7 +20,7 @@ public:
     {
         sequence_tasks at{}, *to = entries_;
         for_sequences(
-            p_, [&](std::int64_t b) { return job.queries(b); }, [&](std::int64_t b) { return job.kv.held(b); },
+            p_, [&](std::int64_t b) { return job.queries(b); }, [&](std::int64_t b) { return held_of(job.kv, b); },
             [&](std::int64_t b, const sequence_cut& cut) {
                 at.cut = cut;
                 at.sequence = b;

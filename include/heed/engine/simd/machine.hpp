@@ -52,10 +52,11 @@ template <class M, class = void>
 struct sound : std::false_type {
     static_assert(sizeof(M) == 0, "heed: a machine has types array<T>, batch<T>, registers<T> and words");
 };
+/// Their sizes are asked for, since gcc warns of a register as a template argument.
 template <class M>
-struct sound<M,
-             std::enable_if_t<sizeof(typename M::template array<float>) && sizeof(typename M::template batch<float>) &&
-                              sizeof(typename M::template registers<float>) && sizeof(typename M::words)>>
+struct sound<M, std::enable_if_t<(sizeof(typename M::template array<float>) > 0 &&
+                                  sizeof(typename M::template batch<float>) > 0 &&
+                                  sizeof(typename M::template registers<float>) > 0 && sizeof(typename M::words) > 0)>>
     : std::true_type {
     static_assert(std::is_base_of_v<unmeasured, M>, "heed: a machine derives from machine::unmeasured, which has every "
                                                     "size that it does not say");

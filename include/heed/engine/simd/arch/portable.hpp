@@ -266,6 +266,12 @@ HEED_INLINE auto take(W w, int i, const E*, A)
         return static_cast<float>(x[i]);
     });
 }
+/// The number at the place that the lower four bits of each word say, of a table aligned to 64 bytes.
+template <class W, class A>
+HEED_INLINE auto look_up(const float (&table)[16], W w, A)
+{
+    return of_words<A>(w, [&table](std::uint32_t word) HEED_INLINE_LAMBDA { return table[word & 15u]; });
+}
 
 // ---- pairs of bf16, for machines that multiply and add both at once
 
