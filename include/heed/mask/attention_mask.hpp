@@ -166,7 +166,9 @@ struct masked_by_table {
     view<const E> values;
     mask_summary summary;
 
-    masked_by_table(const view<const E>& v, const mask_summary& known) : values(repeat_ones(v)), summary(known) {}
+    masked_by_table(const view<const E>& entries, const mask_summary& known)
+        : values(repeat_ones(entries)), summary(known)
+    {}
 
     bool attends(const query_place& at, std::int64_t key) const { return entry_attends(row(at) + key); }
     coverage classify(const block_place& block) const
