@@ -186,7 +186,7 @@ TEST_CASE("a page table from page p on holds the tokens behind it, and two parts
     }
 }
 
-TEST_CASE("statistics, parameters and observations in containers are refused where they are too small")
+TEST_CASE("statistics, parameters and observations in containers are refused where they are too small", "[views]")
 {
     const heed::extents size{1, 2, 4, 8};
     std::vector<float> x(64, 0.5f), out(64, 7.f), rows(8), few(7), heads{0.25f, 0.5f}, one(1), dq(64);
@@ -235,7 +235,7 @@ TEST_CASE("statistics, parameters and observations in containers are refused whe
           "alibi: 1 slopes for 2 query heads");
 }
 
-TEST_CASE("a score map's table in a container gives NaN for entries that it does not have, and reads none")
+TEST_CASE("a score map's table in a container gives NaN for entries that it does not have, and reads none", "[views]")
 {
     std::vector<float> table(40);
     for (std::size_t i = 0; i < table.size(); ++i) table[i] = static_cast<float>(i);
