@@ -59,6 +59,7 @@ void caches(sink& to)
     add<heed::q4_1>(to, "q4_1");
     add<heed::q5_1>(to, "q5_1");
     add<heed::iq4_nl>(to, "iq4_nl");
+    add<heed::mxfp4>(to, "mxfp4");
 
     const inputs<float> in(3, 4, heads, 5, keys, dim, dim);
     const std::vector<int64> lengths{700, 33, 250};

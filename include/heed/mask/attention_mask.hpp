@@ -115,6 +115,9 @@ private:
     template <class E>
     static record seen(const E* entries, std::int64_t n)
     {
+        if (n == key_tile)
+            if (const auto all = detail::uniform<key_tile>(entries); all.full || all.none)
+                return all.full ? record{0, key_tile, 0, 0} : record{key_tile, 0, 0, 0};
         record r{key_tile, 0, 0, 0};
         int count = 0;
         for (std::int64_t j = 0; j < n; j += 64) {
