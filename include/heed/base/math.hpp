@@ -7,7 +7,8 @@
 //
 // Beside them a functor may use + - * / and their compound assignments, and < <= > >= == != with a scalar on either
 // side, whose result goes into select(): a ?: or an if needs one bool, and a vector has one for each lane. A policy
-// outside namespace heed writes heed::exp(x): for scalars nothing finds the plain name.
+// outside namespace heed writes heed::exp(x): for scalars nothing finds the plain name. One that must know whether V is
+// a scalar asks heed::lanes_of<V>::count == 1.
 #pragma once
 
 #include "config.hpp"
