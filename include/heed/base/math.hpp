@@ -87,6 +87,7 @@ if_scalar<T> exp_neg_abs(T a)
 template <class T>
 if_scalar<T> logistic(T a)
 {
+    if constexpr (sizeof(T) == 4) return static_cast<T>(logistic(static_cast<double>(a)));
     if (a >= -1) return 1 / (1 + std::exp(-a));
     const T z = std::exp(a);  // e^-a may be infinite
     return std::fma(-z, z / (1 + z), z);
@@ -101,7 +102,8 @@ if_scalar<T> expm1(T a)
 template <class T>
 if_scalar<T> tanh(T a)
 {
-    return std::tanh(a);
+    using wide = std::conditional_t<sizeof(T) == 4, double, T>;  // glibc's tanhf errs by more than 2 ulp
+    return static_cast<T>(std::tanh(static_cast<wide>(a)));
 }
 
 template <class T>
