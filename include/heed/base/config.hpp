@@ -89,6 +89,8 @@
 #endif
 #if defined(__AVX512VNNI__)
 #define HEED_ISA_DOTS _vnni
+#elif defined(__AVXVNNI__)
+#define HEED_ISA_DOTS _avxvnni
 #elif defined(__ARM_FEATURE_MATMUL_INT8)
 #define HEED_ISA_DOTS _i8mm
 #elif defined(__ARM_FEATURE_DOTPROD)

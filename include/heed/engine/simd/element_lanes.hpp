@@ -11,6 +11,7 @@ template <int N>
 struct vectors_of {
     typedef std::uint32_t words __attribute__((vector_size(4 * N)));
     typedef std::int32_t signed_words __attribute__((vector_size(4 * N)));
+    typedef std::int16_t halves_of_words __attribute__((vector_size(4 * N)));
     typedef float numbers __attribute__((vector_size(4 * N)));
 };
 template <class A>
@@ -70,7 +71,57 @@ struct element_lanes {
         return simd::select_bits(bits, yes, no);
     }
 
+    /// Fields of `Bits` of both halves of each word, which start at bit `at` of it, as numbers of 16 bits.
+    template <int Bits>
+    HEED_INLINE static words signed_fields(words w, int at)
+    {
+        return as<words>(as<halves_of_words>(w) << (16 - Bits - at) >> (16 - Bits));
+    }
+    /// Twice as many bytes as there are words, as numbers of 16 bits, two in a word; and so many of the 32 numbers of
+    /// four bits, less 8, that are kept as q4_0 keeps them.
+    HEED_INLINE static words shorts(const std::int8_t* p) { return as<words>(arch::load_shorts(p, A{})); }
+    HEED_INLINE static words signed_nibbles(const std::uint8_t* p, int at)
+    {
+        return as<words>(arch::load_signed_nibbles(p, at, A{}));
+    }
+    /// Two registers of whole numbers within 16 bits, side by side.
+    HEED_INLINE static words shorts(floats first, floats second)
+    {
+        return as<words>(arch::narrow_to_shorts(raw(first), raw(second), A{}));
+    }
+    /// The numbers of two rows in pairs, as the machine orders them; and words of 32 bits that lie so in their order.
+    HEED_INLINE static void interleave(words a, words b, words (&out)[2])
+    {
+        typename A::words w[2];
+        arch::interleave_shorts(as<typename A::words>(a), as<typename A::words>(b), w);
+        out[0] = as<words>(w[0]);
+        out[1] = as<words>(w[1]);
+    }
+    HEED_INLINE static void restore_order(words (&w)[2])
+    {
+        typename A::words x[2] = {as<typename A::words>(w[0]), as<typename A::words>(w[1])};
+        arch::restore_order(x);
+        w[0] = as<words>(x[0]);
+        w[1] = as<words>(x[1]);
+    }
+    /// acc += a.first * b.first + a.second * b.second of the pairs in each word, modulo 2^32.
+    HEED_INLINE static void dot(words& acc, words a, words b)
+    {
+        auto sum = as<typename A::words>(acc);
+        arch::dot_shorts(sum, as<typename A::words>(a), as<typename A::words>(b));
+        acc = as<words>(sum);
+    }
+    HEED_INLINE static words all_words(std::uint32_t w) { return words{} + w; }
+    HEED_INLINE static words load_words(const std::uint32_t* p)
+    {
+        words w;
+        std::memcpy(&w, p, sizeof(w));
+        return w;
+    }
+    HEED_INLINE static void store_words(std::uint32_t* p, words w) { std::memcpy(p, &w, sizeof(w)); }
+
 private:
+    using halves_of_words = typename vectors_of<count>::halves_of_words;
     using signed_words = typename vectors_of<count>::signed_words;
     using numbers = typename vectors_of<count>::numbers;
 
