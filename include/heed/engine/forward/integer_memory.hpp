@@ -29,6 +29,7 @@ struct integer_memory {
     std::uint32_t* sums;          // [rows][sums_stride]
     std::int64_t sums_stride;
     const void** value_rows;  // [key_tile + 1]
+    micro::piece* pieces;     // [2 key_tile + 1]: what is prefetched
     char* copy;               // rows of K that lie apart or do not come out even, or last channels of rows of V
     key_bits* bits;           // [rows]
     partial<T> tile, sum;     // of this tile, and of the tiles so far
@@ -54,6 +55,7 @@ struct integer_memory {
         m.sums_stride = round_up(p.value_dim, integer_channels);
         m.sums = c.template take<word>(rows, m.sums_stride);
         m.value_rows = c.template take<const void*>(micro::key_tile + 1);
+        m.pieces = c.template take<micro::piece>(2 * micro::key_tile + 1);
         m.copy = c.template take<char>(max_of(dim * lanes * 2, std::int64_t{micro::key_tile} * integer_channels));
         m.bits = c.template take<key_bits>(rows);
         m.tile = partial<T>::carve(c, rows, p.o_stride);
@@ -62,68 +64,50 @@ struct integer_memory {
     }
 };
 
-/// Memory that is prefetched: rows [first, end) of a source, without what lies between them.
+/// Lists rows [first, end) of a source, without what lies between them.
 template <class Source>
-struct rows_to_fetch {
-    Source source;
-    std::int64_t first, end;
-
-    HEED_INLINE bool next(micro::piece& to)
-    {
-        if (first >= end) return false;
+HEED_NOINLINE micro::piece* list_pieces(const Source& source, std::int64_t first, std::int64_t end, micro::piece* to)
+{
+    for (; first < end; ++to) {
         const auto segment = source(first);
         const std::int64_t rows = segment.stride == source.elements() ? min_of(segment.count, end - first) : 1;
         const auto at = micro::address_of(segment.data);
-        to = {at, at + static_cast<std::uintptr_t>(rows * source.bytes())};
+        *to = {at, at + static_cast<std::uintptr_t>(rows * source.bytes())};
         first += rows;
-        return true;
     }
-};
-
-/// Some rows, then some of another source, then one line again and again.
-template <class First, class Then>
-struct two_fetches {
-    rows_to_fetch<First> first;
-    rows_to_fetch<Then> then;
-    const void* idle;
-
-    HEED_INLINE micro::piece operator()()
-    {
-        micro::piece to;
-        if (first.next(to) || then.next(to)) return to;
-        const auto at = micro::address_of(static_cast<const char*>(idle));
-        return {at, at + 1};
-    }
-};
+    return to;
+}
 
 /// Rows of a source in as many bytes as lines are prefetched ahead of their use.
 template <class Source>
 HEED_INLINE std::int64_t rows_ahead(const Source& source)
 {
-    return max_of(micro::key_lead / max_of(source.bytes(), 1), 1);
+    return min_of(max_of(micro::key_lead / max_of(source.bytes(), 1), 1), micro::key_tile);
 }
 
 /// What scores of a tile prefetch: the rest of its K, then the first rows of its V.
 template <class Tile>
-HEED_INLINE auto feed_of_scores(const Tile& t, const void* idle)
+HEED_INLINE micro::line_feed feed_of_scores(const Tile& t, micro::piece* list)
 {
     const auto k = t.key_rows();
     const auto v = t.value_rows();
     const std::int64_t end = t.token + t.keys;
-    const two_fetches<std::decay_t<decltype(k)>, std::decay_t<decltype(v)>> next{
-        {k, t.token + rows_ahead(k), end}, {v, t.token, min_of(t.token + rows_ahead(v), end)}, idle};
-    return micro::line_feed<std::decay_t<decltype(next)>>(next);
+    micro::piece* last = list_pieces(k, t.token + rows_ahead(k), end, list);
+    last = list_pieces(v, t.token, min_of(t.token + rows_ahead(v), end), last);
+    *last = {0, 0};
+    return micro::line_feed(list);
 }
 /// What outputs prefetch: the rest of its V, then the first rows of the next tile's K.
 template <class Tile>
-HEED_INLINE auto feed_of_outputs(const Tile& t, const void* idle)
+HEED_INLINE micro::line_feed feed_of_outputs(const Tile& t, micro::piece* list)
 {
     const auto k = t.key_rows();
     const auto v = t.value_rows();
     const std::int64_t end = t.token + t.keys;
-    const two_fetches<std::decay_t<decltype(v)>, std::decay_t<decltype(k)>> next{
-        {v, t.token + rows_ahead(v), end}, {k, end, min_of(end + rows_ahead(k), k.end)}, idle};
-    return micro::line_feed<std::decay_t<decltype(next)>>(next);
+    micro::piece* last = list_pieces(v, t.token + rows_ahead(v), end, list);
+    last = list_pieces(k, end, min_of(end + rows_ahead(k), k.end), last);
+    *last = {0, 0};
+    return micro::line_feed(list);
 }
 
 }  // namespace kernel

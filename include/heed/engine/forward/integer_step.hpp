@@ -47,8 +47,8 @@ HEED_NOINLINE micro::matrix<const typename Source::element> padded_keys(const So
 }
 
 /// Packs the strip of keys from key j of the tile on.
-template <class Tile, class Feed>
-HEED_INLINE void pack_integer_strip(const Tile& t, int j, const integer_memory& mem, Feed& ahead)
+template <class Tile>
+HEED_INLINE void pack_integer_strip(const Tile& t, int j, const integer_memory& mem, micro::line_feed& ahead)
 {
     using E = typename Tile::job_type::key_element;
     constexpr int lanes = vec<float>::lanes;
@@ -76,15 +76,20 @@ void score_integers(const Tile& t, const integer_memory& mem)
     using E = typename Tile::job_type::key_element;
     constexpr int strip = micro::key_strip<float>;
     const std::int64_t pairs = micro::integer_pairs<E>(t.job.kv.key_dim());
-    auto ahead = feed_of_scores(t, mem.row);
+    const std::int64_t bytes = t.key_rows().bytes();
+    micro::line_feed ahead = feed_of_scores(t, mem.pieces), others = ahead;
+    others.rest();
     for (int j = t.cover.lowest / strip * strip; j < t.cover.highest; j += strip) {
+        ahead.owe(strip * bytes);
         pack_integer_strip(t, j, mem, ahead);
         for (const register_block& rows : t.cover)
             if (rows.attends(j, strip))
                 micro::integer_scores<E>(rows.rows,
                                          {mem.queries + rows.first * mem.query_stride, mem.query_stride,
                                           mem.query_steps + rows.first},
-                                         mem.strip, pairs, mem.scores.row(rows.first) + j);
+                                         mem.strip, pairs, mem.scores.row(rows.first) + j,
+                                         rows.first == 0 ? ahead : others);
+        ahead.settle();
     }
 }
 
@@ -107,7 +112,7 @@ public:
     void run() const
     {
         const std::int64_t dim = source_.dim, at_once = has_blocks ? channels_of<E> : dim;
-        auto ahead = feed_of_outputs(t_, mem_.row);
+        auto ahead = feed_of_outputs(t_, mem_.pieces);
         for (std::int64_t c = 0; c < dim; c += at_once) {
             quantise(c);
             micro::fill_zero(reinterpret_cast<float*>(mem_.sums), t_.block.count * mem_.sums_stride);
@@ -157,10 +162,9 @@ private:
     }
 
     /// Adds channels [first, end).
-    template <class Feed>
-    void add(std::int64_t first, std::int64_t end, Feed& ahead) const
+    void add(std::int64_t first, std::int64_t end, micro::line_feed& ahead) const
     {
-        Feed others = ahead;
+        micro::line_feed others = ahead;
         others.rest();
         const std::int64_t whole = first + (end - first) / integer_channels * integer_channels;
         for (int j = begin_; j < t_.cover.highest; j += depth_) {
@@ -174,9 +178,8 @@ private:
             if (whole < end) add_last_channels(j, stop, whole, end, whole - first, others);
         }
     }
-    template <class Feed>
     HEED_INLINE void add_rows(const register_block& block, int j, int stop, const E* const* v, std::int64_t channel,
-                              std::int64_t at, int vecs, Feed& ahead) const
+                              std::int64_t at, int vecs, micro::line_feed& ahead) const
     {
         const int lo = (block.lo > j ? block.lo : j) / 2 * 2, hi = block.hi < stop ? block.hi : stop;
         if (lo >= hi) return;
@@ -186,9 +189,8 @@ private:
                                   {mem_.sums + block.first * mem_.sums_stride + at, mem_.sums_stride}, ahead);
     }
     /// Channels that fill no register, from a copy with zeros behind them.
-    template <class Feed>
     HEED_NOINLINE void add_last_channels(int j, int stop, std::int64_t channel, std::int64_t end, std::int64_t at,
-                                         Feed& idle) const
+                                         micro::line_feed& idle) const
     {
         if constexpr (!has_blocks) {
             const E* copied[micro::key_tile + 1];

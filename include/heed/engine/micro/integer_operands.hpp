@@ -10,7 +10,7 @@
 HEED_BEGIN
 namespace micro {
 
-using integer_words = native_lanes::words;
+using integer_words = native_lanes::word_register;
 
 /// The largest operand of so many bits whose products with `terms` numbers of 8 bits have a sum of 32 bits. The upper
 /// of two bytes of 16 bits is one with a sign, and so is the lower one: 127 * 256 + 127.
@@ -51,8 +51,8 @@ private:
 HEED_INLINE integer_words whole_numbers_of(vec<float> first, vec<float> second, const integer_step& by)
 {
     const vec<float> inverse(by.inverse);
-    if (by.inverse == 0) return integer_words{};
-    return native_lanes::shorts(simd::round(first * inverse), simd::round(second * inverse));
+    if (by.inverse == 0) return native_lanes::all_words(0);
+    return native_lanes::narrow(simd::round(first * inverse), simd::round(second * inverse));
 }
 
 /// Words that hold the channels of a row of K in pairs, and queries for them.

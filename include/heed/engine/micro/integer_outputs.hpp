@@ -37,7 +37,7 @@ struct integer_values {
     std::int64_t channel;
     int pairs;
 
-    HEED_INLINE integer_words load(int row, int c) const
+    HEED_INLINE native_lanes::words load(int row, int c) const
     {
         using traits = element_traits<E>;
         constexpr std::int64_t block = channels_of<E>;
@@ -54,9 +54,9 @@ struct integer_sums {
 };
 
 /// o += P V for `Vecs` registers of channels.
-template <int Rows, int Vecs, class E, class Feed>
+template <int Rows, int Vecs, class E>
 HEED_NOINLINE inline void integer_outputs_block(const std::uint32_t* weights, integer_values<E> v, integer_sums o,
-                                                Feed& feed)
+                                                line_feed& feed)
 {
     constexpr int lanes = vec<float>::lanes;
     constexpr int bytes = 2 * Vecs * lanes * static_cast<int>(sizeof(E)) / static_cast<int>(channels_of<E>);
@@ -67,7 +67,7 @@ HEED_NOINLINE inline void integer_outputs_block(const std::uint32_t* weights, in
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) sums[r][i] = native_lanes::load_words(to + i * lanes);
     }
-    Feed ahead = feed;
+    line_feed ahead = feed;
     for (int p = 0; p < v.pairs; ++p) {
         integer_words x[Vecs / 2][2];
         ahead.used(bytes);
@@ -92,9 +92,9 @@ HEED_NOINLINE inline void integer_outputs_block(const std::uint32_t* weights, in
 }
 
 /// The same for two registers of channels or register_vecs.
-template <class E, class Feed>
+template <class E>
 HEED_INLINE void integer_outputs(block_shape shape, const std::uint32_t* weights, const integer_values<E>& v,
-                                 const integer_sums& o, Feed& feed)
+                                 const integer_sums& o, line_feed& feed)
 {
     with_rows(shape.rows, [&](auto n) HEED_INLINE_LAMBDA {
         if constexpr (register_vecs > 2)
@@ -110,8 +110,8 @@ inline void finish_integer_sums(const std::uint32_t* sums, float step, std::int6
     for (std::int64_t c = 0; c < n; c += 2 * lanes) {
         integer_words w[2] = {native_lanes::load_words(sums + c), native_lanes::load_words(sums + c + lanes)};
         native_lanes::restore_order(w);
-        store(to + c, native_lanes::whole_numbers(w[0]) * vec<float>(step));
-        if (c + lanes < n) store(to + c + lanes, native_lanes::whole_numbers(w[1]) * vec<float>(step));
+        store(to + c, native_lanes::whole_numbers_of(w[0]) * vec<float>(step));
+        if (c + lanes < n) store(to + c + lanes, native_lanes::whole_numbers_of(w[1]) * vec<float>(step));
     }
 }
 

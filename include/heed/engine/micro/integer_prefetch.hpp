@@ -9,37 +9,48 @@
 HEED_BEGIN
 namespace micro {
 
-/// Prefetches a line for every line that is used. Where a segment ends, next() says what follows; a row that is
-/// followed by a gap has more lines than its bytes fill, and they are asked for where it ends.
-template <class Next>
+/// Prefetches a line for every line that is used, of a list of pieces, the last of which is empty. A piece that does not
+/// end with a line has more of them than its bytes fill, and they are prefetched where it ends.
 class line_feed {
 public:
-    HEED_INLINE explicit line_feed(Next next) : next_(next) { aim(next_()); }
+    HEED_INLINE explicit line_feed(const piece* pieces) : next_(pieces) { aim(); }
 
     HEED_INLINE void used(int bytes)
     {
-        for (owed_ += bytes; owed_ > 0; owed_ -= line_of<char>) {
-            prefetch_line<3>(at_);
-            at_ += line_of<char>;
-            if (at_ >= end_) {
-                owed_ += static_cast<std::int64_t>(at_ - end_);
-                aim(next_());
-            }
-        }
+        owe(bytes);
+        settle();
     }
-
-    /// From now on nothing, whatever is used: what follows is prefetched by another.
+    /// The same in three: what is used, a line of it at a time, and what is left.
+    HEED_INLINE void owe(std::int64_t bytes) { owed_ += bytes; }
+    HEED_INLINE void ask()
+    {
+        if (owed_ <= 0) return;
+        owed_ -= line_of<char>;
+        prefetch_line<3>(at_);
+        at_ += line_of<char>;
+        if (__builtin_expect(at_ >= end_, 0)) aim();
+    }
+    HEED_INLINE void settle()
+    {
+        while (owed_ > 0) ask();
+    }
+    /// Whatever is used, nothing: what follows is prefetched by another.
     HEED_INLINE void rest() { owed_ = std::numeric_limits<std::int64_t>::min() / 2; }
 
 private:
-    HEED_INLINE void aim(const piece& to)
+    /// In line: beside a call, sums would not stay in their registers.
+    HEED_INLINE void aim()
     {
-        at_ = to.begin - in_line(to.begin);
-        owed_ += static_cast<std::int64_t>(in_line(to.begin));
-        end_ = to.end;
+        if (next_->begin == next_->end) return rest();
+        const std::uintptr_t skew = in_line(next_->begin);
+        if (end_ != 0) owed_ += static_cast<std::int64_t>(at_ - end_);
+        owed_ += static_cast<std::int64_t>(skew);
+        at_ = next_->begin - skew;
+        end_ = next_->end;
+        ++next_;
     }
 
-    Next next_;
+    const piece* next_;
     std::uintptr_t at_ = 0, end_ = 0;
     std::int64_t owed_ = 0;  // bytes
 };

@@ -19,6 +19,7 @@ struct element_lanes {
     using floats = vec<float, A>;
     static constexpr int count = floats::lanes;
     using words = typename vectors_of<count>::words;
+    using word_register = typename A::words;
 
     /// An f16 in all lanes; and f16 that are `stride` bytes apart.
     HEED_INLINE static floats all(const f16& x) { return native_vec<float, A>(arch::broadcast(x, A{})); }
@@ -84,41 +85,31 @@ struct element_lanes {
     {
         return as<words>(arch::load_signed_nibbles(p, at, A{}));
     }
+    // Sums of products stay in registers of the machine: from a vector of the compiler and back gcc 12 copies them.
+
     /// Two registers of whole numbers within 16 bits, side by side.
-    HEED_INLINE static words shorts(floats first, floats second)
+    HEED_INLINE static word_register narrow(floats first, floats second)
     {
-        return as<words>(arch::narrow_to_shorts(raw(first), raw(second), A{}));
+        return as<word_register>(arch::narrow_to_shorts(raw(first), raw(second), A{}));
     }
     /// The numbers of two rows in pairs, as the machine orders them; and words of 32 bits that lie so in their order.
-    HEED_INLINE static void interleave(words a, words b, words (&out)[2])
+    HEED_INLINE static void interleave(words a, words b, word_register (&out)[2])
     {
-        typename A::words w[2];
-        arch::interleave_shorts(as<typename A::words>(a), as<typename A::words>(b), w);
-        out[0] = as<words>(w[0]);
-        out[1] = as<words>(w[1]);
+        arch::interleave_shorts(as<word_register>(a), as<word_register>(b), out);
     }
-    HEED_INLINE static void restore_order(words (&w)[2])
-    {
-        typename A::words x[2] = {as<typename A::words>(w[0]), as<typename A::words>(w[1])};
-        arch::restore_order(x);
-        w[0] = as<words>(x[0]);
-        w[1] = as<words>(x[1]);
-    }
+    HEED_INLINE static void restore_order(word_register (&w)[2]) { arch::restore_order(w); }
     /// acc += a.first * b.first + a.second * b.second of the pairs in each word, modulo 2^32.
-    HEED_INLINE static void dot(words& acc, words a, words b)
+    HEED_INLINE static void dot(word_register& acc, word_register a, word_register b) { arch::dot_shorts(acc, a, b); }
+    HEED_INLINE static word_register all_words(std::uint32_t w) { return as<word_register>(words{} + w); }
+    HEED_INLINE static word_register load_words(const std::uint32_t* p)
     {
-        auto sum = as<typename A::words>(acc);
-        arch::dot_shorts(sum, as<typename A::words>(a), as<typename A::words>(b));
-        acc = as<words>(sum);
-    }
-    HEED_INLINE static words all_words(std::uint32_t w) { return words{} + w; }
-    HEED_INLINE static words load_words(const std::uint32_t* p)
-    {
-        words w;
+        word_register w;
         std::memcpy(&w, p, sizeof(w));
         return w;
     }
+    HEED_INLINE static void store_words(std::uint32_t* p, word_register w) { std::memcpy(p, &w, sizeof(w)); }
     HEED_INLINE static void store_words(std::uint32_t* p, words w) { std::memcpy(p, &w, sizeof(w)); }
+    HEED_INLINE static floats whole_numbers_of(word_register w) { return whole_numbers(as<words>(w)); }
 
 private:
     using halves_of_words = typename vectors_of<count>::halves_of_words;
