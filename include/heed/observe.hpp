@@ -20,6 +20,8 @@ HEED_BEGIN
 /// A definition and a shape, checked once, then observed as often as wanted on tensors of that shape.
 template <class Def, class T>
 class observe_plan {
+    static_assert(Def::integer_bits == 0, "heed: observe computes in float or double; leave compute<std::int8_t> out");
+
 public:
     using status_type = heed::status;
 

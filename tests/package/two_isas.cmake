@@ -8,7 +8,7 @@ file(MAKE_DIRECTORY ${WORK}/two_isas)
 file(WRITE ${WORK}/two_isas/name.cpp "#include <heed/base/config.hpp>\nHEED_STRING(HEED_ABI)\n")
 foreach(flags -march=x86-64 -march=x86-64-v2 -march=x86-64-v3 "-march=x86-64-v3 -DHEED_PORTABLE" "-march=x86-64-v3 -mno-f16c"
               -march=x86-64-v4 "-march=x86-64-v4 -mno-avx512vl" "-march=x86-64-v4 -mno-avx512dq"
-              "-march=x86-64-v4 -mavx512bf16" "-march=x86-64-v4 -mavx512fp16" "-march=x86-64-v4 -mavx512vnni"
+              "-march=x86-64-v4 -mavx512bf16" "-march=x86-64-v4 -mavx512fp16" "-march=x86-64-v4 -mavx512vnni" "-march=x86-64-v3 -mavxvnni"
               "-march=x86-64-v4 -mavx512vbmi" "-march=x86-64-v4 -fno-exceptions")
     separate_arguments(options UNIX_COMMAND "${flags}")
     run("preprocess ${flags}" ${COMPILER} -std=c++17 ${options} -I${SOURCE}/include -E -P ${WORK}/two_isas/name.cpp)
