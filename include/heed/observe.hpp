@@ -39,6 +39,8 @@ const Kv& keys_of(const Kv& kv)
 /// most rows is.
 template <class Def, class T>
 class observe_plan : public detail::planned<kernel::observe_partition> {
+    static_assert(Def::integer_bits == 0, "heed: observe computes in float or double; leave compute<std::int8_t> out");
+
 public:
     /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes are looked at.
     template <class Queries, class K>

@@ -67,7 +67,9 @@ public:
                       "%s, %s, %s: blocks of %lld rows x key tiles of %d, registers %d x %d vectors of %d, "
                       "%lld tasks%s for %d worker%s, workspace %zu bytes",
                       partition_.cut.block_rows <= micro::streaming_rows ? "decode" : "prefill",
-                      Def::computes_in_bf16 ? "bf16"
+                      Def::computes_in_bf16     ? "bf16"
+                      : Def::integer_bits == 16 ? "int8 by 16 bits"
+                      : Def::integer_bits == 8  ? "int8"
                       : sizeof(T) == 4      ? "f32"
                                             : "f64",
                       isa_name(), static_cast<long long>(partition_.cut.block_rows), micro::key_tile,
@@ -93,7 +95,7 @@ public:
         const packed<Q> q = queries;
         const status_type s = check_run(q, kv, out, how);
         if (!s) return s;
-        if constexpr (detail::sound_definition<Def, T>::value &&
+        if constexpr (detail::sound_definition<Def, T>::value && holds_operands<Kv> &&
                       detail::sound_output<T, O, detail::sound_inputs<T, Q, Kv>::value>::value)
             return kernel::run_all("run", make_pass(q, kv, kernel::to_output<T, O>{out, how.stats}, how.workspace.data),
                                    partition_, how.executor);
@@ -163,7 +165,14 @@ public:
     }
 
 private:
-    using memory = kernel::forward_memory<T>;
+    using memory = kernel::memory_of<Def, T>;
+
+    /// Whether a cache holds what the definition multiplies, where that is integers.
+    template <class Kv>
+    static constexpr bool holds_operands =
+        Def::integer_bits == 0 ||
+        (std::is_same_v<T, float> && element_traits<typename Kv::key_element>::holds_integers &&
+         element_traits<typename Kv::value_element>::holds_integers);
 
     template <class Q, class Kv>
     status_type check(const packed<Q>& q, const Kv& kv) const
@@ -179,6 +188,7 @@ private:
                 return status_type::error(errc::unsupported,
                                           "compute<bf16>: this build, for %s, has no dot products of bf16", isa_name());
         }
+        static_assert(holds_operands<Kv>, "heed: compute<std::int8_t> takes k and v of int8, q8_0 or q4_0");
         return detail::first_error([&] { return detail::check_inputs("plan", q, kv); },
                                    [&] { return check_scale(kv.key_dim()); });
     }

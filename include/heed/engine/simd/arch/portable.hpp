@@ -337,3 +337,5 @@ HEED_INLINE auto pair_rows(const bf16* a, const bf16* b, A machine)
 }  // namespace simd::arch
 
 HEED_END
+
+#include "portable_shorts.hpp"
