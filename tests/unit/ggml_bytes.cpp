@@ -55,10 +55,11 @@ void has_bytes(std::uint64_t written, std::uint64_t read)
 
 }  // namespace
 
-TEST_CASE("blocks of q4_1, q5_1 and iq4_nl have the bytes that ggml's reference writes")
+TEST_CASE("blocks of q4_1, q5_1, iq4_nl and mxfp4 have the bytes that ggml's reference writes")
 {
     if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__) return;  // f16 and floats are hashed as they lie
     has_bytes<heed::q4_1>(0x21ad62cc715ae16du, 0x154fd6d8a1762d5au);
     has_bytes<heed::q5_1>(0xf4ca58410351a9d7u, 0x8eafa4cf3af40c14u);
     has_bytes<heed::iq4_nl>(0x0f054ebca3636502u, 0xd1471b1d45ff8538u);
+    has_bytes<heed::mxfp4>(0xc704d92d8808fe52u, 0x8b2158028d927df8u);
 }

@@ -88,8 +88,8 @@ inline constexpr bool is_other_index_v = std::is_integral_v<E> && !std::is_same_
 class index_view {
 public:
     constexpr index_view() = default;
-    constexpr index_view(const std::int32_t* numbers, std::int64_t count) : narrow_(numbers), count_(count) {}
-    constexpr index_view(const std::int64_t* numbers, std::int64_t count) : wide_(numbers), count_(count) {}
+    constexpr index_view(const std::int32_t* numbers, std::int64_t entries) : narrow_(numbers), count_(entries) {}
+    constexpr index_view(const std::int64_t* numbers, std::int64_t entries) : wide_(numbers), count_(entries) {}
     template <class C, class E = std::remove_const_t<detail::element_of_container<C>>,
               class = std::enable_if_t<std::is_same_v<E, std::int32_t> || std::is_same_v<E, std::int64_t>>>
     constexpr index_view(C&& numbers) : index_view(numbers.data(), static_cast<std::int64_t>(numbers.size()))

@@ -30,7 +30,13 @@
 //     status check_sequence(batch) const;                // check() of one sequence: O(1)
 //     status check_rows(batch, first, end) const;        // check_rows() of these tokens: O(their pages)
 //     status check_exclusive(batch, first, end) const;   // that no other token shares their rows: O(all pages);
-//                                                        // no verb asks, it is for hosts that share pages
+//                                                        // append of packed rows asks; it is for hosts that share
+//                                                        // pages
+//
+// and, where that of many sequences together costs less,
+//
+//     status check_last_exclusive(bounds) const;         // check_exclusive() of the last bounds[b + 1] - bounds[b]
+//                                                        // tokens of every sequence b
 //
 // and that append() can write to, through keys() and values() of rows that are not const:
 //
@@ -52,6 +58,15 @@ struct rows {
     T* data;
     std::int64_t stride;
     std::int64_t count;
+};
+
+/// The rows of a head, all at one stride.
+template <class E>
+struct strided_rows {
+    E* data;
+    std::int64_t stride, tokens;
+
+    HEED_INLINE rows<E> operator()(std::int64_t token) const { return {data + token * stride, stride, tokens - token}; }
 };
 
 /// Tokens [first, end) of a sequence; positions are absolute.
@@ -84,6 +99,13 @@ template <class S, class = void>
 struct has_gone : std::false_type {};
 template <class S>
 struct has_gone<S, std::void_t<decltype(std::declval<const S&>().gone(0))>> : std::true_type {};
+
+template <class S, class = void>
+struct has_check_last_exclusive : std::false_type {};
+template <class S>
+struct has_check_last_exclusive<
+    S, std::void_t<decltype(std::declval<const S&>().check_last_exclusive(std::declval<const index_view&>()))>>
+    : std::true_type {};
 
 template <class S, class = void>
 struct has_as_const : std::false_type {};

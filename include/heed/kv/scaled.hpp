@@ -156,6 +156,11 @@ public:
     {
         return source.check_exclusive(b, first, end);
     }
+    template <class S = Source, class = std::enable_if_t<detail::has_check_last_exclusive<S>::value>>
+    status check_last_exclusive(const index_view& bounds) const
+    {
+        return source.check_last_exclusive(bounds);
+    }
     template <class F>
     void views(F f) const
     {

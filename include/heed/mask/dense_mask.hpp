@@ -12,7 +12,7 @@ HEED_BEGIN
 struct dense_mask {
     view<const bool> values;
 
-    explicit dense_mask(view<const bool> v) : values(detail::repeat_ones(v)) {}
+    explicit dense_mask(view<const bool> attended) : values(detail::repeat_ones(attended)) {}
 
     bool attends(const query_place& at, std::int64_t key) const { return values.row(at.batch, at.head, at.row)[key]; }
     void mark(const query_place& at, std::int64_t first, int count, key_bits& bits) const
@@ -30,9 +30,11 @@ struct key_lengths : span_mask<key_lengths> {
 
     explicit key_lengths(index_view per_sequence) : lengths(per_sequence) {}
     template <class N>
-    key_lengths(const N* per_sequence, std::int64_t n) : lengths(per_sequence, n)
+    key_lengths(const N* per_sequence, std::int64_t sequences) : lengths(per_sequence, sequences)
     {}
-    key_lengths(std::nullptr_t, std::int64_t n) : key_lengths(static_cast<const std::int64_t*>(nullptr), n) {}
+    key_lengths(std::nullptr_t, std::int64_t sequences)
+        : key_lengths(static_cast<const std::int64_t*>(nullptr), sequences)
+    {}
 
     key_span span(const query_place& at) const { return {0, lengths[at.batch]}; }
     status check(const problem& p) const

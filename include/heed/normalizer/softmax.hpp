@@ -48,11 +48,11 @@ struct softmax_sink : softmax {
     const float* logits = nullptr;
     std::int64_t count = 0;
 
-    softmax_sink(const float* z, std::int64_t heads) : logits(z), count(heads) {}
+    softmax_sink(const float* per_head, std::int64_t query_heads) : logits(per_head), count(query_heads) {}
     /// A vector, array or span.
     template <class C, class E = detail::element_of_container<C>,
               class = std::enable_if_t<std::is_same_v<std::remove_const_t<E>, float>>>
-    explicit softmax_sink(C&& z) : softmax_sink(z.data(), static_cast<std::int64_t>(z.size()))
+    explicit softmax_sink(C&& per_head) : softmax_sink(per_head.data(), static_cast<std::int64_t>(per_head.size()))
     {}
     template <class C, std::enable_if_t<detail::is_temporary_v<C>, int> = 0>
     explicit softmax_sink(C&&)

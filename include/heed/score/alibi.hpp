@@ -14,7 +14,7 @@ struct alibi {
     const float* slopes = nullptr;  // one a query head
     std::int64_t count = 0;
 
-    alibi(const float* per_head, std::int64_t heads) : slopes(per_head), count(heads) {}
+    alibi(const float* per_head, std::int64_t query_heads) : slopes(per_head), count(query_heads) {}
     /// A vector, array or span.
     template <class C, class E = detail::element_of_container<C>,
               class = std::enable_if_t<std::is_same_v<std::remove_const_t<E>, float>>>

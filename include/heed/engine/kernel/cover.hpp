@@ -47,7 +47,7 @@ template <class Job>
 block_place place_of_pairs(const Job& job, const query_block& block, std::int64_t position_0, std::int64_t token,
                            int keys)
 {
-    const std::int64_t row = block.first / job.group, key_0 = job.first_key + token;
+    const std::int64_t row = block.first / job.group, key_0 = job.key_0(token);
     return {block.batch,
             block.kv_head * job.group,
             (block.kv_head + 1) * job.group,
@@ -128,7 +128,7 @@ tile_cover cover_tile(const Job& job, const query_block& block, std::int64_t pos
         register_block& rows = c.blocks[i] = {x, rows_of_register_block(block.count, i), first_held, keys};
         x = rows.end_row();
         if (c.kind == coverage::partial) {
-            mark_rows(job, places, job.first_key + token, lost, rows, bits);
+            mark_rows(job, places, job.key_0(token), lost, rows, bits);
         } else if (c.masked) {
             for (int r = rows.first; r < x; ++r) {
                 bits[r].clear();
