@@ -233,8 +233,7 @@ public:
         if (t.is_unattended()) return false;
         score_integers(t, mem_);
         scale_scores(t, mem_.scores.scores);
-        if (t.cover.masked) weigh_rows<true>(t, mem_.scores, result);
-        else weigh_rows<false>(t, mem_.scores, result);
+        weigh_rows(t, mem_.scores, result);
         scale_weights(t, mem_.scores.scores);
         integer_outputs_pass<tile<Job>>(t, mem_, result.o).run();
         return true;
