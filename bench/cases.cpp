@@ -51,15 +51,16 @@ std::string read_kv(const std::string& text, bench_case& c)
 
 std::string read_mask(const std::string& text, bench_case& c)
 {
-    static const std::regex mask("(all|causal|causal_floats|causal_bools)|(window|documents)([0-9]{1,9})");
+    static const std::regex mask("(all|causal|(window|documents)([0-9]{1,9}))(_(floats|halves|bools|tilted))?");
     std::smatch m;
     if (!std::regex_match(text, m, mask))
-        return "mask " + text + " is none of all, causal, windowN, documentsN, causal_floats, causal_bools";
-    if (m[1].matched) {
+        return "mask " + text +
+               " is none of all, causal, windowN, documentsN, with or without _floats, _halves, _bools, _tilted";
+    const mask_form forms[] = {mask_form::floats, mask_form::halves, mask_form::bools, mask_form::tilted};
+    const std::string names[] = {"floats", "halves", "bools", "tilted"};
+    if (m[5].matched) c.form = forms[std::find(names, names + 4, m[5].str()) - names];
+    if (!m[2].matched) {
         c.mask = m[1] == "all" ? mask_kind::all : mask_kind::causal;
-        c.form = m[1] == "causal_floats"  ? mask_form::floats
-                 : m[1] == "causal_bools" ? mask_form::bools
-                                          : mask_form::policy;
         return "";
     }
     c.mask = m[2] == "window" ? mask_kind::window : mask_kind::documents;

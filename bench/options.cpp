@@ -80,7 +80,7 @@ void print_help()
         "  KV           f32, bf16, f16, bf16_native, int8, q8_0, q4_0, fp8; int8_by16, int8_by8 (products of integers); behind it _sparseNN, _pageN, _mixedN, "
         "_bshd,\n"
         "               _mla, _layersN\n"
-        "  MASK         all, causal, windowN, documentsN, causal_floats, causal_bools\n"
+        "  MASK         all, causal, windowN, documentsN; behind it _floats, _halves, _bools, _tilted\n"
         "bench/README.md says what they mean. Before it measures, heed-bench starts itself again without the "
         "variables\n"
         "of the environment that give OpenBLAS or oneDNN narrower vectors than this CPU has.\n"

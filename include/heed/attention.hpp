@@ -27,11 +27,13 @@ struct query_offset {
     std::int64_t value = 0;
     index_view per_sequence;
 
-    explicit query_offset(std::int64_t n) : value(n) {}
-    explicit query_offset(index_view table) : per_sequence(table), is_table_(true) {}
-    query_offset(const std::int32_t* table, std::int64_t n) : query_offset(index_view(table, n)) {}
-    query_offset(const std::int64_t* table, std::int64_t n) : query_offset(index_view(table, n)) {}
-    query_offset(std::nullptr_t, std::int64_t n) : query_offset(static_cast<const std::int64_t*>(nullptr), n) {}
+    explicit query_offset(std::int64_t position) : value(position) {}
+    explicit query_offset(index_view positions) : per_sequence(positions), is_table_(true) {}
+    template <class N>
+    query_offset(const N* positions, std::int64_t sequences) : query_offset(index_view(positions, sequences))
+    {}
+    query_offset(std::nullptr_t, std::int64_t sequences)
+        : query_offset(static_cast<const std::int64_t*>(nullptr), sequences) {}
 
     std::int64_t of(std::int64_t batch) const { return is_table_ ? per_sequence[batch] : value; }
     status check(const problem& p) const
@@ -107,8 +109,9 @@ inline constexpr bool is_policy_v =
 /// Whether P is a policy other than a normalizer, and a sentence where it is none and none has been said.
 template <class P>
 struct sound_other_policy {
-    static constexpr bool value = is_policy_v<P>;
-    static_assert(is_policy_v<P> || std::is_same_v<P, unsound>,
+    static constexpr bool value = is_policy_v<P>, means_to_be = names_attends<P>::value || names_map<P>::value;
+    static_assert(sound_mask<P>::value && sound_map<P>::value);  // each has said its sentence
+    static_assert(is_policy_v<P> || means_to_be || std::is_same_v<P, unsound>,
                   "heed: a policy of attention{...} is a normalizer, a score map, a mask, heed::scale, "
                   "heed::query_offset or heed::compute; wrap a callable as heed::map_score or heed::attend_where, and "
                   "spell causal as heed::causal{}");
@@ -138,12 +141,8 @@ constexpr std::size_t normalizer_index()
 /// policy's parameters are checked by every verb, which returns a status.
 template <class... Policies>
 class attention {
-    static_assert(
-        !(... ||
-          (detail::names_terms<Policies>::value &&
-           std::is_same_v<typename detail::terms_of<const Policies&, detail::score_archetype>::type, detail::unsound>)),
-        "heed: terms() of a normalizer is const and compiles for every score: where an error above says that "
-        "it does not, it is meant; `template <class Score> auto terms(Score s) const`");
+    static_assert(!(... || detail::are_terms_not_const_v<Policies>),
+                  "heed: terms() of a normalizer is const: `template <class Score> auto terms(Score s) const`");
     static_assert((sizeof(detail::sound_policy<Policies>) * ... * 1) == 1);  // each has said its sentence
     static_assert((int{is_normalizer_v<Policies>} + ... + 0) <= 1, "heed: attention{...} takes one normalizer");
     static_assert((int{detail::is_scale_v<Policies>} + ... + 0) <= 1, "heed: attention{...} takes one heed::scale");
@@ -174,6 +173,11 @@ public:
     static constexpr int integer_bits = (detail::integer_bits_v<Policies> + ... + 0);
 
     static constexpr bool has_score_maps = (is_score_map_v<Policies> || ...);
+
+    /// Whether some score maps say where they change nothing, and whether others do not.
+    static constexpr bool has_conditional_maps = (detail::is_conditional_map_v<Policies> || ...);
+    static constexpr bool has_unconditional_maps =
+        ((is_score_map_v<Policies> && !detail::is_conditional_map_v<Policies>) || ...);
 
     /// True where every score map has its derivative.
     static constexpr bool has_map_slopes = ((!is_score_map_v<Policies> || has_map_slope_v<Policies>)&&...);
@@ -215,6 +219,26 @@ public:
             if constexpr (is_score_map_v<std::decay_t<decltype(p)>>) s = p.map(s, at);
         });
         return s;
+    }
+
+    /// The score maps that do not say where they change nothing.
+    template <class V>
+    HEED_INLINE V map_score_unconditionally(V s, const score_place<V>& at) const
+    {
+        visit([&](const auto& p) HEED_INLINE_LAMBDA {
+            using P = std::decay_t<decltype(p)>;
+            if constexpr (is_score_map_v<P> && !detail::is_conditional_map_v<P>) s = p.map(s, at);
+        });
+        return s;
+    }
+    /// Whether any of the others changes one of these scores.
+    bool changes(const block_place& block) const
+    {
+        bool result = false;
+        visit([&](const auto& p) {
+            if constexpr (detail::is_conditional_map_v<std::decay_t<decltype(p)>>) result = result || p.changes(block);
+        });
+        return result;
     }
 
     /// The gradient in s of all score maps' result, given that in the result. `learn(kind, g)` receives the gradient in

@@ -30,18 +30,20 @@ struct numbers_table {
     int64 operator[](int64 i) const { return values[static_cast<std::size_t>(i)]; }
 };
 
-enum class storage { dense, ring, padded, csr };
+enum class storage { dense, ring, padded, csr, pinned, packed, left_padded };
 
 /// Where tokens lie: cells of a tensor [cells, heads, slots].
 struct token_map {
     storage kind = storage::dense;
     int64 sequences = 0, cells = 0, slots = 0, width = 0;
     numbers_table lengths, pages, indptr, firsts;  // firsts: of a ring, or none
+    numbers_table starts;                          // slots where packed and padded sequences begin; packed: and end
+    int64 stay = 0;                                // pinned tokens
     bool has_lengths = true, valid = true;
 
     int64 first(int64 b) const
     {
-        if (kind != storage::ring) return 0;
+        if (kind != storage::ring) return 0;  // gone() has what a ring with pinned tokens lost
         const int64 told = firsts.size() ? std::max<int64>(firsts[b], 0) : 0;
         return std::min(std::max(end(b) - slots, told), end(b));
     }
@@ -52,7 +54,29 @@ struct token_map {
             const int64 n = indptr[b + 1] - indptr[b];
             return n == 0 ? 0 : (n - 1) * slots + lengths[b];
         }
+        if (kind == storage::packed) return has_lengths ? lengths[b] : starts[b + 1] - starts[b];
+        if (kind == storage::left_padded) return (has_lengths ? lengths[b] : slots) - starts[b];
         return has_lengths ? lengths[b] : slots;
+    }
+    /// Tokens of a ring with pinned ones that are there no more.
+    std::pair<int64, int64> gone(int64 b) const
+    {
+        if (kind != storage::pinned) return {0, 0};
+        const int64 told = firsts.size() ? firsts[b] : 0;
+        return {stay, std::min(std::max(lengths[b] - (slots - stay), told), lengths[b])};
+    }
+    int64 sequences_told() const
+    {
+        if (kind == storage::packed) return std::max<int64>(static_cast<int64>(starts.size()) - 1, 0);
+        return is_paged() ? static_cast<int64>(lengths.size()) : cells;
+    }
+    /// A ring of which all tokens ever seen are too many to look at one by one.
+    bool is_endless() const
+    {
+        if (kind != storage::pinned) return false;
+        for (const int64 n : lengths.values)
+            if (n > 4096) return true;
+        return false;
     }
     /// Pages that a sequence has, and one of them.
     int64 pages_of(int64 b) const
@@ -61,8 +85,16 @@ struct token_map {
     }
     int64 page(int64 b, int64 i) const { return kind == storage::csr ? pages[indptr[b] + i] : pages[b * width + i]; }
     bool is_paged() const { return kind == storage::padded || kind == storage::csr; }
-    int64 cell(int64 b, int64 token) const { return is_paged() ? page(b, token / slots) : b; }
-    int64 slot(int64 token) const { return kind == storage::dense ? token : token % slots; }
+    int64 cell(int64 b, int64 token) const
+    {
+        return is_paged() ? page(b, token / slots) : kind == storage::packed ? 0 : b;
+    }
+    int64 slot(int64 b, int64 token) const
+    {
+        if (kind == storage::packed || kind == storage::left_padded) return starts[b] + token;
+        if (kind == storage::pinned) return token < stay ? token : stay + (token - stay) % (slots - stay);
+        return kind == storage::dense ? token : token % slots;
+    }
     heed::page_table table() const
     {
         if (kind == storage::csr) return heed::page_table::csr(indptr.view, pages.view, lengths.view);
@@ -72,14 +104,14 @@ struct token_map {
     static token_map drawn(input& in, int64 sequences, bool hostile, bool dense_too = true)
     {
         token_map m;
-        m.kind = static_cast<storage>(in.range(dense_too ? 0 : 1, 3));
+        m.kind = static_cast<storage>(in.range(dense_too ? 0 : 1, dense_too ? 6 : 3));
         m.sequences = sequences;
         constexpr int64 sizes[] = {1, 2, 3, 4, 7, 8, 16, 24, 64};
         constexpr int64 rooms[] = {0, 1, 5, 16, 33, 64, 100, 512, 530};
         m.slots = m.is_paged() ? in.one_of(sizes) : in.one_of(rooms);
         const bool wild = hostile && in.one_in(2);
         std::vector<int64> lengths, pages, indptr{0};
-        const int64 most = m.kind == storage::ring ? 3 * m.slots + 3
+        const int64 most = m.kind == storage::ring || m.kind == storage::pinned ? 3 * m.slots + 3
                            : m.is_paged()          ? std::min<int64>(9 * m.slots, 200)
                                                    : m.slots;
         for (int64 b = 0; b < sequences; ++b) lengths.push_back(in.range(0, most));
@@ -120,12 +152,14 @@ struct token_map {
             if (hostile && m.kind == storage::padded && in.one_in(6))
                 m.width = in.one_in(2) ? m.width + 1 : in.hostile();
             if (hostile && m.kind == storage::csr && in.one_in(8)) indptr.resize(in.random() % (indptr.size() + 1));
-        } else if (m.kind == storage::dense && in.one_in(3)) {
+        } else if (m.kind != storage::ring && m.kind != storage::pinned && in.one_in(3)) {
             m.has_lengths = false;
             lengths.clear();
         }
+        if (m.kind == storage::pinned) m.stay = hostile && in.one_in(4) ? in.hostile() : in.range(0, m.slots);
+        if (m.kind == storage::packed || m.kind == storage::left_padded) m.draw_starts(in, lengths, hostile);
         m.lengths = numbers_table(in, lengths);
-        if (m.kind == storage::ring && in.one_in(3)) {
+        if ((m.kind == storage::ring || m.kind == storage::pinned) && in.one_in(3)) {
             std::vector<int64> firsts;
             for (const int64 n : lengths) {
                 const wide first = wide{n} - in.range(-2, m.slots + 2);
@@ -142,13 +176,48 @@ struct token_map {
     }
 
 private:
+    /// Where sequences begin: lengths are cut to what there is, and become ends where padding is in front.
+    void draw_starts(input& in, std::vector<int64>& lengths, bool hostile)
+    {
+        std::vector<int64> at;
+        if (kind == storage::packed) {
+            cells = 1;
+            at.push_back(in.range(0, slots));
+            for (int64 b = 0; b < sequences; ++b) at.push_back(in.range(at.back(), slots));
+        } else {
+            for (int64 b = 0; b < sequences; ++b) at.push_back(in.range(0, slots));
+        }
+        for (std::size_t b = 0; b < lengths.size() && b < static_cast<std::size_t>(sequences); ++b) {
+            if (lengths[b] < 0 || lengths[b] > slots) continue;
+            lengths[b] = kind == storage::packed ? std::min(lengths[b], at[b + 1] - at[b]) : std::max(lengths[b], at[b]);
+        }
+        if (hostile && !at.empty() && in.one_in(2))
+            at[in.random() % at.size()] = in.one_in(2) ? in.range(-1, slots + 1) : in.hostile();
+        if (hostile && in.one_in(6)) at.resize(at.size() + 1, slots);
+        starts = numbers_table(in, at);
+    }
+    bool has_sound_starts() const
+    {
+        const int64 n = sequences_told();
+        if (static_cast<int64>(starts.size()) != (kind == storage::packed ? n + 1 : cells)) return false;
+        if (lengths.size() != 0 && static_cast<int64>(lengths.size()) != n) return false;
+        for (int64 b = 0; b < n; ++b) {
+            const int64 end = kind == storage::packed ? starts[b + 1] : has_lengths && lengths.size() ? lengths[b] : slots;
+            if (starts[b] < 0 || end < starts[b] || end > slots) return false;
+            if (kind == storage::packed && lengths.size() != 0 && (lengths[b] < 0 || lengths[b] > end - starts[b]))
+                return false;
+        }
+        return true;
+    }
     bool is_sound() const
     {
+        if (kind == storage::packed || kind == storage::left_padded) return has_sound_starts();
+        if (kind == storage::pinned && cells > 0 && (stay < 0 || stay >= slots)) return false;
         if (!is_paged()) {
             if (kind == storage::dense && lengths.size() == 0) return true;
             if (static_cast<int64>(lengths.size()) != cells) return false;
             for (const int64 n : lengths.values)
-                if (n < 0 || n > (kind == storage::ring ? int64{1} << 60 : slots)) return false;
+                if (n < 0 || n > (kind == storage::dense ? slots : int64{1} << 60)) return false;
             return firsts.size() == 0 || static_cast<int64>(firsts.size()) == cells;
         }
         if (slots < 1) return false;
@@ -193,6 +262,25 @@ inline void draw_element(input& in, heed::q5_0& x, const family& f)
 {
     x.d = element_of<heed::f16>(f.draw(in) / 16);
     for (auto& b : x.high) b = static_cast<std::uint8_t>(in.random());
+    for (auto& q : x.q) q = static_cast<std::uint8_t>(in.random());
+}
+
+inline void draw_element(input& in, heed::q4_1& x, const family& f)
+{
+    x.d = element_of<heed::f16>(f.draw(in) / 8);
+    x.m = element_of<heed::f16>(f.draw(in));
+    for (auto& q : x.q) q = static_cast<std::uint8_t>(in.random());
+}
+inline void draw_element(input& in, heed::q5_1& x, const family& f)
+{
+    x.d = element_of<heed::f16>(f.draw(in) / 16);
+    x.m = element_of<heed::f16>(f.draw(in));
+    for (auto& b : x.high) b = static_cast<std::uint8_t>(in.random());
+    for (auto& q : x.q) q = static_cast<std::uint8_t>(in.random());
+}
+inline void draw_element(input& in, heed::iq4_nl& x, const family& f)
+{
+    x.d = element_of<heed::f16>(f.draw(in) / 100);
     for (auto& q : x.q) q = static_cast<std::uint8_t>(in.random());
 }
 
@@ -289,7 +377,7 @@ struct cache_side {
         std::vector<double> x;
         for (int64 h = 0; h < heads; ++h)
             for (int64 t = at.first(b); t < at.end(b); ++t) {
-                const int64 cell = at.cell(b, t), slot = at.slot(t);
+                const int64 cell = at.cell(b, t), slot = at.slot(b, t);
                 const bool zeros = selects && by == scaling::by_token && *scale.v.row(cell, h, slot) == 0;
                 for (int64 c = 0; c < dim; ++c) x.push_back(zeros ? 0 : number_at(cell, h, slot, c));
             }
@@ -300,7 +388,7 @@ struct cache_side {
 /// Rows of any of the library's sources, chosen at run time: each kernel is compiled once for all of them.
 template <class E>
 struct any_rows {
-    std::variant<heed::strided_rows<E>, heed::ring_rows<E>, heed::paged_rows<E>> of;
+    std::variant<heed::strided_rows<E>, heed::ring_rows<E>, heed::paged_rows<E>, heed::pinned_ring_rows<E>> of;
     heed::rows<E> operator()(int64 token) const
     {
         return std::visit([&](const auto& r) { return r(token); }, of);
@@ -315,7 +403,9 @@ struct any_kv {
 
     heed::view<const K> k;
     heed::view<const V> v;
-    std::variant<heed::dense_kv<const K, const V>, heed::ring_kv<const K, const V>, heed::paged_kv<const K, const V>>
+    std::variant<heed::dense_kv<const K, const V>, heed::ring_kv<const K, const V>, heed::paged_kv<const K, const V>,
+                 heed::pinned_ring_kv<const K, const V>, heed::packed_kv<const K, const V>,
+                 heed::left_padded_kv<const K, const V>>
         of;
 
     template <class Source>
@@ -336,6 +426,13 @@ struct any_kv {
     heed::token_span held(int64 b) const
     {
         return with([&](const auto& s) { return s.held(b); });
+    }
+    heed::token_span gone(int64 b) const
+    {
+        return with([&](const auto& s) {
+            if constexpr (heed::has_gone_v<std::decay_t<decltype(s)>>) return s.gone(b);
+            else return heed::token_span{0, 0};
+        });
     }
     bool ragged() const
     {
@@ -396,6 +493,15 @@ auto with_source(const token_map& at, const cache_side<K>& k, const cache_side<V
         if constexpr (Own == own::paged_and_ring) break;
         else return scaled(heed::dense_kv{k.rows.v, v.rows.v, at.lengths.view});
     case storage::ring: break;
+    case storage::pinned:
+        if constexpr (Own == own::paged_and_ring) break;
+        else return scaled(heed::pinned_ring_kv{k.rows.v, v.rows.v, at.lengths.view, at.stay, at.firsts.view});
+    case storage::packed:
+        if constexpr (Own == own::paged_and_ring) break;
+        else return scaled(heed::packed_kv{k.rows.v, v.rows.v, at.starts.view, at.lengths.view});
+    case storage::left_padded:
+        if constexpr (Own == own::paged_and_ring) break;
+        else return scaled(heed::left_padded_kv{k.rows.v, v.rows.v, at.starts.view, at.lengths.view});
     default: return scaled(heed::paged_kv{k.rows.v, v.rows.v, at.table()});
     }
     return scaled(heed::ring_kv{k.rows.v, v.rows.v, at.lengths.view, at.firsts.view});

@@ -5,6 +5,7 @@
 
 #include "math.hpp"
 #include "mistakes.hpp"
+#include "view.hpp"
 
 #include <cstddef>
 
@@ -56,6 +57,20 @@ struct score_place : query_place {
         return lanes_of<V>::load(table + (first_ + offset), valid);
     }
 
+    /// The same of a vector, array or span: an entry that it does not have is NaN.
+    template <class C, class E = detail::element_of_container<const C&>>
+    V load(const C& table, std::int64_t offset = 0) const
+    {
+        const auto size = static_cast<std::int64_t>(table.size());
+        const std::int64_t begin = first_ + offset, existing = min_of(valid, lanes);
+        if (begin >= 0 && begin + existing <= size) return load(table.data(), offset);
+        return gather([&](std::int64_t at) {
+            using T = typename lanes_of<V>::element;
+            const bool is_there = at + offset >= 0 && at + offset < size;
+            return is_there ? static_cast<T>(table.data()[at + offset]) : std::numeric_limits<T>::quiet_NaN();
+        });
+    }
+
     /// f(key) of each key, for f of an absolute position, a number of any type; lanes that do not exist are 0, and f is
     /// not asked for them. For what is no run of a table: relative-position buckets, coordinates of an image.
     template <class F>
@@ -92,6 +107,17 @@ struct block_place {
         return {batch, head_end - 1, row_end - 1, position_begin + (row_end - 1 - row_begin)};
     }
 };
+
+namespace detail {
+
+/// Whether a policy maps scores.
+template <class P, class = void>
+struct has_map : std::false_type {};
+template <class P>
+struct has_map<P, std::void_t<decltype(std::declval<const P&>().map(double{}, score_place<double>{}))>>
+    : std::true_type {};
+
+}  // namespace detail
 
 /// What policies may check before anything runs.
 struct problem {

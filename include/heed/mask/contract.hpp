@@ -43,6 +43,13 @@ public:
     {
         for (int w = bit / 64; w < words; ++w) word_[w] &= w * 64 < bit ? ~(~std::uint64_t{0} << (bit - w * 64)) : 0;
     }
+    /// Sets [bit, bit + 64) where `of` has a bit, cut to the capacity.
+    void set_bits(int bit, std::uint64_t of)
+    {
+        const int w = bit / 64, above = bit % 64;
+        word_[w] |= of << above;
+        if (above > 0 && w + 1 < words) word_[w + 1] |= of >> (64 - above);
+    }
     void set(int bit) { word_[bit / 64] |= std::uint64_t{1} << (bit % 64); }
     bool test(int bit) const { return (word_[bit / 64] >> (bit % 64)) & 1; }
 
@@ -57,6 +64,15 @@ public:
             const std::uint64_t from = w == first ? ~std::uint64_t{0} << begin % 64 : ~std::uint64_t{0};
             word_[w] |= w == last ? from & (~std::uint64_t{0} >> (63 - (end - 1) % 64)) : from;
         }
+    }
+    /// Clears [begin, end), which lies within the capacity.
+    void clear_range(std::int64_t begin, std::int64_t end)
+    {
+        key_bits kept;
+        kept.clear();
+        kept.set_range(0, begin);
+        kept.set_range(end, capacity);
+        *this &= kept;
     }
     key_bits& operator&=(const key_bits& o)
     {
@@ -101,6 +117,8 @@ struct has_attends<
     std::enable_if_t<std::is_same_v<bool, decltype(std::declval<const P&>().attends(query_place{}, std::int64_t{}))>>>
     : std::true_type {};
 
+HEED_NAMES_MEMBER(attends, has_attends)
+
 template <class P, class = void>
 struct has_classify : std::false_type {};
 template <class P>
@@ -128,6 +146,18 @@ status check_mask(const P& mask, const problem& p)
 
 template <class P>
 inline constexpr bool is_mask_v = detail::has_attends<P>::value;
+
+namespace detail {
+
+/// Whether P is a mask, or none by intent, and a sentence where its attends() is not that of a mask.
+template <class P>
+struct sound_mask {
+    static constexpr bool value = is_mask_v<P> || !names_attends<P>::value;
+    static_assert(value, "heed: a mask has a const member `bool attends(const heed::query_place& at, std::int64_t key) "
+                         "const`");
+};
+
+}  // namespace detail
 
 /// classify() of any mask.
 template <class Mask>
@@ -258,13 +288,21 @@ struct either_mask {
     }
 };
 
-template <class A, class B, class = std::enable_if_t<is_mask_v<A> && is_mask_v<B>>>
+namespace detail {
+
+/// Whether A and B are masks and no more than that.
+template <class A, class B>
+inline constexpr bool are_masks_v = is_mask_v<A>&& is_mask_v<B> && !has_map<A>::value && !has_map<B>::value;
+
+}  // namespace detail
+
+template <class A, class B, class = std::enable_if_t<detail::are_masks_v<A, B>>>
 constexpr both_masks<A, B> operator&(A a, B b)
 {
     return {a, b};
 }
 
-template <class A, class B, class = std::enable_if_t<is_mask_v<A> && is_mask_v<B>>>
+template <class A, class B, class = std::enable_if_t<detail::are_masks_v<A, B>>>
 constexpr either_mask<A, B> operator|(A a, B b)
 {
     return {a, b};
@@ -272,15 +310,24 @@ constexpr either_mask<A, B> operator|(A a, B b)
 
 namespace detail {
 
-/// Whether A is no mask and B is one, or the other way round, of types that are made to be policies.
+/// Whether A is no mask and B is one, or the other way round, of types that are made to be policies; or both are masks
+/// and one maps scores too.
 template <class A, class B>
-inline constexpr bool is_mask_beside_another_v = is_mask_v<A> != is_mask_v<B>&& std::is_class_v<A>&& std::is_class_v<B>;
+inline constexpr bool is_mask_beside_another_v = (is_mask_v<A> ||
+                                                  is_mask_v<B>)&&std::is_class_v<A>&& std::is_class_v<B> &&
+                                                 !are_masks_v<A, B>;
 
 template <class A, class B>
 constexpr unsound combine_masks()
 {
-    static_assert(is_mask_v<A> && is_mask_v<B>, "heed: & and | combine two masks; other policies stand beside them: "
-                                                "heed::attention{heed::softpick{}, heed::causal{} & heed::window{8}}");
+    constexpr bool are_both = is_mask_v<A> && is_mask_v<B>;
+    static_assert(are_both || !(sound_mask<A>::value && sound_mask<B>::value),
+                  "heed: & and | combine two masks; other policies stand beside them: "
+                  "heed::attention{heed::softpick{}, heed::causal{} & heed::window{8}}");
+    static_assert(!are_both,
+                  "heed: a mask that adds to scores too, such as heed::attention_mask of numbers, is not combined by & "
+                  "and |, which would lose what it adds; it stands beside other masks, and a key passes all of them: "
+                  "heed::attention{heed::attention_mask{table}, heed::causal{}}");
     return {};
 }
 

@@ -62,7 +62,7 @@ private:
     /// The first token of the tile-th tile that holds tokens of the block's sequence, and how many there are.
     std::int64_t first_of(const query_block& block, std::int64_t tile) const
     {
-        return (job_.kv.held(block.batch).first / micro::key_tile + tile) * micro::key_tile;
+        return held_tile(job_.kv, block.batch, tile) * micro::key_tile;
     }
     std::int64_t keys_from(const query_block& block, std::int64_t token) const
     {

@@ -2,6 +2,7 @@
 // What the mask leaves of a query block and a key tile: which keys each register block of rows attends.
 #pragma once
 
+#include "held_tiles.hpp"
 #include "job.hpp"
 
 HEED_BEGIN
@@ -41,21 +42,58 @@ struct tile_cover {
     const register_block& operator[](int i) const { return blocks[i]; }
 };
 
+/// The rows of a block and the keys [token, token + keys) as policies see them.
+template <class Job>
+block_place place_of_pairs(const Job& job, const query_block& block, std::int64_t position_0, std::int64_t token,
+                           int keys)
+{
+    const std::int64_t row = block.first / job.group, key_0 = job.key_0(token);
+    return {block.batch,
+            block.kv_head * job.group,
+            (block.kv_head + 1) * job.group,
+            row,
+            (block.first + block.count - 1) / job.group + 1,
+            position_0 + row,
+            key_0,
+            key_0 + keys};
+}
+
 /// Whether the mask lets all, some or none of these pairs pass.
 template <class Job>
 coverage classify(const Job& job, const query_block& block, std::int64_t position_0, std::int64_t token, int keys)
 {
     if constexpr (!std::decay_t<decltype(job.def)>::has_mask) return coverage::full;
-    const std::int64_t row = block.first / job.group, key_0 = job.first_key + token;
-    return job.def.classify({block.batch, block.kv_head * job.group, (block.kv_head + 1) * job.group, row,
-                             (block.first + block.count - 1) / job.group + 1, position_0 + row, key_0, key_0 + keys});
+    return job.def.classify(place_of_pairs(job, block, position_0, token, keys));
+}
+
+/// The keys [first, end) of a tile of which the source has lost some between those that it holds.
+struct lost_keys {
+    std::int64_t first = 0, end = 0;
+
+    bool any() const { return first < end; }
+};
+template <class Job>
+HEED_INLINE lost_keys lost_of(const Job& job, const query_block& block, std::int64_t token, int keys)
+{
+    if constexpr (has_gone_v<typename Job::kv_type>) {
+        const token_span gone = job.kv.gone(block.batch);
+        return {max_of(gone.first - token, 0), min_of(gone.end - token, keys)};
+    } else {
+        return {};
+    }
+}
+template <class Job>
+HEED_INLINE void clear_lost(const lost_keys& lost, key_bits& bits)
+{
+    if constexpr (has_gone_v<typename Job::kv_type>)
+        if (lost.any()) bits.clear_range(lost.first, lost.end);
 }
 
 /// Fills bits[row] for the rows of a register block, of which the mask lets some attend some keys of the tile from
 /// position key_0 on, and narrows the block's keys to those. A ring has lost the tokens before `rows.lo`.
 template <class Job>
-HEED_INLINE void mark_rows(const Job& job, place_cursor<Job>& places, std::int64_t key_0, register_block& rows,
-                           key_bits* bits)
+HEED_INLINE void mark_rows(const Job& job, place_cursor<Job>& places, std::int64_t key_0, const lost_keys& lost,
+                           register_block& rows, key_bits* bits)
 {
     const int first_held = rows.lo, keys = rows.hi;
     rows.lo = keys;
@@ -63,6 +101,7 @@ HEED_INLINE void mark_rows(const Job& job, place_cursor<Job>& places, std::int64
     for (int r = rows.first; r < rows.end_row(); ++r) {
         job.def.mark(places.next(), key_0, keys, bits[r]);
         if (first_held > 0) bits[r].clear_below(first_held);
+        clear_lost<Job>(lost, bits[r]);
         const int first = bits[r].first(), end = bits[r].end();
         rows.lo = first < rows.lo ? first : rows.lo;
         rows.hi = end > rows.hi ? end : rows.hi;
@@ -78,9 +117,10 @@ tile_cover cover_tile(const Job& job, const query_block& block, std::int64_t pos
     // A ring has lost the tokens before its first.
     const int first_held = static_cast<int>(max_of(job.kv.held(block.batch).first - token, 0));
     tile_cover c;
+    const lost_keys lost = lost_of(job, block, token, keys);
     c.kind = classify(job, block, position_0, token, keys);
     if (c.kind == coverage::none) return c;
-    c.masked = c.kind == coverage::partial || keys % micro::mass_lanes != 0 || first_held > 0;
+    c.masked = c.kind == coverage::partial || keys % micro::mass_lanes != 0 || first_held > 0 || lost.any();
     c.count = register_blocks_of(block.count);
     c.lowest = keys;
     place_cursor<Job> places(job, block, position_0);
@@ -88,11 +128,12 @@ tile_cover cover_tile(const Job& job, const query_block& block, std::int64_t pos
         register_block& rows = c.blocks[i] = {x, rows_of_register_block(block.count, i), first_held, keys};
         x = rows.end_row();
         if (c.kind == coverage::partial) {
-            mark_rows(job, places, job.first_key + token, rows, bits);
+            mark_rows(job, places, job.key_0(token), lost, rows, bits);
         } else if (c.masked) {
             for (int r = rows.first; r < x; ++r) {
                 bits[r].clear();
                 bits[r].set_range(first_held, keys);
+                clear_lost<Job>(lost, bits[r]);
             }
         }
         c.lowest = rows.lo < c.lowest ? rows.lo : c.lowest;

@@ -43,6 +43,12 @@ struct element_lanes {
         return bytes >> (upper ? 4 : 0) & 15u;
     }
 
+    /// The number at the place that the lower four bits of each word say.
+    HEED_INLINE static floats look_up(const float (&table)[16], words w)
+    {
+        return native_vec<float, A>(arch::look_up(table, as<typename A::words>(w), A{}));
+    }
+
     /// out[w] lane j = the w-th 32 bits of row j, the first byte lowest, of rows of 16 bytes that are `stride` bytes
     /// apart.
     HEED_INLINE static void transpose(const void* first, std::int64_t stride, words (&out)[4])

@@ -48,10 +48,10 @@ struct lane_array {
     vector lanes;
 
     lane_array() = default;
-    HEED_INLINE explicit lane_array(T value)
+    HEED_INLINE explicit lane_array(T number)
     {
         HEED_UNROLL
-        for (int i = 0; i < N; ++i) lanes[i] = value;
+        for (int i = 0; i < N; ++i) lanes[i] = number;
     }
     HEED_INLINE static lane_array load_unaligned(const T* p)
     {

@@ -22,6 +22,12 @@
 #define HEED_MACHINE portable<16>  // it was asked for, or xsimd does not know this machine
 #elif defined(__AVX512F__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
 #define HEED_MACHINE avx512
+#include "arch/avx512_sizes.hpp"
+#if defined(__AVX512FP16__)
+#define HEED_SIZES emerald_rapids
+#else
+#define HEED_SIZES zen5
+#endif
 #include "arch/avx512.hpp"
 #if defined(__AVX512VBMI__)
 #include "arch/avx512_vbmi.hpp"
@@ -53,7 +59,9 @@
 HEED_BEGIN
 namespace simd {
 using native_arch = machine::HEED_MACHINE;
+static_assert(machine::sound<native_arch>::value);
 
 }  // namespace simd
 HEED_END
 #undef HEED_MACHINE
+#undef HEED_SIZES
