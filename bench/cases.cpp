@@ -15,17 +15,22 @@ constexpr const char* form =
 
 std::string read_kv(const std::string& text, bench_case& c)
 {
-    static const std::regex kv("(f32|bf16|bf16_native|f16|int8|q8_0|q4_0|fp8)(_sparse([0-9]{2}))?"
+    static const std::regex kv("(f32|bf16|bf16_native|f16|(?:int8|q8_0|q4_0)(?:_by(?:8|16))?|fp8)(_sparse([0-9]{2}))?"
                                "(_page([0-9]{1,4})(_mixed([0-9]{1,9}))?)?(_bshd)?(_mla)?(_layers([0-9]{1,4}))?");
     std::smatch m;
     if (!std::regex_match(text, m, kv))
         return "kv type " + text +
-               " is none of f32, bf16, bf16_native, f16, int8, q8_0, q4_0, fp8, with or without _sparseNN (percent, "
+               " is none of f32, bf16, bf16_native, f16, int8, q8_0, q4_0 (these by integers: _by16, _by8), fp8, with or "
+               "without _sparseNN (percent, "
                "two digits), _pageN (slots) and, behind it, _mixedN (keys of all sequences but the last), _bshd "
                "([token]"
                "[head][channel]), _mla (V is a part of K), _layersN";
     c.native = m[1] == "bf16_native";
     c.element = c.native ? "bf16" : m[1].str();
+    if (const std::size_t by = c.element.find("_by"); by != std::string::npos) {
+        c.integer_bits = std::stoi(c.element.substr(by + 3));
+        c.element.resize(by);
+    }
     if (m[3].matched) c.weightless = std::stoi(m[3]);
     if (m[5].matched) c.page = std::stoll(m[5]);
     if (m[7].matched) c.short_keys = std::stoll(m[7]);

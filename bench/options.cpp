@@ -77,7 +77,7 @@ void print_help()
         "  IMPL         heed, openblas, onednn, eigen; fused, observe, dense, policy, compute_op\n"
         "  PHASE        prefill, decode, backward\n"
         "  NORMALIZER   softmax, softmax1, softmax_sink, softpick, sigmoid, relu1, relu2\n"
-        "  KV           f32, bf16, f16, bf16_native, int8, q8_0, q4_0, fp8; behind it _sparseNN, _pageN, _mixedN, "
+        "  KV           f32, bf16, f16, bf16_native, int8, q8_0, q4_0, fp8; int8_by16, int8_by8 (products of integers); behind it _sparseNN, _pageN, _mixedN, "
         "_bshd,\n"
         "               _mla, _layersN\n"
         "  MASK         all, causal, windowN, documentsN; behind it _floats, _halves, _bools, _tilted\n"

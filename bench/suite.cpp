@@ -145,6 +145,11 @@ void add_caches(builder& b)
     b.section("decode over quantised caches, 32768 keys, heads of 128");
     for (const std::string type : {"int8", "q8_0", "q4_0", "fp8"})
         b.row(type + ", 32/8 heads", type + "|32/8", "decode/softmax/" + type + "/all/" + gqa, heed_alone);
+    b.section("the same in products of integers, of queries and weights of 16 or 8 bits");
+    for (const std::string bits : {"16", "8"})
+        for (const std::string type : {"int8", "q8_0", "q4_0"})
+            b.row(type + ", 32/8 heads, " + bits + " bits", type + "|by " + bits,
+                  "decode/softmax/" + type + "_by" + bits + "/all/" + gqa, heed_alone);
     b.section("pages of 16 tokens, in no order, beside the same numbers in one piece");
     for (const std::string type : {"f32", "q8_0"})
         b.row("decode, 32768 keys, 32/8 heads of 128, " + type, "pages|" + type,

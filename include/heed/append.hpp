@@ -255,9 +255,11 @@ private:
 /// Writes the tokens [position, position + n) of a sequence, quantised where the cache is.
 ///
 /// k rows [1, Hkv, n, Dqk] and v rows [1, Hkv, n, Dv], float, bf16 and f16, or double for a cache of double. The cache
-/// is a kv source over views that are not const; its lengths or tables hold the new tokens already. `transform(row,
-/// dim, head, position)` may change each row of keys first, in a copy: RoPE, say. It may be called twice for a row.
-/// Allocates nothing; returns a status, and nothing is written where it is false.
+/// is a kv source over views that are not const. Its lengths or tables hold the new tokens already: raise a length,
+/// then append; a token that the cache does not hold is refused. Drafts are rolled back by lowering the length again,
+/// and the next append overwrites them. `transform(row, dim, head, position)` may change each row of keys first, in a
+/// copy: RoPE, say. It may be called twice for a row. Allocates nothing; returns a status, and nothing is written where
+/// it is false.
 template <class Cache, class K, class V, class Transform = no_transform>
 status append(const Cache& cache, std::int64_t sequence, std::int64_t position, const view<K>& k, const view<V>& v,
               const Transform& transform = {})

@@ -33,7 +33,8 @@ struct query_offset {
     query_offset(const N* positions, std::int64_t sequences) : query_offset(index_view(positions, sequences))
     {}
     query_offset(std::nullptr_t, std::int64_t sequences)
-        : query_offset(static_cast<const std::int64_t*>(nullptr), sequences) {}
+        : query_offset(static_cast<const std::int64_t*>(nullptr), sequences)
+    {}
 
     std::int64_t of(std::int64_t batch) const { return is_table_ ? per_sequence[batch] : value; }
     status check(const problem& p) const
@@ -62,15 +63,41 @@ private:
 /// and as the mass is the sum of the rounded terms, errors of one sign cancel: equal keys give their V exactly. Numbers
 /// below 2^-126 count as 0. The bits depend on query and keys alone as ever, but not on other machines' AVX2 kernels.
 /// Elsewhere plan.status() says that the build has no such products.
-template <class E>
+///
+/// compute<std::int8_t> multiplies K and V as they are stored, whole numbers of 8 bits or less times a scale (int8,
+/// q8_0, q4_0), by queries and weights that are rounded to whole numbers of 16 bits; compute<std::int8_t, 8> rounds them
+/// to 8 bits. Sums of products are exact, so that the bits are the same on every machine with FMA. A row of queries q,
+/// already multiplied by the scale of scores and those of channels, has one step, and so have the weights of a row in a
+/// key tile, multiplied by the scales of their values (v is d n, a scale and a whole number; in blocks of channels,
+/// one step a block):
+///
+///     step_q = max_c |q_c| / L          |q_c - rounded| <= step_q / 2          L = 32639 for 16 bits, 127 for 8
+///     step_p = max_j |w_j d_j| / L      |w_j d_j - rounded| <= step_p / 2
+///
+///     |s_j - exact| <= step_q / 2 sum_c |k_jc|     |o_c - exact| <= sum over tiles (step_p / 2 sum_j |n_jc|) / mass
+///
+/// the latter for given weights, and both but for roundings in float. L is less for more than 514 channels in one sum,
+/// (2^31 - 1) / (128 channels); steps are at least 2^-126. A row whose q, or whose weight of an attended key, is not
+/// finite is NaN. There is no backward pass and no observe() in it.
+template <class E, int OperandBits = 16>
 struct compute {
-    static_assert(std::is_same_v<E, bf16>, "heed: compute<E> exists for bf16");
+    static_assert(std::is_same_v<E, bf16> || std::is_same_v<E, std::int8_t>,
+                  "heed: compute<E> exists for bf16 and std::int8_t");
+    static_assert(OperandBits == 16 || (OperandBits == 8 && std::is_same_v<E, std::int8_t>),
+                  "heed: compute<std::int8_t> rounds queries and weights to 16 bits, compute<std::int8_t, 8> to 8");
 };
 
 namespace detail {
 
 template <class P>
-inline constexpr bool is_compute_v = std::is_same_v<P, compute<bf16>>;
+inline constexpr bool is_compute_v = false;
+template <class E, int OperandBits>
+inline constexpr bool is_compute_v<compute<E, OperandBits>> = true;
+/// Bits of the operands of products of integers, or 0.
+template <class P>
+inline constexpr int integer_bits_v = 0;
+template <int OperandBits>
+inline constexpr int integer_bits_v<compute<std::int8_t, OperandBits>> = OperandBits;
 template <class P>
 inline constexpr bool is_scale_v = std::is_same_v<P, scale>;
 template <class P>
@@ -111,7 +138,7 @@ constexpr std::size_t normalizer_index()
 ///
 /// One normalizer (default: softmax), any number of score maps, applied in the order written, any number of masks, of
 /// which a key must pass all, at most one heed::scale (default: 1/sqrt(Dqk)) and one heed::query_offset (default:
-/// Skv - Sq), and heed::compute<bf16>. What is not named costs nothing. A wrong policy is a sentence at compile time; a
+/// Skv - Sq), and at most one heed::compute of bf16 or std::int8_t. What is not named costs nothing. A wrong policy is a sentence at compile time; a
 /// policy's parameters are checked by every verb, which returns a status.
 template <class... Policies>
 class attention {
@@ -122,6 +149,7 @@ class attention {
     static_assert((int{detail::is_scale_v<Policies>} + ... + 0) <= 1, "heed: attention{...} takes one heed::scale");
     static_assert((int{detail::is_query_offset_v<Policies>} + ... + 0) <= 1,
                   "heed: attention{...} takes one heed::query_offset");
+    static_assert((int{detail::is_compute_v<Policies>} + ... + 0) <= 1, "heed: attention{...} takes one heed::compute");
 
 public:
     attention(Policies... policies) : policies_(policies...) {}
@@ -141,7 +169,9 @@ public:
         else return std::get<detail::normalizer_index<Policies...>()>(policies_);
     }
 
-    static constexpr bool computes_in_bf16 = (detail::is_compute_v<Policies> || ...);
+    static constexpr bool computes_in_bf16 = (std::is_same_v<Policies, compute<bf16>> || ...);
+    /// Bits of queries and weights in products of integers; 0 where products are of floats.
+    static constexpr int integer_bits = (detail::integer_bits_v<Policies> + ... + 0);
 
     static constexpr bool has_score_maps = (is_score_map_v<Policies> || ...);
 

@@ -28,6 +28,7 @@ class backward_plan : public detail::planned<kernel::backward_partition> {
                       Def::template parameters<parameter::per_score> <= 1,
                   "heed: backward learns the parameter of one score map of a kind");
     static_assert(!Def::computes_in_bf16, "heed: backward computes in float or double; leave compute<bf16> out");
+    static_assert(Def::integer_bits == 0, "heed: backward computes in float or double; leave compute<std::int8_t> out");
 
 public:
     /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes are looked at.

@@ -5,18 +5,26 @@
 
 #include "../kernel/run_tasks.hpp"
 #include "../kernel/task_table.hpp"
+#include "integer_step.hpp"
 #include "sinks.hpp"
 #include "tile_step.hpp"
 
 HEED_BEGIN
 namespace kernel {
 
+/// What a worker holds, and what it does with a tile, in a definition's products.
+template <class Def, class U>
+using memory_of = std::conditional_t<(Def::integer_bits > 0), integer_memory, forward_memory<U>>;
+template <class Job>
+using steps_of = std::conditional_t<(Job::def_type::integer_bits > 0), integer_steps<Job>, block_steps<Job>>;
+
 /// `Sink` is to_output or to_state.
 template <class Job, class Sink>
 class forward_pass {
     using T = typename Job::T;
     using U = typename Job::unit;
-    using memory = forward_memory<U>;
+    using memory = memory_of<typename Job::def_type, U>;
+    using steps = steps_of<Job>;
     using normalizer = typename std::decay_t<decltype(std::declval<Job>().def)>::normalizer_type;
 
 public:
@@ -101,24 +109,24 @@ private:
     }
 
     /// One step, of the tile-th tile; false where there are no tokens of it, or none of them is attended.
-    bool step(block_steps<Job>& steps, const query_block& block, std::int64_t tile, const partial<T>& result,
+    bool step(steps& of, const query_block& block, std::int64_t tile, const partial<T>& result,
               const next_reads& next) const
     {
         const std::int64_t token = first_of(block, tile), keys = keys_from(block, token);
-        return keys > 0 && steps.step(token, static_cast<int>(keys), result, next);
+        return keys > 0 && of.step(token, static_cast<int>(keys), result, next);
     }
 
     void run_block(const query_block& block, std::int64_t tiles, const memory& mem, next_reads next) const
     {
         if constexpr (!Sink::continues) next.outputs = rows_of(to_.out, block);
-        block_steps<Job> steps(job_, block, mem);
+        steps of_block(job_, block, mem);
         bool empty = !Sink::continues;  // then the first tile's partial is the sum so far
         if (!empty) begin_rows(block, mem.sum);
         for (std::int64_t tile = attended_tile(block, 0, tiles), after; tile < tiles; tile = after) {
             after = attended_tile(block, tile + 1, tiles);
             const partial<T>& result = empty ? mem.sum : mem.tile;
             const next_reads reads = after < tiles ? next_reads{{}, first_keys(block, after), {}} : next;
-            if (!step(steps, block, tile, result, reads)) continue;
+            if (!step(of_block, block, tile, result, reads)) continue;
             if (!empty) fold(block, mem.sum, mem.tile);
             empty = false;
         }
@@ -144,9 +152,9 @@ private:
     void store_partials(const query_block& block, const sequence_tasks& of, std::int64_t index, tile_range tiles,
                         const memory& mem) const
     {
-        block_steps<Job> steps(job_, block, mem);
+        steps of_block(job_, block, mem);
         for (std::int64_t tile = tiles.first; tile < tiles.end; ++tile)
-            attended(of, index, tile) = step(steps, block, tile, stored(of, index, tile), {});
+            attended(of, index, tile) = step(of_block, block, tile, stored(of, index, tile), {});
     }
 
     void fold_block(const query_block& block, const sequence_tasks& of, std::int64_t index, const partial<T>& sum) const

@@ -35,6 +35,7 @@
 #include "arch/avx512_fp8.hpp"
 #endif
 #include "arch/avx512_quantised.hpp"
+#include "arch/avx512_integers.hpp"
 #if defined(__AVX512BF16__)
 #include "arch/avx512_bf16.hpp"
 #endif
@@ -42,6 +43,7 @@
 #define HEED_MACHINE avx2
 #include "arch/avx2.hpp"
 #include "arch/avx2_quantised.hpp"
+#include "arch/avx2_integers.hpp"
 #elif defined(__aarch64__)
 #define HEED_MACHINE neon
 #include "arch/neon.hpp"

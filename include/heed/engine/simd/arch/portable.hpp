@@ -58,12 +58,12 @@ HEED_INLINE R fma(R a, R b, R c)
 template <class R>
 HEED_INLINE R max(R a, R b)
 {
-    return each_lane([](auto x, auto y) HEED_INLINE_LAMBDA { return y > x ? y : x; }, a, b);
+    return each_lane([](auto one, auto other) HEED_INLINE_LAMBDA { return other > one ? other : one; }, a, b);
 }
 template <class R>
 HEED_INLINE R min(R a, R b)
 {
-    return each_lane([](auto x, auto y) HEED_INLINE_LAMBDA { return y < x ? y : x; }, a, b);
+    return each_lane([](auto one, auto other) HEED_INLINE_LAMBDA { return other < one ? other : one; }, a, b);
 }
 /// The nearest whole number, ties to even.
 template <class R>
@@ -337,3 +337,5 @@ HEED_INLINE auto pair_rows(const bf16* a, const bf16* b, A machine)
 }  // namespace simd::arch
 
 HEED_END
+
+#include "portable_shorts.hpp"
