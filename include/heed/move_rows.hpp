@@ -34,13 +34,13 @@ inline status check_moves(std::int64_t position, const index_view& from)
     if (!from.is_sound())
         return status::error(errc::invalid_argument, "move_rows: %lld tokens%s", ll{from.size()},
                              from.is_null() ? " at null" : "");
-    if (position < 0)
-        return status::error(errc::invalid_argument, "move_rows: to position %lld", ll{position});
+    if (position < 0) return status::error(errc::invalid_argument, "move_rows: to position %lld", ll{position});
     for (std::int64_t i = 0; i < from.size(); ++i)
         if (from[i] < position || from[i] > size_limit || from[i] - position < i || (i > 0 && from[i] <= from[i - 1]))
-            return status::error(errc::invalid_argument,
-                                 "move_rows: from[%lld] = %lld: tokens ascend, and none moves to a later place than its own",
-                                 ll{i}, ll{from[i]});
+            return status::error(
+                errc::invalid_argument,
+                "move_rows: from[%lld] = %lld: tokens ascend, and none moves to a later place than its own", ll{i},
+                ll{from[i]});
     return {};
 }
 
