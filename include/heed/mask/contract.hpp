@@ -11,11 +11,16 @@
 //     void mark(const heed::query_place&, std::int64_t first, int count, heed::key_bits&) const;
 //                                    // sets bit j where key first + j is attended, for j in [0, count)
 //
+// A mask that names the keys one by one says so with a third. Kernels then read only those:
+//
+//     key_list list(const query_place&) const;               // the keys that the row attends, and no others
+//
 // `a & b` attends where both do, `a | b` where either does.
 #pragma once
 
 #include "../base/place.hpp"
 #include "../base/status.hpp"
+#include "../base/view.hpp"
 
 #include <utility>
 
@@ -91,6 +96,32 @@ private:
     std::uint64_t word_[words] = {};
 };
 
+/// Keys as a list: entry e stands for the keys [e * block, (e + 1) * block). Entries rise.
+struct key_list {
+    index_view entries;
+    std::int64_t block = 1;
+
+    /// The first entry that holds `key` or a later one.
+    std::int64_t find(std::int64_t key) const
+    {
+        const std::int64_t wanted = key > 0 ? key / block : 0;
+        return entries.with_numbers([&](const auto* at) {
+            std::int64_t first = 0;
+            for (std::int64_t n = entries.size(); n > 0;) {
+                const std::int64_t half = n / 2;
+                const bool below = at[first + half] < wanted;
+                first = below ? first + half + 1 : first;
+                n = below ? n - half - 1 : half;
+            }
+            return first;
+        });
+    }
+    /// The keys of entry i.
+    std::int64_t begin(std::int64_t i) const { return entries[i] * block; }
+    std::int64_t end(std::int64_t i) const { return (entries[i] + 1) * block; }
+    bool is(const key_list& o) const { return block == o.block && entries.is(o.entries); }
+};
+
 namespace detail {
 
 template <class P, class = void>
@@ -111,6 +142,13 @@ struct has_mark : std::false_type {};
 template <class P>
 struct has_mark<P, std::void_t<decltype(std::declval<const P&>().mark(query_place{}, std::int64_t{}, int{},
                                                                       std::declval<key_bits&>()))>> : std::true_type {};
+
+template <class P, class = void>
+struct has_list : std::false_type {};
+template <class P>
+struct has_list<P,
+                std::enable_if_t<std::is_same_v<key_list, decltype(std::declval<const P&>().list(query_place{}))>>>
+    : std::true_type {};
 
 template <class P, class = void>
 struct has_mask_check : std::false_type {};
@@ -257,6 +295,44 @@ struct either_mask {
         return s ? detail::check_mask(b, p) : s;
     }
 };
+
+namespace detail {
+
+/// How many lists a row's keys must all be in: `a & b` has those of both.
+template <class Mask>
+struct lists_of : std::integral_constant<int, has_list<Mask>::value> {};
+template <class A, class B>
+struct lists_of<both_masks<A, B>> : std::integral_constant<int, lists_of<A>::value + lists_of<B>::value> {};
+
+/// The first of them.
+template <class Mask>
+key_list first_list(const Mask& mask, const query_place& at)
+{
+    return mask.list(at);
+}
+template <class A, class B>
+key_list first_list(const both_masks<A, B>& masks, const query_place& at)
+{
+    if constexpr (lists_of<A>::value > 0) return first_list(masks.a, at);
+    else return first_list(masks.b, at);
+}
+
+/// classify() of all that is no list.
+template <class Mask>
+coverage classify_beside_lists(const Mask& mask, const block_place& block)
+{
+    if constexpr (has_list<Mask>::value) return coverage::full;
+    else return heed::classify(mask, block);
+}
+template <class A, class B>
+coverage classify_beside_lists(const both_masks<A, B>& masks, const block_place& block)
+{
+    const coverage x = classify_beside_lists(masks.a, block), y = classify_beside_lists(masks.b, block);
+    if (x == coverage::none || y == coverage::none) return coverage::none;
+    return x == coverage::full ? y : x;
+}
+
+}  // namespace detail
 
 template <class A, class B, class = std::enable_if_t<is_mask_v<A> && is_mask_v<B>>>
 constexpr both_masks<A, B> operator&(A a, B b)

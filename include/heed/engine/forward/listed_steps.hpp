@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT
+// The tile steps of a block whose rows are few and whose keys are listed: the listed rows of K are gathered and scored
+// by registers that are full whatever their tiles, then each tile is weighed, and the listed rows of V are read. Every
+// partial result has the bits of the same tile under a mask.
+//
+// Memory is asked for one phase ahead: the values of a chunk while its keys are scored, the keys of the next chunk
+// while the values of this one are used.
+#pragma once
+
+#include "../simd/finite.hpp"
+#include "listed_weights.hpp"
+#include "tile_outputs.hpp"
+
+HEED_BEGIN
+namespace kernel {
+
+/// What scores_unpacked() calls where nothing has to be prefetched.
+struct no_stream {
+    HEED_INLINE void next(int) const {}
+};
+
+/// Copies a row; by whole registers of bytes, for its length is no constant.
+HEED_INLINE void copy_row(const void* from, std::int64_t bytes, void* to)
+{
+    constexpr std::int64_t piece = 64;
+    const char* const a = static_cast<const char*>(from);
+    char* const b = static_cast<char*>(to);
+    if (bytes < piece) {
+        std::memcpy(b, a, static_cast<std::size_t>(bytes));
+        return;
+    }
+    for (std::int64_t i = 0; i + piece <= bytes; i += piece) std::memcpy(b + i, a + i, piece);
+    if (bytes % piece != 0) std::memcpy(b + bytes - piece, a + bytes - piece, piece);  // some of them again
+}
+
+/// Asks for the lines of a row, for the L2 cache.
+HEED_INLINE void request_row(const void* row, std::int64_t bytes)
+{
+    const std::uintptr_t at = reinterpret_cast<std::uintptr_t>(row), end = at + static_cast<std::uintptr_t>(bytes);
+    for (std::uintptr_t line = at - micro::in_line(at); line < end; line += cache_line) micro::prefetch_line<2>(line);
+}
+
+/// The tile steps of one query block over its listed keys, in order. Its queries are packed already.
+template <class Job>
+class listed_steps {
+    using T = typename Job::T;
+    using V = vec<T>;
+    using U = typename Job::unit;
+    using Kv = typename Job::kv_type;
+    using K = typename Job::key_element;
+    using E = typename Job::value_element;
+    using chunk = key_chunk<Kv>;
+
+    /// Keys of a chunk: their rows of K, and those of V, wait in the L2 cache.
+    static constexpr int chunk_keys = 256;
+
+public:
+    listed_steps(const Job& job, const query_block& block, const scores_memory<U>& scores,
+                 const outputs_memory<U>& outputs)
+        : job_(job), block_(block), scores_(scores), outputs_(outputs),
+          position_0_(job.position_of_row_0(block.batch)), key_bytes_(bytes_of<K>(job.kv.key_dim())),
+          value_bytes_(bytes_of<E>(job.kv.value_dim()))
+    {
+        for (int i = 0; i < chunk::capacity; ++i) outputs_.listed[i] = i;
+    }
+
+    /// The partial results of the tiles among tokens [first, end) of which any row attends a key: into(token) is where
+    /// a tile's result goes, and done(token) is called when it is there.
+    template <class Into, class Done>
+    void run(std::int64_t first, std::int64_t end, Into into, Done done)
+    {
+        chunk_reader<Job> reader(job_, block_, first, end);
+        chunk both[2];
+        reader.read(both[0], chunk_keys);
+        for (int i = 0; i < both[0].count; ++i) request_row(both[0].keys[i], key_bytes_);
+        for (int turn = 0; both[turn].count > 0; turn = 1 - turn) {
+            const chunk& now = both[turn];
+            chunk& next = both[1 - turn];
+            score(now);
+            reader.read(next, chunk_keys);
+            int requested = 0;
+            for (int t = 0; t < now.tiles; ++t) {
+                const partial<T>& result = into(now.of[t].token);
+                step(now, t, result);
+                done(now.of[t].token);
+                // as many of the next keys as values were used
+                const int due = t + 1 == now.tiles ? next.count : now.end_of(t) < next.count ? now.end_of(t) : next.count;
+                for (; requested < due; ++requested) request_row(next.keys[requested], key_bytes_);
+            }
+        }
+    }
+
+private:
+    template <class X>
+    static std::int64_t bytes_of(std::int64_t channels)
+    {
+        return elements_for<X>(channels) * static_cast<std::int64_t>(sizeof(X));
+    }
+
+    /// S for all keys of a chunk, scaled.
+    void score(const chunk& c)
+    {
+        constexpr int lanes = V::lanes, least = micro::unpacked_vecs * lanes;
+        static_assert(copied_rows >= least);
+        const std::int64_t room = copied_rows * max_of(job_.kv.key_dim(), job_.kv.value_dim()) *
+                                  static_cast<std::int64_t>(sizeof(T)) / key_bytes_;
+        const int at_once = static_cast<int>(min_of(room, micro::overlapped_keys)) / least * least;
+        const std::int64_t dim = job_.kv.key_dim();
+        char* const copy = static_cast<char*>(scores_.copy);
+        no_stream nothing;
+        for (int x = 0; x < c.count; x += at_once) {
+            const int keys = at_once < c.count - x ? at_once : c.count - x;
+            const int whole = static_cast<int>(round_up(keys, lanes));
+            for (int i = 0; i < whole; ++i) {
+                const int of = i < keys ? x + i : x + keys - 1;  // what fills the last register
+                if (i < keys) request_row(c.values[of], value_bytes_);
+                copy_row(c.keys[of], key_bytes_, copy + i * key_bytes_);
+            }
+            const micro::row_panel<K> rows{reinterpret_cast<const K*>(copy), elements_for<K>(dim), {}};
+            for_register_blocks([&](int first, int count) {
+                micro::scores_unpacked(count,
+                                       micro::packed_queries<U>{{scores_.query(0, first), scores_.part_stride}, dim},
+                                       rows, whole / lanes, scores_.row(first) + x, nothing);
+            });
+        }
+        if constexpr (has_key_scales_v<Kv>) scale_scores(c);
+    }
+    template <class F>
+    void for_register_blocks(F f) const
+    {
+        for (int i = 0, first = 0; i < register_blocks_of(block_.count); ++i) {
+            const int count = rows_of_register_block(block_.count, i);
+            f(first, count);
+            first += count;
+        }
+    }
+    /// factors[i] = the scale of the i-th of the keys [first, end) of a chunk.
+    template <class Rows>
+    static void list_scales(const Rows& source, const chunk& c, int t, T* factors)
+    {
+        for (int x = c.of[t].first; x < c.end_of(t); ++x)
+            factors[x - c.of[t].first] = *source(c.of[t].token + c.key[x]).data;
+    }
+    void scale_scores(const chunk& c)
+    {
+        const auto source = job_.kv.key_scales(block_.batch, block_.kv_head);
+        alignas(cache_line) T factors[chunk::capacity + V::lanes] = {};
+        for (int t = 0; t < c.tiles; ++t) list_scales(source, c, t, factors + c.of[t].first);
+        for (int r = 0; r < block_.count; ++r)
+            for (int x = 0; x < c.count; x += V::lanes) {
+                T* const s = scores_.row(r) + x;
+                store(s, load(s) * load(factors + x));
+            }
+    }
+
+    /// The partial result of a tile.
+    void step(const chunk& c, int t, const partial<T>& result)
+    {
+        const int first = c.of[t].first;
+        const listed_tile<Job> tile{job_, block_, position_0_, c.of[t].token, c.key + first, c.rows + first,
+                                    c.end_of(t) - first, c.of[t].masked};
+        place_cursor<Job> places(job_, block_, position_0_);
+        for (int r = 0; r < block_.count; ++r)
+            weigh_listed(tile, places.next(), r, scores_.row(r) + first, result.shift[r], result.mass[r]);
+        if constexpr (has_value_scales_v<Kv>) scale_weights(c, t);
+        add_values(c, t, result.o);
+        for (int r = 0; r < block_.count; ++r)
+            if (!micro::all_finite<T>(result.o.row(r), result.o.stride)) select_values(c, t, r, result.o.row(r));
+    }
+    void scale_weights(const chunk& c, int t)
+    {
+        const int first = c.of[t].first, n = c.end_of(t) - first;
+        alignas(cache_line) T factors[chunk::capacity];
+        list_scales(job_.kv.value_scales(block_.batch, block_.kv_head), c, t, factors);
+        for (int r = 0; r < block_.count; ++r)
+            for (int x = 0; x < n; x += V::lanes) {
+                const int some = V::lanes < n - x ? V::lanes : n - x;
+                T* const w = scores_.row(r) + first + x;
+                const V weight = load_n(w, some);
+                store_n(w, select(weight == V(0), V(0), weight * load_n(factors + x, some)), some);
+            }
+    }
+    /// o = P V.
+    void add_values(const chunk& c, int t, micro::matrix<T> o)
+    {
+        constexpr int lanes = V::lanes;
+        const int first = c.of[t].first, n = c.end_of(t) - first;
+        const std::int64_t direct = job_.kv.value_dim() / lanes;
+        micro::fill_zero(o.data, block_.count * o.stride);
+        for_register_blocks([&](int row, int rows) {
+            for (std::int64_t panel = 0; panel < direct;) {
+                const int vecs = static_cast<int>(min_of(direct - panel, micro::register_vecs));
+                micro::outputs_listed({rows, vecs}, static_cast<const T*>(scores_.row(row)) + first,
+                                      micro::listed_values<E>{outputs_.listed, c.values + first, n}, panel * lanes,
+                                      o.at(row, panel * lanes));
+                panel += vecs;
+            }
+        });
+        if (job_.kv.value_dim() % lanes != 0) add_last_channels(c, t, direct * lanes, o);
+    }
+    /// The channels that fill no register, packed.
+    void add_last_channels(const chunk& c, int t, std::int64_t channel, micro::matrix<T> o)
+    {
+        constexpr int lanes = V::lanes, depth = micro::streaming_depth;
+        const std::int64_t channels = job_.kv.value_dim() - channel;
+        for (int x = c.of[t].first; x < c.end_of(t); x += depth) {
+            const int n = depth < c.end_of(t) - x ? depth : c.end_of(t) - x;
+            for (int i = 0; i < n; ++i)
+                micro::pack_values(micro::matrix<const E>{c.values[x + i], 0}, 1, channel, channels, 1,
+                                   outputs_.panel + i * lanes);
+            for_register_blocks([&](int row, int rows) {
+                micro::outputs({rows, 1}, micro::weight_rows<U>{scores_.row(row) + x, n},
+                               panel_of<Job>(static_cast<const U*>(outputs_.panel), lanes), true, o.at(row, channel),
+                               micro::line_prefetch(outputs_.panel));
+            });
+        }
+    }
+    /// The outputs of row r once more: a key of weight 0 is left out, whatever its V holds.
+    void select_values(const chunk& c, int t, int r, T* o)
+    {
+        micro::fill_zero(o, round_up(job_.kv.value_dim(), V::lanes));
+        for (int x = c.of[t].first; x < c.end_of(t); ++x)
+            micro::outputs_selected(scores_.row(r)[x], micro::matrix<const E>{c.values[x], 0}, 1, job_.kv.value_dim(),
+                                    o);
+    }
+
+    const Job& job_;
+    const query_block& block_;
+    const scores_memory<U>& scores_;
+    const outputs_memory<U>& outputs_;
+    std::int64_t position_0_, key_bytes_, value_bytes_;
+};
+
+}  // namespace kernel
+HEED_END
