@@ -75,35 +75,30 @@ HEED_INLINE void add_listed_masses(const listed_tile<Job>& t, int x, int n, V ma
     for (int i = 0; i < n; ++i) lane[t.key[x + i] % micro::mass_lanes] += each[i];
 }
 
-/// Turns the mapped scores s of a tile's keys into weights and returns l.
-template <range Range, class Job, class T = typename Job::T>
-HEED_INLINE T weigh_mapped(const listed_tile<Job>& t, T* s, T shift)
+/// The terms of n <= lanes scores v of keys from key x on: masses go to the 16 lanes, weights are returned.
+template <range Range, class Job, class V, class T = typename Job::T>
+HEED_INLINE V terms_of(const listed_tile<Job>& t, int x, int n, V v, V shift, V one, T* lane)
 {
-    using V = vec<T>;
     using normalizer = typename std::decay_t<decltype(t.job.def)>::normalizer_type;
-    constexpr int lanes = V::lanes;
-    const auto& policy = t.job.def.normalizer();
-    const V all(shift), one = power_of_two(V(0) - all);
-    alignas(cache_line) T lane[micro::mass_lanes] = {};
-    for (int x = 0; x < t.count; x += lanes) {
-        const int n = lanes < t.count - x ? lanes : t.count - x;
-        const V v = n == lanes ? load(s + x) : load_n(s + x, n);
-        const auto attended = [&](V term) HEED_INLINE_LAMBDA {  // a NaN stays
-            return select(v == V(-std::numeric_limits<T>::infinity()), V(0), term);
-        };
-        const auto terms = policy.terms(shifted_score<T, native_arch, Range>(v, all, one));
-        V weight;
-        if constexpr (has_mass_v<normalizer>) {
-            weight = attended(terms.weight);
-            add_listed_masses(t, x, n, attended(terms.mass), lane);
-        } else {
-            weight = attended(terms.value);
-        }
-        if (n == lanes) store(s + x, weight);
-        else store_n(s + x, weight, n);
-    }
+    const auto attended = [&](V term) HEED_INLINE_LAMBDA {  // a NaN stays
+        return select(v == V(-std::numeric_limits<T>::infinity()), V(0), term);
+    };
+    const auto terms = t.job.def.normalizer().terms(shifted_score<T, native_arch, Range>(v, shift, one));
     if constexpr (has_mass_v<normalizer>) {
-        V sums[micro::mass_lanes / lanes];
+        add_listed_masses(t, x, n, attended(terms.mass), lane);
+        return attended(terms.weight);
+    } else {
+        return attended(terms.value);
+    }
+}
+
+/// The sum of the 16 lanes of a mass, where there is one.
+template <class Job, class T>
+HEED_INLINE T mass_of(const listed_tile<Job>& t, const T* lane)
+{
+    constexpr int lanes = vec<T>::lanes;
+    if constexpr (has_mass_v<typename std::decay_t<decltype(t.job.def)>::normalizer_type>) {
+        vec<T> sums[micro::mass_lanes / lanes];
         HEED_UNROLL
         for (int i = 0; i < micro::mass_lanes / lanes; ++i) sums[i] = load(lane + i * lanes);
         return sum_of_lanes<T>(sums);
@@ -111,30 +106,71 @@ HEED_INLINE T weigh_mapped(const listed_tile<Job>& t, T* s, T shift)
     return T(0);
 }
 
-/// Turns the scores s of row r and a tile's keys into weights, and gives its M and l.
+/// Some scores of row r after score maps and mask, of n <= lanes keys from key x on; widens the range by them.
 template <class Job, class T = typename Job::T>
-HEED_NOINLINE inline void weigh_listed(const listed_tile<Job>& t, const query_place& row, int r, T* s, T& shift, T& mass)
+HEED_INLINE vec<T> map_and_mask(const listed_tile<Job>& t, const query_place& row, int r, int x, int n, const T* s,
+                                score_range<T>& range)
 {
     using V = vec<T>;
-    using def = std::decay_t<decltype(t.job.def)>;
-    using normalizer = typename def::normalizer_type;
-    constexpr int lanes = V::lanes;
     const V minus_infinity(-std::numeric_limits<T>::infinity());
+    V v = n == V::lanes ? load(s + x) : load_n(s + x, n);
+    if constexpr (std::decay_t<decltype(t.job.def)>::has_score_maps) v = map_listed(t, row, x, n, v);
+    v = select_bits(t.attended(r, x, n), v, minus_infinity);
+    range.highest = max(range.highest, v);
+    range.lowest = select(v == minus_infinity, range.lowest, min(range.lowest, v));
+    return v;
+}
+
+/// {M, l} of a row and a tile.
+template <class T>
+struct row_mass {
+    T shift, mass;
+};
+
+/// Turns the scores s of row r and a tile's keys into weights where they stand, and gives M and l.
+template <class Job, class T = typename Job::T>
+HEED_NOINLINE inline row_mass<T> weigh_listed(const listed_tile<Job>& t, const query_place& row, int r, T* s)
+{
+    using V = vec<T>;
+    using normalizer = typename std::decay_t<decltype(t.job.def)>::normalizer_type;
+    constexpr int lanes = V::lanes;
+    const auto for_registers = [&](auto f) HEED_INLINE_LAMBDA {
+        for (int x = 0; x < t.count; x += lanes) {
+            const int n = lanes < t.count - x ? lanes : t.count - x;
+            const V v = f(x, n);
+            if (n == lanes) store(s + x, v);
+            else store_n(s + x, v, n);
+        }
+    };
     score_range<T> range;
-    for (int x = 0; x < t.count; x += lanes) {
-        const int n = lanes < t.count - x ? lanes : t.count - x;
-        V v = n == lanes ? load(s + x) : load_n(s + x, n);
-        if constexpr (def::has_score_maps) v = map_listed(t, row, x, n, v);
-        v = select_bits(t.attended(r, x, n), v, minus_infinity);
-        if (n == lanes) store(s + x, v);
-        else store_n(s + x, v, n);
-        range.highest = max(range.highest, v);
-        range.lowest = select(v == minus_infinity, range.lowest, min(range.lowest, v));
-    }
-    const T top = range.top();
-    shift = shift_for<normalizer::shift>(top);
-    mass = is_near(range.bottom(), top, shift) ? weigh_mapped<simd::range::near>(t, s, shift)
-                                               : weigh_mapped<simd::range::any>(t, s, shift);
+    for_registers([&](int x, int n) HEED_INLINE_LAMBDA { return map_and_mask(t, row, r, x, n, s, range); });
+    const T top = range.top(), shift = shift_for<normalizer::shift>(top);
+    const V all(shift), one = power_of_two(V(0) - all);
+    alignas(cache_line) T lane[micro::mass_lanes] = {};
+    const auto weigh = [&](auto near) HEED_INLINE_LAMBDA {
+        for_registers([&](int x, int n) HEED_INLINE_LAMBDA {
+            return terms_of<near.value>(t, x, n, n == lanes ? load(s + x) : load_n(s + x, n), all, one, lane);
+        });
+    };
+    if (is_near(range.bottom(), top, shift)) weigh(std::integral_constant<simd::range, simd::range::near>{});
+    else weigh(std::integral_constant<simd::range, simd::range::any>{});
+    return {shift, mass_of(t, lane)};
+}
+
+/// The same for a tile with no more keys than a register has lanes, as most have: weights go to `to`, a whole register.
+template <class Job, class T = typename Job::T>
+HEED_NOINLINE inline row_mass<T> weigh_few(const listed_tile<Job>& t, const query_place& row, int r, const T* s, T* to)
+{
+    using V = vec<T>;
+    using normalizer = typename std::decay_t<decltype(t.job.def)>::normalizer_type;
+    score_range<T> range;
+    const V v = map_and_mask(t, row, r, 0, t.count, s, range);
+    const T top = range.top(), shift = shift_for<normalizer::shift>(top);
+    const V all(shift), one = power_of_two(V(0) - all);
+    alignas(cache_line) T lane[micro::mass_lanes] = {};
+    if (is_near(range.bottom(), top, shift)) store(to, terms_of<simd::range::near>(t, 0, t.count, v, all, one, lane));
+    else store(to, terms_of<simd::range::any>(t, 0, t.count, v, all, one, lane));
+    return {shift, mass_of(t, lane)};
 }
 
 }  // namespace kernel
