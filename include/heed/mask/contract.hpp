@@ -89,6 +89,14 @@ public:
     }
     /// The bits from `bit` to the end of its word of 64.
     std::uint64_t word_from(int bit) const { return word_[bit / 64] >> (bit % 64); }
+    /// Whether any of the sixteen bits from bit 16 * i on is set, as bit i.
+    std::uint32_t any_of_sixteens() const
+    {
+        static_assert(capacity <= 16 * 32);
+        std::uint32_t any = 0;
+        for (int i = 0; i < capacity / 16; ++i) any |= std::uint32_t{sixteen(i * 16) != 0} << i;
+        return any;
+    }
     /// Bits [bit, bit + 16); bit is a multiple of 16.
     std::uint32_t sixteen(int bit) const { return (word_[bit / 64] >> (bit % 64)) & 0xffffu; }
 
