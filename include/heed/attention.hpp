@@ -265,6 +265,16 @@ public:
         });
         return result;
     }
+    /// How many query rows, from each multiple of it on, share a list; 0 where there is none.
+    std::int64_t list_rows() const
+    {
+        std::int64_t result = 0;
+        visit([&](const auto& p) {
+            if constexpr (detail::lists_of<std::decay_t<decltype(p)>>::value > 0)
+                if (result == 0) result = max_of(detail::rows_of_list(p), 0);
+        });
+        return result;
+    }
     /// What all the others do: full where the list alone says what a row attends.
     coverage classify_beside_list(const block_place& block) const
     {

@@ -14,6 +14,7 @@
 // A mask that names the keys one by one says so with a third. Kernels then read only those:
 //
 //     key_list list(const query_place&) const;               // the keys that the row attends, and no others
+//     std::int64_t rows_of_list() const;                     // query rows, from each multiple of it on, that share one
 //
 // `a & b` attends where both do, `a | b` where either does.
 #pragma once
@@ -323,6 +324,19 @@ key_list first_list(const both_masks<A, B>& masks, const query_place& at)
 {
     if constexpr (lists_of<A>::value > 0) return first_list(masks.a, at);
     else return first_list(masks.b, at);
+}
+
+/// How many query rows share it.
+template <class Mask>
+std::int64_t rows_of_list(const Mask& mask)
+{
+    return mask.rows_of_list();
+}
+template <class A, class B>
+std::int64_t rows_of_list(const both_masks<A, B>& masks)
+{
+    if constexpr (lists_of<A>::value > 0) return rows_of_list(masks.a);
+    else return rows_of_list(masks.b);
 }
 
 /// classify() of all that is no list.

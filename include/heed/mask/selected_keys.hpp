@@ -42,6 +42,8 @@ struct selected_keys {
     /// The keys of a row.
     key_list list(const query_place& at) const { return list_of(index_of(at.batch, at.head, at.row)); }
 
+    std::int64_t rows_of_list() const { return shape.rows; }
+
     bool attends(const query_place& at, std::int64_t key) const
     {
         const key_list l = list(at);

@@ -21,8 +21,9 @@ struct wanted_sixteens<true> {
         if (cover.kind == coverage::none) return;
         for (int i = 0; i < cover.count; ++i) {
             const register_block& rows = cover[i];
-            of_block[i] = cover.masked ? 0 : ~std::uint32_t{0};
-            for (int r = rows.first; cover.masked && r < rows.end_row(); ++r) of_block[i] |= bits[r].any_of_sixteens();
+            key_bits any;
+            for (int r = rows.first; cover.masked && r < rows.end_row(); ++r) any |= bits[r];
+            of_block[i] = cover.masked ? any.any_of_sixteens() : ~std::uint32_t{0};
             of_any |= of_block[i];
         }
     }
@@ -47,9 +48,6 @@ HEED_INLINE void for_wanted(std::uint32_t wanted, int first, int end, F f)
         left = from + n >= 32 ? 0 : left >> (from + n) << (from + n);
     }
 }
-
-template <class Job>
-inline constexpr bool has_lists = std::decay_t<decltype(std::declval<Job>().def)>::lists > 0;
 
 template <class Job>
 struct tile : wanted_sixteens<has_lists<Job>> {
