@@ -96,8 +96,8 @@ private:
     const key_bits* last_ = nullptr;  // of the last row that was marked, which has that list
 };
 
-/// Fills bits[row] for the rows of a register block, of which the mask lets some attend some keys of the tile from
-/// position key_0 on, and narrows the block's keys to those. A ring has lost the tokens before `rows.lo`.
+/// Fills bits[row] for the rows of a register block, of which the mask lets some attend some keys of the tile, and
+/// narrows the block's keys to those. A ring has lost the tokens before `rows.lo`.
 template <class Job>
 HEED_INLINE void mark_rows(row_marker<Job>& marker, place_cursor<Job>& places, register_block& rows, key_bits* bits)
 {
