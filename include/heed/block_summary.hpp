@@ -33,8 +33,7 @@ status check_summary(const char* verb, const char* name, const Kv& kv, std::int6
     if (block < 1 || block > key_tile)
         return status::error(errc::invalid_argument, "%s: blocks of %lld keys; they have 1 to %d", verb,
                              static_cast<long long>(block), key_tile);
-    return check_written_tensor(verb, name, to,
-                                {kv.batch(), kv.heads(), ceil_div(kv.tokens(), block), kv.key_dim()});
+    return check_written_tensor(verb, name, to, {kv.batch(), kv.heads(), ceil_div(kv.tokens(), block), kv.key_dim()});
 }
 template <class Kv>
 status check_keys(const char* verb, const Kv& kv, std::int64_t first_token)
@@ -73,7 +72,8 @@ status for_blocks(const char* verb, const Kv& kv, std::int64_t block, std::int64
 
 /// The mean of each block of keys,
 ///
-///     mean[b][h][n][c] = 1 / |block n|  sum over the tokens j of block n of k[b][h][j][c],    block n = [n block, (n + 1) block)
+///     mean[b][h][n][c] = 1 / |block n|  sum over the tokens j of block n of k[b][h][j][c],    block n = [n block, (n +
+///     1) block)
 ///
 /// summed in float from the first token to the last; the last block of a sequence may be short. `mean` is [B, Hkv,
 /// ceil(tokens / block), Dqk]. Only blocks that hold tokens from `first_token` on are written, and of a ring what it
@@ -83,9 +83,8 @@ template <class Kv>
 status block_means(const Kv& kv, std::int64_t block, const view<float>& mean, std::int64_t first_token = 0,
                    executor_ref executor = {})
 {
-    const status s =
-        detail::first_error([&] { return detail::check_keys("block_means", kv, first_token); },
-                            [&] { return detail::check_summary("block_means", "mean", kv, block, mean); });
+    const status s = detail::first_error([&] { return detail::check_keys("block_means", kv, first_token); },
+                                         [&] { return detail::check_summary("block_means", "mean", kv, block, mean); });
     if (!s) return s;
     return detail::for_blocks(
         "block_means", kv, block, first_token, executor,

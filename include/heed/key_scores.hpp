@@ -35,14 +35,14 @@ template <class A, class B>
 HEED_INLINE float dot(const A* a, const B* b, std::int64_t dim)
 {
     using V = simd::vec<float>;
-    return over_channels(a, b, dim, [](V sum, V x, V y, std::int64_t, int)
-                                        HEED_INLINE_LAMBDA { return fma(x, y, sum); });
+    return over_channels(a, b, dim,
+                         [](V sum, V x, V y, std::int64_t, int) HEED_INLINE_LAMBDA { return fma(x, y, sum); });
 }
 
 template <class T>
-inline constexpr bool is_plain_float_v = std::is_same_v<std::remove_const_t<T>, float> ||
-                                         std::is_same_v<std::remove_const_t<T>, bf16> ||
-                                         std::is_same_v<std::remove_const_t<T>, f16>;
+inline constexpr bool is_plain_float_v =
+    std::is_same_v<std::remove_const_t<T>, float> || std::is_same_v<std::remove_const_t<T>, bf16> ||
+    std::is_same_v<std::remove_const_t<T>, f16>;
 
 /// Checks q [B, Hq, Sq, D], rows of keys or blocks [B, H, N, D], and what scores go to, [B, H, Sq, N].
 template <class Q, class K>
@@ -50,22 +50,22 @@ status check_key_scores(const char* verb, const char* name, const view<Q>& q, co
                         const view<float>& scores)
 {
     using ll = long long;
-    return first_error(
-        [&] { return check_sizes(verb, "q", q); }, [&] { return check_memory(verb, "q", q); },
-        [&] {
-            return check_tensor(verb, name, k, {q.size.batch, k.size.heads, k.size.tokens, q.size.dim});
-        },
-        [&] {
-            const std::int64_t heads = k.size.heads;
-            if (heads == 0 ? q.size.heads == 0 : q.size.heads % heads == 0) return status{};
-            return status::error(errc::invalid_argument, "%s: q.heads %lld is not a multiple of %s.heads %lld", verb,
-                                 ll{q.size.heads}, name, ll{heads});
-        },
-        [&] {
-            if (k.size.tokens == 0) return status{};
-            return check_written_tensor(verb, "scores", scores,
-                                        {q.size.batch, k.size.heads, q.size.tokens, k.size.tokens});
-        });
+    return first_error([&] { return check_sizes(verb, "q", q); }, [&] { return check_memory(verb, "q", q); },
+                       [&] {
+                           return check_tensor(verb, name, k, {q.size.batch, k.size.heads, k.size.tokens, q.size.dim});
+                       },
+                       [&] {
+                           const std::int64_t heads = k.size.heads;
+                           if (heads == 0 ? q.size.heads == 0 : q.size.heads % heads == 0) return status{};
+                           return status::error(errc::invalid_argument,
+                                                "%s: q.heads %lld is not a multiple of %s.heads %lld", verb,
+                                                ll{q.size.heads}, name, ll{heads});
+                       },
+                       [&] {
+                           if (k.size.tokens == 0) return status{};
+                           return check_written_tensor(verb, "scores", scores,
+                                                       {q.size.batch, k.size.heads, q.size.tokens, k.size.tokens});
+                       });
 }
 
 /// Calls f(batch, head, query row) for the rows of scores.
@@ -86,8 +86,8 @@ status for_score_rows(const char* verb, const view<Q>& q, std::int64_t heads, st
 ///
 ///     scores[b][h][i][n] = sum over the query heads g of kv head h of q[b][g][i] . mean[b][h][n]
 ///
-/// q is [B, Hq, Sq, D] of float, bf16 or f16, mean [B, Hkv, blocks, D], scores [B, Hkv, Sq, blocks]. Fails, with nothing
-/// written, where sizes or memory are wrong. (MoBA, Lu et al. 2025, arXiv 2502.13189, has one head a kv head.)
+/// q is [B, Hq, Sq, D] of float, bf16 or f16, mean [B, Hkv, blocks, D], scores [B, Hkv, Sq, blocks]. Fails, with
+/// nothing written, where sizes or memory are wrong. (MoBA, Lu et al. 2025, arXiv 2502.13189, has one head a kv head.)
 template <class Q>
 status score_block_means(const view<Q>& q, const view<const float>& mean, const view<float>& scores,
                          executor_ref executor = {})
@@ -111,7 +111,8 @@ status score_block_means(const view<Q>& q, const view<const float>& mean, const 
 /// Scores of blocks by a bound that no key of them exceeds (Quest, Tang et al. 2024, arXiv 2406.10774), summed over the
 /// query heads of a kv head:
 ///
-///     scores[b][h][i][n] = sum over g of sum over c of max(q[b][g][i][c] low[b][h][n][c], q[b][g][i][c] high[b][h][n][c])
+///     scores[b][h][i][n] = sum over g of sum over c of max(q[b][g][i][c] low[b][h][n][c], q[b][g][i][c]
+///     high[b][h][n][c])
 ///
 /// low and high are block_bounds(); sizes and errors as in score_block_means().
 template <class Q>
@@ -120,14 +121,13 @@ status score_block_bounds(const view<Q>& q, const view<const float>& low, const 
 {
     using V = simd::vec<float>;
     static_assert(detail::is_plain_float_v<Q>, "heed: score_block_bounds takes queries of float, bf16 or f16");
-    const status s = detail::first_error(
-        [&] { return detail::check_key_scores("score_block_bounds", "low", q, low, scores); },
-        [&] { return detail::check_tensor("score_block_bounds", "high", high, low.size); });
+    const status s =
+        detail::first_error([&] { return detail::check_key_scores("score_block_bounds", "low", q, low, scores); },
+                            [&] { return detail::check_tensor("score_block_bounds", "high", high, low.size); });
     if (!s) return s;
     const std::int64_t group = low.size.heads > 0 ? q.size.heads / low.size.heads : 1, blocks = low.size.tokens;
     return detail::for_score_rows(
-        "score_block_bounds", q, low.size.heads, blocks, executor,
-        [&](std::int64_t b, std::int64_t h, std::int64_t i) {
+        "score_block_bounds", q, low.size.heads, blocks, executor, [&](std::int64_t b, std::int64_t h, std::int64_t i) {
             float* const to = scores.row(b, h, i);
             for (std::int64_t n = 0; n < blocks; ++n) {
                 const float* const most = high.row(b, h, n);
@@ -142,13 +142,15 @@ status score_block_bounds(const view<Q>& q, const view<const float>& low, const 
         });
 }
 
-/// Scores of tokens by a light indexer with queries, weights and keys of its own (the lightning indexer of DeepSeek-V3.2):
+/// Scores of tokens by a light indexer with queries, weights and keys of its own (the lightning indexer of
+/// DeepSeek-V3.2):
 ///
-///     scores[b][0][i][j] = sum over its heads h, from the first on, of weights[b][h][i] max(q[b][h][i] . k[b][0][j], 0)
+///     scores[b][0][i][j] = sum over its heads h, from the first on, of weights[b][h][i] max(q[b][h][i] . k[b][0][j],
+///     0)
 ///
 /// q is [B, H, Sq, D] and k [B, 1, Skv, D] of float, bf16 or f16, weights [B, H, Sq, 1], scores [B, 1, Sq, Skv]. What a
-/// row may not attend is for the caller to overwrite by -inf, or not to select. Fails, with nothing written, where sizes
-/// or memory are wrong.
+/// row may not attend is for the caller to overwrite by -inf, or not to select. Fails, with nothing written, where
+/// sizes or memory are wrong.
 template <class Q, class K>
 status index_scores(const view<Q>& q, const view<const float>& weights, const view<K>& k, const view<float>& scores,
                     executor_ref executor = {})

@@ -255,8 +255,9 @@ private:
     template <class Q, class Kv>
     kernel::partition partition_of(const packed<Q>& q, const Kv& kv, int workers) const
     {
-        const kernel::problem_sizes p{kv_.batch, q_.heads, kv_.heads, kv_.dim, value_dim_, workers,
-                                      !Kv::contiguous || Def::lists > 0, def_.list_rows()};
+        const kernel::problem_sizes p{
+            kv_.batch,       q_.heads, kv_.heads, kv_.dim, value_dim_, workers, !Kv::contiguous || Def::lists > 0,
+            def_.list_rows()};
         const auto held = [&](std::int64_t b) { return kv.held(b); };
         const bool is_packed = q.bounds.size() > 0;
         if (kv_.batch > 1 && (is_packed || kv.ragged()))

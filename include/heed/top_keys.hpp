@@ -101,8 +101,8 @@ template <class I, class O>
 status top_keys(const view<const float>& scores, const top_choice& choice, O* offsets, std::int64_t offset_room,
                 I* entries, std::int64_t entry_room)
 {
-    static_assert((std::is_same_v<I, std::int32_t> || std::is_same_v<I, std::int64_t>) &&
-                      (std::is_same_v<O, std::int32_t> || std::is_same_v<O, std::int64_t>),
+    static_assert((std::is_same_v<I, std::int32_t> || std::is_same_v<I, std::int64_t>)&&(
+                      std::is_same_v<O, std::int32_t> || std::is_same_v<O, std::int64_t>),
                   "heed: top_keys lists std::int32_t or std::int64_t");
     using ll = long long;
     const extents& e = scores.size;
@@ -116,7 +116,8 @@ status top_keys(const view<const float>& scores, const top_choice& choice, O* of
     const detail::checked room = lists * min_of(choice.count, e.dim);
     if (!offsets || !lists.fits() || offset_room <= lists.value() || !room.fits() || entry_room < room.value() ||
         (room.value() > 0 && !entries))
-        return status::error(errc::invalid_argument, "top_keys: room for %lld offsets and %lld entries, for %lld lists "
+        return status::error(errc::invalid_argument,
+                             "top_keys: room for %lld offsets and %lld entries, for %lld lists "
                              "of %lld",
                              ll{offset_room}, ll{entry_room}, ll{lists.value()}, ll{min_of(choice.count, e.dim)});
     if (e.dim - 1 > std::numeric_limits<I>::max() || room.value() > std::numeric_limits<O>::max())

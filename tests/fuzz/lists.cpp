@@ -45,7 +45,8 @@ struct drawn_lists {
         if (s.block < 1 || s.block > 512 || s.rows < 1 || s.row_blocks < 1) return false;
         if (wide{s.rows} * s.row_blocks < queries) return false;
         if (s.heads != 1 && (s.heads != kv_heads || wide{s.heads} * s.group != query_heads)) return false;
-        if (wide{batch} * s.heads * s.row_blocks + 1 != static_cast<wide>(offsets.size()) || offsets[0] != 0) return false;
+        if (wide{batch} * s.heads * s.row_blocks + 1 != static_cast<wide>(offsets.size()) || offsets[0] != 0)
+            return false;
         for (std::size_t n = 1; n < offsets.size(); ++n)
             if (offsets[n] < offsets[n - 1] || offsets[n] > static_cast<int64>(entries.size())) return false;
         for (std::size_t n = 1; n < offsets.size(); ++n)
@@ -68,12 +69,16 @@ struct drawn_lists {
 private:
     void spoil(input& in)
     {
-        const auto any = [&](auto& v) -> auto& { return v[static_cast<std::size_t>(in.range(0, static_cast<int64>(v.size()) - 1))]; };
+        const auto any = [&](auto& v) -> auto&
+        {
+            return v[static_cast<std::size_t>(in.range(0, static_cast<int64>(v.size()) - 1))];
+        };
         int64* const numbers[] = {&shape.block, &shape.heads, &shape.group, &shape.row_blocks, &shape.rows};
         const int64 what = in.range(0, 3);
         if (what == 0) *numbers[in.range(0, 4)] = in.one_in(2) ? in.hostile() : in.range(-1, 4);
         if (what == 1) any(offsets) = in.one_in(2) ? in.hostile() : in.range(-1, 30);
-        if (what == 2 && !entries.empty()) any(entries) = static_cast<std::int32_t>(in.one_in(2) ? in.hostile() : in.range(-1, keys));
+        if (what == 2 && !entries.empty())
+            any(entries) = static_cast<std::int32_t>(in.one_in(2) ? in.hostile() : in.range(-1, keys));
         if (what == 3) offsets.resize(offsets.size() - 1 + static_cast<std::size_t>(in.range(0, 2)), 0);
     }
 };
@@ -98,7 +103,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto q = numbers(q_size), k = numbers({q_size.batch, kv_heads, keys, dim});
     const auto v = numbers({q_size.batch, kv_heads, keys, value_dim});
     const heed::extents out_size{q_size.batch, q_size.heads, q_size.tokens, value_dim};
-    const std::vector<float> blank(static_cast<std::size_t>(q_size.batch * q_size.heads * q_size.tokens * value_dim), -7);
+    const std::vector<float> blank(static_cast<std::size_t>(q_size.batch * q_size.heads * q_size.tokens * value_dim),
+                                   -7);
     float* const out = table(in, blank);
     const heed::selected_keys selected(heed::index_view(table(in, l.offsets), static_cast<int64>(l.offsets.size())),
                                        heed::index_view(table(in, l.entries), static_cast<int64>(l.entries.size())),
@@ -114,7 +120,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto listed = [&](int64 b, int64 h, int64 position, int64 key) {
         return l.lists(b, h, position - (keys - q_size.tokens), key);
     };
-    heed::or_throw(heed::attend(heed::attention{heed::attend_where{listed}, window}, q, k, v, heed::bhsd(want.data(), out_size)));
+    heed::or_throw(
+        heed::attend(heed::attention{heed::attend_where{listed}, window}, q, k, v, heed::bhsd(want.data(), out_size)));
     require(std::memcmp(out, want.data(), want.size() * sizeof(float)) == 0, "lists have other bits than a mask");
     return 0;
 }

@@ -18,9 +18,9 @@ constexpr int64 batch = 2, heads = 4, kv_heads = 2;
 
 /// {queries, keys, Dqk, Dv}: one row, a group or two, two register blocks, more than are streamed, a prefill.
 const std::vector<std::array<int64, 4>> shapes{{1, 1300, 64, 64}, {1, 700, 33, 19}, {2, 1100, 16, 48},
-                                               {6, 1500, 40, 65}, {7, 900, 64, 32},  {70, 1200, 24, 16}};
-const std::vector<selection_shape> selections{{1, 1, true, 2},    {1, 3, false, 60}, {16, 2, true, 20},
-                                              {48, 1, true, 30},  {100, 5, true, 30}, {512, 1, false, 50},
+                                               {6, 1500, 40, 65}, {7, 900, 64, 32}, {70, 1200, 24, 16}};
+const std::vector<selection_shape> selections{{1, 1, true, 2},      {1, 3, false, 60},  {16, 2, true, 20},
+                                              {48, 1, true, 30},    {100, 5, true, 30}, {512, 1, false, 50},
                                               {128, 1000, true, 25}};
 
 /// Calls f(problem, selection) for all of them.
@@ -69,14 +69,14 @@ TEST_CASE("listed keys under a window, with positions and without a mass, have t
 
 TEST_CASE("listed keys of double, which weigh nothing where their score is not positive, have the bits of a mask")
 {
-    equals_the_mask<double>(
-        [](const auto& keys) { return heed::attention{heed::softpick{}, heed::causal{}, keys}; });
+    equals_the_mask<double>([](const auto& keys) { return heed::attention{heed::softpick{}, heed::causal{}, keys}; });
 }
 
 TEST_CASE("two lists that a row's keys must both be in have the bits of two masks")
 {
     const problem<float> p(batch, heads, kv_heads, 3, 1300, 32, 32);
-    const selection a(p.q.size, kv_heads, 1300, {1, 1, true, 40}, 5), b(p.q.size, kv_heads, 1300, {32, 3, false, 50}, 6);
+    const selection a(p.q.size, kv_heads, 1300, {1, 1, true, 40}, 5),
+        b(p.q.size, kv_heads, 1300, {32, 3, false, 50}, 6);
     const tensor<float> expected = p.attend(heed::attention{a.mask() & b.mask()});
     REQUIRE(same_bits(p.attend(heed::attention{a.lists() & b.lists()}).data, expected.data));
     REQUIRE(same_bits(p.attend(heed::attention{b.lists(), a.lists()}).data, expected.data));

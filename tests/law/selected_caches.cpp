@@ -79,7 +79,8 @@ TEST_CASE("listed tokens of quantised blocks have the bits of a mask")
 TEST_CASE("listed tokens of 16 bits have the bits of a mask")
 {
     for_each_selection([](int64 queries, const selection_shape& s, std::uint64_t seed) {
-        const tensor<heed::bf16> q = normal<heed::bf16>({1, 4, queries, 40}, seed), k = normal<heed::bf16>({1, 2, 900, 40}, seed);
+        const tensor<heed::bf16> q = normal<heed::bf16>({1, 4, queries, 40}, seed),
+                                 k = normal<heed::bf16>({1, 2, 900, 40}, seed);
         const tensor<heed::bf16> v = normal<heed::bf16>({1, 2, 900, 24}, seed + 1);
         equal_bits(heed::softmax{}, q, heed::dense_kv{k.in(), v.in()}, selection(q.size, 2, 900, s, seed));
     });

@@ -83,7 +83,8 @@ struct stated_case {
     static bool listed(int64 list, int64 entry) { return list % 5 != 3 && (list + entry * entry) % 3 == 0; }
     bool is_listed(const plain::place& x) const
     {
-        const int64 head = x.head / (heads / kv_heads), list = (x.batch * kv_heads + head) * ((queries + 2) / 3) + x.row / 3;
+        const int64 head = x.head / (heads / kv_heads),
+                    list = (x.batch * kv_heads + head) * ((queries + 2) / 3) + x.row / 3;
         return listed(list, x.key / 5);
     }
     heed::list_shape shape_of_lists() const

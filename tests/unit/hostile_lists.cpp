@@ -61,7 +61,9 @@ TEST_CASE("lists with an entry out of range, out of order or twice are refused, 
     call c;
     const ints offsets{0, 2, 3, 3, 5, 5, 6, 7, 9};  // 2 sequences x 2 heads x 2 blocks of 2 rows
     const heed::list_shape s = shape(1, 2, 2, 2, 2);
-    const auto refused = [&](const auto& entries, const char* says) { c.refused({list(offsets), list(entries), s}, says); };
+    const auto refused = [&](const auto& entries, const char* says) {
+        c.refused({list(offsets), list(entries), s}, says);
+    };
     REQUIRE(c.attend({list(offsets), list(ints{0, 69, 5, 1, 2, 3, 4, 8, 9}), s}));
     refused(ints{0, 70, 5, 1, 2, 3, 4, 8, 9}, "sequence 0, head 0, row 0: entry 1 is 70, not in [0, 70)");
     refused(ints{0, 1, -1, 1, 2, 3, 4, 8, 9}, "sequence 0, head 0, row 2: entry 0 is -1, not in [0, 70)");
@@ -72,14 +74,17 @@ TEST_CASE("lists with an entry out of range, out of order or twice are refused, 
     refused(wide{0, 1, 5, 1, 2, 3, 4, 8, int64{1} << 32}, "sequence 1, head 1, row 2: entry 1 is 4294967296");
     // blocks: the last one may be cut short, and none may begin behind the keys
     REQUIRE(c.attend({list(offsets), list(ints{0, 4, 2, 1, 2, 3, 4, 1, 4}), shape(16, 2, 2, 2, 2)}));
-    c.refused({list(offsets), list(ints{0, 5, 2, 1, 2, 3, 4, 1, 4}), shape(16, 2, 2, 2, 2)}, "entry 1 is 5, not in [0, 5)");
+    c.refused({list(offsets), list(ints{0, 5, 2, 1, 2, 3, 4, 1, 4}), shape(16, 2, 2, 2, 2)},
+              "entry 1 is 5, not in [0, 5)");
 }
 
 TEST_CASE("lists whose offsets or shape do not suit the call are refused")
 {
     call c;
     const ints entries{0, 1, 2, 3};
-    const auto offsets_refused = [&](const wide& offsets, const char* says) { c.refused({list(offsets), list(entries)}, says); };
+    const auto offsets_refused = [&](const wide& offsets, const char* says) {
+        c.refused({list(offsets), list(entries)}, says);
+    };
     REQUIRE(c.attend({list(wide{0, 2, 4}), list(entries)}));
     offsets_refused({1, 2, 4}, "offsets[0] = 1, must be 0");
     offsets_refused({0, 2, 1}, "offsets[2] = 1; offsets rise to at most the 4 entries");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What makes lists of keys: summaries of blocks, scores of blocks and of tokens, the largest of them. Beside plain loops
-// in double, over caches of several kinds; and from the queries to the attention in one go.
+// What makes lists of keys: summaries of blocks, scores of blocks and of tokens, the largest of them. Beside plain
+// loops in double, over caches of several kinds; and from the queries to the attention in one go.
 #include "quantised.hpp"
 #include "tensors.hpp"
 
@@ -25,7 +25,10 @@ double number(const tensor<float>& t, int64 b, int64 h, int64 i, int64 c)
     const heed::extents& e = t.size;
     return static_cast<double>(t.data[static_cast<std::size_t>(((b * e.heads + h) * e.tokens + i) * e.dim + c)]);
 }
-bool near(float got, double want, double size = 1) { return std::fabs(static_cast<double>(got) - want) <= 2e-6 * (1 + size); }
+bool near(float got, double want, double size = 1)
+{
+    return std::fabs(static_cast<double>(got) - want) <= 2e-6 * (1 + size);
+}
 
 /// The entries of a row in the order in which they are to be taken: by score, then by position.
 std::vector<int64> ranked(const std::vector<float>& row)
@@ -62,7 +65,8 @@ TEST_CASE("means and bounds of blocks are those of their keys, the short last bl
                             least = std::min(least, x);
                             most = std::max(most, x);
                         }
-                        REQUIRE(near(static_cast<float>(number(mean, b, h, n, c)), sum / static_cast<double>(end - n * block)));
+                        REQUIRE(near(static_cast<float>(number(mean, b, h, n, c)),
+                                     sum / static_cast<double>(end - n * block)));
                         REQUIRE(number(low, b, h, n, c) == least);
                         REQUIRE(number(high, b, h, n, c) == most);
                     }

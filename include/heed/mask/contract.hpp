@@ -155,8 +155,7 @@ struct has_mark<P, std::void_t<decltype(std::declval<const P&>().mark(query_plac
 template <class P, class = void>
 struct has_list : std::false_type {};
 template <class P>
-struct has_list<P,
-                std::enable_if_t<std::is_same_v<key_list, decltype(std::declval<const P&>().list(query_place{}))>>>
+struct has_list<P, std::enable_if_t<std::is_same_v<key_list, decltype(std::declval<const P&>().list(query_place{}))>>>
     : std::true_type {};
 
 template <class P, class = void>

@@ -107,11 +107,10 @@ private:
             return status::error(errc::invalid_argument,
                                  "selected_keys: lists for %lld heads in groups of %lld: q has %lld heads, kv %lld",
                                  ll{s.heads}, ll{s.group}, ll{p.query_heads}, ll{p.kv_heads});
-        if (s.rows < 1 || s.row_blocks < 1 ||
-            (p.queries > 0 && (p.queries - 1) / s.rows >= s.row_blocks))
+        if (s.rows < 1 || s.row_blocks < 1 || (p.queries > 0 && (p.queries - 1) / s.rows >= s.row_blocks))
             return status::error(errc::invalid_argument,
-                                 "selected_keys: %lld lists for %lld rows each, for %lld query rows",
-                                 ll{s.row_blocks}, ll{s.rows}, ll{p.queries});
+                                 "selected_keys: %lld lists for %lld rows each, for %lld query rows", ll{s.row_blocks},
+                                 ll{s.rows}, ll{p.queries});
         const detail::checked lists = detail::checked(p.batch) * s.heads * s.row_blocks + 1;
         if (!offsets.is_sound() || !entries.is_sound() || !lists.fits() || offsets.size() != lists.value())
             return status::error(errc::invalid_argument,

@@ -39,8 +39,7 @@ public:
         const query_block block = task_table::block_of(of, index);
         if (folds) fold_block(block, of, index, mem.sum);
         else if (!of.cut.split()) run_block(block, of.cut.tiles, mem, reads_of(task + p_.workers));
-        else
-            store_partials(block, of, index, {span_begin(block, of, span), span_begin(block, of, span + 1)}, mem);
+        else store_partials(block, of, index, {span_begin(block, of, span), span_begin(block, of, span + 1)}, mem);
     }
 
 private:
@@ -132,15 +131,8 @@ private:
         if (!empty) begin_rows(block, mem.sum);
         if constexpr (follows_lists<Job>) {
             if (block.count <= micro::streaming_rows) {
-                listed_steps<Job>(job_, block, mem.scores, mem.outputs)
-                    .run(
-                        first_of(block, 0), first_of(block, tiles),
-                        [&](std::int64_t) -> const partial<T>& { return empty ? mem.sum : mem.tile; },
-                        [&](std::int64_t) {
-                            if (!empty) fold(block, mem.sum, mem.tile);
-                            empty = false;
-                        });
-                tiles = 0;
+                fold_listed(block, tiles, mem);
+                return end_rows(block, mem.sum);
             }
         }
         for (std::int64_t tile = attended_tile(block, 0, tiles), after; tile < tiles; tile = after) {
@@ -181,6 +173,19 @@ private:
             attended(of, index, tile) = step(steps, block, tile, stored(of, index, tile), {});
     }
 
+    void fold_listed(const query_block& block, std::int64_t tiles, const memory& mem) const
+    {
+        listed_steps<Job> steps(job_, block, mem.scores, mem.outputs);
+        const std::int64_t first = first_of(block, 0), end = first_of(block, tiles);
+        begin_rows(block, mem.sum);
+        if (steps.can_fold()) {
+            if (steps.fold(first, end, mem.sum)) return;
+            begin_rows(block, mem.sum);  // once more, carefully
+        }
+        steps.run(
+            first, end, [&](std::int64_t) -> const partial<T>& { return mem.tile; },
+            [&](std::int64_t) { fold(block, mem.sum, mem.tile); });
+    }
     void store_listed(const query_block& block, const sequence_tasks& of, std::int64_t index, tile_range tiles,
                       const memory& mem) const
     {

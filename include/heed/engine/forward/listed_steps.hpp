@@ -7,6 +7,7 @@
 // while the values of this one are used.
 #pragma once
 
+#include "../micro/outputs_folded.hpp"
 #include "../simd/finite.hpp"
 #include "listed_weights.hpp"
 #include "tile_outputs.hpp"
@@ -14,8 +15,8 @@
 HEED_BEGIN
 namespace kernel {
 
-/// The rows of a chunk, to be requested some at a time. A row that lies on a page of its own waits for its address to be
-/// translated, and everything behind it with it; a few such waits at a time overlap, and what follows them. So the
+/// The rows of a chunk, to be requested some at a time. A row that lies on a page of its own waits for its address to
+/// be translated, and everything behind it with it; a few such waits at a time overlap, and what follows them. So the
 /// first lines of some rows are requested together, and their other lines a turn later. (Emerald Rapids, 4 KiB pages:
 /// line by line, nothing of the wait for memory overlapped with work.)
 template <class Chunk>
@@ -105,9 +106,8 @@ class listed_steps {
 public:
     listed_steps(const Job& job, const query_block& block, const scores_memory<U>& scores,
                  const outputs_memory<U>& outputs)
-        : job_(job), block_(block), scores_(scores), outputs_(outputs),
-          position_0_(job.position_of_row_0(block.batch)), key_bytes_(bytes_of<K>(job.kv.key_dim())),
-          value_bytes_(bytes_of<E>(job.kv.value_dim()))
+        : job_(job), block_(block), scores_(scores), outputs_(outputs), position_0_(job.position_of_row_0(block.batch)),
+          key_bytes_(bytes_of<K>(job.kv.key_dim())), value_bytes_(bytes_of<E>(job.kv.value_dim()))
     {
         for (int i = 0; i < chunk::capacity; ++i) outputs_.listed[i] = i;
     }
@@ -116,6 +116,28 @@ public:
     /// a tile's result goes, and done(token) is called when it is there.
     template <class Into, class Done>
     void run(std::int64_t first, std::int64_t end, Into into, Done done)
+    {
+        for_tiles(first, end, [&](const chunk& c, int t, requests& ahead, int pace) {
+            const partial<T>& result = into(c.of[t].token);
+            step(c, t, result, ahead, pace);
+            done(c.of[t].token);
+        });
+    }
+    /// Folds these partial results into `sum` as they come. Returns false where a row came out non-finite, as NaN and
+    /// Inf may that meet a weight of 0: then run() leaves such keys out. (Whole registers of channels only.)
+    bool fold(std::int64_t first, std::int64_t end, const partial<T>& sum)
+    {
+        for_tiles(first, end,
+                  [&](const chunk& c, int t, requests& ahead, int pace) { fold_tile(c, t, sum, ahead, pace); });
+        bool finite = true;
+        for (int r = 0; r < block_.count; ++r) finite = finite && micro::all_finite<T>(sum.o.row(r), sum.o.stride);
+        return finite;
+    }
+    bool can_fold() const { return job_.kv.value_dim() % V::lanes == 0; }
+
+private:
+    template <class F>
+    void for_tiles(std::int64_t first, std::int64_t end, F f)
     {
         chunk_reader<Job> reader(job_, block_, first, end);
         chunk both[2];
@@ -131,15 +153,9 @@ public:
             ahead = requests(next, key_bytes_, value_bytes_);
             const auto turns = std::int64_t{now.tiles} * block_.count;
             const int pace = static_cast<int>(ceil_div(std::int64_t{ahead.rows()} * steps_share / 100, turns));
-            for (int t = 0; t < now.tiles; ++t) {
-                const partial<T>& result = into(now.of[t].token);
-                step(now, t, result, ahead, pace);
-                done(now.of[t].token);
-            }
+            for (int t = 0; t < now.tiles; ++t) f(now, t, ahead, pace);
         }
     }
-
-private:
     template <class X>
     static std::int64_t bytes_of(std::int64_t channels)
     {
@@ -209,12 +225,13 @@ private:
         T* row(int r) const { return w + r * micro::score_stride; }
     };
 
-    /// The partial result of a tile.
-    void step(const chunk& c, int t, const partial<T>& result, requests& ahead, int pace)
+    /// Turns the scores of a tile into weights: put(r, M, l) receives the sums of row r.
+    template <class Put>
+    tile_weights weigh(const chunk& c, int t, requests& ahead, int pace, Put put)
     {
         const int first = c.of[t].first, n = c.end_of(t) - first;
-        const listed_tile<Job> tile{job_, block_, position_0_, c.of[t].token, c.key + first, c.rows + first,
-                                    n, c.of[t].masked};
+        const listed_tile<Job> tile{job_,          block_,         position_0_, c.of[t].token,
+                                    c.key + first, c.rows + first, n,           c.of[t].masked};
         // Few weights go behind the scores of the row, as a whole register that may be read at once.
         static_assert(chunk::capacity + V::lanes <= micro::score_stride);
         const bool few = n <= V::lanes;
@@ -222,13 +239,37 @@ private:
         place_cursor<Job> places(job_, block_, position_0_);
         for (int r = 0; r < block_.count; ++r) {
             const query_place at = places.next();
-            const row_mass<T> sums = few ? weigh_few(tile, at, r, scores_.row(r) + first, weights.row(r))
-                                         : weigh_listed(tile, at, r, weights.row(r));
-            result.shift[r] = sums.shift;
-            result.mass[r] = sums.mass;
+            put(r, few ? weigh_few(tile, at, r, scores_.row(r) + first, weights.row(r))
+                       : weigh_listed(tile, at, r, weights.row(r)));
             ahead.take(pace);
         }
         if constexpr (has_value_scales_v<Kv>) scale_weights(c, t, weights);
+        return weights;
+    }
+    void fold_tile(const chunk& c, int t, const partial<T>& sum, requests& ahead, int pace)
+    {
+        micro::fold_factors<T> factors[micro::streaming_rows];
+        const tile_weights weights = weigh(c, t, ahead, pace, [&](int r, const row_mass<T>& tile) HEED_INLINE_LAMBDA {
+            factors[r] = fold_sums(sum.shift[r], sum.mass[r], tile.shift, tile.mass);
+        });
+        const std::int64_t direct = job_.kv.value_dim() / V::lanes;
+        for_register_blocks([&](int row, int rows) {
+            for (std::int64_t panel = 0; panel < direct;) {
+                const int vecs = static_cast<int>(min_of(direct - panel, micro::register_vecs));
+                micro::outputs_folded({rows, vecs}, static_cast<const T*>(weights.row(row)),
+                                      micro::listed_values<E>{nullptr, c.values + weights.first, weights.count},
+                                      panel * V::lanes, factors + row, sum.o.at(row, panel * V::lanes));
+                panel += vecs;
+            }
+        });
+    }
+    /// The partial result of a tile.
+    void step(const chunk& c, int t, const partial<T>& result, requests& ahead, int pace)
+    {
+        const tile_weights weights = weigh(c, t, ahead, pace, [&](int r, const row_mass<T>& tile) HEED_INLINE_LAMBDA {
+            result.shift[r] = tile.shift;
+            result.mass[r] = tile.mass;
+        });
         add_values(weights, result.o);
         for (int r = 0; r < block_.count; ++r)
             if (!micro::all_finite<T>(result.o.row(r), result.o.stride)) select_values(weights, r, result.o.row(r));
@@ -286,9 +327,8 @@ private:
     {
         micro::fill_zero(o, round_up(job_.kv.value_dim(), V::lanes));
         for (int x = 0; x < weights.count; ++x)
-            micro::outputs_selected(weights.row(r)[x],
-                                    micro::matrix<const E>{weights.of.values[weights.first + x], 0}, 1,
-                                    job_.kv.value_dim(), o);
+            micro::outputs_selected(weights.row(r)[x], micro::matrix<const E>{weights.of.values[weights.first + x], 0},
+                                    1, job_.kv.value_dim(), o);
     }
 
     const Job& job_;

@@ -16,10 +16,10 @@ template <class Job>
 struct listed_tile {
     const Job& job;
     const query_block& block;
-    std::int64_t position_0;  // of query row 0
-    std::int64_t token;       // the tile's first
+    std::int64_t position_0;   // of query row 0
+    std::int64_t token;        // the tile's first
     const std::uint16_t* key;  // [count]: within the tile
-    const row_bits* rows;     // [count]
+    const row_bits* rows;      // [count]
     int count;
     bool masked;
 
@@ -32,7 +32,10 @@ struct listed_tile {
         return bits;
     }
     /// Whether n keys from key x on follow each other from a multiple of n on.
-    HEED_INLINE bool is_run(int x, int n) const { return key[x] % n == 0 && x + n <= count && key[x + n - 1] == key[x] + n - 1; }
+    HEED_INLINE bool is_run(int x, int n) const
+    {
+        return key[x] % n == 0 && x + n <= count && key[x + n - 1] == key[x] + n - 1;
+    }
     /// Where the keys from a multiple of a register's lanes on stand, that key j of the tile is among.
     template <class V>
     HEED_INLINE score_place<V> place(const query_place& row, int j) const

@@ -49,8 +49,14 @@ template <class Job>
 block_place rectangle(const Job& job, const query_block& block, std::int64_t position_0, std::int64_t token, int keys)
 {
     const std::int64_t row = block.first / job.group, key_0 = job.first_key + token;
-    return {block.batch, block.kv_head * job.group, (block.kv_head + 1) * job.group, row,
-            (block.first + block.count - 1) / job.group + 1, position_0 + row, key_0, key_0 + keys};
+    return {block.batch,
+            block.kv_head * job.group,
+            (block.kv_head + 1) * job.group,
+            row,
+            (block.first + block.count - 1) / job.group + 1,
+            position_0 + row,
+            key_0,
+            key_0 + keys};
 }
 
 /// Whether the mask lets all, some or none of these pairs pass.

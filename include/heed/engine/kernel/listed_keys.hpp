@@ -11,8 +11,8 @@ namespace kernel {
 /// Whether decode follows lists: its blocks have rows enough for one bit each. Pairs of keys stand where their tile has
 /// them, so products of pairs go the way of any mask.
 template <class Job>
-inline constexpr bool follows_lists = std::decay_t<decltype(std::declval<Job>().def)>::lists > 0 &&
-                                      elements_of<typename Job::unit> == 1;
+inline constexpr bool follows_lists =
+    std::decay_t<decltype(std::declval<Job>().def)>::lists > 0 && elements_of<typename Job::unit> == 1;
 
 /// Rows of a block that attend a key, a bit each.
 using row_bits = std::uint16_t;
@@ -194,10 +194,9 @@ private:
     coverage classify_others(std::int64_t token) const
     {
         const std::int64_t row = block_.first / job_.group, key_0 = job_.first_key + token;
-        return job_.def.classify_beside_list({block_.batch, block_.kv_head * job_.group,
-                                              (block_.kv_head + 1) * job_.group, row,
-                                              (block_.first + block_.count - 1) / job_.group + 1, position_0_ + row,
-                                              key_0, key_0 + keys_from(token)});
+        return job_.def.classify_beside_list(
+            {block_.batch, block_.kv_head * job_.group, (block_.kv_head + 1) * job_.group, row,
+             (block_.first + block_.count - 1) / job_.group + 1, position_0_ + row, key_0, key_0 + keys_from(token)});
     }
     /// Leaves out what other masks do not let pass; true where that is anything.
     bool leave_out(key_chunk<Kv>& to, int first, std::int64_t token) const

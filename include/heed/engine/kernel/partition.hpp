@@ -32,8 +32,8 @@ inline std::int64_t rows_of_blocks(std::int64_t rows, std::int64_t blocks)
     return blocks > 0 ? min_of(round_up(ceil_div(rows, blocks), micro::register_rows), rows) : 0;
 }
 
-/// Rows of blocks that meet no more lists than they must, where `list_rows` rows share one: some whole lists, or an even
-/// part of one.
+/// Rows of blocks that meet no more lists than they must, where `list_rows` rows share one: some whole lists, or an
+/// even part of one.
 inline std::int64_t rows_beside_lists(std::int64_t list_rows, std::int64_t most_rows)
 {
     if (list_rows <= most_rows) return most_rows / list_rows * list_rows;
