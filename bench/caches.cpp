@@ -84,6 +84,18 @@ void deal_pages(const bench_case& c, storage<T>& to)
     std::shuffle(to.pages.begin(), to.pages.end(), std::mt19937_64(5));
 }
 
+/// f(what is computed), with products of integers where the case asks for them and its element has whole numbers.
+template <class T, class F>
+void with_definition(const bench_case& c, F f)
+{
+    const auto mask = case_mask(c);
+    if constexpr (heed::element_traits<T>::holds_integers) {
+        if (c.integer_bits == 16) return f(heed::attention{heed::softmax{}, mask, heed::compute<std::int8_t>{}});
+        if (c.integer_bits == 8) return f(heed::attention{heed::softmax{}, mask, heed::compute<std::int8_t, 8>{}});
+    }
+    f(heed::attention{heed::softmax{}, mask});
+}
+
 template <class T>
 contestant make(const bench_case& c)
 {
@@ -119,16 +131,17 @@ contestant make(const bench_case& c)
         }
         heed::options<float> how;
         if (c.threads > 1) how.executor = h->pool;
-        const heed::attention def{heed::softmax{}, case_mask(c)};
-        const heed::plan plan(def, q, cache, how);
-        heed::or_throw(plan.status());
-        h->scratch.resize(plan.workspace_bytes());
-        how.workspace = {h->scratch.data(), h->scratch.size()};
-        who = {[=] {
-                   heed::or_throw(plan.run(q, cache, out, how));
-                   (void)h;
-               },
-               [=] { return h->out; }, plan.describe().text};
+        with_definition<T>(c, [&](const auto& def) {
+            const heed::plan plan(def, q, cache, how);
+            heed::or_throw(plan.status());
+            h->scratch.resize(plan.workspace_bytes());
+            how.workspace = {h->scratch.data(), h->scratch.size()};
+            who = {[=] {
+                       heed::or_throw(plan.run(q, cache, out, how));
+                       (void)h;
+                   },
+                   [=] { return h->out; }, plan.describe().text};
+        });
     });
     return who;
 }

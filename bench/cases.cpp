@@ -15,17 +15,22 @@ constexpr const char* form =
 
 std::string read_kv(const std::string& text, bench_case& c)
 {
-    static const std::regex kv("(f32|bf16|bf16_native|f16|int8|q8_0|q4_0|fp8)(_sparse([0-9]{2}))?"
+    static const std::regex kv("(f32|bf16|bf16_native|f16|(?:int8|q8_0|q4_0)(?:_by(?:8|16))?|fp8)(_sparse([0-9]{2}))?"
                                "(_page([0-9]{1,4})(_mixed([0-9]{1,9}))?)?(_bshd)?(_mla)?(_layers([0-9]{1,4}))?");
     std::smatch m;
     if (!std::regex_match(text, m, kv))
         return "kv type " + text +
-               " is none of f32, bf16, bf16_native, f16, int8, q8_0, q4_0, fp8, with or without _sparseNN (percent, "
+               " is none of f32, bf16, bf16_native, f16, int8, q8_0, q4_0 (these by integers: _by16, _by8), fp8, with or "
+               "without _sparseNN (percent, "
                "two digits), _pageN (slots) and, behind it, _mixedN (keys of all sequences but the last), _bshd "
                "([token]"
                "[head][channel]), _mla (V is a part of K), _layersN";
     c.native = m[1] == "bf16_native";
     c.element = c.native ? "bf16" : m[1].str();
+    if (const std::size_t by = c.element.find("_by"); by != std::string::npos) {
+        c.integer_bits = std::stoi(c.element.substr(by + 3));
+        c.element.resize(by);
+    }
     if (m[3].matched) c.weightless = std::stoi(m[3]);
     if (m[5].matched) c.page = std::stoll(m[5]);
     if (m[7].matched) c.short_keys = std::stoll(m[7]);
@@ -46,15 +51,16 @@ std::string read_kv(const std::string& text, bench_case& c)
 
 std::string read_mask(const std::string& text, bench_case& c)
 {
-    static const std::regex mask("(all|causal|causal_floats|causal_bools)|(window|documents)([0-9]{1,9})");
+    static const std::regex mask("(all|causal|(window|documents)([0-9]{1,9}))(_(floats|halves|bools|tilted))?");
     std::smatch m;
     if (!std::regex_match(text, m, mask))
-        return "mask " + text + " is none of all, causal, windowN, documentsN, causal_floats, causal_bools";
-    if (m[1].matched) {
+        return "mask " + text +
+               " is none of all, causal, windowN, documentsN, with or without _floats, _halves, _bools, _tilted";
+    const mask_form forms[] = {mask_form::floats, mask_form::halves, mask_form::bools, mask_form::tilted};
+    const std::string names[] = {"floats", "halves", "bools", "tilted"};
+    if (m[5].matched) c.form = forms[std::find(names, names + 4, m[5].str()) - names];
+    if (!m[2].matched) {
         c.mask = m[1] == "all" ? mask_kind::all : mask_kind::causal;
-        c.form = m[1] == "causal_floats"  ? mask_form::floats
-                 : m[1] == "causal_bools" ? mask_form::bools
-                                          : mask_form::policy;
         return "";
     }
     c.mask = m[2] == "window" ? mask_kind::window : mask_kind::documents;

@@ -15,8 +15,9 @@ namespace bench {
 
 enum class mask_kind { all, causal, window, documents };
 
-/// How a mask is handed to heed: as a policy, or as a table [Sq, Skv] of 0 and -inf, or of true and false.
-enum class mask_form { policy, floats, bools };
+/// How a mask is handed to heed: as a policy, or as a table [Sq, Skv] of 0 and -inf, in f32 or f16, of true and false, or
+/// of other numbers and -inf, in f32.
+enum class mask_form { policy, floats, halves, bools, tilted };
 
 /// Where a token's row stands: [head][token][channel], or [token][head][channel].
 enum class kv_layout { bhsd, bshd };
@@ -30,6 +31,7 @@ struct bench_case {
     std::string name, impl, phase, normalizer;
     std::string element;                 // of all four tensors: f32, bf16, f16; or of a cache: int8, q8_0, q4_0, fp8
     bool native = false;                 // their products too are of bf16: heed::compute<bf16>
+    int integer_bits = 0;                // products are of integers, with operands of 16 or 8: compute<std::int8_t>
     int weightless = -1;                 // percent of the keys whose scores are all negative; -1: nothing is planted
     std::int64_t page = 0;               // slots of a page, where K and V lie in pages
     std::int64_t short_keys = 0;         // of all sequences but the last, where they are mixed

@@ -1,16 +1,43 @@
 // SPDX-License-Identifier: MIT
-// heed as an op of a graph: examples/clients/compute_op.hpp, which every thread of the graph calls with its part.
+// heed as an op of a graph: examples/clients/compute_op.hpp, which every thread of the graph calls with its part. The
+// threads have a barrier.
 #include "contestants.hpp"
 #include "inputs.hpp"
+#include "mask_table.hpp"
 
 #include "../examples/clients/compute_op.hpp"
 
 #include <heed/executor/threads.hpp>
 
+#include <atomic>
 #include <cmath>
 
 namespace bench {
 namespace {
+
+/// A barrier that spins, as graphs have them.
+struct spinning {
+    int threads = 1;
+    std::atomic<int> here{0};
+    std::atomic<std::int64_t> rounds{0};
+
+    void wait()
+    {
+        const std::int64_t round = rounds.load();
+        if (here.fetch_add(1) + 1 == threads) {
+            here = 0;
+            rounds = round + 1;
+        } else {
+            while (rounds.load() == round) {
+            }
+        }
+    }
+    compute_op::barrier handle()
+    {
+        if (threads == 1) return {};
+        return {[](void* of) { static_cast<spinning*>(of)->wait(); }, this};
+    }
+};
 
 template <class E>
 constexpr compute_op::type type_of = std::is_same_v<E, float>       ? compute_op::type::f32
@@ -37,9 +64,23 @@ contestant make(const bench_case& c)
         std::vector<float> q, out;
         heed::thread_pool pool;
         std::vector<std::byte> scratch;
+        spinning all;
+        std::shared_ptr<buffer<float>> floats;
+        std::shared_ptr<buffer<heed::f16>> halves;
+        compute_op::tensor mask;
         explicit held(const bench_case& of)
             : in(inputs_of<E>(of)), q(in->q.get(), in->q.get() + in->q.size()), pool(of.threads)
-        {}
+        {
+            all.threads = of.threads;
+            const row_steps step{0, 0, of.keys};
+            if (of.form == mask_form::halves) {
+                halves = table_of<heed::f16>(of);
+                mask = tensor_of<heed::f16>(halves->get(), of.keys, of.queries, 1, 1, step);
+            } else if (of.form != mask_form::policy) {
+                floats = table_of<float>(of);
+                mask = tensor_of<float>(floats->get(), of.keys, of.queries, 1, 1, step);
+            }
+        }
     };
     const auto h = std::make_shared<held>(c);
     h->out.resize(static_cast<std::size_t>(c.batch * c.query_heads * c.queries * c.value_dim));
@@ -53,24 +94,26 @@ contestant make(const bench_case& c)
     const row_steps step = rows(c.value_dim);  // out is [dim, heads, tokens, batch]
     t.out =
         tensor_of(h->out.data(), c.value_dim, c.query_heads, c.queries, c.batch, {step.batch, step.token, step.head});
+    if (c.form != mask_form::policy) t.mask = &h->mask;
     compute_op::parameters p;
     p.scale = 1 / std::sqrt(static_cast<float>(c.key_dim));
     h->scratch.resize(compute_op::scratch_bytes(p, t, c.threads));
     const auto run = [=] {
         h->pool(c.threads, [&](std::int64_t part, int) {
-            heed::or_throw(
-                compute_op::compute(p, t, static_cast<int>(part), c.threads, h->scratch.data(), h->scratch.size()));
+            heed::or_throw(compute_op::compute(p, t, static_cast<int>(part), c.threads, h->scratch.data(),
+                                               h->scratch.size(), h->all.handle()));
         });
     };
-    return {run, [=] { return h->out; }, "heed as an op without a barrier, whole tasks a thread"};
+    return {run, [=] { return h->out; }, "heed as an op of a graph"};
 }
 
 }  // namespace
 
 std::string compute_op_refusal(const bench_case& c)
 {
-    if (c.normalizer != "softmax" || c.mask != mask_kind::all)
-        return "compute_op is measured for softmax without a mask";
+    if (c.normalizer != "softmax" || c.form == mask_form::bools ||
+        (c.form == mask_form::policy && c.mask != mask_kind::all))
+        return "compute_op is measured for softmax, and takes masks as tables of numbers";
     return c.native ? "compute_op multiplies in f32" : "";
 }
 

@@ -10,7 +10,7 @@
 namespace test {
 
 /// The elements that are blocks of channels.
-using blocks = std::tuple<heed::q8_0, heed::q4_0, heed::q5_0>;
+using blocks = std::tuple<heed::q8_0, heed::q4_0, heed::q5_0, heed::q4_1, heed::q5_1, heed::iq4_nl>;
 
 /// f(an element) for each of them.
 template <class F>
@@ -38,6 +38,29 @@ inline void draw(std::mt19937_64& random, heed::q5_0& x)
 {
     x.d = heed::f16(std::normal_distribution<float>(0, 0.1f)(random));
     for (std::uint8_t& b : x.high) b = static_cast<std::uint8_t>(random());
+    for (std::uint8_t& q : x.q) q = static_cast<std::uint8_t>(random());
+}
+inline void draw(std::mt19937_64& random, heed::q4_1& x)
+{
+    x.d = heed::f16(std::normal_distribution<float>(0, 0.2f)(random));
+    x.m = heed::f16(std::normal_distribution<float>(0, 1)(random));
+    for (std::uint8_t& q : x.q) q = static_cast<std::uint8_t>(random());
+}
+inline void draw(std::mt19937_64& random, heed::q5_1& x)
+{
+    x.d = heed::f16(std::normal_distribution<float>(0, 0.1f)(random));
+    x.m = heed::f16(std::normal_distribution<float>(0, 1)(random));
+    for (std::uint8_t& b : x.high) b = static_cast<std::uint8_t>(random());
+    for (std::uint8_t& q : x.q) q = static_cast<std::uint8_t>(random());
+}
+inline void draw(std::mt19937_64& random, heed::iq4_nl& x)
+{
+    x.d = heed::f16(std::normal_distribution<float>(0, 0.015f)(random));
+    for (std::uint8_t& q : x.q) q = static_cast<std::uint8_t>(random());
+}
+inline void draw(std::mt19937_64& random, heed::mxfp4& x)
+{
+    x.e = static_cast<std::uint8_t>(124 + random() % 4);
     for (std::uint8_t& q : x.q) q = static_cast<std::uint8_t>(random());
 }
 inline void draw(std::mt19937_64& random, float& x) { x = std::normal_distribution<float>(0, 1)(random); }

@@ -3,7 +3,7 @@
 //
 //     lengths[sequence] += n;                                      // first: only tokens that a cache holds are written
 //     heed::paged_kv cache{k_pool, v_pool, table};                 // the table lists the new tokens already
-//     heed::append(cache, sequence, position, k_rows, v_rows);
+//     heed::append(cache, sequence, position, k_rows, v_rows);     // or, of all sequences: append(cache, cu_seqlens, k, v)
 //     heed::attend(def, q, cache, out);
 //
 // Drafts are rolled back by lowering the length again; the next append overwrites them. A ring has lost what the drafts
@@ -11,17 +11,19 @@
 //
 // Both check the sequence and the pages that they write or read, and nothing else of a table: their cost is the cost of
 // the rows. A host that shares pages copies a shared page before it writes to it; neither verb looks for others that
-// list the page. cache.check_exclusive(sequence, position, position + n) does, and reads the whole table.
+// list the page. cache.check_exclusive(sequence, position, position + n) does, and reads the whole table. The append of
+// packed rows looks, once for all sequences.
 //
-// |x - fetched x| is at most half a scale in int8 and in blocks, whose scale is chosen for the row or block, and 2^-4
-// |x| or half of the smallest step in fp8. A row of zeros has scale 0. NaN and Inf make the scale NaN, and so the row
-// or block; numbers with a given scale (of channels, or repeated over tokens) are cut off at the format's largest, and
-// may not be NaN or Inf in int8. How an element is rounded is said in its file in base/element/.
+// |x - fetched x| is at most half a scale in int8, q8_0, q5_0 and q4_0, whose scale is chosen for the row or block,
+// and 2^-4 |x| or half of the smallest step in fp8; q5_1, q4_1, iq4_nl and mxfp4 are rounded as ggml does. A row of
+// zeros has scale 0. NaN and Inf make the scale NaN, and so the row or block; numbers with a given scale (of
+// channels, or repeated over tokens) are cut off at the format's largest, and may not be NaN or Inf in int8. How an
+// element is rounded is said in its file in base/element/.
 #pragma once
 
+#include "engine/cache_checks.hpp"
 #include "engine/micro/quantise.hpp"
 #include "engine/micro/widen.hpp"
-#include "engine/validate.hpp"
 #include "kv/dense.hpp"
 #include "kv/scaled.hpp"
 
@@ -35,8 +37,6 @@ struct no_transform {
 };
 
 namespace detail {
-
-inline constexpr std::int64_t largest_row = 8192;  // channels, on the stack
 
 /// How one side of a cache, k or v, is written and read: at(head, token) is a row, at.scale(head, token) its scale.
 template <class T, class E, class Row, class Scales>
@@ -159,38 +159,6 @@ auto side_of(const Cache& cache, std::int64_t sequence)
     return cache_side<T, element, rows, std::remove_const_t<decltype(scales)>>(rows{cache, sequence}, scales);
 }
 
-/// What append and fetch check alike: the cache, and that rows of the tokens [position, position + n) are held.
-template <class Cache, class K, class V>
-status check_tokens(const char* verb, const Cache& cache, std::int64_t sequence, std::int64_t position,
-                    const view<K>& k, const view<V>& v)
-{
-    using ll = long long;
-    status s;
-    cache.views([&](const char* name, const auto& rows) {
-        if (s) s = check_sizes(verb, name, rows);
-        if (s) s = check_memory(verb, name, rows);
-    });
-    if (s && (sequence < 0 || sequence >= cache.batch()))
-        s = status::error(errc::invalid_argument, "%s: sequence %lld of %lld", verb, ll{sequence}, ll{cache.batch()});
-    if (s) s = cache.check_sequence(sequence);
-    if (s) s = check_sizes(verb, "k rows", k);
-    if (s) s = check_sizes(verb, "v rows", v);
-    if (s) s = check_memory(verb, "k rows", k);
-    if (s) s = check_memory(verb, "v rows", v);
-    if (s) s = check_extents(verb, "k rows", k.size, {1, cache.heads(), k.size.tokens, cache.key_dim()});
-    if (s) s = check_extents(verb, "v rows", v.size, {1, cache.heads(), k.size.tokens, cache.value_dim()});
-    if (!s) return s;
-    if (cache.key_dim() > largest_row || cache.value_dim() > largest_row)
-        return status::error(errc::invalid_argument, "%s: rows of %lld and %lld channels; at most %lld are possible",
-                             verb, ll{cache.key_dim()}, ll{cache.value_dim()}, ll{largest_row});
-    const token_span held = cache.held(sequence);
-    if (position < held.first || k.size.tokens > held.end - position)
-        return status::error(errc::invalid_argument,
-                             "%s: sequence %lld: %lld tokens from position %lld on; the cache holds [%lld, %lld)", verb,
-                             ll{sequence}, ll{k.size.tokens}, ll{position}, ll{held.first}, ll{held.end});
-    return cache.check_rows(sequence, position, position + k.size.tokens);
-}
-
 /// A row as numbers of T.
 template <class T, class E>
 void read_row(const E* from, std::int64_t dim, T* to)
@@ -198,64 +166,136 @@ void read_row(const E* from, std::int64_t dim, T* to)
     for (std::int64_t c = 0; c < dim; ++c) to[c] = static_cast<T>(from[c]);
 }
 
+/// What rows of K and V are written as, to a cache that can be written to.
+template <class Cache, class K, class V>
+struct appended {
+    using type = compute_t<K>;
+    using key_row = decltype(*std::declval<const Cache&>().keys(0, 0)(0).data);
+    using value_row = decltype(*std::declval<const Cache&>().values(0, 0)(0).data);
+    static_assert(!std::is_const_v<std::remove_reference_t<key_row>> &&
+                      !std::is_const_v<std::remove_reference_t<value_row>>,
+                  "heed: append writes to a cache of views that are not const");
+    static_assert(std::is_same_v<compute_t<V>, type>, "heed: k and v rows are float, bf16 and f16, or both double");
+};
+template <class Cache, class K, class V>
+using appended_t = typename appended<Cache, K, V>::type;
+
+/// Checks that what is written lies apart, from itself and from the rows.
+template <class Cache, class K, class V>
+status check_written(const Cache& cache, const view<K>& k, const view<V>& v)
+{
+    status s;
+    scales_of<Cache>::written(cache, [&](const char* name, const auto& rows) {
+        if (s) s = detail::check_output("append", name, rows);
+        if (s && (detail::may_overlap(rows, k) || detail::may_overlap(rows, v)))
+            s = status::error(errc::invalid_argument, "append: %s of the cache overlaps the rows to be written", name);
+    });
+    return s;
+}
+
+/// Tokens [position, position + n) of a sequence, to be written from rows of k and v.
+template <class T, class Cache>
+class new_rows {
+public:
+    new_rows(const Cache& cache, std::int64_t sequence, std::int64_t position, std::int64_t n)
+        : keys_(side_of<T, true>(cache, sequence)), values_(side_of<T, false>(cache, sequence)), position_(position),
+          n_(n)
+    {}
+    /// Whether all can be written: a whole number with a given scale cannot be NaN or Inf.
+    template <class K, class V, class Transform>
+    status check(const view<K>& k, const view<V>& v, std::int64_t first, const Transform& transform) const
+    {
+        status s;
+        const auto refuse = [&](const char* name) {
+            return [&s, name, first](const T* row, std::int64_t h, std::int64_t t, std::int64_t dim) {
+                if (s && !micro::all_finite<T>(row, dim))
+                    s = status::error(errc::invalid_argument,
+                                      "append: %s rows: head %lld, token %lld: NaN or Inf, in int8 with a given scale",
+                                      name, static_cast<long long>(h), static_cast<long long>(first + t));
+            };
+        };
+        if (!keys_.takes_all()) for_rows(k, first, transform, refuse("k"));
+        if (!values_.takes_all()) for_rows(v, first, no_transform{}, refuse("v"));
+        return s;
+    }
+    template <class K, class V, class Transform>
+    void write(const view<K>& k, const view<V>& v, std::int64_t first, const Transform& transform) const
+    {
+        const auto write_to = [&](const auto& side) {
+            return [&](const T* row, std::int64_t h, std::int64_t t, std::int64_t dim) {
+                side.write(h, position_ + t, row, dim);
+            };
+        };
+        for_rows(k, first, transform, write_to(keys_));
+        for_rows(v, first, no_transform{}, write_to(values_));
+    }
+
+private:
+    /// f(a copy of the row, head, token, dim) of the rows from `first` on, behind `change`.
+    template <class E, class Change, class F>
+    void for_rows(const view<E>& rows, std::int64_t first, const Change& change, F f) const
+    {
+        T row[largest_row];
+        const std::int64_t dim = rows.size.dim;
+        for (std::int64_t h = 0; h < rows.size.heads; ++h)
+            for (std::int64_t t = 0; t < n_; ++t) {
+                read_row(rows.row(0, h, first + t), dim, row);
+                change(row, dim, h, position_ + t);
+                f(row, h, t, dim);
+            }
+    }
+
+    decltype(side_of<T, true>(std::declval<const Cache&>(), 0)) keys_;
+    decltype(side_of<T, false>(std::declval<const Cache&>(), 0)) values_;
+    std::int64_t position_, n_;
+};
+
 }  // namespace detail
 
 /// Writes the tokens [position, position + n) of a sequence, quantised where the cache is.
 ///
 /// k rows [1, Hkv, n, Dqk] and v rows [1, Hkv, n, Dv], float, bf16 and f16, or double for a cache of double. The cache
-/// is a kv source over views that are not const; its lengths or tables hold the new tokens already. `transform(row,
-/// dim, head, position)` may change each row of keys first, in a copy: RoPE, say. It may be called twice for a row.
-/// Allocates nothing; returns a status, and nothing is written where it is false.
+/// is a kv source over views that are not const. Its lengths or tables hold the new tokens already: raise a length,
+/// then append; a token that the cache does not hold is refused. Drafts are rolled back by lowering the length again,
+/// and the next append overwrites them. `transform(row, dim, head, position)` may change each row of keys first, in a
+/// copy: RoPE, say. It may be called twice for a row. Allocates nothing; returns a status, and nothing is written where
+/// it is false.
 template <class Cache, class K, class V, class Transform = no_transform>
 status append(const Cache& cache, std::int64_t sequence, std::int64_t position, const view<K>& k, const view<V>& v,
               const Transform& transform = {})
 {
-    using T = compute_t<K>;
-    using key_row = decltype(*cache.keys(0, 0)(0).data);
-    using value_row = decltype(*cache.values(0, 0)(0).data);
-    static_assert(!std::is_const_v<std::remove_reference_t<key_row>> &&
-                      !std::is_const_v<std::remove_reference_t<value_row>>,
-                  "heed: append writes to a cache of views that are not const");
-    static_assert(std::is_same_v<compute_t<V>, T>, "heed: k and v rows are float, bf16 and f16, or both double");
-
+    using T = detail::appended_t<Cache, K, V>;
     status s = detail::check_tokens("append", cache, sequence, position, k, v);
-    detail::scales_of<Cache>::written(cache, [&](const char* name, const auto& rows) {
-        if (s) s = detail::check_output("append", name, rows);
-        if (s && (detail::may_overlap(rows, k) || detail::may_overlap(rows, v)))
-            s = status::error(errc::invalid_argument, "append: %s of the cache overlaps the rows to be written", name);
-    });
+    if (s) s = detail::check_written(cache, k, v);
     const std::int64_t n = k.size.tokens;
     if (!s) return s;
 
-    T row[detail::largest_row];
-    const auto keys = detail::side_of<T, true>(cache, sequence);
-    const auto values = detail::side_of<T, false>(cache, sequence);
-    const auto for_rows = [&](const auto& rows, const auto& change, auto f) {
-        const std::int64_t dim = rows.size.dim;
-        for (std::int64_t h = 0; h < rows.size.heads; ++h)
-            for (std::int64_t t = 0; t < n; ++t) {
-                detail::read_row(rows.row(0, h, t), dim, row);
-                change(row, dim, h, position + t);
-                f(h, t, dim);
-            }
+    const auto rows = detail::new_rows<T, Cache>(cache, sequence, position, n);
+    s = rows.check(k, v, 0, transform);
+    if (s) rows.write(k, v, 0, transform);
+    return s;
+}
+
+/// Writes the packed rows of all sequences, k rows [1, Hkv, rows, Dqk] and v rows [1, Hkv, rows, Dv]: rows [bounds[b],
+/// bounds[b + 1]) are the last tokens of sequence b, of which the cache holds them already. One call a step: whether a
+/// page that is written is listed twice is checked for all of them together, by reading the table once for every 512
+/// pages that are written. The rest is as above, `transform` included.
+template <class Cache, class K, class V, class Transform = no_transform>
+status append(const Cache& cache, const index_view& bounds, const view<K>& k, const view<V>& v,
+              const Transform& transform = {})
+{
+    using T = detail::appended_t<Cache, K, V>;
+    status s = detail::check_packed_tokens(cache, bounds, k, v);
+    if (s) s = detail::check_written(cache, k, v);
+    const auto for_sequences = [&](auto f) {
+        for (std::int64_t b = 0; s && b < cache.batch(); ++b) {
+            const std::int64_t n = bounds[b + 1] - bounds[b];
+            if (n > 0) f(detail::new_rows<T, Cache>(cache, b, cache.held(b).end - n, n), bounds[b]);
+        }
     };
-    const auto refuse = [&](const char* name) {
-        return [&s, &row, name](std::int64_t h, std::int64_t t, std::int64_t dim) {
-            if (s && !micro::all_finite<T>(row, dim))
-                s = status::error(errc::invalid_argument,
-                                  "append: %s rows: head %lld, token %lld: NaN or Inf, in int8 with a given scale",
-                                  name, static_cast<long long>(h), static_cast<long long>(t));
-        };
-    };
-    const auto write_to = [&](const auto& side) {
-        return [&](std::int64_t h, std::int64_t t, std::int64_t dim) { side.write(h, position + t, row, dim); };
-    };
-    if (!keys.takes_all()) for_rows(k, transform, refuse("k"));
-    if (!values.takes_all()) for_rows(v, no_transform{}, refuse("v"));
-    if (!s) return s;
-    for_rows(k, transform, write_to(keys));
-    for_rows(v, no_transform{}, write_to(values));
-    return {};
+    for_sequences([&](const auto& rows, std::int64_t first) { s = rows.check(k, v, first, transform); });
+    for_sequences([&](const auto& rows, std::int64_t first) { rows.write(k, v, first, transform); });
+    return s;
 }
 
 /// Reads the tokens [position, position + n) of a sequence into k rows [1, Hkv, n, Dqk] and v rows [1, Hkv, n, Dv] of

@@ -23,17 +23,6 @@ status attend_planned(const Def& def, const packed<Q>& q, const Kv& kv, const vi
 
 }  // namespace detail
 
-/// The same as below for packed queries, q and out [1, Hq, rows, D]: sequence b of kv has the rows [bounds[b],
-/// bounds[b + 1]), any number of them. Each has the bits it has alone. Statistics are [Hq, rows].
-template <class Def, class Q, class Kv, class O>
-status attend(const Def& def, const packed<Q>& q, const Kv& kv, const view<O>& out,
-              const options<compute_t<Q>>& how = {})
-{
-    if constexpr (detail::sound_definition<detail::definition_t<Def>, compute_t<Q>>::value)
-        return detail::attend_planned(def, q, kv, out, how);
-    else return {};
-}
-
 /// out = normalizer(mask(maps(scale q k^T))) v.
 ///
 /// q [B, Hq, Sq, Dqk], kv [B, Hkv, Skv, Dqk and Dv], out [B, Hq, Sq, Dv], float, bf16 and f16 in any mix, computed in
@@ -42,20 +31,27 @@ status attend(const Def& def, const packed<Q>& q, const Kv& kv, const view<O>& o
 /// in its own key tile or its tile's factor is 0 where tiles are folded (state.hpp says more).
 /// out may be q itself; otherwise it overlaps nothing. Allocates only where options.workspace is not given. Returns a
 /// status; nothing is written where it is false.
-template <class Def, class Q, class Kv, class O, class = std::enable_if_t<is_kv_source_v<Kv>>>
-status attend(const Def& def, const view<Q>& q, const Kv& kv, const view<O>& out, const options<compute_t<Q>>& how = {})
+///
+/// q is a view or packed: then q and out are [1, Hq, rows, D], sequence b of kv has the rows [bounds[b], bounds[b + 1]),
+/// any number of them, and each has the bits it has alone. Statistics are [Hq, rows]. A row's number, `at.row`, counts
+/// within its sequence; its position is the sequence's tokens - its rows + that number, or query_offset's entry of the
+/// sequence + that number.
+template <class Def, class Queries, class Kv, class O, class = std::enable_if_t<is_kv_source_v<Kv>>>
+status attend(const Def& def, const Queries& q, const Kv& kv, const view<O>& out,
+              const options<detail::computed_of<Queries>>& how = {})
 {
-    if constexpr (detail::sound_definition<detail::definition_t<Def>, compute_t<Q>>::value)
-        return detail::attend_planned(def, packed<Q>{q, {}}, kv, out, how);
+    if constexpr (detail::sound_definition<detail::definition_t<Def>, detail::computed_of<Queries>>::value)
+        return detail::attend_planned<Def, detail::element_of<Queries>>(def, q, kv, out, how);
     else return {};
 }
 
+/// The same for keys and values in two views.
 template <class Def, class Q, class K, class V, class O>
 status attend(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
               const options<compute_t<Q>>& how = {})
 {
     if constexpr (detail::sound_definition<detail::definition_t<Def>, compute_t<Q>>::value)
-        return detail::attend_planned(def, packed<Q>{q, {}}, dense_kv{k, v}, out, how);
+        return detail::attend_planned<Def, Q>(def, q, dense_kv{k, v}, out, how);
     else return {};
 }
 
@@ -63,7 +59,7 @@ status attend(const Def& def, const view<Q>& q, const view<K>& k, const view<V>&
 template <class Q, class K, class V, class O>
 status attend(const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out)
 {
-    return detail::attend_planned(attention{softmax{}}, packed<Q>{q, {}}, dense_kv{k, v}, out, options<compute_t<Q>>{});
+    return attend(softmax{}, q, k, v, out);
 }
 
 /// Says what is wrong with arguments that none of these takes.

@@ -13,6 +13,7 @@
 #include "base/mistakes.hpp"
 #include "base/view.hpp"
 #include "mask/contract.hpp"
+#include "mask/lists.hpp"
 #include "normalizer/contract.hpp"
 #include "normalizer/softmax.hpp"
 #include "score/contract.hpp"
@@ -27,11 +28,14 @@ struct query_offset {
     std::int64_t value = 0;
     index_view per_sequence;
 
-    explicit query_offset(std::int64_t n) : value(n) {}
-    explicit query_offset(index_view table) : per_sequence(table), is_table_(true) {}
-    query_offset(const std::int32_t* table, std::int64_t n) : query_offset(index_view(table, n)) {}
-    query_offset(const std::int64_t* table, std::int64_t n) : query_offset(index_view(table, n)) {}
-    query_offset(std::nullptr_t, std::int64_t n) : query_offset(static_cast<const std::int64_t*>(nullptr), n) {}
+    explicit query_offset(std::int64_t position) : value(position) {}
+    explicit query_offset(index_view positions) : per_sequence(positions), is_table_(true) {}
+    template <class N>
+    query_offset(const N* positions, std::int64_t sequences) : query_offset(index_view(positions, sequences))
+    {}
+    query_offset(std::nullptr_t, std::int64_t sequences)
+        : query_offset(static_cast<const std::int64_t*>(nullptr), sequences)
+    {}
 
     std::int64_t of(std::int64_t batch) const { return is_table_ ? per_sequence[batch] : value; }
     status check(const problem& p) const
@@ -60,15 +64,41 @@ private:
 /// and as the mass is the sum of the rounded terms, errors of one sign cancel: equal keys give their V exactly. Numbers
 /// below 2^-126 count as 0. The bits depend on query and keys alone as ever, but not on other machines' AVX2 kernels.
 /// Elsewhere plan.status() says that the build has no such products.
-template <class E>
+///
+/// compute<std::int8_t> multiplies K and V as they are stored, whole numbers of 8 bits or less times a scale (int8,
+/// q8_0, q4_0), by queries and weights that are rounded to whole numbers of 16 bits; compute<std::int8_t, 8> rounds them
+/// to 8 bits. Sums of products are exact, so that the bits are the same on every machine with FMA. A row of queries q,
+/// already multiplied by the scale of scores and those of channels, has one step, and so have the weights of a row in a
+/// key tile, multiplied by the scales of their values (v is d n, a scale and a whole number; in blocks of channels,
+/// one step a block):
+///
+///     step_q = max_c |q_c| / L          |q_c - rounded| <= step_q / 2          L = 32639 for 16 bits, 127 for 8
+///     step_p = max_j |w_j d_j| / L      |w_j d_j - rounded| <= step_p / 2
+///
+///     |s_j - exact| <= step_q / 2 sum_c |k_jc|     |o_c - exact| <= sum over tiles (step_p / 2 sum_j |n_jc|) / mass
+///
+/// the latter for given weights, and both but for roundings in float. L is less for more than 514 channels in one sum,
+/// (2^31 - 1) / (128 channels); steps are at least 2^-126. A row whose q, or whose weight of an attended key, is not
+/// finite is NaN. There is no backward pass and no observe() in it.
+template <class E, int OperandBits = 16>
 struct compute {
-    static_assert(std::is_same_v<E, bf16>, "heed: compute<E> exists for bf16");
+    static_assert(std::is_same_v<E, bf16> || std::is_same_v<E, std::int8_t>,
+                  "heed: compute<E> exists for bf16 and std::int8_t");
+    static_assert(OperandBits == 16 || (OperandBits == 8 && std::is_same_v<E, std::int8_t>),
+                  "heed: compute<std::int8_t> rounds queries and weights to 16 bits, compute<std::int8_t, 8> to 8");
 };
 
 namespace detail {
 
 template <class P>
-inline constexpr bool is_compute_v = std::is_same_v<P, compute<bf16>>;
+inline constexpr bool is_compute_v = false;
+template <class E, int OperandBits>
+inline constexpr bool is_compute_v<compute<E, OperandBits>> = true;
+/// Bits of the operands of products of integers, or 0.
+template <class P>
+inline constexpr int integer_bits_v = 0;
+template <int OperandBits>
+inline constexpr int integer_bits_v<compute<std::int8_t, OperandBits>> = OperandBits;
 template <class P>
 inline constexpr bool is_scale_v = std::is_same_v<P, scale>;
 template <class P>
@@ -81,8 +111,9 @@ inline constexpr bool is_policy_v =
 /// Whether P is a policy other than a normalizer, and a sentence where it is none and none has been said.
 template <class P>
 struct sound_other_policy {
-    static constexpr bool value = is_policy_v<P>;
-    static_assert(is_policy_v<P> || std::is_same_v<P, unsound>,
+    static constexpr bool value = is_policy_v<P>, means_to_be = names_attends<P>::value || names_map<P>::value;
+    static_assert(sound_mask<P>::value && sound_map<P>::value);  // each has said its sentence
+    static_assert(is_policy_v<P> || means_to_be || std::is_same_v<P, unsound>,
                   "heed: a policy of attention{...} is a normalizer, a score map, a mask, heed::scale, "
                   "heed::query_offset or heed::compute; wrap a callable as heed::map_score or heed::attend_where, and "
                   "spell causal as heed::causal{}");
@@ -108,21 +139,18 @@ constexpr std::size_t normalizer_index()
 ///
 /// One normalizer (default: softmax), any number of score maps, applied in the order written, any number of masks, of
 /// which a key must pass all, at most one heed::scale (default: 1/sqrt(Dqk)) and one heed::query_offset (default:
-/// Skv - Sq), and heed::compute<bf16>. What is not named costs nothing. A wrong policy is a sentence at compile time; a
+/// Skv - Sq), and at most one heed::compute of bf16 or std::int8_t. What is not named costs nothing. A wrong policy is a sentence at compile time; a
 /// policy's parameters are checked by every verb, which returns a status.
 template <class... Policies>
 class attention {
-    static_assert(
-        !(... ||
-          (detail::names_terms<Policies>::value &&
-           std::is_same_v<typename detail::terms_of<const Policies&, detail::score_archetype>::type, detail::unsound>)),
-        "heed: terms() of a normalizer is const and compiles for every score: where an error above says that "
-        "it does not, it is meant; `template <class Score> auto terms(Score s) const`");
+    static_assert(!(... || detail::are_terms_not_const_v<Policies>),
+                  "heed: terms() of a normalizer is const: `template <class Score> auto terms(Score s) const`");
     static_assert((sizeof(detail::sound_policy<Policies>) * ... * 1) == 1);  // each has said its sentence
     static_assert((int{is_normalizer_v<Policies>} + ... + 0) <= 1, "heed: attention{...} takes one normalizer");
     static_assert((int{detail::is_scale_v<Policies>} + ... + 0) <= 1, "heed: attention{...} takes one heed::scale");
     static_assert((int{detail::is_query_offset_v<Policies>} + ... + 0) <= 1,
                   "heed: attention{...} takes one heed::query_offset");
+    static_assert((int{detail::is_compute_v<Policies>} + ... + 0) <= 1, "heed: attention{...} takes one heed::compute");
 
 public:
     attention(Policies... policies) : policies_(policies...) {}
@@ -142,9 +170,16 @@ public:
         else return std::get<detail::normalizer_index<Policies...>()>(policies_);
     }
 
-    static constexpr bool computes_in_bf16 = (detail::is_compute_v<Policies> || ...);
+    static constexpr bool computes_in_bf16 = (std::is_same_v<Policies, compute<bf16>> || ...);
+    /// Bits of queries and weights in products of integers; 0 where products are of floats.
+    static constexpr int integer_bits = (detail::integer_bits_v<Policies> + ... + 0);
 
     static constexpr bool has_score_maps = (is_score_map_v<Policies> || ...);
+
+    /// Whether some score maps say where they change nothing, and whether others do not.
+    static constexpr bool has_conditional_maps = (detail::is_conditional_map_v<Policies> || ...);
+    static constexpr bool has_unconditional_maps =
+        ((is_score_map_v<Policies> && !detail::is_conditional_map_v<Policies>) || ...);
 
     /// True where every score map has its derivative.
     static constexpr bool has_map_slopes = ((!is_score_map_v<Policies> || has_map_slope_v<Policies>)&&...);
@@ -189,6 +224,26 @@ public:
             if constexpr (is_score_map_v<std::decay_t<decltype(p)>>) s = p.map(s, at);
         });
         return s;
+    }
+
+    /// The score maps that do not say where they change nothing.
+    template <class V>
+    HEED_INLINE V map_score_unconditionally(V s, const score_place<V>& at) const
+    {
+        visit([&](const auto& p) HEED_INLINE_LAMBDA {
+            using P = std::decay_t<decltype(p)>;
+            if constexpr (is_score_map_v<P> && !detail::is_conditional_map_v<P>) s = p.map(s, at);
+        });
+        return s;
+    }
+    /// Whether any of the others changes one of these scores.
+    bool changes(const block_place& block) const
+    {
+        bool result = false;
+        visit([&](const auto& p) {
+            if constexpr (detail::is_conditional_map_v<std::decay_t<decltype(p)>>) result = result || p.changes(block);
+        });
+        return result;
     }
 
     /// The gradient in s of all score maps' result, given that in the result. `learn(kind, g)` receives the gradient in

@@ -28,6 +28,7 @@ class backward_plan : public detail::planned<kernel::backward_partition> {
                       Def::template parameters<parameter::per_score> <= 1,
                   "heed: backward learns the parameter of one score map of a kind");
     static_assert(!Def::computes_in_bf16, "heed: backward computes in float or double; leave compute<bf16> out");
+    static_assert(Def::integer_bits == 0, "heed: backward computes in float or double; leave compute<std::int8_t> out");
 
 public:
     /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes are looked at.
@@ -146,7 +147,7 @@ private:
                                    [&] { return apart(name, g); });
     }
     /// That parameters whose gradients are wanted exist.
-    static status_type check_parameters(const gradients<T>& to)
+    status_type check_parameters(const gradients<T>& to) const
     {
         if (to.dlog_offset && !has_log_offset_v<normalizer>)
             return status_type::error(errc::invalid_argument,
@@ -157,7 +158,9 @@ private:
         if (to.dslopes && Def::template parameters<parameter::per_head> == 0)
             return status_type::error(errc::invalid_argument,
                                       "backward: dslopes: no score map has a parameter for each head");
-        return {};
+        return detail::first_error(
+            [&] { return detail::check_count("backward", "dlog_offset", to.dlog_offset, q_.heads); },
+            [&] { return detail::check_count("backward", "dslopes", to.dslopes, q_.heads); });
     }
     template <class A, class B>
     static status_type disjoint(const char* name, const view<A>& a, const char* other, const view<B>& b)
@@ -191,10 +194,8 @@ private:
 };
 
 template <class Def, class Q, class K, class V>
-backward_plan(const Def&, const view<Q>&, const view<K>&, const view<V>&) -> backward_plan<Def, compute_t<Q>>;
-template <class Def, class Q, class K, class V>
-backward_plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const options<compute_t<Q>>&)
-    -> backward_plan<Def, compute_t<Q>>;
+backward_plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const options<compute_t<Q>>& = {})
+    -> backward_plan<detail::definition_t<Def>, compute_t<Q>>;
 
 /// The gradients of out = attend(def, q, k, v), given the gradient `dout` in out.
 ///

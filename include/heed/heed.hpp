@@ -2,15 +2,24 @@
 // heed: exact attention kernels for CPUs with a normalizer of your own. This header only includes.
 #pragma once
 
-#include "attention.hpp"  // first, so that what it says of policies is near the top of what a compiler prints
+// First, so that what they say of policies is near the top of what a compiler prints, beside what it says of std::max.
+#include <algorithm>
+
+#include "base/mistakes.hpp"
+#include "base/probe.hpp"
+
+#include "attention.hpp"
 
 #include "append.hpp"
 #include "attend.hpp"
 #include "backward.hpp"
 #include "base/view.hpp"
+#include "kv/left_padded.hpp"
+#include "kv/packed.hpp"
 #include "kv/paged.hpp"
 #include "kv/ring.hpp"
 #include "kv/scaled.hpp"
+#include "mask/attention_mask.hpp"
 #include "mask/causal.hpp"
 #include "mask/dense_mask.hpp"
 #include "mask/document.hpp"
@@ -21,9 +30,11 @@
 #include "normalizer/sigmoid.hpp"
 #include "normalizer/softmax.hpp"
 #include "normalizer/softpick.hpp"
+#include "move_rows.hpp"
 #include "options.hpp"
 #include "plan.hpp"
 #include "score/alibi.hpp"
 #include "score/bias.hpp"
 #include "score/softcap.hpp"
 #include "state.hpp"
+#include "summarise.hpp"

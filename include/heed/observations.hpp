@@ -3,38 +3,37 @@
 // go.
 #pragma once
 
-#include "base/config.hpp"
-
-#include <cstdint>
+#include "base/view.hpp"
 
 HEED_BEGIN
 
-/// Each pointer is null (not wanted) or points to one number for each [B, Hq, Sq], dense; T is float, or double for
-/// double tensors. Sums run over the keys j that row i attends, where i and j are absolute positions; a key that is
-/// masked, or whose score is -inf, is not attended. Weights are computed in T: a weight that underflows there is 0, as
-/// it is for attend().
+/// Each is null (not wanted) or one number for each [B, Hq, Sq], dense: a pointer, or a container, whose size is
+/// checked; T is float, or double for double tensors. Sums run over the keys j that row i attends, where i and j are
+/// absolute positions; a key that is masked, or whose score is -inf, is not attended. Weights are computed in T: a
+/// weight that underflows there is 0, as it is for attend().
 ///
 /// For a row that attends no key, max_score and lse are -inf (with extra mass, lse is its log), mean_distance is NaN,
 /// and the rest is 0. For a row that attend() makes NaN, all but the counts is NaN, and lse is attend()'s.
 template <class T>
 struct observations {
-    T* max_score = nullptr;    ///< max_j s_ij, after the score maps
-    T* lse = nullptr;          ///< ln(c + sum_j u(s_ij)), natural: the bits of attend()'s
-    T* entropy = nullptr;      ///< -sum_j p_ij ln p_ij in nats, 0 ln 0 = 0; not normalised to a sum of 1
-    T* total = nullptr;        ///< sum_j p_ij
-    T* first_token = nullptr;  ///< p_i0, the weight of key 0; 0 where it is not attended
+    number_view<T> max_score = {};    ///< max_j s_ij, after the score maps
+    number_view<T> lse = {};          ///< ln(c + sum_j u(s_ij)), natural: the bits of attend()'s
+    number_view<T> entropy = {};      ///< -sum_j p_ij ln p_ij in nats, 0 ln 0 = 0; not normalised to a sum of 1
+    number_view<T> total = {};        ///< sum_j p_ij
+    number_view<T> first_token = {};  ///< p_i0, the weight of key 0; 0 where it is not attended
     /// sum_j p_ij (i - j) / sum_j p_ij in tokens, positive into the past; NaN for a row whose weights are all 0
-    T* mean_distance = nullptr;
+    number_view<T> mean_distance = {};
 
-    std::int64_t* attended = nullptr;  ///< the number of keys that are attended
-    std::int64_t* zeros = nullptr;     ///< the number of attended keys with a weight of exactly 0
-    std::int64_t* small = nullptr;     ///< the number of attended keys with |p_ij| <= small_weight
+    number_view<std::int64_t> attended = {};  ///< the number of keys that are attended
+    number_view<std::int64_t> zeros = {};     ///< the number of attended keys with a weight of exactly 0
+    number_view<std::int64_t> small = {};     ///< the number of attended keys with |p_ij| <= small_weight
     T small_weight = T(1e-5);
 
-    std::int64_t top_k = 0;            ///< how many of the largest weights are listed
-    std::int64_t* top_keys = nullptr;  ///< [B, Hq, Sq, top_k]: keys by falling weight, equal weights by rising key;
-                                       ///< -1 where no further key has a weight above 0
-    T* top_weights = nullptr;          ///< [B, Hq, Sq, top_k]: their weights, 0 beside a key of -1
+    std::int64_t top_k = 0;  ///< how many of the largest weights are listed
+    /// [B, Hq, Sq, top_k]: keys by falling weight, equal weights by rising key; -1 where no further key has a weight
+    /// above 0
+    number_view<std::int64_t> top_keys = {};
+    number_view<T> top_weights = {};  ///< [B, Hq, Sq, top_k]: their weights, 0 beside a key of -1
 };
 
 /// Rows of one query head whose weights attention_map() writes.

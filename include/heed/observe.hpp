@@ -11,102 +11,108 @@
 // measure/heads.hpp.
 #pragma once
 
-#include "engine/observe/observe_pass.hpp"
+#include "engine/observe/observe_partition.hpp"
+#include "engine/planned.hpp"
 #include "engine/workspace.hpp"
 #include "plan.hpp"
 
 HEED_BEGIN
 
-/// A definition and a shape, checked once, then observed as often as wanted on tensors of that shape.
-template <class Def, class T>
-class observe_plan {
-public:
-    using status_type = heed::status;
+namespace detail {
 
+/// The source that keys are read from: a cache, or a view of keys, whose values nobody reads.
+template <class K>
+dense_kv<K, K> keys_of(const view<K>& k)
+{
+    return {k, k};
+}
+template <class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
+const Kv& keys_of(const Kv& kv)
+{
+    return kv;
+}
+
+}  // namespace detail
+
+/// A definition and a shape, checked once, then observed as often as wanted on tensors of that shape; what plan is to
+/// attend(). Keys are a view or a kv source, queries a view or packed; packed sequences are all cut as the one with
+/// most rows is.
+template <class Def, class T>
+class observe_plan : public detail::planned<kernel::observe_partition> {
+    static_assert(Def::integer_bits == 0, "heed: observe computes in float or double; leave compute<std::int8_t> out");
+
+public:
     /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes are looked at.
-    template <class Q, class K>
-    observe_plan(const Def& def, const view<Q>& q, const view<K>& k, const options<T>& how = {})
-        : observe_plan(def, q, dense_kv{k, k}, how)
-    {}
-    template <class Q, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
-    observe_plan(const Def& def, const view<Q>& q, const Kv& kv, const options<T>& how = {})
-        : def_(def), q_(q.size), status_(heed::plan<Def, T>(def, q, kv, how).status())
+    template <class Queries, class K>
+    observe_plan(const Def& def, const Queries& queries, const K& k, const options<T>& how = {})
+        : planned(heed::plan<Def, T>(def, queries, detail::keys_of(k), how).status()), def_(def)
     {
+        const detail::packed_of<Queries> q = queries;
+        q_ = q.rows.size;
         if (!status_) return;
+        most_rows_ = longest(q);
+        const auto& kv = detail::keys_of(k);
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
-        const int workers = how.executor.concurrency();
-        partition_ = kernel::make_partition<kernel::observe_memory<T>>(
-            {q_.batch, q_.heads, kv_.heads, kv_.dim, 1, workers, !Kv::contiguous}, q_.tokens, {0, kv_.tokens});
-        const std::int64_t heads = partition_.batch * partition_.kv_heads, wanted = std::int64_t{4} * workers;
-        if (workers > 1 && partition_.blocks() > 0 &&
-            partition_.blocks() < wanted) {  // fewer rows a block keep all workers busy
-            const std::int64_t rows =
-                round_up(ceil_div(partition_.cut.rows, ceil_div(wanted, heads)), micro::register_rows);
-            partition_.cut.block_rows = min_of(max_of(rows, micro::streaming_rows), partition_.cut.block_rows);
-            partition_.cut.blocks_per_head = ceil_div(partition_.cut.rows, partition_.cut.block_rows);
-        }
-        kernel::carving_count one;
-        (void)kernel::observe_memory<T>::carve(one, partition_);
-        const detail::checked all =
-            detail::checked(kernel::cache_line) + detail::checked(partition_.workers) * one.bytes();
-        if (!partition_.fits || !all.fits()) {
+        partition_ =
+            kernel::make_observe_partition<T>({kv_.batch, q_.heads, kv_.heads, kv_.dim, 1, how.executor.concurrency(),
+                                               !std::decay_t<decltype(kv)>::contiguous},
+                                              most_rows_, kv_.tokens);
+        if (!partition_.fits)
             status_ = status_type::error(errc::invalid_argument, "observe: a workspace for %d workers beyond 64 bits",
                                          partition_.workers);
-            return;
-        }
-        worker_bytes_ = static_cast<std::size_t>(one.bytes().value());
     }
 
-    const status_type& status() const { return status_; }
-
-    /// Scratch that run() and map() need: a constant a worker.
-    std::size_t workspace_bytes() const
+    /// The kernel, instruction set, tile shapes, tasks and workspace, in one line.
+    description describe() const
     {
-        return status_ ? kernel::cache_line + static_cast<std::size_t>(partition_.workers) * worker_bytes_ : 0;
+        if (!status_) return no_plan();
+        description d;
+        std::snprintf(d.text, sizeof(d.text),
+                      "observe, %s, %s: blocks of %lld rows x key tiles of %d, %lld tasks for %d worker%s, workspace "
+                      "%zu bytes",
+                      sizeof(T) == 4 ? "f32" : "f64", isa_name(), static_cast<long long>(partition_.cut.block_rows),
+                      micro::key_tile, static_cast<long long>(partition_.blocks()), partition_.workers,
+                      partition_.workers == 1 ? "" : "s", partition_.total_bytes);
+        return d;
     }
 
     /// Fills the observations that are wanted. attend() filled stats.shift and stats.mass for the same q, k and
     /// definition. Fails, with nothing written, where the tensors differ from the planned ones.
-    template <class Q, class K>
-    status_type run(const view<Q>& q, const view<K>& k, const row_statistics<T>& stats, const observations<T>& wanted,
+    template <class Queries, class K>
+    status_type run(const Queries& queries, const K& k, const row_statistics<T>& stats, const observations<T>& wanted,
                     const options<T>& how) const noexcept
     {
-        return run(q, dense_kv{k, k}, stats, wanted, how);
-    }
-    template <class Q, class Kv>
-    status_type run(const view<Q>& q, const Kv& kv, const row_statistics<T>& stats, const observations<T>& wanted,
-                    const options<T>& how) const noexcept
-    {
+        const detail::packed_of<Queries> q = queries;
+        const auto& kv = detail::keys_of(k);
         status_type s = check("observe", q, kv, stats, wanted.top_k, how);
         if (s) s = check_wanted(wanted);
         if (!s) return s;
         const auto weights = pass_over(q, kv, stats, partition_.group, 1);
         auto task = [&](std::int64_t index, int worker) {
-            const auto mem = memory_of(how, worker);
-            const kernel::query_block block = block_of(index);
-            const auto row = [&](int r) { return weights.index_of(weights.place(block, r)); };
-            for (int r = 0; r < block.count; ++r) kernel::begin_observation(wanted, row(r), mem.sums[r]);
-            weights(block, mem, [&](int r, const kernel::row_weights<T>& w) {
-                kernel::add_columns(wanted, row(r), w, mem.sums[r]);
-            });
-            for (int r = 0; r < block.count; ++r) kernel::end_observation(wanted, row(r), mem.sums[r], mem.norms[r]);
+            observe_block(weights, block_of(index, q), worker, wanted, how);
         };
-        return kernel::run_tasks("observe", partition_.work(), how.executor, partition_.blocks(), task);
+        return kernel::run_tasks("observe", partition_.work(), how.executor, partition_.tasks(0), task);
+    }
+
+    /// One task of run(), for hosts with their own loop, as in plan::run_task().
+    template <class Queries, class K>
+    void run_task(plan_task task, const Queries& queries, const K& k, const row_statistics<T>& stats,
+                  const observations<T>& wanted, const options<T>& how) const noexcept
+    {
+        const detail::packed_of<Queries> q = queries;
+        observe_block(pass_over(q, detail::keys_of(k), stats, partition_.group, 1), block_of(task.index, q),
+                      task.worker, wanted, how);
     }
 
     /// out[row][key] = p of the rows of a part, dense [rows, Skv]; 0 where a key is not attended.
-    template <class Q, class K>
-    status_type map(const view<Q>& q, const view<K>& k, const row_statistics<T>& stats, const map_part& part, T* out,
-                    const options<T>& how) const noexcept
+    template <class Queries, class K>
+    status_type map(const Queries& queries, const K& k, const row_statistics<T>& stats, const map_part& part,
+                    number_view<T> out, const options<T>& how) const noexcept
     {
-        return map(q, dense_kv{k, k}, stats, part, out, how);
-    }
-    template <class Q, class Kv>
-    status_type map(const view<Q>& q, const Kv& kv, const row_statistics<T>& stats, const map_part& part, T* out,
-                    const options<T>& how) const noexcept
-    {
+        const detail::packed_of<Queries> q = queries;
+        const auto& kv = detail::keys_of(k);
         status_type s = check("attention_map", q, kv, stats, 1, how);
-        if (s) s = check_part(part, out);
+        if (s) s = check_part(part, q, out);
         if (!s || part.rows == 0 || partition_.tokens == 0) return s;
         const auto weights = pass_over(q, kv, stats, 1, partition_.group);
         auto task = [&](std::int64_t index, int worker) {
@@ -130,47 +136,73 @@ private:
 
     kernel::observe_memory<unit> memory_of(const options<T>& how, int worker) const
     {
-        kernel::carver c(kernel::first_line(how.workspace.data) + static_cast<std::size_t>(worker) * worker_bytes_);
+        kernel::carver c(kernel::first_line(how.workspace.data) +
+                         static_cast<std::size_t>(worker) * partition_.worker_bytes);
         return kernel::observe_memory<unit>::carve(c, partition_);
     }
 
-    /// Late rows first: under a causal mask their blocks are the long ones.
-    kernel::query_block block_of(std::int64_t index) const
+    template <class Weights>
+    void observe_block(const Weights& weights, const kernel::query_block& block, int worker,
+                       const observations<T>& wanted, const options<T>& how) const
+    {
+        const auto mem = memory_of(how, worker);
+        const auto row = [&](int r) { return weights.index_of(weights.place(block, r)); };
+        for (int r = 0; r < block.count; ++r) kernel::begin_observation(wanted, row(r), mem.sums[r]);
+        weights(block, mem,
+                [&](int r, const kernel::row_weights<T>& w) { kernel::add_columns(wanted, row(r), w, mem.sums[r]); });
+        for (int r = 0; r < block.count; ++r) kernel::end_observation(wanted, row(r), mem.sums[r], mem.norms[r]);
+    }
+
+    /// The rows of the sequence with most, and of one.
+    template <class Q>
+    static std::int64_t longest(const packed<Q>& q)
+    {
+        std::int64_t most = q.bounds.size() > 0 ? 0 : q.rows.size.tokens;
+        for (std::int64_t b = 0; b + 1 < q.bounds.size(); ++b) most = max_of(most, rows_of(q, b));
+        return most;
+    }
+    template <class Q>
+    static std::int64_t rows_of(const packed<Q>& q, std::int64_t b)
+    {
+        return q.bounds.size() > 0 ? q.bounds[b + 1] - q.bounds[b] : q.rows.size.tokens;
+    }
+    /// Late rows first: under a causal mask their blocks are the long ones. A packed sequence may have none of them.
+    template <class Q>
+    kernel::query_block block_of(std::int64_t index, const packed<Q>& q) const
     {
         const std::int64_t head = index / partition_.cut.blocks_per_head;
         const std::int64_t first =
             (partition_.cut.blocks_per_head - 1 - index % partition_.cut.blocks_per_head) * partition_.cut.block_rows;
+        const std::int64_t rows = rows_of(q, head / partition_.kv_heads) * partition_.group - first;
         return {head / partition_.kv_heads, head % partition_.kv_heads, first,
-                static_cast<int>(min_of(partition_.cut.block_rows, partition_.cut.rows - first))};
+                static_cast<int>(max_of(min_of(partition_.cut.block_rows, rows), 0))};
     }
 
     template <class Q, class Kv>
-    auto pass_over(const view<Q>& q, const Kv& kv, const row_statistics<T>& stats, std::int64_t group,
+    auto pass_over(const packed<Q>& q, const Kv& kv, const row_statistics<T>& stats, std::int64_t group,
                    std::int64_t sharing) const
     {
         const auto source = detail::as_const(kv);
         using job = kernel::job<Def, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
-        return kernel::weights_pass<job>({def_, source, q, static_cast<T>(def_.scale_for(kv_.dim)), group, 0, -1},
-                                         sharing, stats);
+        return kernel::weights_pass<job>(
+            {def_, source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)), group, 0, -1, q.bounds}, sharing, stats);
     }
 
     template <class Q, class Kv>
-    status_type check(const char* verb, const view<Q>& q, const Kv& kv, const row_statistics<T>& stats,
+    status_type check(const char* verb, const packed<Q>& q, const Kv& kv, const row_statistics<T>& stats,
                       std::int64_t numbers, const options<T>& how) const
     {
         const extents k{kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
         return detail::first_error(
             [&] { return status_; }, [&] { return heed::plan<Def, T>(def_, q, kv, how).status(); },
-            [&] { return detail::check_extents(verb, "q", q.size, q_); },
-            [&] { return detail::check_extents(verb, "k", k, kv_); },
+            [&] { return detail::check_extents(verb, "q", q.rows.size, q_); },
+            [&] { return detail::check_extents(verb, "k", k, kv_); }, [&] { return check_rows(verb, q); },
+            [&] { return detail::check_input_memory(verb, q, kv); },
             [&] {
-                return detail::check_input_memory(verb, packed<Q>{q, {}}, kv);
-            },
-            [&] {
-                return def_.check({q_.batch, q_.heads, kv_.heads, q_.tokens, kv_.tokens});
+                return def_.check({kv_.batch, q_.heads, kv_.heads, most_rows_, kv_.tokens});
             },
             [&] { return detail::check_statistics(verb, stats, q_, numbers); },
-            [&] { return detail::check_resources(verb, how, partition_.workers, workspace_bytes()); });
+            [&] { return detail::check_resources(verb, how, partition_.workers, partition_.total_bytes); });
     }
     status_type check_wanted(const observations<T>& wanted) const
     {
@@ -181,46 +213,64 @@ private:
         if (!(wanted.small_weight >= 0))
             return status_type::error(errc::invalid_argument, "observe: small_weight %g must be at least 0",
                                       static_cast<double>(wanted.small_weight));
-        return {};
+        const std::int64_t rows = q_.batch * q_.heads * q_.tokens;
+        status_type s;
+        const auto holds = [&](const char* name, const auto& numbers, std::int64_t n) {
+            if (s) s = detail::check_count("observe", name, numbers, n);
+        };
+        holds("max_score", wanted.max_score, rows), holds("lse", wanted.lse, rows);
+        holds("entropy", wanted.entropy, rows), holds("total", wanted.total, rows);
+        holds("first_token", wanted.first_token, rows), holds("mean_distance", wanted.mean_distance, rows);
+        holds("attended", wanted.attended, rows), holds("zeros", wanted.zeros, rows),
+            holds("small", wanted.small, rows);
+        holds("top_keys", wanted.top_keys, rows * wanted.top_k);
+        holds("top_weights", wanted.top_weights, rows * wanted.top_k);
+        return s;
     }
-    status_type check_part(const map_part& part, const T* out) const
+    template <class Q>
+    status_type check_rows(const char* verb, const packed<Q>& q) const
+    {
+        if (longest(q) <= most_rows_) return {};
+        return status_type::error(errc::invalid_argument, "%s: a sequence of %lld rows, planned for up to %lld", verb,
+                                  static_cast<long long>(longest(q)), static_cast<long long>(most_rows_));
+    }
+    template <class Q>
+    status_type check_part(const map_part& part, const packed<Q>& q, const number_view<T>& out) const
     {
         using ll = long long;
-        if (part.batch < 0 || part.batch >= q_.batch || part.head < 0 || part.head >= q_.heads)
+        if (part.batch < 0 || part.batch >= kv_.batch || part.head < 0 || part.head >= q_.heads)
             return status_type::error(errc::invalid_argument, "attention_map: batch %lld of %lld, head %lld of %lld",
-                                      ll{part.batch}, ll{q_.batch}, ll{part.head}, ll{q_.heads});
-        if (part.first_row < 0 || part.rows < 0 || part.first_row > q_.tokens || part.rows > q_.tokens - part.first_row)
+                                      ll{part.batch}, ll{kv_.batch}, ll{part.head}, ll{q_.heads});
+        const std::int64_t rows = rows_of(q, part.batch);
+        if (part.first_row < 0 || part.rows < 0 || part.first_row > rows || part.rows > rows - part.first_row)
             return status_type::error(errc::invalid_argument, "attention_map: %lld rows from row %lld on, of %lld",
-                                      ll{part.rows}, ll{part.first_row}, ll{q_.tokens});
+                                      ll{part.rows}, ll{part.first_row}, ll{rows});
         if (!out && part.rows > 0 && kv_.tokens > 0)
             return status_type::error(errc::invalid_argument, "attention_map: out is null");
         if (!(detail::checked(part.rows) * kv_.tokens * static_cast<std::int64_t>(sizeof(T))).fits())
             return status_type::error(errc::invalid_argument,
                                       "attention_map: out: %lld rows x %lld keys: beyond 64 bits", ll{part.rows},
                                       ll{kv_.tokens});
-        return {};
+        return detail::check_count("attention_map", "out", out, part.rows * kv_.tokens);
     }
 
     Def def_;
     extents q_, kv_;
-    kernel::partition partition_;
-    std::size_t worker_bytes_ = 0;
-    status_type status_;
+    std::int64_t most_rows_ = 0;  // of a sequence
 };
 
-template <class Def, class Q, class K>
-observe_plan(const Def&, const view<Q>&, const K&) -> observe_plan<Def, compute_t<Q>>;
-template <class Def, class Q, class K>
-observe_plan(const Def&, const view<Q>&, const K&, const options<compute_t<Q>>&) -> observe_plan<Def, compute_t<Q>>;
+template <class Def, class Queries, class K>
+observe_plan(const Def&, const Queries&, const K&, const options<detail::computed_of<Queries>>& = {})
+    -> observe_plan<detail::definition_t<Def>, detail::computed_of<Queries>>;
 
 namespace detail {
 
 /// Plans, and calls run(plan, options).
-template <class Def, class Q, class Kv, class Run>
-status with_plan(const char* verb, const Def& def, const view<Q>& q, const Kv& kv, const options<compute_t<Q>>& how,
-                 Run run)
+template <class Def, class Queries, class Kv, class Run>
+status with_plan(const char* verb, const Def& def, const Queries& q, const Kv& kv,
+                 const options<computed_of<Queries>>& how, Run run)
 {
-    using T = compute_t<Q>;
+    using T = computed_of<Queries>;
     if constexpr (sound_definition<definition_t<Def>, T>::value) {
         const observe_plan<definition_t<Def>, T> p(def, q, kv, how);
         return with_workspace(verb, p, how, [&](const options<T>& with) { return run(p, with); });
@@ -237,9 +287,13 @@ status with_plan(const char* verb, const Def& def, const view<Q>& q, const Kv& k
 /// and stats.mass are what attend() filled through options.stats. Bits do not depend on threads, the batch or how
 /// queries are chunked. Allocates only where options.workspace is not given; options.stats is not looked at. Returns a
 /// status; nothing is written where it is false.
-template <class Def, class Q, class K>
-status observe(const Def& def, const view<Q>& q, const K& k, const row_statistics<compute_t<Q>>& stats,
-               const observations<compute_t<Q>>& wanted, const options<compute_t<Q>>& how = {})
+///
+/// q may be packed, [1, Hq, rows, Dqk]: statistics and observations are then [Hq, rows], and a map's part.batch is a
+/// sequence, whose rows part.first_row counts.
+template <class Def, class Queries, class K>
+status observe(const Def& def, const Queries& q, const K& k, const row_statistics<detail::computed_of<Queries>>& stats,
+               const observations<detail::computed_of<Queries>>& wanted,
+               const options<detail::computed_of<Queries>>& how = {})
 {
     return detail::with_plan("observe", def, q, k, how,
                              [&](const auto& plan, const auto& with) { return plan.run(q, k, stats, wanted, with); });
@@ -247,9 +301,11 @@ status observe(const Def& def, const view<Q>& q, const K& k, const row_statistic
 
 /// out[row][key] = p_ij for the rows of one query head, dense [part.rows, Skv]; 0 where a key is not attended. The rest
 /// is as in observe().
-template <class Def, class Q, class K>
-status attention_map(const Def& def, const view<Q>& q, const K& k, const row_statistics<compute_t<Q>>& stats,
-                     const map_part& part, compute_t<Q>* out, const options<compute_t<Q>>& how = {})
+template <class Def, class Queries, class K>
+status attention_map(const Def& def, const Queries& q, const K& k,
+                     const row_statistics<detail::computed_of<Queries>>& stats, const map_part& part,
+                     number_view<detail::computed_of<Queries>> out,
+                     const options<detail::computed_of<Queries>>& how = {})
 {
     return detail::with_plan("attention_map", def, q, k, how, [&](const auto& plan, const auto& with) {
         return plan.map(q, k, stats, part, out, with);

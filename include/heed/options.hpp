@@ -3,6 +3,7 @@
 // Nothing here changes a bit of the result.
 #pragma once
 
+#include "base/view.hpp"
 #include "executor/contract.hpp"
 
 #include <cstddef>
@@ -15,13 +16,13 @@ struct workspace {
     std::size_t bytes = 0;
 };
 
-/// Statistics of rows. Each pointer is null (not wanted) or points to one number for each [B, Hq, Sq], dense; float, or
-/// double for double tensors.
+/// Statistics of rows. Each is null (not wanted) or one number for each [B, Hq, Sq], dense: a pointer, or a container,
+/// whose size is checked; float, or double for double tensors.
 template <class T>
 struct row_statistics {
-    T* shift = nullptr;  ///< M: the power-of-two shift of the row
-    T* mass = nullptr;   ///< l: sum of u, times 2^-M; the extra mass is not in it
-    T* lse = nullptr;    ///< ln(c + sum of u), natural, extra mass included; -inf for an empty row
+    number_view<T> shift = {};  ///< M: the power-of-two shift of the row
+    number_view<T> mass = {};   ///< l: sum of u, times 2^-M; the extra mass is not in it
+    number_view<T> lse = {};    ///< ln(c + sum of u), natural, extra mass included; -inf for an empty row
 };
 
 /// Options of a call on tensors of T: float also for bf16 and f16.

@@ -7,7 +7,7 @@
 
 HEED_BEGIN
 
-/// {M, l, o} of [B, Hq, Sq] rows in the caller's memory, dense.
+/// {M, l, o} of [B, Hq, Sq] rows in the caller's memory, dense. Packed queries have [1, Hq, rows].
 template <class T>
 struct state {
     T* shift = nullptr;  // [B, Hq, Sq]
@@ -18,10 +18,16 @@ struct state {
     std::int64_t rows() const { return size.batch * size.heads * size.tokens; }
 };
 
-/// Which keys of the whole sequence a call to attend_partial holds.
+/// Which keys of the whole sequence a call to attend_partial holds: all from first_key on, or every tile_stride-th key
+/// tile (heed::key_tile keys), as interleaved context parallelism deals them out. Part i of n of a sequence is
+///
+///     {.first_key = i * heed::key_tile, .total_keys = all, .tile_stride = n}
+///
+/// over the tiles i, i + n, i + 2 n ... one after the other; positions stay those of the whole sequence.
 struct key_part {
     std::int64_t first_key = 0;    ///< absolute position of the first
     std::int64_t total_keys = -1;  ///< of the whole sequence; -1: this part is the last
+    std::int64_t tile_stride = 1;  ///< key tiles of the sequence from one of the part to its next
 };
 
 namespace detail {

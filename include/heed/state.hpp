@@ -42,16 +42,17 @@ status clear(const Def&, const state<T>& s)
 
 /// Folds the keys of `kv` into `s`, which is cleared or continued. Parts that are cut at multiples of heed::key_tile
 /// keys and folded in order give the bits of one call over all of them. Needs the workspace of a plan for the same
-/// arguments.
-template <class Def, class Q, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
-status attend_partial(const Def& def, const view<Q>& q, const Kv& kv, const state<compute_t<Q>>& s, key_part part = {},
-                      const options<compute_t<Q>>& how = {})
+/// arguments. Queries are a view, or packed: then sequence b of kv has the rows [bounds[b], bounds[b + 1]) of q, and
+/// of the state.
+template <class Def, class Queries, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
+status attend_partial(const Def& def, const Queries& q, const Kv& kv, const state<detail::computed_of<Queries>>& s,
+                      key_part part = {}, const options<detail::computed_of<Queries>>& how = {})
 {
-    if constexpr (detail::sound_definition<detail::definition_t<Def>, compute_t<Q>>::value) {
-        const plan<detail::definition_t<Def>, compute_t<Q>> p(def, q, kv, how);
-        return detail::with_workspace("attend_partial", p, how, [&](const options<compute_t<Q>>& with) {
-            return p.run_partial(q, kv, s, part, with);
-        });
+    using T = detail::computed_of<Queries>;
+    if constexpr (detail::sound_definition<detail::definition_t<Def>, T>::value) {
+        const plan<detail::definition_t<Def>, T> p(def, q, kv, how);
+        return detail::with_workspace("attend_partial", p, how,
+                                      [&](const options<T>& with) { return p.run_partial(q, kv, s, part, with); });
     } else {
         return {};
     }

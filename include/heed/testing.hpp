@@ -12,8 +12,8 @@
 // stays NaN; slopes() are the derivatives of terms().
 //
 // Of a score map: check() passes; map(), slope() and parameter_slope() of a vector equal those of its lanes; slope() is
-// the derivative of map(); NaN stays NaN, or is masked. Of a mask: check() passes; classify() and mark() agree with
-// attends().
+// the derivative of map(); NaN stays NaN, or is masked; changes() is true where map() changes a score. Of a mask:
+// check() passes; classify() and mark() agree with attends().
 //
 // Of each of them: decode has the bits of prefill, and two merged parts of the keys have the bits of the whole. A
 // policy that reads `row` rather than `position` is tied to its call, so it is not tried in decode.
@@ -34,7 +34,8 @@ HEED_BEGIN
 template <class T = float, class Policy>
 status check(const Policy& policy, const problem& p)
 {
-    static_assert(is_normalizer_v<Policy> || is_score_map_v<Policy> || is_mask_v<Policy>,
+    constexpr bool is_one = is_normalizer_v<Policy> || is_score_map_v<Policy> || is_mask_v<Policy>;
+    static_assert(is_one || !(detail::sound_mask<Policy>::value && detail::sound_map<Policy>::value),
                   "heed: check() takes a normalizer, a score map or a mask");
     if (p.batch < 1 || p.kv_heads < 1 || p.query_heads < 1 || p.query_heads % p.kv_heads != 0 || p.queries < 1 ||
         p.total_keys < 1)
@@ -46,8 +47,9 @@ status check(const Policy& policy, const problem& p)
     if constexpr (detail::has_check<Policy>::value)
         if (status s = policy.check(p); !s) return s;
     if constexpr (is_normalizer_v<Policy>) {
-        static_assert(require_normalizer<Policy>());
-        return detail::normalizer_check<T, Policy>(policy, p).run();
+        if constexpr (detail::sound_normalizer<Policy>::value)
+            return detail::normalizer_check<T, Policy>(policy, p).run();
+        else return {};
     } else {
         status s;
         if constexpr (is_score_map_v<Policy>) s = detail::map_check<T, Policy>(policy, p).run();

@@ -46,7 +46,7 @@ refused("_bshd|pages are \\[page, head, slot, channel\\]" --case=heed/decode/sof
 refused("makes it wider" --case=heed/decode/softmax/f32_mla/all/b1_hq1_hkv1_sq1_skv1_d4x8/t1)
 refused("policy stands beside masks as tables" --case=policy/prefill/softmax/f32/causal/${size}/t1)
 refused("eigen has no masks as tables" --case=eigen/prefill/softmax/f32/causal_bools/${size}/t1)
-refused("compute_op is measured for softmax without a mask" --case=compute_op/prefill/softmax/f32/causal/${size}/t1)
+refused("compute_op is measured for softmax, and takes masks as tables" --case=compute_op/prefill/softmax/f32/causal/${size}/t1)
 
 # Help is what was asked for: on stdout, heed's own options first.
 bench(0 --help)

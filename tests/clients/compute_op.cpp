@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The compute op against the textbook, with any number of threads, in scratch of the size it asked for.
-#include "op_case.hpp"
-
-#include <string>
-#include <thread>
+#include "op_run.hpp"
 
 using namespace test;
 using Catch::Matchers::Contains;
@@ -11,56 +8,8 @@ using compute_op::type;
 
 namespace {
 
-/// Runs all parts at once, each in a thread of its own, in scratch at an odd address.
 template <class E>
-void run(op_case<E>& op, int threads)
-{
-    std::fill(op.out_data.begin(), op.out_data.end(), op_case<E>::canary);
-    const std::size_t bytes = compute_op::scratch_bytes(op.p, op.t, threads), before = 17, behind = 200;
-    REQUIRE(bytes > 0);
-    std::vector<unsigned char> memory(before + bytes + behind, 0xa5);
-    std::vector<heed::status> result(as_size(threads));
-    std::vector<std::thread> running;
-    for (int ith = threads; ith-- > 0;)
-        running.emplace_back([&, ith] {
-            result[as_size(ith)] = compute_op::compute(op.p, op.t, ith, threads, memory.data() + before, bytes);
-        });
-    for (std::thread& thread : running) thread.join();
-    for (const heed::status& s : result) {
-        INFO(s.message());
-        REQUIRE(s);
-    }
-    const auto kept = [&](std::size_t from, std::size_t to) {
-        return std::all_of(memory.begin() + static_cast<std::ptrdiff_t>(from),
-                           memory.begin() + static_cast<std::ptrdiff_t>(to), [](auto x) { return x == 0xa5; });
-    };
-    REQUIRE(kept(0, before));
-    REQUIRE(kept(before + bytes, memory.size()));
-    REQUIRE(op.gaps_untouched());
-}
-
-template <class E>
-void is_the_textbook(const op_sizes& sizes, type kv)
-{
-    CAPTURE(compute_op::detail::describe(kv).name, sizes.dim, sizes.value_dim, sizes.queries, sizes.keys, sizes.heads,
-            sizes.kv_heads, sizes.mask_heads, sizes.mask_batch, sizes.sinks, sizes.softcap, sizes.max_bias,
-            sizes.interleaved);
-    op_case<E> op(sizes, kv);
-    run(op, 1);
-    const std::vector<double> expected = op.textbook();
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-        CAPTURE(i, expected[i], op.result(i));
-        REQUIRE(std::fabs(op.result(i) - expected[i]) < 5e-6);
-    }
-    const std::vector<float> alone = op.out_data;
-    for (const int threads : {2, 3, 7}) {
-        run(op, threads);
-        REQUIRE(same_bits(op.out_data, alone));
-    }
-}
-
-template <class E>
-void every_option(type kv)
+void every_option()
 {
     for (const int64 mask_heads : {0, 1, 2, 6})
         for (const bool sinks : {false, true})
@@ -79,44 +28,39 @@ void every_option(type kv)
                                             .sinks = sinks,
                                             .softcap = softcap,
                                             .max_bias = max_bias,
-                                            .interleaved = softcap > 0},
-                                           kv);
-}
-
-template <class E>
-void several_tiles(type kv)
-{
-    for (const int64 queries : {1, 150})
-        for (const int64 mask_heads : {0, 1})
-            is_the_textbook<E>({.dim = 32,
-                                .value_dim = 64,
-                                .queries = queries,
-                                .keys = 1100,
-                                .heads = 4,
-                                .kv_heads = 1,
-                                .batch = 1,
-                                .mask_heads = mask_heads,
-                                .sinks = true,
-                                .max_bias = mask_heads ? 4.f : 0.f,
-                                .interleaved = true},
-                               kv);
+                                            .interleaved = softcap > 0,
+                                            .f32_mask = sinks});
 }
 
 }  // namespace
 
 TEST_CASE("the compute op is the textbook, with and without mask, sinks, softcap and ALiBi")
 {
-    SECTION("f16") { every_option<heed::f16>(type::f16); }
-    SECTION("q8_0") { every_option<heed::q8_0>(type::q8_0); }
+    SECTION("f16") { every_option<heed::f16>(); }
+    SECTION("q8_0") { every_option<heed::q8_0>(); }
 }
 
-TEST_CASE("the compute op is the textbook over several key tiles, for every type of keys")
+TEST_CASE("a mask of f32 has the bits of one of f16, and one that adds nothing those of its summary")
 {
-    SECTION("f32") { several_tiles<float>(type::f32); }
-    SECTION("f16") { several_tiles<heed::f16>(type::f16); }
-    SECTION("bf16") { several_tiles<heed::bf16>(type::bf16); }
-    SECTION("q8_0") { several_tiles<heed::q8_0>(type::q8_0); }
-    SECTION("q4_0") { several_tiles<heed::q4_0>(type::q4_0); }
+    for (const bool zeros : {false, true})
+        for (const bool f32 : {false, true}) {
+            op_sizes sizes{.queries = 40, .keys = 1100, .mask_heads = 2, .zeros = zeros};
+            op_case<heed::f16> halves(sizes, type::f16);
+            run(halves, 1);
+            sizes.f32_mask = f32;
+            op_case<heed::f16> op(sizes, type::f16);
+            run(op, 2);
+            REQUIRE(same_bits(op.out_data, halves.out_data));
+        }
+}
+
+TEST_CASE("one kv head keeps all threads busy that can wait for each other")
+{
+    op_case<heed::f16> op({.queries = 1, .keys = 8192, .heads = 4, .kv_heads = 1, .batch = 1}, type::f16);
+    run(op, 2);
+    const std::vector<float> alone = op.out_data;
+    REQUIRE(run(op, 4, true) == 2);  // slopes and summary, then parts of keys, which are folded
+    REQUIRE(same_bits(op.out_data, alone));
 }
 
 TEST_CASE("a row that the mask leaves nothing is +0, and what nobody attends may hold anything")
@@ -186,7 +130,8 @@ TEST_CASE("inconsistent tensors are refused by every part, with their names and 
         REQUIRE((compute_op::scratch_bytes(op.p, op.t, nth) > 0) == asks);
         if (nth > 0) REQUIRE(bool(compute_op::supports(op.p, op.t)) == asks);
         for (const int ith : {0, 1}) {
-            const heed::status s = compute_op::compute(op.p, op.t, ith, nth, scratch.data(), bytes);
+            const heed::status s =
+                compute_op::compute<kernels_of<heed::q8_0>>(op.p, op.t, ith, nth, scratch.data(), bytes);
             REQUIRE(!s);
             REQUIRE_THAT(std::string(s.message()), Contains(says));
         }
@@ -199,8 +144,13 @@ TEST_CASE("inconsistent tensors are refused by every part, with their names and 
     refused("v: rows of ne[0] = 64 are not contiguous: nb[0] = 68, must be 34", [](auto& op) { op.t.v.nb[0] = 68; });
     refused("out: rows of ne[0] = 64 are not contiguous: nb[0] = 8", [](auto& op) { op.t.out.nb[0] = 8; });
     refused("q: is of f16, must be of f32", [](auto& op) { op.t.q.type = type::f16; });
-    refused("v: is of f16, must be of q8_0", [](auto& op) { op.t.v.type = type::f16; });
-    refused("mask: is of f32, must be of f16", [](auto& op) { op.mask.type = type::f32; });
+    refused("no kernel for k of q8_0 and v of f16 is compiled", [](auto& op) { op.t.v.type = type::f16; });
+    refused("mask: is of bf16, must be of f16", [](auto& op) { op.mask.type = type::bf16; });
+    refused("mask: nb[1] = 82 is not a multiple of 4, the bytes of f32", [](auto& op) {
+        op.mask.type = type::f32;
+        op.mask.nb[0] = 4;
+        op.mask.nb[1] = 82;
+    });
     refused("sinks: is of f16, must be of f32", [](auto& op) { op.sinks.type = type::f16; });
     refused("k: type 9 is none", [](auto& op) { op.t.k.type = static_cast<type>(9); });
     refused("q.dim 64 differs from k.dim 32", [](auto& op) { op.t.k.ne[0] = 32; });
@@ -218,6 +168,13 @@ TEST_CASE("inconsistent tensors are refused by every part, with their names and 
     refused(
         "mask: data is null", [](auto& op) { op.mask.data = nullptr; }, at_run);
     refused("mask: data is not aligned", [](auto& op) { op.mask.data = static_cast<char*>(op.mask.data) + 1; });
+    heed::mask_summary summary;
+    std::vector<std::byte> memory(4000);
+    const std::vector<heed::f16> entries(40);
+    heed::or_throw(heed::summarise(heed::view<const heed::f16>{entries.data(), {1, 2, 7, 40}, {}},
+                                   {memory.data(), memory.size()}, summary));
+    refused("mask_summary: of [40, 7, 2, 1], must be of [40, 5, 2, 1]",
+            [&](auto& op) { op.t.mask_summary = &summary; });
     refused("sinks: [3, 1, 1, 1] for 4 heads", [](auto& op) { op.sinks.ne[0] = 3; });
     refused(
         "sinks: data is null", [](auto& op) { op.sinks.data = nullptr; }, at_run);
@@ -237,7 +194,10 @@ TEST_CASE("inconsistent tensors are refused by every part, with their names and 
     refused("of 0", [&](auto&) { nth = 0; });
     refused("of -3", [&](auto&) { nth = -3; });
     op_case<heed::q8_0> op({}, type::q8_0);
-    REQUIRE_THAT(std::string(compute_op::compute(op.p, op.t, 0, 1, nullptr, 1 << 20).message()), Contains("at null"));
-    REQUIRE_THAT(std::string(compute_op::compute(op.p, op.t, 2, 2, scratch.data(), scratch.size()).message()),
-                 Contains("part 2 of 2"));
+    REQUIRE_THAT(std::string(compute_op::compute<kernels_of<heed::q8_0>>(op.p, op.t, 0, 1, nullptr, 1 << 20).message()),
+                 Contains("at null"));
+    REQUIRE_THAT(
+        std::string(
+            compute_op::compute<kernels_of<heed::q8_0>>(op.p, op.t, 2, 2, scratch.data(), scratch.size()).message()),
+        Contains("part 2 of 2"));
 }

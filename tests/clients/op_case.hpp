@@ -19,14 +19,32 @@ struct op_sizes {
     int64 mask_heads = 0, mask_batch = 1;  // of the mask; 0 heads: no mask
     bool sinks = false;
     float softcap = 0, max_bias = 0;
-    bool interleaved = false;  // tokens outside, heads inside: permuted views
+    bool interleaved = false;              // tokens outside, heads inside: permuted views
+    bool f32_mask = false, zeros = false;  // of the mask: its type, and whether it adds nothing
 };
 
-/// A row of numbers as elements of E, rounded somehow.
+template <class E, class = void>
+inline constexpr bool has_offset = false;
+template <class E>
+inline constexpr bool has_offset<E, std::void_t<decltype(E::m)>> = true;
+
+/// A row of numbers as elements of E, rounded somehow; of blocks of four or five bits but q4_0, other numbers of that
+/// size.
 template <class E>
 void narrow(const float* x, int64 dim, E* to)
 {
     constexpr int64 block = heed::channels_of<E>;
+    if constexpr (block > 1 && !std::is_same_v<E, heed::q8_0> && !std::is_same_v<E, heed::q4_0>) {
+        for (int64 b = 0; b < dim / block; ++b) {
+            auto* const byte = reinterpret_cast<unsigned char*>(to + b);
+            for (std::size_t i = 0; i < sizeof(E); ++i)
+                byte[i] = static_cast<unsigned char>(static_cast<int>(std::fabs(x[b * block + int64(i)]) * 1e4f));
+            const bool nonlinear = std::is_same_v<E, heed::iq4_nl>;
+            to[b].d = heed::f16(nonlinear ? 0.02f : 0.1f);
+            if constexpr (has_offset<E>) to[b].m = heed::f16(-1.5f);
+        }
+        return;
+    }
     for (int64 b = 0; b < dim / block; ++b, x += block) {
         if constexpr (block == 1) {
             to[b] = static_cast<E>(*x);
@@ -39,7 +57,8 @@ void narrow(const float* x, int64 dim, E* to)
             for (int64 c = 0; c < block; ++c) {
                 const int n = static_cast<int>(std::lround(std::clamp(x[c] / float(to[b].d), -steps, steps)));
                 if constexpr (std::is_same_v<E, heed::q8_0>) to[b].q[c] = static_cast<std::int8_t>(n);
-                else to[b].q[c % 16] = static_cast<std::uint8_t>(to[b].q[c % 16] | (n + 8) << (c < 16 ? 0 : 4));
+                else if constexpr (std::is_same_v<E, heed::q4_0>)
+                    to[b].q[c % 16] = static_cast<std::uint8_t>(to[b].q[c % 16] | (n + 8) << (c < 16 ? 0 : 4));
             }
         }
     }
@@ -80,30 +99,34 @@ E* row_of(const compute_op::tensor& t, int64 i1, int64 i2, int64 i3)
 
 /// One op. With a mask: keys after the query and the last three are left out, the rest has the distance; query 1
 /// attends nothing; and the keys that nobody attends are poison.
-template <class E>
+template <class E, class V = E>
 struct op_case {
     op_sizes n;
     compute_op::tensor mask, sinks;
     compute_op::tensors t;
     compute_op::parameters p;
     std::vector<float> q_data, out_data, sink_data;
-    std::vector<E> k_data, v_data;
+    std::vector<E> k_data;
+    std::vector<V> v_data;
     std::vector<heed::f16> mask_data;
+    std::vector<float> mask_floats;
 
-    op_case(const op_sizes& sizes, compute_op::type type) : n(sizes)
+    op_case(const op_sizes& sizes, compute_op::type type) : op_case(sizes, type, type) {}
+    op_case(const op_sizes& sizes, compute_op::type type, compute_op::type v_type) : n(sizes)
     {
         t.q = laid_out(q_data, compute_op::type::f32, n.dim, n.queries, n.heads, n.batch, n.interleaved);
         t.k = laid_out(k_data, type, n.dim, n.keys, n.kv_heads, n.batch, n.interleaved);
-        t.v = laid_out(v_data, type, n.value_dim, n.keys, n.kv_heads, n.batch, n.interleaved, 2);
+        t.v = laid_out(v_data, v_type, n.value_dim, n.keys, n.kv_heads, n.batch, n.interleaved, 2);
         t.out = laid_out(out_data, compute_op::type::f32, n.value_dim, n.heads, n.queries, n.batch, false, 3);
         std::fill(out_data.begin(), out_data.end(), canary);
         std::mt19937_64 random(1);
         std::normal_distribution<float> normal;
         for (float& x : q_data) x = 2 * normal(random);
-        fill(t.k, random);
-        fill(t.v, random);
+        fill<E>(t.k, random);
+        fill<V>(t.v, random);
         p = {1 / std::sqrt(static_cast<float>(n.dim)), n.max_bias, n.softcap};
-        if (n.mask_heads > 0) make_mask();
+        if (n.mask_heads > 0 && n.f32_mask) make_mask(mask_floats, compute_op::type::f32);
+        else if (n.mask_heads > 0) make_mask(mask_data, compute_op::type::f16);
         if (n.sinks) {
             sinks = laid_out(sink_data, compute_op::type::f32, n.heads, 1, 1, 1, false);
             for (int64 h = 0; h < n.heads; ++h) sink_data[as_size(h)] = static_cast<float>(h) - 1;
@@ -143,6 +166,7 @@ struct op_case {
 private:
     static bool same(float x) { return !(x < canary) && !(x > canary); }
 
+    template <class Element>
     void fill(const compute_op::tensor& of, std::mt19937_64& random)
     {
         std::normal_distribution<float> normal;
@@ -151,15 +175,16 @@ private:
             for (int64 h = 0; h < n.kv_heads; ++h)
                 for (int64 j = 0; j < n.keys; ++j) {
                     for (float& e : x) e = normal(random);
-                    E* row = row_of<E>(of, j, h, b);
+                    Element* row = row_of<Element>(of, j, h, b);
                     if (n.mask_heads > 0 && j >= n.keys - 3) poison(row, of.ne[0]);
                     else narrow(x.data(), of.ne[0], row);
                 }
     }
-    void make_mask()
+    template <class M>
+    void make_mask(std::vector<M>& data, compute_op::type type)
     {
-        mask = laid_out(mask_data, compute_op::type::f16, n.keys, n.queries + 2, n.mask_heads, n.mask_batch, false);
-        for (heed::f16& x : mask_data) x.bits = 0x7e00;  // NaN in the rows that nobody needs
+        mask = laid_out(data, type, n.keys, n.queries + 2, n.mask_heads, n.mask_batch, false);
+        for (M& x : data) x = M(NAN);  // in the rows that nobody needs
         for (int64 b = 0; b < n.mask_batch; ++b)
             for (int64 h = 0; h < n.mask_heads; ++h)
                 for (int64 i = 0; i < n.queries; ++i)
@@ -167,7 +192,7 @@ private:
                         const int64 distance = j - (n.keys - n.queries + i);
                         const bool out = distance > 0 || j >= n.keys - 3 || (i == 1 && n.queries > 1);
                         const float x = static_cast<float>(distance) / 4 - static_cast<float>(h + 2 * b);
-                        row_of<heed::f16>(mask, i, h, b)[j] = heed::f16(out ? -INFINITY : x);
+                        row_of<M>(mask, i, h, b)[j] = M(out ? -INFINITY : n.zeros ? 0 : x);
                     }
         t.mask = &mask;
     }
@@ -179,6 +204,13 @@ private:
         return head < whole ? std::exp2(-bias / whole * (head + 1))
                             : std::exp2(-bias / 2 / whole * (2 * (head - whole) + 1));
     }
+    double added(int64 b, int64 i, int64 h, int64 j) const
+    {
+        if (!t.mask) return 0;
+        const int64 head = h % n.mask_heads, batch = b % n.mask_batch;
+        return slope(h) * (n.f32_mask ? double{row_of<float>(mask, i, head, batch)[j]}
+                                      : double{float(row_of<heed::f16>(mask, i, head, batch)[j])});
+    }
     void textbook_row(int64 b, int64 i, int64 h, double* out) const
     {
         const int64 kv_head = h / (n.heads / n.kv_heads);
@@ -186,21 +218,19 @@ private:
         std::vector<double> s(as_size(n.keys), -INFINITY);
         double sum = n.sinks ? std::exp(double{sink_data[as_size(h)]}) : 0;
         for (int64 j = 0; j < n.keys; ++j) {
-            double added = 0;
-            if (t.mask)
-                added = double{float(row_of<heed::f16>(mask, i, h % n.mask_heads, b % n.mask_batch)[j])} * slope(h);
-            if (added < -1e30) continue;
+            const double distance = added(b, i, h, j);
+            if (distance < -1e30) continue;
             double dot = 0;
             for (int64 c = 0; c < n.dim; ++c)
                 dot += double{q[c]} * double{float(heed::channel_of(row_of<E>(t.k, j, kv_head, b), c))};
             dot *= double{p.scale};
             if (n.softcap > 0) dot = double{n.softcap} * std::tanh(dot / double{n.softcap});
-            sum += s[as_size(j)] = std::exp(dot + added);
+            sum += s[as_size(j)] = std::exp(dot + distance);
         }
         for (int64 j = 0; j < n.keys; ++j) {
             if (s[as_size(j)] < 0) continue;
             for (int64 c = 0; c < n.value_dim; ++c)
-                out[c] += s[as_size(j)] / sum * double{float(heed::channel_of(row_of<E>(t.v, j, kv_head, b), c))};
+                out[c] += s[as_size(j)] / sum * double{float(heed::channel_of(row_of<V>(t.v, j, kv_head, b), c))};
         }
     }
 };

@@ -1,4 +1,4 @@
-// expect: heed: terms() compiles for vectors of scores and gives vectors for them
+// expect: heed: a vector is no number for std:: to take
 #include <heed/heed.hpp>
 
 struct mine {

@@ -1,4 +1,4 @@
-// expect: heed: terms()
+// expect: heed: terms() calls or terms_call_heed_functions
 #include <heed/heed.hpp>
 
 struct mine {

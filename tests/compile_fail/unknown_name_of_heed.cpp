@@ -1,4 +1,4 @@
-// expect: heed: terms()
+// expect: heed: terms() or in namespace 'heed'
 #include <heed/heed.hpp>
 
 struct mine {

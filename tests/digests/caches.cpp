@@ -45,6 +45,20 @@ void add(sink& to, const std::string& name)
     to.give("attend, " + name, hash().add(one.data).add(more.data));
 }
 
+/// Products of integers: decode and prefill.
+template <class E, int Bits>
+void add_integers(sink& to, const std::string& name)
+{
+    const inputs<float> in(1, 8, heads, 1, keys, dim, dim), many(1, 8, heads, 40, keys, dim, dim);
+    cache<E> c;
+    heed::or_throw(heed::append(c.kv(), 0, 0, in.k.in(), in.v.in()));
+    tensor<float> one(in.out_size()), more(many.out_size());
+    const heed::attention def{heed::softmax{}, heed::causal{}, heed::compute<std::int8_t, Bits>{}};
+    heed::or_throw(heed::attend(def, in.q.in(), c.kv(), one.view()));
+    heed::or_throw(heed::attend(def, many.q.in(), c.kv(), more.view()));
+    to.give("attend, " + name, hash().add(one.data).add(more.data));
+}
+
 }  // namespace
 
 void caches(sink& to)
@@ -56,6 +70,14 @@ void caches(sink& to)
     add<heed::q8_0>(to, "q8_0");
     add<heed::q4_0>(to, "q4_0");
     add<heed::q5_0>(to, "q5_0");
+    add<heed::q4_1>(to, "q4_1");
+    add<heed::q5_1>(to, "q5_1");
+    add<heed::iq4_nl>(to, "iq4_nl");
+    add<heed::mxfp4>(to, "mxfp4");
+
+    add_integers<std::int8_t, 16>(to, "int8 by 16 bits");
+    add_integers<heed::q8_0, 16>(to, "q8_0 by 16 bits");
+    add_integers<heed::q4_0, 8>(to, "q4_0 by 8 bits");
 
     const inputs<float> in(3, 4, heads, 5, keys, dim, dim);
     const std::vector<int64> lengths{700, 33, 250};

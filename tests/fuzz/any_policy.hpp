@@ -4,18 +4,57 @@
 
 #include "recipe.hpp"
 
+#include <memory>
 #include <variant>
+#include <vector>
 
 namespace fuzz {
 
-/// A score map.
+/// A table as an attention mask, with a summary of its own if it is to have one and may.
+template <class E>
+class any_table {
+    std::shared_ptr<std::vector<std::byte>> memory_ = std::make_shared<std::vector<std::byte>>();
+
+public:
+    heed::attention_mask<E> mask;
+
+    any_table(const heed::view<const E>& table, bool is_summarised) : mask(table)
+    {
+        if (!is_summarised) return;
+        memory_->resize(heed::summary_bytes(table));
+        (void)heed::summarise(table, {memory_->data(), memory_->size()}, mask.summary);
+    }
+};
+
+/// A score map; and a mask, which it is where it is an attention mask.
 template <class T>
 struct any_map {
     const map_step<T>* step;
+    any_table<T> table;
+
+    explicit any_map(const map_step<T>* s)
+        : step(s), table(s->table.view(), s->what == map_step<T>::bias && s->is_attention_mask && s->is_summarised)
+    {}
+    bool is_mask() const { return step->what == map_step<T>::bias && step->is_attention_mask; }
+    bool attends(const heed::query_place& at, int64 key) const { return !is_mask() || table.mask.attends(at, key); }
+    heed::coverage classify(const heed::block_place& block) const
+    {
+        return is_mask() ? table.mask.classify(block) : heed::coverage::full;
+    }
+    void mark(const heed::query_place& at, int64 first, int count, heed::key_bits& bits) const
+    {
+        if (is_mask()) table.mask.mark(at, first, count, bits);
+        else bits.set_range(0, count);
+    }
+    bool changes(const heed::block_place& block) const
+    {
+        return is_mask() ? table.mask.changes(block) : step->what != map_step<T>::none;
+    }
 
     template <class V>
     V map(V s, const heed::score_place<V>& at) const
     {
+        if (is_mask()) return table.mask.map(s, at);
         switch (step->what) {
         case map_step<T>::softcap: return heed::softcap{step->cap}.map(s, at);
         case map_step<T>::alibi: return heed::alibi{step->slopes, step->heads}.map(s, at);
@@ -25,6 +64,7 @@ struct any_map {
     }
     heed::status check(const heed::problem& p) const
     {
+        if (is_mask()) return table.mask.check(p);
         switch (step->what) {
         case map_step<T>::softcap: return heed::softcap{step->cap}.check(p);
         case map_step<T>::alibi: return heed::alibi{step->slopes, step->heads}.check(p);
@@ -42,8 +82,18 @@ class any_leaf {
             return mask_leaf::predicate(salt, at.batch, at.head, at.position, key);
         }
     };
+    struct table_of_bools : any_table<bool> {
+        explicit table_of_bools(const heed::view<const bool>& v) : any_table<bool>(v, true) {}
+        bool attends(const heed::query_place& at, int64 key) const { return mask.attends(at, key); }
+        heed::coverage classify(const heed::block_place& block) const { return mask.classify(block); }
+        void mark(const heed::query_place& at, int64 first, int count, heed::key_bits& bits) const
+        {
+            mask.mark(at, first, count, bits);
+        }
+        heed::status check(const heed::problem& p) const { return mask.check(p); }
+    };
     std::variant<heed::all_keys, heed::causal, heed::window, heed::prefix, heed::key_lengths, heed::document,
-                 heed::dense_mask, where>
+                 heed::dense_mask, where, table_of_bools>
         mask_;
 
 public:
@@ -58,7 +108,10 @@ public:
         case mask_leaf::prefix: mask_ = heed::prefix{m.left}; break;
         case mask_leaf::lengths: mask_ = heed::key_lengths{m.numbers, m.count}; break;
         case mask_leaf::document: mask_ = heed::document{m.numbers, m.count}; break;
-        case mask_leaf::dense: mask_ = heed::dense_mask{m.table.view()}; break;
+        case mask_leaf::dense:
+            if (m.is_summarised) mask_ = table_of_bools(m.table.view());
+            else mask_ = heed::dense_mask{m.table.view()};
+            break;
         case mask_leaf::where: mask_ = where{m.salt}; break;
         }
     }
@@ -124,7 +177,7 @@ template <class T, class Normalizer>
 auto whole_definition(const recipe<T>& r, const Normalizer& n)
 {
     return heed::attention{
-        n, heed::scale{r.scale}, any_map<T>{&r.maps[0]}, any_map<T>{&r.maps[1]}, any_mask(r.mask), offsets_of(r)};
+        n, heed::scale{r.scale}, any_map<T>(&r.maps[0]), any_map<T>(&r.maps[1]), any_mask(r.mask), offsets_of(r)};
 }
 template <class T, class Normalizer>
 auto plain_definition(const recipe<T>& r, const Normalizer& n)

@@ -16,6 +16,11 @@ double allowed(double x, double scale)
         return std::fabs(x) > 448 * std::fabs(scale)
                    ? -1
                    : (0x1p-4 + 0x1p-20) * std::fabs(x) + 0x1p-10 * std::fabs(scale) * 1.0001;
+    else if constexpr (std::is_same_v<E, heed::q4_1> || std::is_same_v<E, heed::q5_1>) {
+        constexpr double steps = std::is_same_v<E, heed::q4_1> ? 15 : 31;  // the lowest number is as many away from x
+        return std::fabs(scale) * (0.5001 + 0x1.04p-10 * steps) + 0x1.04p-11 * std::fabs(x) + steps * 0x1p-24;
+    } else if constexpr (std::is_same_v<E, heed::iq4_nl>) return std::fabs(scale) * (17.01 + 0.05 * 127);
+    else if constexpr (std::is_same_v<E, heed::mxfp4>) return 2 * scale;  // of what is cut off at 6 of them
     else return std::fabs(scale) * 0.5001 + 0x1p-22 * std::fabs(x);
 }
 
@@ -27,7 +32,8 @@ struct side_check {
     double scale(int64 cell, int64 h, int64 slot, int64 c) const
     {
         const E* row = side->rows.v.row(cell, h, slot);
-        if constexpr (constexpr int64 block = channels<E>; block > 1) return number(row[c / block].d);
+        if constexpr (std::is_same_v<E, heed::mxfp4>) return row[c / 32].e == 0 ? 0 : std::ldexp(1., row[c / 32].e - 127);
+        else if constexpr (constexpr int64 block = channels<E>; block > 1) return number(row[c / block].d);
         if (side->by == scaling::by_token) return number(*side->scale.v.row(cell, h, slot));
         if (side->by == scaling::by_channel) return number(side->scale.v.row(0, h, 0)[c]);
         return 1;
@@ -52,7 +58,7 @@ struct side_check {
         for (int64 h = 0; h < given.size.heads; ++h)
             for (int64 t = 0; t < given.size.tokens; ++t)
                 for (int64 c = 0; c < given.size.dim; ++c) {
-                    const int64 cell = at.cell(b, position + t), slot = at.slot(position + t);
+                    const int64 cell = at.cell(b, position + t), slot = at.slot(b, position + t);
                     const double x = number(given.row(0, h, t)[c]), got = side->number_at(cell, h, slot, c),
                                  s = scale(cell, h, slot, c);
                     const std::string where = std::string(name) + ": " + shown(static_cast<double>(x)) +
@@ -69,7 +75,7 @@ struct side_check {
                             require(got == 0 && s == 0, where + ": a row of zeros");
                             continue;
                         }
-                        if (most > 1e5 || most < 0.05) continue;  // the scale itself is not a normal number
+                        if (most > 6e4 || most < 0.05) continue;  // the scale itself is not a normal number
                     } else if constexpr (std::is_same_v<E, std::int8_t>) {
                         if (std::fabs(x) > 127 * s) {
                             require(std::fabs(got) >= 126.99 * s && (got > 0) == (x > 0), where + ": cut off");
@@ -97,7 +103,8 @@ void append_case(input& in)
     const int64 dim = cache_dim<K>(in), value_dim = cache_dim<V>(in);
     const auto k = cache_side<K>::drawn(in, at, heads, dim, ByK, hostile && in.one_in(4), repeated);
     const auto v = cache_side<V>::drawn(in, at, heads, value_dim, ByV, hostile && in.one_in(4), repeated);
-    const auto batch = static_cast<int64>(at.is_paged() ? at.lengths.size() : static_cast<std::size_t>(at.cells));
+    const int64 batch = at.sequences_told();
+    if (at.is_endless()) return;
 
     int64 b = batch > 0 ? in.range(0, batch - 1) : 0, position = 0, n = in.range(0, 5);
     const bool in_table = at.valid && b < batch;
@@ -123,8 +130,12 @@ void append_case(input& in)
         return x.batch == y.batch && x.heads == y.heads && x.tokens == y.tokens && x.dim == y.dim;
     };
     const int64 count = k_rows.v.size.tokens;
-    const bool fits_in =
-        at.valid && b >= 0 && b < batch && position >= at.first(b) && count >= 0 && wide{position} + count <= at.end(b);
+    const auto lost = [&](int64 from, int64 end) {
+        const auto [gone, back] = at.gone(b);
+        return gone < back && from < back && gone < end;
+    };
+    const bool fits_in = at.valid && b >= 0 && b < batch && position >= at.first(b) && count >= 0 &&
+                         wide{position} + count <= at.end(b) && !lost(position, position + count);
     const bool fit_rows =
         same(k_rows.v.size, {1, heads, count, dim}) && same(v_rows.v.size, {1, heads, count, value_dim});
     const bool valid = fits_in && fit_rows && k.is_sound(at, heads, dim) && v.is_sound(at, heads, value_dim);
@@ -188,7 +199,7 @@ void append_case(input& in)
     const auto owns = [&](const auto& rows, int64 elements) {
         for (int64 h = 0; h < heads; ++h)
             for (int64 t = 0; t < count; ++t) {
-                const auto* row = rows.row(at.cell(b, position + t), h, at.slot(position + t));
+                const auto* row = rows.row(at.cell(b, position + t), h, at.slot(b, position + t));
                 own.emplace_back(reinterpret_cast<const std::byte*>(row),
                                  reinterpret_cast<const std::byte*>(row + elements));
             }
@@ -208,7 +219,8 @@ void append_case(input& in)
     side_check<V>{&v, v_chooses}.judge(at, b, position, v_rows.v, "v");
 
     // fetch says what lies there now: of these tokens and of those before.
-    const int64 first = at.first(b), from = in.range(0, 1) ? position : std::max(first, position - 3),
+    const int64 first = at.first(b), early = std::max(first, position - 3),
+                from = in.range(0, 1) || lost(early, position) ? position : early,
                 read = position + count - from;
     auto k_out = placed<float>::drawn(in, {1, heads, read, dim}, true, false);
     auto v_out = placed<float>::drawn(in, {1, heads, read, value_dim}, true, false);
@@ -223,7 +235,7 @@ void append_case(input& in)
         for (int64 h = 0; h < heads; ++h)
             for (int64 t = 0; t < read; ++t)
                 for (int64 c = 0; c < rows.size.dim; ++c) {
-                    const int64 cell = at.cell(b, from + t), slot = at.slot(from + t);
+                    const int64 cell = at.cell(b, from + t), slot = at.slot(b, from + t);
                     const double want = side.stored(cell, h, slot, c) * side.scale_of(cell, h, slot, c),
                                  got = number(rows.row(0, h, t)[c]);
                     const bool fine = want != want ? got != got : static_cast<double>(static_cast<float>(want)) == got;
@@ -243,7 +255,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     using namespace fuzz;
     using enum scaling;
     input in(data, size);
-    switch (in.range(0, 7)) {
+    switch (in.range(0, 9)) {
     case 0: append_case<float, heed::bf16, none, none, float>(in); break;
     case 1: append_case<std::int8_t, std::int8_t, by_token, by_token, float>(in); break;
     case 2: append_case<std::int8_t, heed::fp8_e4m3, by_channel, by_token, heed::f16>(in); break;
@@ -252,6 +264,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 5: append_case<heed::fp8_e4m3, heed::fp8_e4m3, by_token, none, float>(in); break;
     case 6: append_case<heed::f16, heed::bf16, none, none, heed::bf16>(in); break;
     case 7: append_case<heed::q5_0, heed::q5_0, none, none, float>(in); break;
+    case 8: append_case<heed::q4_1, heed::q5_1, none, none, float>(in); break;
+    case 9: append_case<heed::iq4_nl, heed::mxfp4, none, none, heed::f16>(in); break;
     }
     return 0;
 }

@@ -143,7 +143,7 @@ void attend_case(input& in, normalizer n, Make make)
                         int64 at = 0;
                         for (heed::view<Q>* x : {&q.v, &k.v, &v.v, &out.v}) {
                             x->data = base + at;
-                            x->step = {token * tokens, x->size.dim, token};
+                            x->stride = {token * tokens, x->size.dim, token};
                             at += x->size.dim * x->size.heads - (in.one_in(20) ? 1 : 0);
                             if (at < 0) at = 0;
                             open_rows(*x);

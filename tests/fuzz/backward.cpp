@@ -191,6 +191,7 @@ void backward_case(input& in, normalizer n, bool log_offset, Make make)
             const auto wanted =
                 i == 0 ? (in.one_in(2) ? map_step<float>::softcap : map_step<float>::alibi) : map_step<float>::bias;
             while (r.maps[i].what != wanted) r.maps[i] = map_step<float>::drawn(in, e, false);
+            r.maps[i].is_attention_mask = false;
         }
     const bool has_maps = r.maps[0].what != map_step<float>::none;
     // The library learns parameters by type: an alibi and a bias are always there, and do nothing where none was drawn.

@@ -15,7 +15,8 @@ void cache_case(input& in)
     const int64 dim = cache_dim<K>(in), value_dim = cache_dim<V>(in);
     const auto k = cache_side<K>::drawn(in, at, kv_heads, dim, ByK, hostile && in.one_in(4), repeated);
     const auto v = cache_side<V>::drawn(in, at, kv_heads, value_dim, ByV, hostile && in.one_in(4), repeated);
-    const auto batch = static_cast<int64>(at.is_paged() ? at.lengths.size() : static_cast<std::size_t>(at.cells));
+    const int64 batch = at.sequences_told();
+    if (at.is_endless()) return;
 
     constexpr int64 some[] = {0, 1, 1, 2, 5, 17, 40};
     std::vector<int64> queries, bounds{0};
@@ -59,6 +60,7 @@ void cache_case(input& in)
             p.first.push_back(at.first(b));
             p.end.push_back(at.end(b));
             p.total.push_back(at.end(b));
+            p.gone.push_back(at.gone(b));
             work += wide{at.end(b) - at.first(b)} * queries[static_cast<std::size_t>(b)] * (dim + value_dim) *
                     kv_heads * group;
             e.keys = std::max(e.keys, at.end(b));
@@ -128,13 +130,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     using namespace fuzz;
     using enum scaling;
     input in(data, size);
-    switch (in.range(0, 5)) {
+    switch (in.range(0, 6)) {
     case 0: cache_case<float, float, none, none, own::paged_and_ring, false>(in); break;
     case 1: cache_case<float, float, none, none, own::none, true>(in); break;
     case 2: cache_case<std::int8_t, std::int8_t, by_token, by_token, own::none, true>(in); break;
     case 3: cache_case<std::int8_t, heed::fp8_e4m3, by_channel, by_token, own::none, false>(in); break;
     case 4: cache_case<heed::q8_0, heed::q4_0, none, none, own::none, false>(in); break;
-    case 5: cache_case<heed::q5_0, heed::q5_0, none, none, own::none, false>(in); break;
+    case 5: cache_case<heed::q5_0, heed::mxfp4, none, none, own::none, false>(in); break;
+    case 6: cache_case<heed::q5_1, heed::iq4_nl, none, none, own::none, false>(in); break;
     }
     return 0;
 }

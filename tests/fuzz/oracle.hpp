@@ -25,6 +25,7 @@ struct problem {
     int64 batch = 0, query_heads = 0, kv_heads = 0, key_dim = 0, value_dim = 0;
     std::vector<int64> queries, first, end, total;  // total: keys of the whole sequence
     std::vector<std::vector<double>> q, k, v;       // of a sequence: [head][row][channel]
+    std::vector<std::pair<int64, int64>> gone = {};  // of each sequence, or none: tokens that are there no more
 
     extent sizes() const
     {
@@ -85,6 +86,8 @@ public:
         x.position = i + r_.position_0(b, p_.queries[bs], p_.total[bs]);
         for (int64 j = p_.first[bs]; j < p_.end[bs]; ++j) {
             if (!r_.mask.attends(b, h, i, x.position, j)) continue;
+            if (!p_.gone.empty() && j >= p_.gone[bs].first && j < p_.gone[bs].second) continue;
+            if (r_.maps[0].leaves_out(b, h, i, j) || r_.maps[1].leaves_out(b, h, i, j)) continue;
             scored_key<real> key = score(x, b, h, i, j);
             if (key.s == -infinity) continue;
             x.keys.push_back(key);
@@ -216,8 +219,8 @@ private:
         }
         // Infinities that meet may or may not be NaN on the way: only a NaN that was given is one for sure.
         if (!(sum < overflow<T>)) x.what = row<real>::wild;
-        // Below the normal numbers a product loses what is smaller than a step, and so does a query times the scale, whose
-        // loss is then multiplied by k.
+        // Below the normal numbers a product loses what is smaller than a step, and so does a query times the scale,
+        // whose loss is then multiplied by k.
         const real lost =
             static_cast<real>(p_.key_dim + 2) * smallest_step<T> / u * largest_k * (scaled_rows_ ? 64 : 1);
         key.scaled_error = exact ? 0 : static_cast<real>(p_.key_dim + 4) * sum + lost;

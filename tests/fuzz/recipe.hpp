@@ -22,16 +22,16 @@ struct extent {
 template <class T>
 struct score_table {
     T* data = nullptr;
-    int64 size[4] = {}, step[3] = {};
+    int64 size[4] = {}, stride[3] = {};
 
     const T& at(int64 b, int64 h, int64 i, int64 j) const
     {
-        return data[(size[0] == 1 ? 0 : b * step[0]) + (size[1] == 1 ? 0 : h * step[1]) +
-                    (size[2] == 1 ? 0 : i * step[2]) + j];
+        return data[(size[0] == 1 ? 0 : b * stride[0]) + (size[1] == 1 ? 0 : h * stride[1]) +
+                    (size[2] == 1 ? 0 : i * stride[2]) + j];
     }
     heed::view<const T> view() const
     {
-        return {data, {size[0], size[1], size[2], size[3]}, {step[0], step[1], step[2]}};
+        return {data, {size[0], size[1], size[2], size[3]}, {stride[0], stride[1], stride[2]}};
     }
 
     /// Another size, unless that is sound as well: it would be of memory that is not there.
@@ -71,6 +71,8 @@ struct map_step {
     const float* slopes = nullptr;
     int64 heads = 0;
     score_table<T> table;
+    bool is_attention_mask = false;  // -inf of a bias then leaves its key out, whatever that holds
+    bool is_summarised = false;
 
     static map_step drawn(input& in, const extent& e, bool hostile)
     {
@@ -92,8 +94,27 @@ struct map_step {
                 return static_cast<T>(2 * in.normal());
             });
             if (hostile) m.table.spoil(in, [&] { return m.is_sound(e); });
+            m.is_attention_mask = in.one_in(2);
+            m.is_summarised = in.one_in(2);
+            if (m.is_attention_mask && in.one_in(2)) m.smooth_out(in);
         }
         return m;
+    }
+    /// Runs of zeros and of -inf in place of most entries.
+    void smooth_out(input& in)
+    {
+        if (table.size[0] == 0 || table.size[1] == 0 || table.size[2] == 0) return;
+        const int64 rows = table.stride[0] * table.size[0] / table.stride[2];
+        for (int64 row = 0; row < rows && table.size[3] > 0; ++row) {
+            const int64 begin = in.range(0, table.size[3]), end = in.range(begin, table.size[3]);
+            T* const x = table.data + row * table.stride[2];
+            for (int64 j = 0; j < table.size[3]; ++j)
+                if (in.random() % 64 != 0) x[j] = begin <= j && j < end ? T(0) : -std::numeric_limits<T>::infinity();
+        }
+    }
+    bool leaves_out(int64 b, int64 h, int64 i, int64 j) const
+    {
+        return what == bias && is_attention_mask && table.at(b, h, i, j) == -std::numeric_limits<T>::infinity();
     }
     bool is_sound(const extent& e) const
     {
@@ -113,6 +134,7 @@ struct mask_leaf {
     const int64* numbers = nullptr;
     int64 count = 0;
     score_table<bool> table;
+    bool is_summarised = false;  // of a dense one
     unsigned salt = 0;
 
     static mask_leaf drawn(input& in, const extent& e, bool hostile)
@@ -142,6 +164,7 @@ struct mask_leaf {
         } else if (m.what == dense) {
             const auto share = static_cast<std::uint64_t>(in.range(1, 5));
             m.table = score_table<bool>::drawn(in, e, [&] { return in.random() % 6 < share; });
+            m.is_summarised = in.one_in(2);
             if (hostile) m.table.spoil(in, [&] { return m.is_sound(e); });
         }
         return m;

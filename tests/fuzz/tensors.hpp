@@ -19,6 +19,14 @@ template <>
 inline constexpr int64 channels<heed::q4_0> = 32;
 template <>
 inline constexpr int64 channels<heed::q5_0> = 32;
+template <>
+inline constexpr int64 channels<heed::q4_1> = 32;
+template <>
+inline constexpr int64 channels<heed::q5_1> = 32;
+template <>
+inline constexpr int64 channels<heed::iq4_nl> = 32;
+template <>
+inline constexpr int64 channels<heed::mxfp4> = 32;
 
 inline bool is_empty(const heed::extents& e) { return e.batch == 0 || e.heads == 0 || e.tokens == 0 || e.dim == 0; }
 
@@ -103,7 +111,7 @@ bool strides_nest(const heed::view<E>& v)
         bool nests = true;
         for (const int i : order) {
             if (count[i] <= 1) continue;
-            const wide s = step[i] < 0 ? -step[i] : step[i];
+            const wide s = stride[i] < 0 ? -stride[i] : stride[i];
             nests = nests && s >= spanned;
             spanned += (count[i] - 1) * s;
         }

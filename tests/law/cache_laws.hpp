@@ -237,12 +237,13 @@ private:
     How how_;
 };
 
-/// All of them, for head sizes as {queries, key_dim, value_dim}.
-template <class K, class V, class How, class Normalizer>
-void obeys_cache_laws(const Normalizer& normalizer, const How& how, const std::vector<std::array<int64, 3>>& shapes)
+/// All of them, for head sizes as {queries, key_dim, value_dim}, and with other policies.
+template <class K, class V, class How, class Normalizer, class... Policies>
+void obeys_cache_laws(const Normalizer& normalizer, const How& how, const std::vector<std::array<int64, 3>>& shapes,
+                      const Policies&... policies)
 {
-    const heed::attention all{normalizer, heed::causal{} & heed::window{5000}};
-    const heed::attention windowed{normalizer, heed::causal{} & heed::window{500}};
+    const heed::attention all{normalizer, heed::causal{} & heed::window{5000}, policies...};
+    const heed::attention windowed{normalizer, heed::causal{} & heed::window{500}, policies...};
     const std::vector<int64> lengths{1203, 0, 513, 80};
     for (const auto& [queries, key_dim, value_dim] : shapes) {
         CAPTURE(queries, key_dim, value_dim);

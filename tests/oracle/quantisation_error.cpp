@@ -66,6 +66,9 @@ std::vector<double> print_errors(const char* name, const Normalizer& normalizer,
     line("fp8 by head", stored<fp8_e4m3, fp8_e4m3>(p, scales::of_heads, scales::of_heads));
     line("q4_0", stored<q4_0, q4_0>(p, scales::none, scales::none));
     line("q5_0", stored<q5_0, q5_0>(p, scales::none, scales::none));
+    line("q4_1", stored<q4_1, q4_1>(p, scales::none, scales::none));
+    line("q5_1", stored<q5_1, q5_1>(p, scales::none, scales::none));
+    line("iq4_nl", stored<iq4_nl, iq4_nl>(p, scales::none, scales::none));
     return of_both;
 }
 
@@ -80,7 +83,7 @@ TEST_CASE("what quantisation itself costs grows with the step of each type", "[o
         for (const std::vector<double>& e :
              {print_errors("softmax", heed::softmax{}, p), print_errors("softpick", heed::softpick{}, p)}) {
             const double q8 = e[0], by_channel = e[1], by_token = e[2], fp8 = e[3], fp8_by_head = e[4], q4 = e[5],
-                         q5 = e[6];
+                         q5 = e[6], q4_with_lowest = e[7], q5_with_lowest = e[8], levels = e[9];
             CHECK(q8 > 0);
             CHECK(q8 < by_token);  // a scale for 32 channels, not 128
             CHECK(by_token < fp8);
@@ -91,6 +94,10 @@ TEST_CASE("what quantisation itself costs grows with the step of each type", "[o
             CHECK(4 * q8 < q4);
             CHECK(2 * q8 < q5);
             CHECK(1.5 * q5 < q4);
+            CHECK(q4_with_lowest < q4);
+            CHECK(q5_with_lowest < q5);
+            CHECK(1.5 * q5_with_lowest < q4_with_lowest);
+            CHECK(levels < q4);  // they lie where normal numbers do
             CHECK(q4 < 1);
         }
     }

@@ -12,7 +12,7 @@
 
 namespace oracle {
 
-using heed::fp8_e4m3, heed::q4_0, heed::q5_0, heed::q8_0;
+using heed::fp8_e4m3, heed::iq4_nl, heed::q4_0, heed::q4_1, heed::q5_0, heed::q5_1, heed::q8_0;
 using test::int64;
 using test::tensor;
 

@@ -9,7 +9,14 @@ file(WRITE ${WORK}/two_isas/name.cpp "#include <heed/base/config.hpp>\nHEED_STRI
 foreach(flags -march=x86-64 -march=x86-64-v2 -march=x86-64-v3 "-march=x86-64-v3 -DHEED_PORTABLE" "-march=x86-64-v3 -mno-f16c"
               -march=x86-64-v4 "-march=x86-64-v4 -mno-avx512vl" "-march=x86-64-v4 -mno-avx512dq"
               "-march=x86-64-v4 -mavx512bf16" "-march=x86-64-v4 -mavx512fp16" "-march=x86-64-v4 -mavx512vnni"
-              "-march=x86-64-v4 -mavx512vbmi" "-march=x86-64-v4 -fno-exceptions")
+              "-march=x86-64-v4 -mavx512vbmi" "-march=x86-64-v4 -mavx512vbmi2" "-march=x86-64-v4 -mavx512ifma"
+              "-march=x86-64-v4 -mavx512bitalg" "-march=x86-64-v4 -mavx512vpopcntdq" "-march=x86-64-v4 -mgfni"
+              "-march=x86-64-v4 -mavxvnni" "-march=x86-64-v3 -mavxvnni" "-march=x86-64-v4 -mno-avx512cd" "-march=x86-64-v4 -mno-avx512bw"
+              "-march=x86-64-v4 -mno-bmi2" "-march=x86-64-v4 -mno-fma" "-march=x86-64-v4 -mno-popcnt" -mavx512f -march=icelake-server
+              "-march=icelake-server -mno-avx512ifma" "-march=x86-64-v4 -fno-exceptions" "-mavx2 -mfma -mf16c"
+              "-mavx2 -mfma -mf16c -mbmi2" "-march=x86-64-v3 -mno-bmi" "-march=x86-64-v3 -mno-lzcnt"
+              "-march=x86-64-v3 -mno-movbe" "-mavx2 -mfma" -mavx2 -mavx "-mavx -mfma" "-mavx -mf16c" "-mavx -mbmi2"
+              -msse4.1 -mssse3 -msse3 "-march=x86-64-v2 -mno-popcnt" -mpopcnt -mxop -mfma4 -mtbm -msse4a)
     separate_arguments(options UNIX_COMMAND "${flags}")
     run("preprocess ${flags}" ${COMPILER} -std=c++17 ${options} -I${SOURCE}/include -E -P ${WORK}/two_isas/name.cpp)
     string(REGEX MATCH "\"v[^\"]*\"" name "${run_output}")
@@ -18,6 +25,18 @@ foreach(flags -march=x86-64 -march=x86-64-v2 -march=x86-64-v3 "-march=x86-64-v3 
     endif()
     list(APPEND names ${name})
 endforeach()
+list(LENGTH names count)
+message(STATUS "${count} names")
+
+# weak_symbols(object): those of heed that the linker could merge.
+function(weak_symbols object)
+    run("nm" ${CMAKE_NM} -C --defined-only ${object})
+    string(REPLACE ";" "," text "${run_output}")
+    string(REGEX MATCHALL "[0-9a-f]+ [WVu] [^\n]*" weak "${text}")
+    list(TRANSFORM weak REPLACE "^[0-9a-f]+ [WVu] " "")
+    list(FILTER weak INCLUDE REGEX "heed")
+    set(weak "${weak}" PARENT_SCOPE)
+endfunction()
 
 foreach(level -O0 -O2)
     set(number 0)
@@ -28,11 +47,7 @@ foreach(level -O0 -O2)
         separate_arguments(flags UNIX_COMMAND "${machine}")
         run("compile ${machine}" ${COMPILER} -std=c++17 ${level} ${flags} -DATTEND=attend_${number} -I${SOURCE}/include
             -idirafter ${XSIMD} -c ${CMAKE_CURRENT_LIST_DIR}/isa_unit.cpp -o ${object})
-        run("nm" ${CMAKE_NM} -C --defined-only ${object})
-        string(REPLACE ";" "," text "${run_output}")
-        string(REGEX MATCHALL "[0-9a-f]+ [WVu] [^\n]*" weak "${text}")
-        list(TRANSFORM weak REPLACE "^[0-9a-f]+ [WVu] " "")
-        list(FILTER weak INCLUDE REGEX "heed")
+        weak_symbols(${object})
         list(APPEND objects ${object})
         list(LENGTH weak count)
         if(count EQUAL 0)
@@ -46,6 +61,22 @@ foreach(level -O0 -O2)
         endforeach()
         list(APPEND symbols ${weak})
     endforeach()
+    if(level STREQUAL "-O0")  # and of machines between those, which are not linked
+        foreach(machine "-mavx -mfma" "-mavx2 -mfma -mf16c")
+            set(object ${WORK}/two_isas/${number}${level}.o)
+            separate_arguments(flags UNIX_COMMAND "${machine}")
+            run("compile ${machine}" ${COMPILER} -std=c++17 ${level} ${flags} -DATTEND=attend_${number} -I${SOURCE}/include
+                -idirafter ${XSIMD} -c ${CMAKE_CURRENT_LIST_DIR}/isa_unit.cpp -o ${object})
+            weak_symbols(${object})
+            foreach(symbol IN LISTS weak)
+                if(symbol IN_LIST symbols)
+                    message(FATAL_ERROR "${machine}: in two objects: ${symbol}")
+                endif()
+            endforeach()
+            list(APPEND symbols ${weak})
+            math(EXPR number "${number} + 1")
+        endforeach()
+    endif()
     set(program ${WORK}/two_isas/program${level})
     run("link" ${COMPILER} -std=c++17 ${CMAKE_CURRENT_LIST_DIR}/two_isas.cpp ${objects} -o ${program})
     run("run" ${program})

@@ -75,7 +75,7 @@ void within(const char* name, double most, T lowest, T highest, F f, Exact exact
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("functions that functors call err by at most 2 ulp, logistic and tanh by 3", "", float, double)
+TEMPLATE_TEST_CASE("functions that functors call err by at most 2 ulp, tanh of double by 2.1", "", float, double)
 {
     using T = TestType;
     constexpr T largest = std::numeric_limits<T>::max(), infinity = std::numeric_limits<T>::infinity();
@@ -88,14 +88,14 @@ TEMPLATE_TEST_CASE("functions that functors call err by at most 2 ulp, logistic 
         "softplus", 2, bottom, largest, [](auto x) { return heed::softplus(x); },
         [](auto x) { return (x > 0 ? x : 0) + std::log1p(std::exp(-std::fabs(x))); });
     within<T>(
-        "logistic", 3, bottom, largest, [](auto x) { return heed::logistic(x); },
+        "logistic", 2, bottom, largest, [](auto x) { return heed::logistic(x); },
         [](auto x) { return x > 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x)); });
     within<T>(
         "exp", 2, bottom, largest, [](auto x) { return heed::exp(x); }, [](auto x) { return std::exp(x); });
     within<T>(
         "expm1", 2, -largest, largest, [](auto x) { return heed::expm1(x); }, [](auto x) { return std::expm1(x); });
     within<T>(
-        "tanh", 3, -largest, largest, [](auto x) { return heed::tanh(x); }, [](auto x) { return std::tanh(x); });
+        "tanh", sizeof(T) == 4 ? 2 : 2.1, -largest, largest, [](auto x) { return heed::tanh(x); }, [](auto x) { return std::tanh(x); });
     within<T>(
         "sqrt", 0.501, -largest, largest, [](auto x) { return heed::sqrt(x); }, [](auto x) { return std::sqrt(x); });
 }

@@ -123,6 +123,68 @@ TEST_CASE("pools that do not fit together, pages of no token, and lengths of oth
     refused(heed::ring_kv{k, v, heed::index_view(negative.data(), 2)}, "ring_kv: lengths[1] = -1");
 }
 
+TEST_CASE("bounds of packed keys, starts behind padding and pinned tokens are refused where they are wrong")
+{
+    call c;
+    const heed::attention def{heed::softmax{}, heed::causal{}};
+    constexpr int64 least = std::numeric_limits<int64>::min();
+    using ints = std::vector<int64>;
+    const auto refused = [&](const auto& kv, const char* says) {
+        const std::vector<float> before = c.out.data;
+        const heed::status s = heed::attend(def, c.q.in(), kv, c.out.view());
+        REQUIRE_THAT(std::string(s.message()), Contains(says));
+        REQUIRE(same_bits(c.out.data, before));
+    };
+    auto k = c.k.in(), v = c.v.in();
+    k.size.batch = v.size.batch = 1;
+    const auto bounds = [&](const ints& cu, const ints& lengths, const char* says) {
+        refused(heed::packed_kv{k, v, list(cu), list(lengths)}, says);
+    };
+    REQUIRE(heed::attend(def, c.q.in(), heed::packed_kv{k, v, list(ints{1, 4, 8})}, c.out.view()));
+    bounds({0, 4, 9}, {}, "packed_kv: sequence 1: [4, 9) is not within the 8 tokens");
+    bounds({-1, 4, 8}, {}, "packed_kv: sequence 0: [-1, 4)");
+    bounds({0, 5, 4}, {}, "packed_kv: sequence 1: [5, 4)");
+    bounds({0, least, most}, {}, "packed_kv: sequence 0: [0, -9223372036854775808)");
+    bounds({least, most, 8}, {}, "packed_kv: sequence 0: [-9223372036854775808, 9223372036854775807)");
+    bounds({0, 4, 8}, {4, 5}, "packed_kv: lengths[1] = 5 is not in [0, 4]");
+    bounds({0, 4, 8}, {-1, 4}, "packed_kv: lengths[0] = -1");
+    bounds({0, 4, 8}, {4}, "packed_kv: 1 lengths for 2 sequences");
+    bounds({}, {}, "packed_kv: 0 bounds");
+    bounds({0}, {}, "q.batch 2 differs from k.batch 0");
+    const int64* const null = nullptr;
+    refused(heed::packed_kv{k, v, heed::index_view(null, 3)}, "packed_kv: 3 bounds at null");
+    refused(heed::packed_kv{c.k.in(), c.v.in(), list(ints{0, 4, 8})}, "packed_kv: k.batch is 4, must be 1");
+
+    k.size.batch = v.size.batch = 2;
+    const auto padding = [&](const ints& starts, const ints& ends, const char* says) {
+        refused(heed::left_padded_kv{k, v, list(starts), list(ends)}, says);
+    };
+    REQUIRE(heed::attend(def, c.q.in(), heed::left_padded_kv{k, v, list(ints{3, 8})}, c.out.view()));
+    padding({3, 9}, {}, "left_padded_kv: sequence 1: [9, 8) is not within the 8 slots");
+    padding({-1, 0}, {}, "left_padded_kv: sequence 0: [-1, 8)");
+    padding({least, 0}, {most, 8}, "left_padded_kv: sequence 0: [-9223372036854775808, 9223372036854775807)");
+    padding({3, 4}, {2, 8}, "left_padded_kv: sequence 0: [3, 2)");
+    padding({3, 4}, {4, 9}, "left_padded_kv: sequence 1: [4, 9)");
+    padding({3}, {}, "left_padded_kv: 1 starts and 0 ends for 2 sequences");
+    refused(heed::left_padded_kv{k, v, heed::index_view(null, 2)}, "2 starts and 0 ends at null for 2 sequences");
+
+    const auto pinned = [&](const ints& lengths, int64 n, const ints& firsts, const char* says) {
+        refused(heed::pinned_ring_kv{k, v, list(lengths), n, list(firsts)}, says);
+    };
+    for (const int64 any : {least, int64{-1}, int64{0}, int64{1000}, most}) {
+        const ints lengths{19, 3}, firsts{any, any};
+        REQUIRE(heed::attend(def, c.q.in(), heed::pinned_ring_kv{k, v, list(lengths), 7, list(firsts)}, c.out.view()));
+    }
+    pinned({9, 9}, 8, {}, "pinned_ring_kv: 8 pinned tokens of 8; 0 to 7 are possible");
+    pinned({9, 9}, -1, {}, "pinned_ring_kv: -1 pinned tokens");
+    pinned({9, 9}, least, {}, "pinned_ring_kv: -9223372036854775808 pinned tokens");
+    pinned({9, 9}, most, {}, "pinned_ring_kv: 9223372036854775807 pinned tokens");
+    pinned({9, -9}, 4, {}, "pinned_ring_kv: lengths[1] = -9");
+    pinned({9, most}, 4, {}, "pinned_ring_kv: lengths[1] = 9223372036854775807");
+    pinned({9}, 4, {}, "pinned_ring_kv: 1 lengths for 2 sequences");
+    pinned({9, 9}, 4, {1}, "pinned_ring_kv: 1 firsts for 2 sequences");
+}
+
 TEST_CASE("an output in the pool is refused")
 {
     call c;

@@ -13,7 +13,7 @@
 
 using namespace test;
 using Catch::Matchers::Contains;
-using heed::fp8_e4m3, heed::q4_0, heed::q5_0, heed::q8_0;
+using heed::fp8_e4m3, heed::iq4_nl, heed::q4_0, heed::q4_1, heed::q5_0, heed::q5_1, heed::q8_0;
 
 namespace {
 
@@ -225,12 +225,47 @@ TEST_CASE("blocks have the bytes of ggml: the scale as f16, then the numbers; q4
         REQUIRE(block5[c + 16] == 0.5f * static_cast<float>(2 * c + 1 - 16));
     }
 
+    // the same bytes behind a lowest number of -3, without the 16 that is taken off
+    std::array<unsigned char, 24> bytes51{0x00, 0x38, 0x00, 0xc2};
+    std::copy(bytes5.begin() + 2, bytes5.end(), bytes51.begin() + 4);
+    q5_1 block51;
+    static_assert(sizeof block51 == sizeof bytes51);
+    std::memcpy(&block51, bytes51.data(), sizeof block51);
+    std::array<unsigned char, 20> bytes41{0x00, 0x38, 0x00, 0xc2};
+    std::copy(bytes4.begin() + 2, bytes4.end(), bytes41.begin() + 4);
+    q4_1 block41;
+    static_assert(sizeof block41 == sizeof bytes41);
+    std::memcpy(&block41, bytes41.data(), sizeof block41);
+    iq4_nl levels;
+    static_assert(sizeof levels == sizeof bytes4);
+    std::memcpy(&levels, bytes4.data(), sizeof levels);
+    const float level[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+    for (int c = 0; c < 16; ++c) {
+        REQUIRE(block51[c] == 0.5f * static_cast<float>(2 * c) - 3);
+        REQUIRE(block51[c + 16] == 0.5f * static_cast<float>(2 * c + 1) - 3);
+        REQUIRE(block41[c] == 0.5f * static_cast<float>(15 - c) - 3);
+        REQUIRE(block41[c + 16] == 0.5f * static_cast<float>(c) - 3);
+        REQUIRE(levels[c] == 0.5f * level[15 - c]);
+        REQUIRE(levels[c + 16] == 0.5f * level[c]);
+    }
+
     const heed::view<q8_0> rows = heed::bhsd<q8_0>(nullptr, {2, 3, 5, 96});  // steps are in blocks
     REQUIRE((rows.stride.tokens == 3 && rows.stride.heads == 15 && rows.stride.batch == 45 && rows.size.dim == 96));
     const heed::view<q4_0> turned = heed::bshd<q4_0>(nullptr, {2, 3, 5, 64});
     REQUIRE((turned.stride.heads == 2 && turned.stride.tokens == 6 && turned.stride.batch == 30));
     REQUIRE((heed::elements_for<const q4_0>(64) == 2 && heed::elements_for<std::int8_t>(64) == 64));
 }
+
+namespace {
+
+template <class E>
+void set_scale(E& block, std::uint16_t bits)
+{
+    block.d.bits = bits;
+    if constexpr (std::is_same_v<E, q4_1> || std::is_same_v<E, q5_1>) block.m.bits = bits ^ 0xb402u;
+}
+
+}  // namespace
 
 TEMPLATE_LIST_TEST_CASE("registers hold what the channels of a block are, in its row and one lane a row", "",
                         test::blocks)
@@ -252,7 +287,7 @@ TEMPLATE_LIST_TEST_CASE("registers hold what the channels of a block are, in its
             for (std::size_t i = 0; i < sizeof(E); ++i)
                 bytes[i] = static_cast<unsigned char>((i % 2 ? pair >> 8 : pair) + 37 * static_cast<int>(i / 2 + j));
             std::memcpy(&rows[j], bytes, sizeof(E));
-            rows[j].d.bits = scales[(static_cast<std::size_t>(pair) + j) % 7];
+            set_scale(rows[j], scales[(static_cast<std::size_t>(pair) + j) % 7]);
         }
         const E& block = rows[0];
         const auto c0 = pair % heed::channels_of<E> / lanes * lanes;
@@ -340,6 +375,45 @@ TEST_CASE("blocks are within half of their scale, which is no larger than that t
     };
     with_a_longer_end(q4_0(), ", q4_0", 8);
     with_a_longer_end(q5_0(), ", q5_0", 16);
+    SUCCEED();
+}
+
+TEST_CASE("blocks with a lowest number are within half of their scale, and what f16 rounds of scale and lowest number")
+{
+    const auto with_a_lowest = [](auto element, const std::string& format, double steps) {
+        for (const auto& [name, x] : rows_up_to(60000.f, 96)) {
+            const written<decltype(element)> w(x);
+            for (std::size_t c = 0; c < 96; ++c) {
+                double low = static_cast<double>(x[c / 32 * 32]), high = low;
+                for (std::size_t i = c / 32 * 32; i < c / 32 * 32 + 32; ++i) {
+                    low = std::min(low, static_cast<double>(x[i]));
+                    high = std::max(high, static_cast<double>(x[i]));
+                }
+                const double half_step = (high - low) / steps / 2, a = static_cast<double>(x[c]);
+                const double rounded = std::max(0x1p-11 * (high - low), steps * 0x1p-25) +
+                                       std::max(0x1p-11 * std::fabs(low), 0x1p-25);
+                if (!(std::fabs(static_cast<double>(w.back[c]) - a) <= (half_step + rounded) * (1 + 0x1p-18)))
+                    FAIL(name << format << ": channel " << c << ", " << a << " is read as " << w.back[c] << " in ["
+                              << low << ", " << high << "]");
+            }
+        }
+    };
+    with_a_lowest(q4_1(), ", q4_1", 15);
+    with_a_lowest(q5_1(), ", q5_1", 31);
+    SUCCEED();
+}
+
+TEST_CASE("levels of a table are within half of the widest gap, and what least squares move")
+{
+    for (const auto& [name, x] : rows_up_to(60000.f, 96)) {
+        const written<iq4_nl> w(x);
+        for (std::size_t c = 0; c < 96; ++c) {
+            const double a = static_cast<double>(x[c]), most = largest_of(&x[c / 32 * 32], 32);
+            // Half of 24 of 127 levels; 14 where the end without a level of 127 is as long; the scale moves by 5 %.
+            if (!(std::fabs(static_cast<double>(w.back[c]) - a) <= 0.17 * most + 127 * 0x1p-25))
+                FAIL(name << ": channel " << c << ", " << a << " is read as " << w.back[c] << " among " << most);
+        }
+    }
     SUCCEED();
 }
 

@@ -132,6 +132,10 @@ TEST_CASE("nothing outside the rows of blocks is touched")
         sweep<heed::q4_0, heed::q8_0>(heed::attention{heed::softpick{}}, unscaled_rows{}, 32);
     }
     SECTION("q5_0") { sweep<heed::q5_0, heed::q5_0>(heed::attention{heed::softmax{}}, unscaled_rows{}, 32); }
+    SECTION("q5_1 keys, iq4_nl values")
+    {
+        sweep<heed::q5_1, heed::iq4_nl>(heed::attention{heed::softmax{}}, unscaled_rows{}, 32);
+    }
 }
 
 TEST_CASE("nothing outside the rows of int8 and fp8 and of their scales is touched")

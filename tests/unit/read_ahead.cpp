@@ -10,15 +10,15 @@ namespace micro = heed::micro;
 
 namespace {
 
-/// Rows of some bytes at a step, in memory that nobody reads: a cursor only names it.
+/// Rows of some bytes at a stride, in memory that nobody reads: a cursor only names it.
 struct row_range {
-    std::int64_t bytes, step, start;
+    std::int64_t bytes, stride, start;
 
     std::uintptr_t base() const { return std::uintptr_t{1} << 32; }
     /// Where the byte of all rows lies that is used after `used` others.
     std::uintptr_t place_of(std::int64_t used) const
     {
-        return base() + static_cast<std::uintptr_t>(start + used / bytes * step + used % bytes);
+        return base() + static_cast<std::uintptr_t>(start + used / bytes * stride + used % bytes);
     }
 };
 

@@ -12,6 +12,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -449,6 +450,8 @@ int taken()
 TEST_CASE("words are transposed and taken apart as on the portable machine")
 {
     int wrong = 0;
+    alignas(64) float table[16];
+    for (int i = 0; i < 16; ++i) table[i] = static_cast<float>(i * i - 70) / 3;
     for_words([&](native::words w, portable::words expected) {
         wrong += std::memcmp(&w, &expected, sizeof(w)) != 0;
         here::words a;
@@ -458,6 +461,7 @@ TEST_CASE("words are transposed and taken apart as on the portable machine")
         for (int i = 0; i < 8; ++i) {
             wrong += differing(here::signed_top<4>(a << (4 * i)), there::signed_top<4>(b << (4 * i)));
             wrong += differing(here::signed_top<5>(a << (4 * i)), there::signed_top<5>(b << (4 * i)));
+            wrong += differing(here::look_up(table, a >> (4 * i)), there::look_up(table, b >> (4 * i)));
         }
     });
     REQUIRE(wrong == 0);
@@ -522,6 +526,53 @@ TEST_CASE("pairs of bf16 are multiplied and added as on the portable machine")
         heed::simd::store(rows, heed::simd::vec<heed::bf16_pair, native>(a[0]));
         heed::simd::store(expected_rows, heed::simd::vec<heed::bf16_pair, portable>(a[0]));
         wrong += std::memcmp(rows, expected_rows, sizeof(rows)) != 0;
+    }
+    REQUIRE(wrong == 0);
+}
+
+TEST_CASE("pairs of whole numbers are made, multiplied and added as on the portable machine")
+{
+    constexpr int words = lanes<float>;
+    using stored = std::array<std::uint32_t, words>;
+    const auto kept = [](auto w) {
+        static_assert(sizeof(w) == sizeof(stored));
+        stored s;
+        std::memcpy(&s, &w, sizeof(s));
+        return s;
+    };
+    std::mt19937_64 random(9);
+    int wrong = 0;
+    for (int k = 0; k < 20000; ++k) {
+        stored a, b, sum;
+        for (stored* x : {&a, &b, &sum})
+            for (std::uint32_t& w : *x) w = static_cast<std::uint32_t>(random());
+        if (k % 3 == 0) a.fill(0x80008000u);  // -32768 twice: both products and their sum leave 31 bits
+        if (k % 6 == 0) b = a;
+        std::int8_t bytes[2 * words];
+        std::uint8_t nibbles[16];
+        float whole[2 * words];
+        for (std::int8_t& x : bytes) x = static_cast<std::int8_t>(random());
+        for (std::uint8_t& x : nibbles) x = static_cast<std::uint8_t>(random());
+        for (float& x : whole) x = static_cast<float>(static_cast<std::int16_t>(random()));
+        const auto of = [&](auto machine) {
+            using L = heed::simd::element_lanes<decltype(machine)>;
+            std::vector<stored> all;
+            auto acc = L::load_words(sum.data());
+            L::dot(acc, L::load_words(a.data()), L::load_words(b.data()));
+            all.push_back(kept(acc));
+            all.push_back(kept(L::shorts(bytes)));
+            for (int at = 0; at < 32; at += 2 * words) all.push_back(kept(L::signed_nibbles(nibbles, at)));
+            all.push_back(kept(L::narrow(heed::simd::load<decltype(machine)>(whole),
+                                         heed::simd::load<decltype(machine)>(whole + words))));
+            all.push_back(kept(L::all_words(a[0])));
+            typename L::word_register two[2];
+            L::interleave(L::shorts(bytes), L::template signed_fields<8>(L::shorts(bytes), 8), two);
+            L::restore_order(two);
+            all.push_back(kept(two[0]));
+            all.push_back(kept(two[1]));
+            return all;
+        };
+        wrong += of(native{}) != of(portable{});
     }
     REQUIRE(wrong == 0);
 }

@@ -119,7 +119,7 @@ TEST_CASE("a wrong normalizer is told what is wrong with it")
     REQUIRE_THAT(verdict_of(fault::slope_of_lane), Contains("check: slopes: the mass of lane 1 of a vector is"));
     REQUIRE_THAT(verdict_of(fault::remembers), Contains("the policy does not depend on score and place alone"));
     REQUIRE_THAT(verdict_of(fault::offset_nan), Contains("check: log_offset(3) is nan"));
-    REQUIRE_THAT(verdict_of<heed::shift::none>(fault::none), Contains("takes by_max or at_least_zero, not none"));
+    REQUIRE_THAT(verdict_of<heed::shift::none>(fault::none), Contains("takes shift::by_max or shift::at_least_zero, not shift::none"));
     const float logits[3] = {};
     REQUIRE(says(heed::check(heed::softmax_sink{logits, 3})) == "softmax_sink: 3 logits for 4 query heads");
 }
@@ -185,7 +185,7 @@ std::string verdict_of_map(fault is)
 
 TEST_CASE("a constant in the terms is no matter of by_max")
 {
-    REQUIRE_THAT(says(heed::check(constant_by_max{})), Contains("a constant in them takes at_least_zero, not by_max"));
+    REQUIRE_THAT(says(heed::check(constant_by_max{})), Contains("a constant in them takes shift::at_least_zero, not shift::by_max"));
 }
 
 TEST_CASE("heed's score maps keep the contract")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Views of other libraries' containers, and what a container's size is checked against.
 #include <heed/heed.hpp>
+#include <heed/observe.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -78,7 +79,6 @@ TEST_CASE("tables of indices convert from containers of 32 and of 64 bits")
     CHECK(a[1] == 4);
     CHECK(b.size() == 3);
     CHECK(b[2] == std::int64_t{1} << 40);
-    static_assert(!std::is_convertible_v<std::vector<std::int64_t>, heed::index_view>);  // it would be gone
     static_assert(!std::is_convertible_v<const std::vector<float>&, heed::index_view>);
     const std::vector<float> zeros(2 * 8);
     std::vector<float> out(2 * 8);
@@ -184,4 +184,75 @@ TEST_CASE("a page table from page p on holds the tokens behind it, and two parts
         CHECK_FALSE(
             heed::attend(def, heed::bhsd(q, row), heed::paged_kv{K, V, table.from_page(-1)}, heed::bhsd(parts, row)));
     }
+}
+
+TEST_CASE("statistics, parameters and observations in containers are refused where they are too small")
+{
+    const heed::extents size{1, 2, 4, 8};
+    std::vector<float> x(64, 0.5f), out(64, 7.f), rows(8), few(7), heads{0.25f, 0.5f}, one(1), dq(64);
+    const auto q = heed::bhsd(x, size), o = heed::bhsd(out, size);
+    const heed::attention def{heed::softmax_sink{heads}, heed::alibi{heads}};
+    const auto attended = [&](const heed::row_statistics<float>& stats) {
+        return std::string(heed::attend(def, q, q, q, o, {.stats = stats}).message());
+    };
+    CHECK(attended({few, rows, nullptr}) == "run: stats.shift has 7 numbers, must be 8");
+    CHECK(attended({rows, few}) == "run: stats.mass has 7 numbers, must be 8");
+    CHECK(attended({.lse = few}) == "run: stats.lse has 7 numbers, must be 8");
+    CHECK(out == std::vector<float>(64, 7.f));
+
+    std::vector<float> mass(8), lse(9);
+    const heed::row_statistics<float> stats{rows, mass, lse};
+    CHECK(heed::attend(def, q, q, q, o, {.stats = stats}));
+    CHECK(lse[7] != 0.f);
+    CHECK(lse[8] == 0.f);
+
+    const auto learnt = [&](const heed::row_statistics<float>& s, const heed::gradients<float>& g) {
+        return std::string(heed::backward(def, q, q, q, o, s, o, g).message());
+    };
+    const auto DQ = heed::bhsd(dq, size);
+    CHECK(learnt({few, mass}, {.dq = DQ}) == "backward: stats.shift has 7 numbers, must be 8");
+    CHECK(learnt(stats, {.dq = DQ, .dlog_offset = one}) == "backward: dlog_offset has 1 numbers, must be 2");
+    CHECK(learnt(stats, {.dq = DQ, .dslopes = one}) == "backward: dslopes has 1 numbers, must be 2");
+    CHECK(dq == std::vector<float>(64));
+    std::vector<float> dslopes(2);
+    CHECK(learnt(stats, {.dq = DQ, .dslopes = dslopes}) == "ok");
+
+    const auto observed = [&](const heed::observations<float>& wanted) {
+        return std::string(heed::observe(def, q, q, stats, wanted).message());
+    };
+    std::vector<std::int64_t> counts(8), few_counts(7), keys(16);
+    std::vector<float> entropy(8), weights(15);
+    CHECK(observed({.entropy = few}) == "observe: entropy has 7 numbers, must be 8");
+    CHECK(observed({.attended = few_counts}) == "observe: attended has 7 numbers, must be 8");
+    CHECK(observed({.top_k = 2, .top_keys = keys, .top_weights = weights}) ==
+          "observe: top_weights has 15 numbers, must be 16");
+    CHECK(observed({.entropy = entropy, .attended = counts}) == "ok");
+    CHECK(counts == std::vector<std::int64_t>(8, 4));
+
+    CHECK(std::string(heed::attend(heed::softmax_sink{one}, q, q, q, o).message()) ==
+          "softmax_sink: 1 logits for 2 query heads");
+    CHECK(std::string(heed::attend(heed::attention{heed::softmax{}, heed::alibi{one}}, q, q, q, o).message()) ==
+          "alibi: 1 slopes for 2 query heads");
+}
+
+TEST_CASE("a score map's table in a container gives NaN for entries that it does not have, and reads none")
+{
+    std::vector<float> table(40);
+    for (std::size_t i = 0; i < table.size(); ++i) table[i] = static_cast<float>(i);
+    using V = heed::simd::vec<float>;
+    for (std::int64_t first = 0; first < 40; ++first)
+        for (const std::int64_t offset : {-20, -3, 0, 1, 20}) {
+            float got[V::lanes];
+            const heed::score_place<V> at({}, first, 40 - first);
+            heed::simd::store(got, at.load(table, offset));
+            for (int lane = 0; lane < V::lanes && first + lane < 40; ++lane) {
+                const std::int64_t entry = first + lane + offset;
+                CAPTURE(first, offset, lane);
+                if (entry >= 0 && entry < 40) CHECK(got[lane] == static_cast<float>(entry));
+                else CHECK(std::isnan(got[lane]));
+                const heed::score_place<float> alone({}, first + lane);
+                const float x = alone.load(table, offset);
+                CHECK((x == got[lane] || (std::isnan(x) && std::isnan(got[lane]))));
+            }
+        }
 }

@@ -21,7 +21,7 @@ constexpr bool within_limit(std::int64_t n) { return -size_limit <= n && n <= si
 /// overflowed too.
 class checked {
 public:
-    constexpr checked(std::int64_t n) : value_(n) {}
+    constexpr checked(std::int64_t number) : value_(number) {}
 
     /// Whether no sum or product on the way here overflowed.
     constexpr bool fits() const { return fits_; }

@@ -12,12 +12,15 @@
 HEED_BEGIN
 namespace detail {
 
+#define HEED_ONE_TRUTH                                                                                                 \
+    "heed: vectors are compared lane by lane, each with an answer of its own: write heed::select(c, a, b) for "        \
+    "`c ? a : b` and for `if (c)`"
+
 /// The truth value of lanes that were compared.
 template <class Mask>
 bool one_truth()
 {
-    static_assert(sizeof(Mask) == 0, "heed: vectors are compared lane by lane, each with an answer of its own: write "
-                                     "heed::select(c, a, b) for `c ? a : b` and for `if (c)`");
+    static_assert(sizeof(Mask) == 0, HEED_ONE_TRUTH);
     return false;
 }
 
@@ -85,6 +88,36 @@ std::ptrdiff_t index_of_many()
     static_assert(Unused != 0, "heed: a place is many keys, one a lane, and no index: write at.load(t) for t[key], and "
                                "at.gather(f) for any other function of a key");
     return 0;
+}
+
+// HEED_NAMES_MEMBER(name, otherwise) defines names_NAME<P>: whether a class has a member of that name, which does not
+// ask whether it compiles or what it takes: beside another of that name it would be ambiguous. Of what nothing may
+// inherit from, `otherwise` is asked.
+#define HEED_NAMES_MEMBER(name, otherwise)                                                                             \
+    struct another_##name {                                                                                            \
+        int name;                                                                                                      \
+    };                                                                                                                 \
+    template <class P>                                                                                                 \
+    struct two_##name : P, another_##name {};                                                                          \
+    template <class P, bool Inherited = std::is_class_v<P> && !std::is_final_v<P>, class = void>                       \
+    struct names_##name : std::conditional_t<Inherited, std::true_type, otherwise<P>> {};                              \
+    template <class P>                                                                                                 \
+    struct names_##name<P, true, std::void_t<decltype(&two_##name<P>::name)>> : std::false_type {};
+
+/// Says that a view of a temporary would dangle.
+template <class C>
+constexpr void refuse_temporary()
+{
+    static_assert(sizeof(C) == 0, "heed: a view owns nothing, so what it sees outlives it and has a name: a temporary "
+                                  "vector is gone when the view is used");
+}
+
+/// Says what tables of whole numbers are made of.
+template <class N>
+constexpr void refuse_numbers()
+{
+    static_assert(sizeof(N) == 0, "heed: a table of whole numbers is made of std::int32_t or std::int64_t, and on this "
+                                  "machine the other one of long and long long is another type than std::int64_t");
 }
 
 /// The type of what a mistake has made, once a sentence has said so: whatever is made of it is not looked at.

@@ -5,6 +5,7 @@
 
 #include "math.hpp"
 #include "mistakes.hpp"
+#include "view.hpp"
 
 #include <cstddef>
 
@@ -15,12 +16,13 @@ HEED_BEGIN
 /// have in the whole.
 inline constexpr int key_tile = 512;
 
-/// One query row.
+/// One query row. Of packed queries `batch` is the sequence, and Sq and Skv are its own rows and tokens: its last row
+/// stands at its last token unless heed::query_offset says otherwise.
 struct query_place {
     std::int64_t batch = 0;
-    std::int64_t head = 0;      // query head
-    std::int64_t row = 0;       // 0 .. Sq-1 within this call; of packed queries within the sequence
-    std::int64_t position = 0;  // row + query offset, by default Skv - Sq + row: below 0 where queries outnumber keys
+    std::int64_t head = 0;      ///< query head
+    std::int64_t row = 0;       ///< 0 .. Sq-1 within this call; of packed queries within the sequence
+    std::int64_t position = 0;  ///< row + query offset, by default Skv - Sq + row: below 0 where queries outnumber keys
 };
 
 /// A query row beside lanes_of<V>::count consecutive keys, of which the first `valid` exist. A scalar V is one lane,
@@ -54,6 +56,20 @@ struct score_place : query_place {
     HEED_INLINE V load(const E* table, std::int64_t offset = 0) const
     {
         return lanes_of<V>::load(table + (first_ + offset), valid);
+    }
+
+    /// The same of a vector, array or span: an entry that it does not have is NaN.
+    template <class C, class E = detail::element_of_container<const C&>>
+    V load(const C& table, std::int64_t offset = 0) const
+    {
+        const auto size = static_cast<std::int64_t>(table.size());
+        const std::int64_t begin = first_ + offset, existing = min_of(valid, lanes);
+        if (begin >= 0 && begin + existing <= size) return load(table.data(), offset);
+        return gather([&](std::int64_t at) {
+            using T = typename lanes_of<V>::element;
+            const bool is_there = at + offset >= 0 && at + offset < size;
+            return is_there ? static_cast<T>(table.data()[at + offset]) : std::numeric_limits<T>::quiet_NaN();
+        });
     }
 
     /// f(key) of each key, for f of an absolute position, a number of any type; lanes that do not exist are 0, and f is
@@ -92,6 +108,17 @@ struct block_place {
         return {batch, head_end - 1, row_end - 1, position_begin + (row_end - 1 - row_begin)};
     }
 };
+
+namespace detail {
+
+/// Whether a policy maps scores.
+template <class P, class = void>
+struct has_map : std::false_type {};
+template <class P>
+struct has_map<P, std::void_t<decltype(std::declval<const P&>().map(double{}, score_place<double>{}))>>
+    : std::true_type {};
+
+}  // namespace detail
 
 /// What policies may check before anything runs.
 struct problem {

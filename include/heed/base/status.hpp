@@ -47,7 +47,7 @@ private:
 /// What or_throw throws.
 class error : public std::invalid_argument {
 public:
-    explicit error(const status& s) : std::invalid_argument(s.message()), code_(s.code()) {}
+    explicit error(const status& from) : std::invalid_argument(from.message()), code_(from.code()) {}
     errc code() const { return code_; }
 
 private:

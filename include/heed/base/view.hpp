@@ -5,7 +5,9 @@
 
 #include "checked.hpp"
 #include "element.hpp"
+#include "mistakes.hpp"
 
+#include <cstddef>
 #include <utility>
 
 HEED_BEGIN
@@ -67,6 +69,18 @@ template <class C, class Pointer = data_of<std::remove_reference_t<C>>, class = 
               std::is_same_v<data_of<std::remove_reference_t<C>>, data_of<const std::remove_reference_t<C>>>>>
 using element_of_container = std::remove_pointer_t<Pointer>;
 
+/// Whether C is a container that ends before a view of it would.
+template <class C, class = void>
+inline constexpr bool is_temporary_v = false;
+template <class C>
+inline constexpr bool is_temporary_v<C, std::void_t<decltype(std::declval<C&>().size()), data_of<C>>> =
+    !std::is_reference_v<C> && !std::is_same_v<data_of<C>, data_of<const C>>;
+
+/// Whether E is a whole number that no table is made of.
+template <class E>
+inline constexpr bool is_other_index_v = std::is_integral_v<E> && !std::is_same_v<E, std::int32_t> &&
+                                         !std::is_same_v<E, std::int64_t>;
+
 }  // namespace detail
 
 /// Whole numbers in somebody else's memory, of 32 or of 64 bits: lengths, offsets, pages. A vector, array or span of
@@ -74,12 +88,30 @@ using element_of_container = std::remove_pointer_t<Pointer>;
 class index_view {
 public:
     constexpr index_view() = default;
-    constexpr index_view(const std::int32_t* numbers, std::int64_t count) : narrow_(numbers), count_(count) {}
-    constexpr index_view(const std::int64_t* numbers, std::int64_t count) : wide_(numbers), count_(count) {}
+    constexpr index_view(const std::int32_t* numbers, std::int64_t entries) : narrow_(numbers), count_(entries) {}
+    constexpr index_view(const std::int64_t* numbers, std::int64_t entries) : wide_(numbers), count_(entries) {}
     template <class C, class E = std::remove_const_t<detail::element_of_container<C>>,
               class = std::enable_if_t<std::is_same_v<E, std::int32_t> || std::is_same_v<E, std::int64_t>>>
     constexpr index_view(C&& numbers) : index_view(numbers.data(), static_cast<std::int64_t>(numbers.size()))
     {}
+
+    // Mistakes, each with its sentence.
+    template <class N, std::enable_if_t<detail::is_other_index_v<N>, int> = 0>
+    constexpr index_view(const N*, std::int64_t)
+    {
+        detail::refuse_numbers<N>();
+    }
+    template <class C, class E = std::remove_const_t<detail::element_of_container<C>>,
+              std::enable_if_t<detail::is_other_index_v<E>, int> = 0>
+    constexpr index_view(C&&)
+    {
+        detail::refuse_numbers<E>();
+    }
+    template <class C, std::enable_if_t<detail::is_temporary_v<C>, int> = 0>
+    constexpr index_view(C&&)
+    {
+        detail::refuse_temporary<C>();
+    }
 
     constexpr std::int64_t operator[](std::int64_t i) const { return wide_ ? wide_[i] : narrow_[i]; }
     constexpr std::int64_t size() const { return count_; }
@@ -120,15 +152,69 @@ private:
     std::int64_t count_ = 0;
 };
 
+/// Numbers of T in somebody else's memory, one for each row or head. A pointer converts to one, and is one; so does a
+/// vector, array or span, whose size a verb then checks.
+template <class T>
+class number_view {
+public:
+    constexpr number_view() = default;
+    constexpr number_view(std::nullptr_t) {}
+    constexpr number_view(T* numbers, std::int64_t count = -1) : data_(numbers), count_(count) {}
+    template <class C, class E = detail::element_of_container<C>,
+              std::enable_if_t<std::is_same_v<E, T> || std::is_same_v<const E, T>, int> = 0>
+    constexpr number_view(C&& numbers) : number_view(numbers.data(), static_cast<std::int64_t>(numbers.size()))
+    {}
+    template <class C, std::enable_if_t<detail::is_temporary_v<C>, int> = 0>
+    constexpr number_view(C&&)
+    {
+        detail::refuse_temporary<C>();
+    }
+
+    constexpr operator T*() const { return data_; }
+    /// How many there are; -1: unknown, and not checked.
+    constexpr std::int64_t count() const { return count_; }
+    /// False where fewer than n are known to be there.
+    constexpr bool holds(std::int64_t n) const { return count_ < 0 || count_ >= n; }
+
+private:
+    T* data_ = nullptr;
+    std::int64_t count_ = -1;
+};
+
 /// Query rows of several sequences, one sequence after the other in one tensor [1, heads, rows, dim]. Sequence b is the
 /// rows [bounds[b], bounds[b + 1]); bounds begin with 0 and end with the number of rows (FlashAttention's cu_seqlens).
+/// A view is queries that are not packed: without bounds, one sequence for each batch.
 template <class T>
 struct packed {
     view<T> rows;
     index_view bounds;
+
+    constexpr packed(const view<T>& queries) : rows(queries) {}
+    constexpr packed(const view<T>& all_rows, index_view cu_seqlens) : rows(all_rows), bounds(cu_seqlens) {}
+};
+
+namespace detail {
+
+template <class Queries>
+struct queries {};
+template <class T>
+struct queries<view<T>> {
+    using element = T;
 };
 template <class T>
-packed(view<T>, index_view) -> packed<T>;
+struct queries<packed<T>> {
+    using element = T;
+};
+
+/// The elements of queries, of a view or packed.
+template <class Queries>
+using element_of = typename queries<Queries>::element;
+template <class Queries>
+using packed_of = packed<element_of<Queries>>;
+template <class Queries>
+using computed_of = compute_t<element_of<Queries>>;
+
+}  // namespace detail
 
 /// Dense [batch, heads, tokens, dim], as PyTorch and ONNX lay it out.
 template <class T>
@@ -163,6 +249,20 @@ constexpr view<T> bshd(C&& container, extents e)
     return v;
 }
 
+// A temporary, with its sentence.
+template <class C, std::enable_if_t<detail::is_temporary_v<C>, int> = 0>
+constexpr view<std::remove_pointer_t<detail::data_of<C>>> bhsd(C&&, extents)
+{
+    detail::refuse_temporary<C>();
+    return {};
+}
+template <class C, std::enable_if_t<detail::is_temporary_v<C>, int> = 0>
+constexpr view<std::remove_pointer_t<detail::data_of<C>>> bshd(C&&, extents)
+{
+    detail::refuse_temporary<C>();
+    return {};
+}
+
 /// A strided mdspan of rank 4 whose indices are (batch, head, token, channel), or (batch, token, head, channel) for
 /// bshd(). Channels must be contiguous: another stride of theirs gives dim 0, which every verb refuses.
 template <class M, class T = std::remove_pointer_t<decltype(std::declval<const M&>().data_handle())>,
@@ -184,11 +284,22 @@ constexpr view<T> bshd(const M& m)
             {v.stride.batch, v.stride.tokens, v.stride.heads}};
 }
 
-/// Any strides, in elements.
+/// Any strides, in elements; of a vector, array or span, whose size a verb then checks, too.
 template <class T>
 constexpr view<T> strided(T* data, extents e, strides s)
 {
     return {data, e, s};
+}
+template <class C, class T = detail::element_of_container<C>>
+constexpr view<T> strided(C&& container, extents e, strides s)
+{
+    return {container.data(), e, s, static_cast<std::int64_t>(container.size())};
+}
+template <class C, std::enable_if_t<detail::is_temporary_v<C>, int> = 0>
+constexpr view<std::remove_pointer_t<detail::data_of<C>>> strided(C&&, extents, strides)
+{
+    detail::refuse_temporary<C>();
+    return {};
 }
 
 HEED_END

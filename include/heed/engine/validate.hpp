@@ -183,6 +183,24 @@ status check_input_memory(const char* verb, const packed<Q>& q, const Kv& kv)
     return s ? kv.check_rows() : s;
 }
 
+/// Numbers that a caller's container may be too small for.
+template <class T>
+status check_count(const char* verb, const char* name, const number_view<T>& numbers, std::int64_t needed)
+{
+    if (!numbers || numbers.holds(needed)) return {};
+    return status::error(errc::invalid_argument, "%s: %s has %lld numbers, must be %lld", verb, name,
+                         static_cast<long long>(numbers.count()), static_cast<long long>(needed));
+}
+/// The row statistics of q, as far as their sizes are known.
+template <class T>
+status check_counts(const char* verb, const row_statistics<T>& stats, const extents& q)
+{
+    const std::int64_t rows = wrapped_product(wrapped_product(q.batch, q.heads), q.tokens);
+    return first_error([&] { return check_count(verb, "stats.shift", stats.shift, rows); },
+                       [&] { return check_count(verb, "stats.mass", stats.mass, rows); },
+                       [&] { return check_count(verb, "stats.lse", stats.lse, rows); });
+}
+
 /// The row statistics that a verb reads, and `numbers` more of 8 bytes that it writes for each row of q.
 template <class T>
 status check_statistics(const char* verb, const row_statistics<T>& stats, const extents& q, std::int64_t numbers)
@@ -192,7 +210,7 @@ status check_statistics(const char* verb, const row_statistics<T>& stats, const 
         return status::error(errc::invalid_argument, "%s: %lld x %lld x %lld rows, %lld numbers each: beyond 64 bits",
                              verb, static_cast<long long>(q.batch), static_cast<long long>(q.heads),
                              static_cast<long long>(q.tokens), static_cast<long long>(numbers));
-    if (rows.value() == 0 || (stats.shift && stats.mass)) return {};
+    if (rows.value() == 0 || (stats.shift && stats.mass)) return check_counts(verb, stats, q);
     return status::error(errc::invalid_argument,
                          "%s: stats.%s is null; attend() fills it for %lld rows through options.stats", verb,
                          stats.shift ? "mass" : "shift", static_cast<long long>(rows.value()));

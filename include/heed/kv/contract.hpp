@@ -20,12 +20,23 @@
 //     auto value_scales(batch, head) const;              // the same for values
 //     const float* key_channel_scales(head) const;       // one for each channel of k
 //
+// A source that has lost tokens between those that it holds adds
+//
+//     token_span gone(batch) const;                      // tokens inside held() that are there no more, or an empty
+//                                                        // span; their rows may be read, and are selected out
+//
 // A source for append() and fetch(), which look at the tokens of one sequence and check nothing else, adds:
 //
 //     status check_sequence(batch) const;                // check() of one sequence: O(1)
 //     status check_rows(batch, first, end) const;        // check_rows() of these tokens: O(their pages)
 //     status check_exclusive(batch, first, end) const;   // that no other token shares their rows: O(all pages);
-//                                                        // no verb asks, it is for hosts that share pages
+//                                                        // append of packed rows asks; it is for hosts that share
+//                                                        // pages
+//
+// and, where that of many sequences together costs less,
+//
+//     status check_last_exclusive(bounds) const;         // check_exclusive() of the last bounds[b + 1] - bounds[b]
+//                                                        // tokens of every sequence b
 //
 // and that append() can write to, through keys() and values() of rows that are not const:
 //
@@ -47,6 +58,15 @@ struct rows {
     T* data;
     std::int64_t stride;
     std::int64_t count;
+};
+
+/// The rows of a head, all at one stride.
+template <class E>
+struct strided_rows {
+    E* data;
+    std::int64_t stride, tokens;
+
+    HEED_INLINE rows<E> operator()(std::int64_t token) const { return {data + token * stride, stride, tokens - token}; }
 };
 
 /// Tokens [first, end) of a sequence; positions are absolute.
@@ -74,6 +94,18 @@ template <class S, class = void>
 struct has_channel_scales : std::false_type {};
 template <class S>
 struct has_channel_scales<S, std::void_t<decltype(std::declval<const S&>().key_channel_scales(0))>> : std::true_type {};
+
+template <class S, class = void>
+struct has_gone : std::false_type {};
+template <class S>
+struct has_gone<S, std::void_t<decltype(std::declval<const S&>().gone(0))>> : std::true_type {};
+
+template <class S, class = void>
+struct has_check_last_exclusive : std::false_type {};
+template <class S>
+struct has_check_last_exclusive<
+    S, std::void_t<decltype(std::declval<const S&>().check_last_exclusive(std::declval<const index_view&>()))>>
+    : std::true_type {};
 
 template <class S, class = void>
 struct has_as_const : std::false_type {};
@@ -133,5 +165,7 @@ template <class S>
 inline constexpr bool has_value_scales_v = detail::has_value_scales<std::remove_cv_t<S>>::value;
 template <class S>
 inline constexpr bool has_channel_scales_v = detail::has_channel_scales<std::remove_cv_t<S>>::value;
+template <class S>
+inline constexpr bool has_gone_v = detail::has_gone<std::remove_cv_t<S>>::value;
 
 HEED_END

@@ -6,15 +6,6 @@
 
 HEED_BEGIN
 
-/// The rows of a head, all at one stride.
-template <class E>
-struct strided_rows {
-    E* data;
-    std::int64_t stride, tokens;
-
-    HEED_INLINE rows<E> operator()(std::int64_t token) const { return {data + token * stride, stride, tokens - token}; }
-};
-
 /// Keys and values as two strided tensors. V may be a view of K's first channels, as in multi-head latent attention.
 /// A cache may be longer than its sequences: `lengths`, where given, says how many tokens each sequence has.
 /// Keys are [B, Hkv, Skv, Dqk], values [B, Hkv, Skv, Dv]. The call that reads them fails where a length is not in [0,

@@ -5,6 +5,8 @@
 #include "../base/math.hpp"
 #include "contract.hpp"
 
+#include <algorithm>
+
 HEED_BEGIN
 
 /// Says which pages hold the tokens of each sequence.
@@ -90,11 +92,52 @@ public:
         return {};
     }
 
+    /// Checks that the pages of the last bounds[b + 1] - bounds[b] tokens of each sequence b are listed once. It reads
+    /// the table once for every 512 of these pages.
+    status check_last_exclusive(const index_view& bounds, std::int64_t slots) const
+    {
+        written_pages batch;
+        status s;
+        for (std::int64_t b = 0; s && b < sequences(); ++b) {
+            const std::int64_t end = length(b, slots), n = bounds[b + 1] - bounds[b];
+            for (std::int64_t i = (end - n) / slots; s && n > 0 && i * slots < end; ++i) {
+                batch.page[batch.count++] = pages_[first(b) + i];
+                if (batch.count == written_pages::at_once) s = check_listed_once(batch, slots);
+            }
+        }
+        return s ? check_listed_once(batch, slots) : s;
+    }
+
 private:
     using checked = detail::checked;
 
-    page_table(index_view pages, bool padded, index_view indptr, std::int64_t width, index_view lengths)
-        : pages_(pages), padded_(padded), indptr_(indptr), width_(width), lengths_(lengths)
+    /// Some pages that are written to, and how often they were seen.
+    struct written_pages {
+        static constexpr int at_once = 512;
+        std::int64_t page[at_once];
+        unsigned char seen[at_once];
+        int count = 0;
+    };
+    status check_listed_once(written_pages& batch, std::int64_t slots) const
+    {
+        std::int64_t* const end = batch.page + batch.count;
+        std::sort(batch.page, end);
+        std::fill_n(batch.seen, batch.count, static_cast<unsigned char>(0));
+        for (std::int64_t b = 0; batch.count > 0 && b < sequences(); ++b)
+            for (std::int64_t j = 0, n = pages(b, slots); j < n; ++j) {
+                const std::int64_t page = pages_[first(b) + j], *at = std::lower_bound(batch.page, end, page);
+                if (at == end || *at != page || batch.seen[at - batch.page]++ == 0) continue;
+                return status::error(errc::invalid_argument,
+                                     "paged_kv: sequence %lld: its page %lld, page %lld of the pool, is listed twice and "
+                                     "would be written to",
+                                     static_cast<long long>(b), static_cast<long long>(j), static_cast<long long>(page));
+            }
+        batch.count = 0;
+        return {};
+    }
+
+    page_table(index_view pages, bool padded, index_view indptr, std::int64_t width, index_view per_sequence)
+        : pages_(pages), padded_(padded), indptr_(indptr), width_(width), lengths_(per_sequence)
     {}
     std::int64_t first(std::int64_t b) const { return (padded_ ? b * width_ : indptr_[b]) + skipped_; }
     std::int64_t csr_length(std::int64_t b, std::int64_t slots) const
@@ -236,6 +279,7 @@ struct paged_kv {
     {
         return table.check_exclusive(b, slots(), first, end);
     }
+    status check_last_exclusive(const index_view& bounds) const { return table.check_last_exclusive(bounds, slots()); }
     template <class F>
     void views(F f) const
     {

@@ -109,6 +109,11 @@ public:
         return source.rows_in(of, b, h);
     }
 
+    template <class S = Source, class = std::enable_if_t<has_gone_v<S>>>
+    token_span gone(std::int64_t b) const
+    {
+        return source.gone(b);
+    }
     template <class S = KeyScales, class = std::enable_if_t<detail::is_per_token_v<S>>>
     auto key_scales(std::int64_t b, std::int64_t h) const
     {
@@ -150,6 +155,11 @@ public:
     status check_exclusive(std::int64_t b, std::int64_t first, std::int64_t end) const
     {
         return source.check_exclusive(b, first, end);
+    }
+    template <class S = Source, class = std::enable_if_t<detail::has_check_last_exclusive<S>::value>>
+    status check_last_exclusive(const index_view& bounds) const
+    {
+        return source.check_last_exclusive(bounds);
     }
     template <class F>
     void views(F f) const

@@ -28,7 +28,7 @@ struct causal : span_mask<causal> {
     }
 
 private:
-    explicit causal(std::int64_t n) : by_row_(true), offset_(n) {}
+    explicit causal(std::int64_t further_keys) : by_row_(true), offset_(further_keys) {}
 
     bool by_row_ = false;
     std::int64_t offset_ = 0;

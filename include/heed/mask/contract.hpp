@@ -11,17 +11,13 @@
 //     void mark(const heed::query_place&, std::int64_t first, int count, heed::key_bits&) const;
 //                                    // sets bit j where key first + j is attended, for j in [0, count)
 //
-// A mask that names the keys one by one says so with a third. Kernels then read only those:
-//
-//     key_list list(const query_place&) const;               // the keys that the row attends, and no others
-//     std::int64_t rows_of_list() const;                     // query rows, from each multiple of it on, that share one
+// A mask that lists the keys one by one says so with two more: lists.hpp.
 //
 // `a & b` attends where both do, `a | b` where either does.
 #pragma once
 
 #include "../base/place.hpp"
 #include "../base/status.hpp"
-#include "../base/view.hpp"
 
 #include <utility>
 
@@ -49,6 +45,13 @@ public:
     {
         for (int w = bit / 64; w < words; ++w) word_[w] &= w * 64 < bit ? ~(~std::uint64_t{0} << (bit - w * 64)) : 0;
     }
+    /// Sets [bit, bit + 64) where `of` has a bit, cut to the capacity.
+    void set_bits(int bit, std::uint64_t of)
+    {
+        const int w = bit / 64, above = bit % 64;
+        word_[w] |= of << above;
+        if (above > 0 && w + 1 < words) word_[w + 1] |= of >> (64 - above);
+    }
     void set(int bit) { word_[bit / 64] |= std::uint64_t{1} << (bit % 64); }
     bool test(int bit) const { return (word_[bit / 64] >> (bit % 64)) & 1; }
 
@@ -63,6 +66,15 @@ public:
             const std::uint64_t from = w == first ? ~std::uint64_t{0} << begin % 64 : ~std::uint64_t{0};
             word_[w] |= w == last ? from & (~std::uint64_t{0} >> (63 - (end - 1) % 64)) : from;
         }
+    }
+    /// Clears [begin, end), which lies within the capacity.
+    void clear_range(std::int64_t begin, std::int64_t end)
+    {
+        key_bits kept;
+        kept.clear();
+        kept.set_range(0, begin);
+        kept.set_range(end, capacity);
+        *this &= kept;
     }
     key_bits& operator&=(const key_bits& o)
     {
@@ -105,32 +117,6 @@ private:
     std::uint64_t word_[words] = {};
 };
 
-/// Keys as a list: entry e stands for the keys [e * block, (e + 1) * block). Entries rise.
-struct key_list {
-    index_view entries;
-    std::int64_t block = 1;
-
-    /// The first entry that holds `key` or a later one.
-    std::int64_t find(std::int64_t key) const
-    {
-        const std::int64_t wanted = key > 0 ? key / block : 0;
-        return entries.with_numbers([&](const auto* at) {
-            std::int64_t first = 0;
-            for (std::int64_t n = entries.size(); n > 0;) {
-                const std::int64_t half = n / 2;
-                const bool below = at[first + half] < wanted;
-                first = below ? first + half + 1 : first;
-                n = below ? n - half - 1 : half;
-            }
-            return first;
-        });
-    }
-    /// The keys of entry i.
-    std::int64_t begin(std::int64_t i) const { return entries[i] * block; }
-    std::int64_t end(std::int64_t i) const { return (entries[i] + 1) * block; }
-    bool is(const key_list& o) const { return block == o.block && entries.is(o.entries); }
-};
-
 namespace detail {
 
 template <class P, class = void>
@@ -140,6 +126,8 @@ struct has_attends<
     P,
     std::enable_if_t<std::is_same_v<bool, decltype(std::declval<const P&>().attends(query_place{}, std::int64_t{}))>>>
     : std::true_type {};
+
+HEED_NAMES_MEMBER(attends, has_attends)
 
 template <class P, class = void>
 struct has_classify : std::false_type {};
@@ -151,12 +139,6 @@ struct has_mark : std::false_type {};
 template <class P>
 struct has_mark<P, std::void_t<decltype(std::declval<const P&>().mark(query_place{}, std::int64_t{}, int{},
                                                                       std::declval<key_bits&>()))>> : std::true_type {};
-
-template <class P, class = void>
-struct has_list : std::false_type {};
-template <class P>
-struct has_list<P, std::enable_if_t<std::is_same_v<key_list, decltype(std::declval<const P&>().list(query_place{}))>>>
-    : std::true_type {};
 
 template <class P, class = void>
 struct has_mask_check : std::false_type {};
@@ -174,6 +156,18 @@ status check_mask(const P& mask, const problem& p)
 
 template <class P>
 inline constexpr bool is_mask_v = detail::has_attends<P>::value;
+
+namespace detail {
+
+/// Whether P is a mask, or none by intent, and a sentence where its attends() is not that of a mask.
+template <class P>
+struct sound_mask {
+    static constexpr bool value = is_mask_v<P> || !names_attends<P>::value;
+    static_assert(value, "heed: a mask has a const member `bool attends(const heed::query_place& at, std::int64_t key) "
+                         "const`");
+};
+
+}  // namespace detail
 
 /// classify() of any mask.
 template <class Mask>
@@ -306,62 +300,19 @@ struct either_mask {
 
 namespace detail {
 
-/// How many lists a row's keys must all be in: `a & b` has those of both.
-template <class Mask>
-struct lists_of : std::integral_constant<int, has_list<Mask>::value> {};
+/// Whether A and B are masks and no more than that.
 template <class A, class B>
-struct lists_of<both_masks<A, B>> : std::integral_constant<int, lists_of<A>::value + lists_of<B>::value> {};
-
-/// The first of them.
-template <class Mask>
-key_list first_list(const Mask& mask, const query_place& at)
-{
-    return mask.list(at);
-}
-template <class A, class B>
-key_list first_list(const both_masks<A, B>& masks, const query_place& at)
-{
-    if constexpr (lists_of<A>::value > 0) return first_list(masks.a, at);
-    else return first_list(masks.b, at);
-}
-
-/// How many query rows share it.
-template <class Mask>
-std::int64_t rows_of_list(const Mask& mask)
-{
-    return mask.rows_of_list();
-}
-template <class A, class B>
-std::int64_t rows_of_list(const both_masks<A, B>& masks)
-{
-    if constexpr (lists_of<A>::value > 0) return rows_of_list(masks.a);
-    else return rows_of_list(masks.b);
-}
-
-/// classify() of all that is no list.
-template <class Mask>
-coverage classify_beside_lists(const Mask& mask, const block_place& block)
-{
-    if constexpr (has_list<Mask>::value) return coverage::full;
-    else return heed::classify(mask, block);
-}
-template <class A, class B>
-coverage classify_beside_lists(const both_masks<A, B>& masks, const block_place& block)
-{
-    const coverage x = classify_beside_lists(masks.a, block), y = classify_beside_lists(masks.b, block);
-    if (x == coverage::none || y == coverage::none) return coverage::none;
-    return x == coverage::full ? y : x;
-}
+inline constexpr bool are_masks_v = is_mask_v<A>&& is_mask_v<B> && !has_map<A>::value && !has_map<B>::value;
 
 }  // namespace detail
 
-template <class A, class B, class = std::enable_if_t<is_mask_v<A> && is_mask_v<B>>>
+template <class A, class B, class = std::enable_if_t<detail::are_masks_v<A, B>>>
 constexpr both_masks<A, B> operator&(A a, B b)
 {
     return {a, b};
 }
 
-template <class A, class B, class = std::enable_if_t<is_mask_v<A> && is_mask_v<B>>>
+template <class A, class B, class = std::enable_if_t<detail::are_masks_v<A, B>>>
 constexpr either_mask<A, B> operator|(A a, B b)
 {
     return {a, b};
@@ -369,15 +320,24 @@ constexpr either_mask<A, B> operator|(A a, B b)
 
 namespace detail {
 
-/// Whether A is no mask and B is one, or the other way round, of types that are made to be policies.
+/// Whether A is no mask and B is one, or the other way round, of types that are made to be policies; or both are masks
+/// and one maps scores too.
 template <class A, class B>
-inline constexpr bool is_mask_beside_another_v = is_mask_v<A> != is_mask_v<B>&& std::is_class_v<A>&& std::is_class_v<B>;
+inline constexpr bool is_mask_beside_another_v = (is_mask_v<A> ||
+                                                  is_mask_v<B>)&&std::is_class_v<A>&& std::is_class_v<B> &&
+                                                 !are_masks_v<A, B>;
 
 template <class A, class B>
 constexpr unsound combine_masks()
 {
-    static_assert(is_mask_v<A> && is_mask_v<B>, "heed: & and | combine two masks; other policies stand beside them: "
-                                                "heed::attention{heed::softpick{}, heed::causal{} & heed::window{8}}");
+    constexpr bool are_both = is_mask_v<A> && is_mask_v<B>;
+    static_assert(are_both || !(sound_mask<A>::value && sound_mask<B>::value),
+                  "heed: & and | combine two masks; other policies stand beside them: "
+                  "heed::attention{heed::softpick{}, heed::causal{} & heed::window{8}}");
+    static_assert(!are_both,
+                  "heed: a mask that adds to scores too, such as heed::attention_mask of numbers, is not combined by & "
+                  "and |, which would lose what it adds; it stands beside other masks, and a key passes all of them: "
+                  "heed::attention{heed::attention_mask{table}, heed::causal{}}");
     return {};
 }
 

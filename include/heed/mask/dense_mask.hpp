@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../base/table.hpp"
+#include "../base/table_entries.hpp"
 #include "contract.hpp"
 
 HEED_BEGIN
@@ -11,14 +12,13 @@ HEED_BEGIN
 struct dense_mask {
     view<const bool> values;
 
-    explicit dense_mask(view<const bool> v) : values(detail::repeat_ones(v)) {}
+    explicit dense_mask(view<const bool> attended) : values(detail::repeat_ones(attended)) {}
 
     bool attends(const query_place& at, std::int64_t key) const { return values.row(at.batch, at.head, at.row)[key]; }
     void mark(const query_place& at, std::int64_t first, int count, key_bits& bits) const
     {
         const bool* row = values.row(at.batch, at.head, at.row) + first;
-        for (int j = 0; j < count; ++j)
-            if (row[j]) bits.set(j);
+        for (int j = 0; j < count; j += 64) bits.set_bits(j, detail::look_at(row + j, min_of(count - j, 64)).attended);
     }
     status check(const problem& p) const { return detail::check_table("dense_mask", values, p); }
 };
@@ -29,9 +29,12 @@ struct key_lengths : span_mask<key_lengths> {
     index_view lengths;
 
     explicit key_lengths(index_view per_sequence) : lengths(per_sequence) {}
-    key_lengths(const std::int32_t* per_sequence, std::int64_t n) : lengths(per_sequence, n) {}
-    key_lengths(const std::int64_t* per_sequence, std::int64_t n) : lengths(per_sequence, n) {}
-    key_lengths(std::nullptr_t, std::int64_t n) : key_lengths(static_cast<const std::int64_t*>(nullptr), n) {}
+    template <class N>
+    key_lengths(const N* per_sequence, std::int64_t sequences) : lengths(per_sequence, sequences)
+    {}
+    key_lengths(std::nullptr_t, std::int64_t sequences)
+        : key_lengths(static_cast<const std::int64_t*>(nullptr), sequences)
+    {}
 
     key_span span(const query_place& at) const { return {0, lengths[at.batch]}; }
     status check(const problem& p) const

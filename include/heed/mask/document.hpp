@@ -15,9 +15,10 @@ struct document : span_mask<document> {
     index_view bounds;
 
     explicit document(index_view cu_seqlens) : bounds(cu_seqlens) {}
-    document(const std::int32_t* cu_seqlens, std::int64_t n) : bounds(cu_seqlens, n) {}
-    document(const std::int64_t* cu_seqlens, std::int64_t n) : bounds(cu_seqlens, n) {}
-    document(std::nullptr_t, std::int64_t n) : document(static_cast<const std::int64_t*>(nullptr), n) {}
+    template <class N>
+    document(const N* cu_seqlens, std::int64_t entries) : bounds(cu_seqlens, entries)
+    {}
+    document(std::nullptr_t, std::int64_t entries) : document(static_cast<const std::int64_t*>(nullptr), entries) {}
 
     key_span span(const query_place& at) const
     {

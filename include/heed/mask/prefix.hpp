@@ -11,7 +11,7 @@ HEED_BEGIN
 struct prefix : span_mask<prefix> {
     std::int64_t keys;
 
-    explicit prefix(std::int64_t n) : keys(n) {}
+    explicit prefix(std::int64_t attended) : keys(attended) {}
 
     key_span span(const query_place&) const { return {0, keys}; }
     status check(const problem&) const

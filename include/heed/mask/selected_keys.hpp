@@ -3,7 +3,7 @@
 #pragma once
 
 #include "../base/checked.hpp"
-#include "contract.hpp"
+#include "lists.hpp"
 
 HEED_BEGIN
 

@@ -36,7 +36,7 @@ private:
     // window itself has no base class, so that window{.left = 4095} is an aggregate.
     struct spans : span_mask<spans> {
         const window& w;
-        explicit spans(const window& of) : w(of) {}
+        explicit spans(const window& whose) : w(whose) {}
         key_span span(const query_place& at) const { return w.span(at); }
     };
 };

@@ -25,6 +25,7 @@
 #pragma once
 
 #include "../base/place.hpp"
+#include "../base/probe.hpp"
 #include "../base/status.hpp"
 
 HEED_BEGIN
@@ -73,39 +74,36 @@ namespace detail {
 
 /// What a functor is probed with.
 struct score_archetype {
-    double value() const { return 0; }
-    double exp() const { return 1; }
-    double expm1() const { return 0; }
-    double one() const { return 1; }
+    probe::number value() const { return {}; }
+    probe::number exp() const { return {}; }
+    probe::number expm1() const { return {}; }
+    probe::number one() const { return {}; }
 };
 
-/// What terms() of a normalizer gives for a score; unsound where it gives nothing. Where it does not compile, clang
-/// shows the line of the call.
+/// What terms() of a normalizer gives for a score; unsound where it gives nothing. Where it does not compile, this is a
+/// sentence before the list of overloads that a compiler prints: gcc shows the name, and clang the line of the call.
 template <class N, class Score, class = void>
-struct terms_of {
+struct terms_call_heed_functions {
     using type = unsound;
 };
 template <class N, class Score>
-struct terms_of<N, Score,
-                std::void_t<decltype(std::declval<N>().terms(  // heed: terms() compiles for numbers and for vectors
-                    std::declval<Score>()))>> {
+struct terms_call_heed_functions<
+    N, Score,
+    std::void_t<decltype(std::declval<N>().terms(  // heed: terms() calls heed::max for std::max, heed::exp and so on
+        std::declval<Score>()))>> {
     using type = decltype(std::declval<N>().terms(std::declval<Score>()));
 };
 
-/// Whether a class has a member of the name terms, which does not ask whether it compiles: beside another of that name
-/// it would be ambiguous. What nothing may inherit from is asked.
-struct another_terms {
-    int terms;
-};
 template <class N>
-struct two_terms : N, another_terms {};
+struct gives_terms
+    : std::bool_constant<
+          !std::is_same_v<typename terms_call_heed_functions<const N&, score_archetype>::type, unsound>> {};
+HEED_NAMES_MEMBER(terms, gives_terms)
+
+/// Whether terms() is no member of what is const. Where it does not compile, the compiler has said why.
 template <class N>
-struct gives_terms : std::bool_constant<!std::is_same_v<typename terms_of<const N&, score_archetype>::type, unsound>> {
-};
-template <class N, bool Inherited = std::is_class_v<N> && !std::is_final_v<N>, class = void>
-struct names_terms : std::conditional_t<Inherited, std::true_type, gives_terms<N>> {};
-template <class N>
-struct names_terms<N, true, std::void_t<decltype(&two_terms<N>::terms)>> : std::false_type {};
+inline constexpr bool are_terms_not_const_v = names_terms<N>::value && std::is_same_v<typename terms_call_heed_functions<const N&, score_archetype>::type, unsound> &&
+                                              !std::is_same_v<typename terms_call_heed_functions<N&, score_archetype>::type, unsound>;
 
 template <class N, class = void>
 struct has_slopes : std::false_type {};
@@ -153,14 +151,14 @@ inline constexpr bool has_log_offset_v = detail::has_log_offset<N>::value;
 /// True where weights are divided by a mass: terms() gives a ratio, not a bare weight.
 template <class N>
 inline constexpr bool has_mass_v =
-    detail::is_ratio<typename detail::terms_of<const N&, detail::score_archetype>::type>::value;
+    detail::is_ratio<typename detail::terms_call_heed_functions<const N&, detail::score_archetype>::type>::value;
 
 namespace detail {
 
 /// Whether N is a normalizer, and a sentence for what it lacks.
 template <class N>
 struct sound_normalizer {
-    using terms = typename terms_of<const N&, score_archetype>::type;
+    using terms = typename terms_call_heed_functions<const N&, score_archetype>::type;
     static constexpr bool gives_nothing = std::is_same_v<terms, unsound>,
                           gives_terms = is_ratio<terms>::value || is_weight<terms>::value,
                           has_sound_offset = !has_log_offset_v<N> || !is_weight<terms>::value;

@@ -7,6 +7,7 @@
 // query head, as in gpt-oss. A sink belongs to the row, not to a key: however the keys are split, it counts once.
 #pragma once
 
+#include "../base/view.hpp"
 #include "contract.hpp"
 
 HEED_BEGIN
@@ -47,7 +48,17 @@ struct softmax_sink : softmax {
     const float* logits = nullptr;
     std::int64_t count = 0;
 
-    softmax_sink(const float* z, std::int64_t heads) : logits(z), count(heads) {}
+    softmax_sink(const float* per_head, std::int64_t query_heads) : logits(per_head), count(query_heads) {}
+    /// A vector, array or span.
+    template <class C, class E = detail::element_of_container<C>,
+              class = std::enable_if_t<std::is_same_v<std::remove_const_t<E>, float>>>
+    explicit softmax_sink(C&& per_head) : softmax_sink(per_head.data(), static_cast<std::int64_t>(per_head.size()))
+    {}
+    template <class C, std::enable_if_t<detail::is_temporary_v<C>, int> = 0>
+    explicit softmax_sink(C&&)
+    {
+        detail::refuse_temporary<C>();
+    }
 
     double log_offset(std::int64_t head) const { return static_cast<double>(logits[head]); }
     status check(const problem& p) const

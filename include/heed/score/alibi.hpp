@@ -2,6 +2,7 @@
 // Attention with linear biases.
 #pragma once
 
+#include "../base/view.hpp"
 #include "contract.hpp"
 
 HEED_BEGIN
@@ -13,7 +14,17 @@ struct alibi {
     const float* slopes = nullptr;  // one a query head
     std::int64_t count = 0;
 
-    alibi(const float* per_head, std::int64_t heads) : slopes(per_head), count(heads) {}
+    alibi(const float* per_head, std::int64_t query_heads) : slopes(per_head), count(query_heads) {}
+    /// A vector, array or span.
+    template <class C, class E = detail::element_of_container<C>,
+              class = std::enable_if_t<std::is_same_v<std::remove_const_t<E>, float>>>
+    explicit alibi(C&& per_head) : alibi(per_head.data(), static_cast<std::int64_t>(per_head.size()))
+    {}
+    template <class C, std::enable_if_t<detail::is_temporary_v<C>, int> = 0>
+    explicit alibi(C&&)
+    {
+        detail::refuse_temporary<C>();
+    }
 
     template <class V>
     V map(V s, const score_place<V>& at) const

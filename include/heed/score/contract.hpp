@@ -8,7 +8,12 @@
 //     template <class V> V map(V s, const heed::score_place<V>& at) const;
 //
 // for V = a SIMD vector (consecutive keys of one query) or a scalar, and optionally `status check(const problem&)`.
-// Several maps are applied in the order written. For the backward pass it also has its derivative in s, and where it
+// Several maps are applied in the order written. Another optional member lets kernels leave a map out:
+//
+//     bool changes(const heed::block_place&) const;      // false: map() gives back, bit by bit, all of these scores
+//                                                        // but those that the same policy, a mask too, leaves out
+//
+// For the backward pass it also has its derivative in s, and where it
 // has a parameter of its own that shall be learned, what kind that is and the derivative in it:
 //
 //     template <class V> V slope(V s, const heed::score_place<V>& at) const;
@@ -23,18 +28,31 @@
 
 HEED_BEGIN
 
-namespace detail {
-
-template <class P, class = void>
-struct has_map : std::false_type {};
-template <class P>
-struct has_map<P, std::void_t<decltype(std::declval<const P&>().map(double{}, score_place<double>{}))>>
-    : std::true_type {};
-
-}  // namespace detail
-
 template <class P>
 inline constexpr bool is_score_map_v = detail::has_map<P>::value;
+
+namespace detail {
+
+HEED_NAMES_MEMBER(map, has_map)
+
+/// Whether P is a score map, or none by intent, and a sentence where its map() is not that of a score map.
+template <class P>
+struct sound_map {
+    static constexpr bool value = is_score_map_v<P> || !names_map<P>::value;
+    static_assert(value, "heed: a score map has a const member `template <class V> V map(V s, const "
+                         "heed::score_place<V>& at) const`");
+};
+
+template <class P, class = void>
+struct has_changes : std::false_type {};
+template <class P>
+struct has_changes<P, std::void_t<decltype(std::declval<const P&>().changes(block_place{}))>> : std::true_type {};
+
+/// Whether a score map says where it changes nothing.
+template <class P>
+inline constexpr bool is_conditional_map_v = is_score_map_v<P>&& has_changes<P>::value;
+
+}  // namespace detail
 
 /// A score map's own parameter: none that is learned, one number a query head, or one number a score.
 enum class parameter { none, per_head, per_score };

@@ -96,14 +96,14 @@ private:
                                  s.of_value, t.weight, t.mass, advice);
         };
         if constexpr (!shifts) {
-            const char* const grows = "what grows as e^s takes by_max or at_least_zero, not none";
+            const char* const grows = "what grows as e^s takes shift::by_max or shift::at_least_zero, not shift::none";
             const status s = finite({far, infinity, infinity, 1}, grows);
             return s ? finite({-far, 0, -1, 1}, grows) : s;
         }
-        const status s = finite({far, 1, 1, 0}, "what grows faster than e^s has no shift rule");
+        const status s = finite({far, 1, 1, 0}, "what is a power of s takes shift::none, and what grows faster than e^s has no shift rule");
         if (!s) return s;
         if constexpr (rule == heed::shift::at_least_zero) return finite({-far, 0, -1, 1}, "they are not bounded");
-        else return finite({-far, 1, -infinity, infinity}, "a constant in them takes at_least_zero, not by_max");
+        else return finite({-far, 1, -infinity, infinity}, "a constant in them takes shift::at_least_zero, not shift::by_max");
     }
 
     /// Terms seen from two shifts differ by the factor e^(m - m') once.
@@ -120,7 +120,7 @@ private:
                 return status::error(
                     errc::invalid_argument,
                     "check: terms: at score %g a shift of e^-3 takes the %s from %g to %g, not %g: both are "
-                    "multiples of s.exp(), s.expm1() and s.one()",
+                    "multiples of s.exp(), s.expm1() and s.one(), or of none of them under shift::none",
                     s, weights ? "mass" : "weight", from, to, from * std::exp(-m));
             }
         }

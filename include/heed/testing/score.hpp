@@ -22,6 +22,8 @@ public:
         }
         if constexpr (parameter_of_v<Map> != parameter::none)
             if (s) s = lanes("parameter_slope", [this](auto x, const auto& at) { return map_.parameter_slope(x, at); });
+        if constexpr (has_changes<Map>::value)
+            if (s) s = unchanged();
         return s ? policy_calls<T, Map>(map_, p_).compare(looks_at_rows()) : s;
     }
 
@@ -89,6 +91,31 @@ private:
         }
         if (smooth > 0) return {};
         return status::error(errc::invalid_argument, "check: slope: map() is smooth nowhere, and has no derivative");
+    }
+
+    /// Whether scores of which changes() says that they are given back are, but for those that the map masks.
+    status unchanged()
+    {
+        for (int round = 0; round < 4 * rounds; ++round) {
+            const query_place row = drawn_row(draw_, p_);
+            const std::int64_t first = draw_.below(p_.total_keys), end = min_of(first + 40, p_.total_keys);
+            if (map_.changes({row.batch, row.head, row.head + 1, row.row, row.row + 1, row.position, first, end}))
+                continue;
+            for (std::int64_t key = first; key < end; ++key) {
+                if constexpr (is_mask_v<Map>)
+                    if (!map_.attends(row, key)) continue;
+                const T s = static_cast<T>(round % 8 ? drawn_score(round) : -0.),
+                        got = map_.map(s, score_place<T>(row, key));
+                if (got == s && std::signbit(got) == std::signbit(s)) continue;
+                return status::error(
+                    errc::invalid_argument,
+                    "check: changes: says false of the keys [%lld, %lld), and a score of %g becomes %g "
+                    "at key %lld (batch %lld, head %lld, row %lld)",
+                    ll{first}, ll{end}, static_cast<double>(s), static_cast<double>(got), ll{key}, ll{row.batch},
+                    ll{row.head}, ll{row.row});
+            }
+        }
+        return {};
     }
 
     /// Whether a row's number within the call changes a score, at the same position.

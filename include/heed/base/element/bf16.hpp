@@ -14,11 +14,11 @@ struct bf16 {
     std::uint16_t bits;
 
     bf16() = default;
-    explicit bf16(float x)
+    explicit bf16(float number)
     {
-        const std::uint32_t b = detail::bits_of(x);
+        const std::uint32_t b = detail::bits_of(number);
         const std::uint32_t rounded = b + 0x7fffu + ((b >> 16) & 1);
-        bits = static_cast<std::uint16_t>((x != x ? b | 0x400000u : rounded) >> 16);  // a NaN stays one
+        bits = static_cast<std::uint16_t>((number != number ? b | 0x400000u : rounded) >> 16);  // a NaN stays one
     }
     operator float() const { return detail::float_of(std::uint32_t{bits} << 16); }
 };

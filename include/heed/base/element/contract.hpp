@@ -15,6 +15,16 @@
 //     take<Lanes>(words, i)                      columns<Lanes>
 //     scale_for(extremes), encode(x, scale)      encode(x, extremes, block)
 //
+// Whole numbers of at most 8 bits times a scale say holds_integers, for products of integers (compute<std::int8_t>):
+//
+//     one number                                 a block
+//     integers<Lanes>(p)                         integers<Lanes>(block, at)
+//     integer_columns<Lanes>                     integer_columns<Lanes>, scales<Lanes>(block, stride)
+//
+// integers() takes 2 Lanes::count channels of a row as numbers of 16 bits, without their scale. integer_columns holds
+// some channels of several rows: pair(i) are two channels of each row in a word, and first_of_pair(i) and the number of
+// channels behind it, pair_apart, say which; scales() are those of a block of each row.
+//
 // load() widens Lanes::count channels of a row. take() widens the i-th byte of each of the 32-bit words of several
 // rows, and columns<Lanes> holds some channels of a block of each row: both have one lane a row, for keys. Lanes is the
 // list of operations in engine/simd/element_lanes.hpp. encode() rounds floats.
@@ -35,6 +45,7 @@ struct no_element {
     static constexpr bool takes_scales = false;  ///< whether append() writes it with scales beside it
     static constexpr bool needs_scales = false;  ///< whether it means nothing without them
     static constexpr bool holds_nan = true;      ///< whether NaN is one of its numbers
+    static constexpr bool holds_integers = false;  ///< whether its numbers are whole ones of 8 bits times a scale
 };
 }  // namespace detail
 
@@ -60,6 +71,16 @@ struct quantised_number : no_element {
     {
         return Lanes::template take<E>(w, i);
     }
+};
+/// Whole numbers of a byte of several rows, 16 of each, as integer_columns.
+template <class Lanes>
+struct integer_bytes {
+    static constexpr int channels = 16, pair_apart = 2;
+    typename Lanes::words q[4];
+
+    HEED_INLINE integer_bytes(const std::int8_t* row, std::int64_t stride) { Lanes::transpose(row, stride, q); }
+    HEED_INLINE auto pair(int i) const { return Lanes::template signed_fields<8>(q[i / 2], 8 * (i % 2)); }
+    static constexpr int first_of_pair(int i) { return i / 2 * 4 + i % 2; }
 };
 template <std::int64_t Channels>
 struct quantised_block : no_element {

@@ -13,9 +13,9 @@ struct f16 {
     std::uint16_t bits;
 
     f16() = default;
-    explicit f16(float x)
+    explicit f16(float number)
     {
-        const std::uint32_t b = detail::bits_of(x), sign = (b >> 16) & 0x8000u, magnitude = b & 0x7fffffffu;
+        const std::uint32_t b = detail::bits_of(number), sign = (b >> 16) & 0x8000u, magnitude = b & 0x7fffffffu;
         std::uint32_t h;
         if (magnitude > 0x7f800000u) {
             h = 0x7e00u | ((magnitude >> 13) & 0x3ffu);

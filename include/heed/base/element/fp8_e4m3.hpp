@@ -16,9 +16,9 @@ struct fp8_e4m3 {
 
     fp8_e4m3() = default;
     /// Rounded to nearest, ties to even; beyond 448, infinity included, 448.
-    explicit fp8_e4m3(float x)
+    explicit fp8_e4m3(float number)
     {
-        const std::uint32_t b = detail::bits_of(x), sign = (b >> 24) & 0x80u;
+        const std::uint32_t b = detail::bits_of(number), sign = (b >> 24) & 0x80u;
         std::uint32_t magnitude = b & 0x7fffffffu;
         if (magnitude > 0x7f800000u) {
             bits = static_cast<std::uint8_t>(sign | 0x7fu);

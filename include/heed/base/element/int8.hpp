@@ -9,7 +9,7 @@ HEED_BEGIN
 
 template <>
 struct element_traits<std::int8_t> : detail::quantised_number<std::int8_t> {
-    static constexpr bool needs_scales = true, holds_nan = false;
+    static constexpr bool needs_scales = true, holds_nan = false, holds_integers = true;
 
     /// The i-th byte of each word.
     template <class Lanes>
@@ -17,6 +17,18 @@ struct element_traits<std::int8_t> : detail::quantised_number<std::int8_t> {
     {
         return Lanes::template signed_top<8>(w << (24 - 8 * i));
     }
+
+    template <class Lanes>
+    static HEED_INLINE auto integers(const std::int8_t* p)
+    {
+        return Lanes::shorts(p);
+    }
+    template <class Lanes>
+    struct integer_columns : detail::integer_bytes<Lanes> {
+        HEED_INLINE integer_columns(const std::int8_t* row, int, std::int64_t stride)
+            : detail::integer_bytes<Lanes>(row, stride)
+        {}
+    };
 
     /// -128 is not used: its negative is none.
     static float scale_for(const detail::extremes& e)

@@ -22,6 +22,8 @@ static_assert(sizeof(q4_0) == 18 && alignof(q4_0) == 2);
 
 template <>
 struct element_traits<q4_0> : detail::quantised_block<32> {
+    static constexpr bool holds_integers = true;
+
     /// The channels from the at-th on.
     template <class Lanes>
     static HEED_INLINE auto load(const q4_0& block, int at)
@@ -50,6 +52,32 @@ struct element_traits<q4_0> : detail::quantised_block<32> {
             return Lanes::template signed_top<4>(q[i % 16 / 4] << (28 - 4 * (i % 4 * 2 + i / 16))) * d;
         }
     };
+
+    template <class Lanes>
+    static HEED_INLINE auto integers(const q4_0& block, int at)
+    {
+        return Lanes::signed_nibbles(block.q, at);
+    }
+    /// The 32 channels of a block of each row: q - 8 as four bits of two's complement.
+    template <class Lanes>
+    struct integer_columns {
+        static constexpr int channels = 32, pair_apart = 2;
+        typename Lanes::words q[4];
+
+        HEED_INLINE integer_columns(const q4_0* row, int, std::int64_t stride)
+        {
+            Lanes::transpose(row->q, stride, q);
+            HEED_UNROLL
+            for (auto& w : q) w = w ^ 0x88888888u;
+        }
+        HEED_INLINE auto pair(int i) const { return Lanes::template signed_fields<4>(q[i / 4], 4 * (i % 4)); }
+        static constexpr int first_of_pair(int i) { return i / 4 * 4 + i % 4 / 2 + i % 2 * 16; }
+    };
+    template <class Lanes>
+    static HEED_INLINE auto scales(const q4_0* block, std::int64_t stride)
+    {
+        return Lanes::gather(&block->d, stride);
+    }
 
     static void encode(const float* x, const detail::extremes& e, q4_0& block)
     {

@@ -18,6 +18,8 @@ static_assert(sizeof(q8_0) == 34 && alignof(q8_0) == 2);
 
 template <>
 struct element_traits<q8_0> : detail::quantised_block<32> {
+    static constexpr bool holds_integers = true;
+
     /// The channels from the at-th on.
     template <class Lanes>
     static HEED_INLINE auto load(const q8_0& block, int at)
@@ -44,6 +46,23 @@ struct element_traits<q8_0> : detail::quantised_block<32> {
             return Lanes::template signed_top<8>(q[i / 4] << (24 - 8 * (i % 4))) * d;
         }
     };
+
+    template <class Lanes>
+    static HEED_INLINE auto integers(const q8_0& block, int at)
+    {
+        return Lanes::shorts(block.q + at);
+    }
+    template <class Lanes>
+    struct integer_columns : detail::integer_bytes<Lanes> {
+        HEED_INLINE integer_columns(const q8_0* row, int at, std::int64_t stride)
+            : detail::integer_bytes<Lanes>(row->q + at, stride)
+        {}
+    };
+    template <class Lanes>
+    static HEED_INLINE auto scales(const q8_0* block, std::int64_t stride)
+    {
+        return Lanes::gather(&block->d, stride);
+    }
 
     static void encode(const float* x, const detail::extremes& e, q8_0& block)
     {

@@ -66,5 +66,46 @@ inline f16 scale_to_longer_end(const extremes& e, float steps)
     return d;
 }
 
+/// a * b, rounded, which no compiler fuses with a sum that it goes into.
+inline float rounded_product(float a, float b)
+{
+    const volatile float p = a * b;
+    return p;
+}
+
+/// A block of 32 numbers as whole steps [0, steps] from the lowest: as ggml's reference rounds them, with scale and
+/// lowest number rounded to f16 behind that. Both are NaN where a number is not finite, or one of them is no f16.
+class steps_from_lowest {
+public:
+    steps_from_lowest(const float* numbers, const extremes& extreme, int most, f16& step_of_block, f16& lowest_of_block)
+        : x_(numbers), steps_(most)
+    {
+        step_of_block = lowest_of_block = f16_nan();
+        if (!extreme.finite()) return;
+        float high = lowest_ = numbers[0];
+        for (int c = 1; c < 32; ++c) {
+            lowest_ = numbers[c] < lowest_ ? numbers[c] : lowest_;
+            high = numbers[c] > high ? numbers[c] : high;
+        }
+        const float d = (high - lowest_) / static_cast<float>(most);
+        if (!(f16_fits(d) && f16_fits(lowest_))) return;
+        step_of_block = f16(d), lowest_of_block = f16(lowest_);
+        each_ = d >= 0x1p-126f ? 1 / d : 0;  // one that is subnormal has no inverse, and is 0 as f16
+    }
+    int operator[](int c) const
+    {
+        if (each_ == 0) return 0;
+        const int q = static_cast<int>(rounded_product(x_[c] - lowest_, each_) + 0.5f);
+        return q < steps_ ? q : steps_;
+    }
+
+private:
+    static bool f16_fits(float x) { return std::fabs(float(f16(x))) <= 65504.f; }
+
+    const float* x_;
+    int steps_;
+    float lowest_ = 0, each_ = 0;
+};
+
 }  // namespace detail
 HEED_END

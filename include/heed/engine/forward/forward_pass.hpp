@@ -5,6 +5,7 @@
 
 #include "../kernel/run_tasks.hpp"
 #include "../kernel/task_table.hpp"
+#include "integer_step.hpp"
 #include "listed_steps.hpp"
 #include "sinks.hpp"
 #include "tile_step.hpp"
@@ -12,12 +13,19 @@
 HEED_BEGIN
 namespace kernel {
 
+/// What a worker holds, and what it does with a tile, in a definition's products.
+template <class Def, class U>
+using memory_of = std::conditional_t<(Def::integer_bits > 0), integer_memory, forward_memory<U>>;
+template <class Job>
+using steps_of = std::conditional_t<(Job::def_type::integer_bits > 0), integer_steps<Job>, block_steps<Job>>;
+
 /// `Sink` is to_output or to_state.
 template <class Job, class Sink>
 class forward_pass {
     using T = typename Job::T;
     using U = typename Job::unit;
-    using memory = forward_memory<U>;
+    using memory = memory_of<typename Job::def_type, U>;
+    using steps = steps_of<Job>;
     using normalizer = typename std::decay_t<decltype(std::declval<Job>().def)>::normalizer_type;
 
 public:
@@ -53,10 +61,10 @@ private:
     std::int64_t span_begin(const query_block& block, const sequence_tasks& of, std::int64_t span) const
     {
         const std::int64_t tiles = of.cut.tiles, spans = of.cut.spans;
-        if constexpr (std::decay_t<decltype(job_.def)>::lists > 0) {
+        if constexpr (follows_lists<Job>) {
             const key_list list = job_.def.list(place_of(job_, block, 0, block.first));
             const std::int64_t n = list.entries.size();
-            if (n > 0 && span > 0 && span < spans) {
+            if (follows(block) && n > 0 && span > 0 && span < spans) {
                 const std::int64_t token = list.begin(n / spans * span + n % spans * span / spans) - job_.first_key;
                 return max_of(min_of((token - first_of(block, 0)) / micro::key_tile, tiles), 0);
             }
@@ -69,7 +77,7 @@ private:
     /// The first token of the tile-th tile that holds tokens of the block's sequence, and how many there are.
     std::int64_t first_of(const query_block& block, std::int64_t tile) const
     {
-        return (job_.kv.held(block.batch).first / micro::key_tile + tile) * micro::key_tile;
+        return held_tile(job_.kv, block.batch, tile) * micro::key_tile;
     }
     std::int64_t keys_from(const query_block& block, std::int64_t token) const
     {
@@ -116,21 +124,21 @@ private:
     }
 
     /// One step, of the tile-th tile; false where there are no tokens of it, or none of them is attended.
-    bool step(block_steps<Job>& steps, const query_block& block, std::int64_t tile, const partial<T>& result,
+    bool step(steps& of, const query_block& block, std::int64_t tile, const partial<T>& result,
               const next_reads& next) const
     {
         const std::int64_t token = first_of(block, tile), keys = keys_from(block, token);
-        return keys > 0 && steps.step(token, static_cast<int>(keys), result, next);
+        return keys > 0 && of.step(token, static_cast<int>(keys), result, next);
     }
 
     void run_block(const query_block& block, std::int64_t tiles, const memory& mem, next_reads next) const
     {
         if constexpr (!Sink::continues) next.outputs = rows_of(to_.out, block);
-        block_steps<Job> steps(job_, block, mem);
+        steps of_block(job_, block, mem);
         bool empty = !Sink::continues;  // then the first tile's partial is the sum so far
         if (!empty) begin_rows(block, mem.sum);
         if constexpr (follows_lists<Job>) {
-            if (block.count <= micro::streaming_rows) {
+            if (follows(block)) {
                 fold_listed(block, tiles, mem);
                 return end_rows(block, mem.sum);
             }
@@ -139,7 +147,7 @@ private:
             after = attended_tile(block, tile + 1, tiles);
             const partial<T>& result = empty ? mem.sum : mem.tile;
             const next_reads reads = after < tiles ? next_reads{{}, first_keys(block, after), {}} : next;
-            if (!step(steps, block, tile, result, reads)) continue;
+            if (!step(of_block, block, tile, result, reads)) continue;
             if (!empty) fold(block, mem.sum, mem.tile);
             empty = false;
         }
@@ -165,24 +173,29 @@ private:
     void store_partials(const query_block& block, const sequence_tasks& of, std::int64_t index, tile_range tiles,
                         const memory& mem) const
     {
-        block_steps<Job> steps(job_, block, mem);
+        steps of_block(job_, block, mem);
         if constexpr (follows_lists<Job>) {
-            if (block.count <= micro::streaming_rows) return store_listed(block, of, index, tiles, mem);
+            if (follows(block)) return store_listed(block, of, index, tiles, mem);
         }
         for (std::int64_t tile = tiles.first; tile < tiles.end; ++tile)
-            attended(of, index, tile) = step(steps, block, tile, stored(of, index, tile), {});
+            attended(of, index, tile) = step(of_block, block, tile, stored(of, index, tile), {});
     }
 
+    /// Whether a block's lists are followed: its rows are few, and tiles of the sequence are not left out.
+    bool follows(const query_block& block) const
+    {
+        return block.count <= micro::streaming_rows && job_.tile_stride == 1;
+    }
     void fold_listed(const query_block& block, std::int64_t tiles, const memory& mem) const
     {
-        listed_steps<Job> steps(job_, block, mem.scores, mem.outputs);
+        listed_steps<Job> listed(job_, block, mem.scores, mem.outputs);
         const std::int64_t first = first_of(block, 0), end = first_of(block, tiles);
         begin_rows(block, mem.sum);
-        if (steps.can_fold()) {
-            if (steps.fold(first, end, mem.sum)) return;
+        if (listed.can_fold()) {
+            if (listed.fold(first, end, mem.sum)) return;
             begin_rows(block, mem.sum);  // once more, carefully
         }
-        steps.run(
+        listed.run(
             first, end, [&](std::int64_t) -> const partial<T>& { return mem.tile; },
             [&](std::int64_t) { fold(block, mem.sum, mem.tile); });
     }

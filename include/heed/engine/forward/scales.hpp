@@ -28,6 +28,16 @@ void gather_scales(const Rows& source, std::int64_t token, int first, int count,
     for (int j = count; j < micro::key_tile; ++j) factors[j] = T(1);
 }
 
+/// Prefetches the scales of the tile that starts at `token`, where they lie side by side.
+template <class Rows>
+HEED_INLINE void prefetch_scales(const Rows& source, std::int64_t token, std::int64_t end)
+{
+    if (token >= end) return;
+    const auto segment = source(token);
+    if (segment.stride == 1)
+        micro::prefetch_row(segment.data, min_of(min_of(segment.count, end - token), micro::key_tile));
+}
+
 /// Replaces every register x of the rows of scores by f(x, scales of its keys).
 template <class Tile, class Rows, class F, class T = typename Tile::T>
 void with_scales(const Tile& t, const Rows& source, T* scores, F f)
@@ -35,6 +45,7 @@ void with_scales(const Tile& t, const Rows& source, T* scores, F f)
     alignas(cache_line) T factors[micro::key_tile];
     const int first = static_cast<int>(max_of(t.job.kv.held(t.block.batch).first - t.token, 0));
     gather_scales(source, t.token, first, t.keys, factors);
+    prefetch_scales(source, t.token + micro::key_tile, t.job.kv.held(t.block.batch).end);
     for (const register_block& rows : t.cover) {
         const int begin = rows.begin(), end = rows.end();
         for (int r = rows.first; r < rows.end_row(); ++r)

@@ -45,8 +45,10 @@ template <class Tile, class U, class T = sum_t<U>>
 HEED_INLINE void weigh_tile(const Tile& t, const scores_memory<U>& mem, const partial<T>& result)
 {
     scale_scores(t, mem.scores);
-    if (t.cover.masked) weigh_rows<true>(t, mem, result);
-    else weigh_rows<false>(t, mem, result);
+    with_maps_of(t, [&](const auto& def) HEED_INLINE_LAMBDA {
+        if (t.cover.masked) weigh_rows<true>(t, def, mem, result);
+        else weigh_rows<false>(t, def, mem, result);
+    });
     scale_weights(t, mem.scores);
 }
 

@@ -40,12 +40,40 @@ struct score_row {
     score_place<vec<T>> place;
 };
 
-/// Row r of a tile's block; `place` is filled only where a score map or an observer reads it.
-template <bool Placed, class Tile, class U>
-HEED_INLINE score_row<typename Tile::job_type::def_type, sum_t<U>> score_row_of(const Tile& t, int r,
-                                                                                const scores_memory<U>& mem)
+/// A definition where the score maps that say where they change nothing do so.
+template <class Def>
+struct unconditional_maps {
+    using normalizer_type = typename Def::normalizer_type;
+    static constexpr bool has_score_maps = Def::has_unconditional_maps;
+
+    const Def& def;
+
+    HEED_INLINE normalizer_type normalizer() const { return def.normalizer(); }
+    template <class V>
+    HEED_INLINE V map_score(V s, const score_place<V>& at) const
+    {
+        return def.map_score_unconditionally(s, at);
+    }
+};
+
+/// f(definition) with what maps the scores of a tile: all of it, or what is left where its conditional maps change
+/// nothing.
+template <class Tile, class F>
+HEED_INLINE void with_maps_of(const Tile& t, F f)
 {
-    score_row<typename Tile::job_type::def_type, sum_t<U>> row{&t.job.def, t.job.scale, mem.row(r), &t.bits[r], {}};
+    using def_type = typename Tile::job_type::def_type;
+    if constexpr (def_type::has_conditional_maps) {
+        if (!t.job.def.changes(place_of_pairs(t.job, t.block, t.position_0, t.token, t.keys)))
+            return f(unconditional_maps<def_type>{t.job.def});
+    }
+    f(t.job.def);
+}
+
+/// Row r of a tile's block, whose scores `def` maps; `place` is filled only where a score map or an observer reads it.
+template <bool Placed, class Tile, class Def, class U>
+HEED_INLINE score_row<Def, sum_t<U>> score_row_of(const Tile& t, const Def& def, int r, const scores_memory<U>& mem)
+{
+    score_row<Def, sum_t<U>> row{&def, t.job.scale, mem.row(r), &t.bits[r], {}};
     if constexpr (Placed) row.place = t.place(r);
     return row;
 }
@@ -227,12 +255,10 @@ HEED_NOINLINE inline bool weigh_row(const score_row<Def, T>& row, [[maybe_unused
 }
 
 /// Turns the scores of all rows of a tile into weights, and writes their shifts and masses to the result.
-template <bool Masked, class Tile, class U, class T = sum_t<U>>
-HEED_INLINE void weigh_rows(const Tile& t, const scores_memory<U>& mem, const partial<T>& result)
+template <bool Masked, class Tile, class Def, class U, class T = sum_t<U>>
+HEED_INLINE void weigh_rows(const Tile& t, const Def& def, const scores_memory<U>& mem, const partial<T>& result)
 {
-    const auto row_of = [&](int r) HEED_INLINE_LAMBDA {
-        return score_row_of<Tile::job_type::def_type::has_score_maps>(t, r, mem);
-    };
+    const auto row_of = [&](int r) HEED_INLINE_LAMBDA { return score_row_of<Def::has_score_maps>(t, def, r, mem); };
     score_range<T> range;
     bool mapped = false;
     for (const register_block* rows = t.cover.begin(); rows != t.cover.end(); ++rows) {

@@ -2,6 +2,7 @@
 // What the mask leaves of a query block and a key tile: which keys each register block of rows attends.
 #pragma once
 
+#include "held_tiles.hpp"
 #include "job.hpp"
 
 HEED_BEGIN
@@ -44,11 +45,12 @@ struct tile_cover {
 template <class Job>
 inline constexpr bool has_lists = std::decay_t<decltype(std::declval<Job>().def)>::lists > 0;
 
-/// A rectangle of rows and keys as masks see it.
+/// The rows of a block and the keys [token, token + keys) as policies see them.
 template <class Job>
-block_place rectangle(const Job& job, const query_block& block, std::int64_t position_0, std::int64_t token, int keys)
+block_place place_of_pairs(const Job& job, const query_block& block, std::int64_t position_0, std::int64_t token,
+                           int keys)
 {
-    const std::int64_t row = block.first / job.group, key_0 = job.first_key + token;
+    const std::int64_t row = block.first / job.group, key_0 = job.key_0(token);
     return {block.batch,
             block.kv_head * job.group,
             (block.kv_head + 1) * job.group,
@@ -64,7 +66,30 @@ template <class Job>
 coverage classify(const Job& job, const query_block& block, std::int64_t position_0, std::int64_t token, int keys)
 {
     if constexpr (!std::decay_t<decltype(job.def)>::has_mask) return coverage::full;
-    return job.def.classify(rectangle(job, block, position_0, token, keys));
+    return job.def.classify(place_of_pairs(job, block, position_0, token, keys));
+}
+
+/// The keys [first, end) of a tile of which the source has lost some between those that it holds.
+struct lost_keys {
+    std::int64_t first = 0, end = 0;
+
+    bool any() const { return first < end; }
+};
+template <class Job>
+HEED_INLINE lost_keys lost_of(const Job& job, const query_block& block, std::int64_t token, int keys)
+{
+    if constexpr (has_gone_v<typename Job::kv_type>) {
+        const token_span gone = job.kv.gone(block.batch);
+        return {max_of(gone.first - token, 0), min_of(gone.end - token, keys)};
+    } else {
+        return {};
+    }
+}
+template <class Job>
+HEED_INLINE void clear_lost(const lost_keys& lost, key_bits& bits)
+{
+    if constexpr (has_gone_v<typename Job::kv_type>)
+        if (lost.any()) bits.clear_range(lost.first, lost.end);
 }
 
 /// Marks rows of a tile. Where a list alone says what a row attends, rows that share it are marked once.
@@ -72,10 +97,10 @@ template <class Job>
 class row_marker {
 public:
     row_marker(const Job& job, const query_block& block, std::int64_t position_0, std::int64_t token, int keys)
-        : job_(job), key_0_(job.first_key + token), keys_(keys)
+        : job_(job), key_0_(job.key_0(token)), keys_(keys)
     {
         if constexpr (has_lists<Job>)
-            shares_ = job.def.classify_beside_list(rectangle(job, block, position_0, token, keys)) == coverage::full;
+            shares_ = job.def.classify_beside_list(place_of_pairs(job, block, position_0, token, keys)) == coverage::full;
     }
     HEED_INLINE void mark(const query_place& at, key_bits& bits)
     {
@@ -105,7 +130,8 @@ private:
 /// Fills bits[row] for the rows of a register block, of which the mask lets some attend some keys of the tile, and
 /// narrows the block's keys to those. A ring has lost the tokens before `rows.lo`.
 template <class Job>
-HEED_INLINE void mark_rows(row_marker<Job>& marker, place_cursor<Job>& places, register_block& rows, key_bits* bits)
+HEED_INLINE void mark_rows(row_marker<Job>& marker, place_cursor<Job>& places, const lost_keys& lost,
+                           register_block& rows, key_bits* bits)
 {
     const int first_held = rows.lo, keys = rows.hi;
     rows.lo = keys;
@@ -113,6 +139,7 @@ HEED_INLINE void mark_rows(row_marker<Job>& marker, place_cursor<Job>& places, r
     for (int r = rows.first; r < rows.end_row(); ++r) {
         marker.mark(places.next(), bits[r]);
         if (first_held > 0) bits[r].clear_below(first_held);
+        clear_lost<Job>(lost, bits[r]);
         const int first = bits[r].first(), end = bits[r].end();
         rows.lo = first < rows.lo ? first : rows.lo;
         rows.hi = end > rows.hi ? end : rows.hi;
@@ -128,9 +155,10 @@ tile_cover cover_tile(const Job& job, const query_block& block, std::int64_t pos
     // A ring has lost the tokens before its first.
     const int first_held = static_cast<int>(max_of(job.kv.held(block.batch).first - token, 0));
     tile_cover c;
+    const lost_keys lost = lost_of(job, block, token, keys);
     c.kind = classify(job, block, position_0, token, keys);
     if (c.kind == coverage::none) return c;
-    c.masked = c.kind == coverage::partial || keys % micro::mass_lanes != 0 || first_held > 0;
+    c.masked = c.kind == coverage::partial || keys % micro::mass_lanes != 0 || first_held > 0 || lost.any();
     c.count = register_blocks_of(block.count);
     c.lowest = keys;
     place_cursor<Job> places(job, block, position_0);
@@ -139,11 +167,12 @@ tile_cover cover_tile(const Job& job, const query_block& block, std::int64_t pos
         register_block& rows = c.blocks[i] = {x, rows_of_register_block(block.count, i), first_held, keys};
         x = rows.end_row();
         if (c.kind == coverage::partial) {
-            mark_rows(marker, places, rows, bits);
+            mark_rows(marker, places, lost, rows, bits);
         } else if (c.masked) {
             for (int r = rows.first; r < x; ++r) {
                 bits[r].clear();
                 bits[r].set_range(first_held, keys);
+                clear_lost<Job>(lost, bits[r]);
             }
         }
         c.lowest = rows.lo < c.lowest ? rows.lo : c.lowest;

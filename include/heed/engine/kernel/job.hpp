@@ -28,12 +28,20 @@ struct job {
     std::int64_t first_key;   // absolute position of key row 0; a multiple of key_tile
     std::int64_t total_keys;  // of the whole sequence; -1: key row 0 is followed by all of it
     index_view bounds = {};   // of packed queries: sequence b is rows [bounds[b], bounds[b + 1]) of q
+    std::int64_t tile_stride = 1;  // key tiles of the sequence from one to the next
 
     bool is_packed() const { return bounds.size() > 0; }
     std::int64_t queries(std::int64_t b) const { return is_packed() ? bounds[b + 1] - bounds[b] : q.size.tokens; }
     std::int64_t position_of_row_0(std::int64_t b) const
     {
-        return def.position_of_row_0(b, queries(b), total_keys < 0 ? first_key + kv.held(b).end : total_keys);
+        return def.position_of_row_0(b, queries(b), total_keys < 0 ? end_key(kv.held(b).end) : total_keys);
+    }
+    /// The position of a tile's first key, and the one behind that of the key before `end`.
+    std::int64_t key_0(std::int64_t token) const { return first_key + token * tile_stride; }
+    std::int64_t end_key(std::int64_t end) const
+    {
+        const std::int64_t last = max_of(end - 1, 0) / micro::key_tile * micro::key_tile;
+        return key_0(last) + end - last;
     }
     /// The row of q, or of a tensor whose rows are those of q.
     template <class E>

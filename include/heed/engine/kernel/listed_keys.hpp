@@ -3,16 +3,17 @@
 // where it does not read all.
 #pragma once
 
+#include "cover.hpp"
 #include "rows.hpp"
 
 HEED_BEGIN
 namespace kernel {
 
-/// Whether decode follows lists: its blocks have rows enough for one bit each. Pairs of keys stand where their tile has
-/// them, so products of pairs go the way of any mask.
+/// Whether decode follows lists. Pairs of keys, and the integers of a tile, stand where their tile has them: products of
+/// those go the way of any mask, and so does a cache with a hole between its tokens.
 template <class Job>
-inline constexpr bool follows_lists =
-    std::decay_t<decltype(std::declval<Job>().def)>::lists > 0 && elements_of<typename Job::unit> == 1;
+inline constexpr bool follows_lists = has_lists<Job> && elements_of<typename Job::unit> == 1 &&
+                                      Job::def_type::integer_bits == 0 && !has_gone_v<typename Job::kv_type>;
 
 /// Rows of a block that attend a key, a bit each.
 using row_bits = std::uint16_t;

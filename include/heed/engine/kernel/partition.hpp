@@ -9,6 +9,7 @@
 
 #include "../workspace.hpp"
 #include "fold.hpp"
+#include "held_tiles.hpp"
 
 HEED_BEGIN
 namespace kernel {
@@ -71,6 +72,15 @@ struct sequence_tasks {
     std::int64_t sequence = 0;
     task_counts<std::int64_t> first;
 };
+
+/// The same where tokens in between are gone.
+inline sequence_cut cut_rows(std::int64_t rows, const interrupted_span& held, std::int64_t most_rows)
+{
+    sequence_cut c = cut_rows(rows, static_cast<const token_span&>(held), most_rows);
+    c.keys -= max_of(held.gone.end - held.gone.first, 0);
+    c.tiles -= held.tiles();
+    return c;
+}
 
 /// Tasks that each worker gets at least, so that their lengths may differ.
 inline constexpr int tasks_of_worker = 4;
@@ -195,8 +205,8 @@ void end_partition(partition& p, const task_counts<checked>& all)
 }
 
 /// Sequences that are alike: `queries` rows each over the tokens `held`.
-template <class Memory>
-partition make_partition(const problem_sizes& sizes, std::int64_t queries, const token_span& held)
+template <class Memory, class Held = token_span>
+partition make_partition(const problem_sizes& sizes, std::int64_t queries, const Held& held)
 {
     using T = typename Memory::T;
     partition p = begin_partition(sizes, queries, round_up(sizes.value_dim, vec<T>::lanes));

@@ -11,8 +11,8 @@ namespace kernel {
 class task_table {
 public:
     /// `entries` has one for each sequence where they differ.
-    task_table(const partition& p, std::int64_t size_of_T, void* entries)
-        : p_(p), size_of_T_(size_of_T), entries_(static_cast<sequence_tasks*>(entries))
+    task_table(const partition& cut, std::int64_t size_of_T, void* entries)
+        : p_(cut), size_of_T_(size_of_T), entries_(static_cast<sequence_tasks*>(entries))
     {}
 
     template <class Job>
@@ -20,7 +20,7 @@ public:
     {
         sequence_tasks at{}, *to = entries_;
         for_sequences(
-            p_, [&](std::int64_t b) { return job.queries(b); }, [&](std::int64_t b) { return job.kv.held(b); },
+            p_, [&](std::int64_t b) { return job.queries(b); }, [&](std::int64_t b) { return held_of(job.kv, b); },
             [&](std::int64_t b, const sequence_cut& cut) {
                 at.cut = cut;
                 at.sequence = b;

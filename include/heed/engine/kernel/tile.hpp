@@ -92,7 +92,7 @@ struct tile : wanted_sixteens<has_lists<Job>> {
     /// The same for n keys from key j of the tile on.
     HEED_INLINE score_place<vec<T>> strip_place(int r, int j, int n) const
     {
-        return {place_of(job, block, position_0, block.first + r), job.first_key + token + j, n};
+        return {place_of(job, block, position_0, block.first + r), job.key_0(token) + j, n};
     }
 };
 

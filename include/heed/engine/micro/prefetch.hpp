@@ -315,7 +315,7 @@ class line_prefetch {
 public:
     static constexpr int every = ahead_every, share = every;
 
-    HEED_INLINE line_prefetch(std::uintptr_t first, std::uintptr_t stride) : at_(first), stride_(stride) {}
+    HEED_INLINE line_prefetch(std::uintptr_t from_line, std::uintptr_t by) : at_(from_line), stride_(by) {}
     /// Nothing comes next: the same again and again.
     HEED_INLINE explicit line_prefetch(const void* line) : line_prefetch(address_of(line), 0) {}
 

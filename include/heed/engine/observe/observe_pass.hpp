@@ -127,8 +127,8 @@ public:
             mem.norms[r] = denominator(job_.def.normalizer(), p.head, stats_.shift[i], stats_.mass[i]);
         }
         const token_span held = job_.kv.held(block.batch);
-        for (std::int64_t token = held.first / micro::key_tile * micro::key_tile; token < held.end;
-             token += micro::key_tile) {
+        std::int64_t token;
+        for (std::int64_t i = 0; (token = held_tile(job_.kv, block.batch, i) * micro::key_tile) < held.end; ++i) {
             tile<Job> t(job_, block, token, static_cast<int>(min_of(micro::key_tile, held.end - token)), mem.bits);
             if (t.is_unattended()) continue;
             t.kv_head = block.kv_head / sharing_;
@@ -146,7 +146,7 @@ private:
             if (rows.is_empty()) continue;
             const key_range keys{rows.begin(), rows.end()};
             for (int r = rows.first; r < rows.end_row(); ++r) {
-                const auto row = score_row_of<true>(t, r, mem.scores);
+                const auto row = score_row_of<true>(t, t.job.def, r, mem.scores);
                 take(r, t.cover.masked ? weights_of_row<true, U>(row, keys, mem.norms[r])
                                        : weights_of_row<false, U>(row, keys, mem.norms[r]));
             }
@@ -248,7 +248,7 @@ void end_observation(const observations<T>& wanted, std::int64_t index, const ro
                      const row_denominator<T>& norm)
 {
     const bool poisoned = row.total != row.total;
-    const auto give = [index](auto* to, auto value) {
+    const auto give = [index](const auto& to, auto value) {
         if (to) to[index] = value;
     };
     give(wanted.max_score, poisoned ? row.total : row.highest);

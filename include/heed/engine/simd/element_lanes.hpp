@@ -11,6 +11,7 @@ template <int N>
 struct vectors_of {
     typedef std::uint32_t words __attribute__((vector_size(4 * N)));
     typedef std::int32_t signed_words __attribute__((vector_size(4 * N)));
+    typedef std::int16_t halves_of_words __attribute__((vector_size(4 * N)));
     typedef float numbers __attribute__((vector_size(4 * N)));
 };
 template <class A>
@@ -18,6 +19,7 @@ struct element_lanes {
     using floats = vec<float, A>;
     static constexpr int count = floats::lanes;
     using words = typename vectors_of<count>::words;
+    using word_register = typename A::words;
 
     /// An f16 in all lanes; and f16 that are `stride` bytes apart.
     HEED_INLINE static floats all(const f16& x) { return native_vec<float, A>(arch::broadcast(x, A{})); }
@@ -39,6 +41,12 @@ struct element_lanes {
     {
         if (__builtin_constant_p(upper)) return upper ? bytes >> 4 : bytes & 15u;
         return bytes >> (upper ? 4 : 0) & 15u;
+    }
+
+    /// The number at the place that the lower four bits of each word say.
+    HEED_INLINE static floats look_up(const float (&table)[16], words w)
+    {
+        return native_vec<float, A>(arch::look_up(table, as<typename A::words>(w), A{}));
     }
 
     /// out[w] lane j = the w-th 32 bits of row j, the first byte lowest, of rows of 16 bytes that are `stride` bytes
@@ -63,6 +71,11 @@ struct element_lanes {
     {
         return floats_of(as<signed_words>(w) >> (32 - Bits));
     }
+    /// Words whose bits are those of floats.
+    HEED_INLINE static floats from_bits(words w)
+    {
+        return native_vec<float, A>(as<typename A::template registers<float>>(w));
+    }
     HEED_INLINE static floats whole_numbers(words w) { return floats_of(as<signed_words>(w)); }
     /// Lane i of yes where bit i is set, else of no.
     HEED_INLINE static floats select_bits(std::uint32_t bits, floats yes, floats no)
@@ -70,7 +83,47 @@ struct element_lanes {
         return simd::select_bits(bits, yes, no);
     }
 
+    /// Fields of `Bits` of both halves of each word, which start at bit `at` of it, as numbers of 16 bits.
+    template <int Bits>
+    HEED_INLINE static words signed_fields(words w, int at)
+    {
+        return as<words>(as<halves_of_words>(w) << (16 - Bits - at) >> (16 - Bits));
+    }
+    /// Twice as many bytes as there are words, as numbers of 16 bits, two in a word; and so many of the 32 numbers of
+    /// four bits, less 8, that are kept as q4_0 keeps them.
+    HEED_INLINE static words shorts(const std::int8_t* p) { return as<words>(arch::load_shorts(p, A{})); }
+    HEED_INLINE static words signed_nibbles(const std::uint8_t* p, int at)
+    {
+        return as<words>(arch::load_signed_nibbles(p, at, A{}));
+    }
+    // Sums of products stay in registers of the machine: from a vector of the compiler and back gcc 12 copies them.
+
+    /// Two registers of whole numbers within 16 bits, side by side.
+    HEED_INLINE static word_register narrow(floats first, floats second)
+    {
+        return as<word_register>(arch::narrow_to_shorts(raw(first), raw(second), A{}));
+    }
+    /// The numbers of two rows in pairs, as the machine orders them; and words of 32 bits that lie so in their order.
+    HEED_INLINE static void interleave(words a, words b, word_register (&out)[2])
+    {
+        arch::interleave_shorts(as<word_register>(a), as<word_register>(b), out);
+    }
+    HEED_INLINE static void restore_order(word_register (&w)[2]) { arch::restore_order(w); }
+    /// acc += a.first * b.first + a.second * b.second of the pairs in each word, modulo 2^32.
+    HEED_INLINE static void dot(word_register& acc, word_register a, word_register b) { arch::dot_shorts(acc, a, b); }
+    HEED_INLINE static word_register all_words(std::uint32_t w) { return as<word_register>(words{} + w); }
+    HEED_INLINE static word_register load_words(const std::uint32_t* p)
+    {
+        word_register w;
+        std::memcpy(&w, p, sizeof(w));
+        return w;
+    }
+    HEED_INLINE static void store_words(std::uint32_t* p, word_register w) { std::memcpy(p, &w, sizeof(w)); }
+    HEED_INLINE static void store_words(std::uint32_t* p, words w) { std::memcpy(p, &w, sizeof(w)); }
+    HEED_INLINE static floats whole_numbers_of(word_register w) { return whole_numbers(as<words>(w)); }
+
 private:
+    using halves_of_words = typename vectors_of<count>::halves_of_words;
     using signed_words = typename vectors_of<count>::signed_words;
     using numbers = typename vectors_of<count>::numbers;
 

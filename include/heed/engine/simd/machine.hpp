@@ -47,6 +47,21 @@ struct unmeasured {
     static constexpr int wide_vecs = 2;
 };
 
+/// True for a machine that owes nothing; a sentence says what another lacks.
+template <class M, class = void>
+struct sound : std::false_type {
+    static_assert(sizeof(M) == 0, "heed: a machine has types array<T>, batch<T>, registers<T> and words");
+};
+/// Their sizes are asked for, since gcc warns of a register as a template argument.
+template <class M>
+struct sound<M, std::enable_if_t<(sizeof(typename M::template array<float>) > 0 &&
+                                  sizeof(typename M::template batch<float>) > 0 &&
+                                  sizeof(typename M::template registers<float>) > 0 && sizeof(typename M::words) > 0)>>
+    : std::true_type {
+    static_assert(std::is_base_of_v<unmeasured, M>, "heed: a machine derives from machine::unmeasured, which has every "
+                                                    "size that it does not say");
+};
+
 /// Arrays of some bytes: plain C++ on any machine. What instruction sets do is compared with what it does.
 template <int Bytes>
 struct portable : unmeasured {

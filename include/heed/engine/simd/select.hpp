@@ -22,6 +22,12 @@
 #define HEED_MACHINE portable<16>  // it was asked for, or xsimd does not know this machine
 #elif defined(__AVX512F__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
 #define HEED_MACHINE avx512
+#include "arch/avx512_sizes.hpp"
+#if defined(__AVX512FP16__)
+#define HEED_SIZES emerald_rapids
+#else
+#define HEED_SIZES zen5
+#endif
 #include "arch/avx512.hpp"
 #if defined(__AVX512VBMI__)
 #include "arch/avx512_vbmi.hpp"
@@ -29,6 +35,7 @@
 #include "arch/avx512_fp8.hpp"
 #endif
 #include "arch/avx512_quantised.hpp"
+#include "arch/avx512_integers.hpp"
 #if defined(__AVX512BF16__)
 #include "arch/avx512_bf16.hpp"
 #endif
@@ -36,6 +43,7 @@
 #define HEED_MACHINE avx2
 #include "arch/avx2.hpp"
 #include "arch/avx2_quantised.hpp"
+#include "arch/avx2_integers.hpp"
 #elif defined(__aarch64__)
 #define HEED_MACHINE neon
 #include "arch/neon.hpp"
@@ -51,7 +59,9 @@
 HEED_BEGIN
 namespace simd {
 using native_arch = machine::HEED_MACHINE;
+static_assert(machine::sound<native_arch>::value);
 
 }  // namespace simd
 HEED_END
 #undef HEED_MACHINE
+#undef HEED_SIZES

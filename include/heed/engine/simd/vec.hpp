@@ -48,9 +48,9 @@ struct vec : detail::no_number<vec<T, Arch>, T> {
     vec() = default;  // any value
     /// Any number in all lanes, as a functor may write it: 1, 0.5 or a float.
     template <class Number, class = std::enable_if_t<std::is_arithmetic_v<Number>>>
-    HEED_INLINE vec(Number value) : native(static_cast<T>(value))
+    HEED_INLINE vec(Number number) : native(static_cast<T>(number))
     {}
-    HEED_INLINE explicit vec(const batch& b) : native(b) {}
+    HEED_INLINE explicit vec(const batch& lanes_of_it) : native(lanes_of_it) {}
 
     HEED_INLINE friend vec operator+(vec a, vec b) { return vec(a.native + b.native); }
     HEED_INLINE friend vec operator-(vec a, vec b) { return vec(a.native - b.native); }

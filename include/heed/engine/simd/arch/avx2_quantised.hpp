@@ -53,6 +53,13 @@ HEED_INLINE __m256 take(words w, int i, const fp8_e4m3*, machine::avx2)
         _mm256_and_si256(_mm256_slli_epi32(w, 24 - 8 * i), _mm256_set1_epi32(static_cast<int>(0xff000000))));
 }
 
+HEED_INLINE __m256 look_up(const float (&table)[16], words w, machine::avx2)
+{
+    const __m256 low = _mm256_permutevar8x32_ps(_mm256_load_ps(table), w);
+    const __m256 high = _mm256_permutevar8x32_ps(_mm256_load_ps(table + 8), w);
+    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(w, 28)));
+}
+
 /// Eight f16 that are `stride` bytes apart.
 HEED_INLINE __m256 gather(const f16* first, std::int64_t stride, machine::avx2)
 {

@@ -9,8 +9,8 @@
 HEED_BEGIN
 namespace simd::machine {
 
-/// Measured on Zen 5.
-struct avx512 : unmeasured {
+/// Its sizes are one of the structs in avx512_sizes.hpp.
+struct avx512 : HEED_SIZES {
     template <class T>
     using array = arch::lane_array<T, 64 / static_cast<int>(sizeof(T))>;
     template <class T>
@@ -18,28 +18,6 @@ struct avx512 : unmeasured {
     template <class T>
     using registers = typename batch<T>::register_type;
     using words = __m512i;
-
-    // 24 accumulators of 32 registers.
-    static constexpr int register_vecs = 4;
-    static constexpr int strip_bytes = 32 * 1024;
-
-    // 336 to 480 query rows are equal and 2 to 3 % faster than 192, although their scores fill the L2 cache of 1 MiB.
-    static constexpr int query_block = 384, small_query_block = 192;
-
-    // A tile of V in the L2 cache is fast enough, and sums are stored once a tile: 1 % of prefill.
-    static constexpr bool values_from_l2 = true;
-    static constexpr bool half_strips = true;
-
-    static constexpr bool shares_broadcasts = true;
-    static constexpr int most_rows_of_two = 6;
-    static constexpr bool overlaps_transposition = true;
-
-    // Decode reads fastest where the CPU sees one stream of lines in the order of addresses, which its own prefetchers
-    // follow: with a second distance it took 1.1 to 1.25 times as long.
-    static constexpr bool two_distances = false;
-    static constexpr int l1_apart = 0, rows_apart = 0;
-    static constexpr int lines_at_once = 4;
-    static constexpr int wide_vecs = 8;
 };
 
 }  // namespace simd::machine

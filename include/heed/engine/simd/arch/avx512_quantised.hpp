@@ -31,6 +31,11 @@ HEED_INLINE words load_bytes_as_words(const std::uint8_t* p, machine::avx512)
     return _mm512_cvtepu8_epi32(load_bytes(p));
 }
 
+HEED_INLINE __m512 look_up(const float (&table)[16], words w, machine::avx512)
+{
+    return _mm512_permutexvar_ps(w, _mm512_load_ps(table));
+}
+
 /// Sixteen f16 that are `stride` bytes apart.
 HEED_INLINE __m512 gather(const f16* first, std::int64_t stride, machine::avx512)
 {

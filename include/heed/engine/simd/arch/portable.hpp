@@ -58,12 +58,12 @@ HEED_INLINE R fma(R a, R b, R c)
 template <class R>
 HEED_INLINE R max(R a, R b)
 {
-    return each_lane([](auto x, auto y) HEED_INLINE_LAMBDA { return y > x ? y : x; }, a, b);
+    return each_lane([](auto one, auto other) HEED_INLINE_LAMBDA { return other > one ? other : one; }, a, b);
 }
 template <class R>
 HEED_INLINE R min(R a, R b)
 {
-    return each_lane([](auto x, auto y) HEED_INLINE_LAMBDA { return y < x ? y : x; }, a, b);
+    return each_lane([](auto one, auto other) HEED_INLINE_LAMBDA { return other < one ? other : one; }, a, b);
 }
 /// The nearest whole number, ties to even.
 template <class R>
@@ -266,6 +266,12 @@ HEED_INLINE auto take(W w, int i, const E*, A)
         return static_cast<float>(x[i]);
     });
 }
+/// The number at the place that the lower four bits of each word say, of a table aligned to 64 bytes.
+template <class W, class A>
+HEED_INLINE auto look_up(const float (&table)[16], W w, A)
+{
+    return of_words<A>(w, [&table](std::uint32_t word) HEED_INLINE_LAMBDA { return table[word & 15u]; });
+}
 
 // ---- pairs of bf16, for machines that multiply and add both at once
 
@@ -331,3 +337,5 @@ HEED_INLINE auto pair_rows(const bf16* a, const bf16* b, A machine)
 }  // namespace simd::arch
 
 HEED_END
+
+#include "portable_shorts.hpp"

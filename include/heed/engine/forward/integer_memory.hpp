@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+// Products of integers: what a worker holds, and which lines a tile prefetches.
+#pragma once
+
+#include "../micro/integer_outputs.hpp"
+#include "../micro/integer_scores.hpp"
+#include "tile_scores.hpp"
+
+HEED_BEGIN
+namespace kernel {
+
+/// Channels of V that are taken from rows at a time.
+inline constexpr int integer_channels = 2 * vec<float>::lanes;
+
+/// A worker's memory of a forward pass in integers. Scores and weights are floats, as ever.
+struct integer_memory {
+    using U = float;
+    using T = float;
+
+    float* row;              // [Dqk]: queries before they are rounded
+    std::uint32_t* queries;  // [rows][query_stride]
+    float* query_steps;      // [rows]
+    std::int64_t query_stride;
+    micro::integer_strip strip;
+    scores_memory<float> scores;  // of which only the scores are used
+    std::uint32_t* weights;       // [rows][integer_weight_stride]
+    float* weight_steps;          // [rows]
+    float* value_scales;          // [key_tile]
+    std::uint32_t* sums;          // [rows][sums_stride]
+    std::int64_t sums_stride;
+    const void** value_rows;  // [key_tile + 1]
+    micro::piece* pieces;     // [2 key_tile + 1]: what is prefetched
+    char* copy;               // rows of K that lie apart or do not come out even, or last channels of rows of V
+    key_bits* bits;           // [rows]
+    partial<T> tile, sum;     // of this tile, and of the tiles so far
+
+    template <class Carver>
+    static integer_memory carve(Carver& c, const partition& p)
+    {
+        using word = std::uint32_t;
+        constexpr int lanes = vec<float>::lanes;
+        const std::int64_t rows = p.cut.block_rows, dim = round_up(p.key_dim, 32);
+        integer_memory m;
+        m.row = c.template take<float>(dim);
+        m.query_stride = dim / 2 + 16;
+        m.queries = c.template take<word>(rows, m.query_stride);
+        m.query_steps = c.template take<float>(rows);
+        m.strip.pairs = c.template take<word>(dim / 2, micro::key_strip<float>);
+        m.strip.scales = c.template take<float>(dim / 32, micro::key_strip<float>);
+        m.scores = {};
+        m.scores.scores = c.template take<float>(rows, micro::score_stride);
+        m.weights = c.template take<word>(rows, micro::integer_weight_stride);
+        m.weight_steps = c.template take<float>(rows);
+        m.value_scales = c.template take<float>(micro::key_tile);
+        m.sums_stride = round_up(p.value_dim, integer_channels);
+        m.sums = c.template take<word>(rows, m.sums_stride);
+        m.value_rows = c.template take<const void*>(micro::key_tile + 1);
+        m.pieces = c.template take<micro::piece>(2 * micro::key_tile + 1);
+        m.copy = c.template take<char>(max_of(dim * lanes * 2, std::int64_t{micro::key_tile} * integer_channels));
+        m.bits = c.template take<key_bits>(rows);
+        m.tile = partial<T>::carve(c, rows, p.o_stride);
+        m.sum = partial<T>::carve(c, rows, p.o_stride);
+        return m;
+    }
+};
+
+/// Lists rows [first, end) of a source, without what lies between them.
+template <class Source>
+HEED_NOINLINE micro::piece* list_pieces(const Source& source, std::int64_t first, std::int64_t end, micro::piece* to)
+{
+    for (; first < end; ++to) {
+        const auto segment = source(first);
+        const std::int64_t rows = segment.stride == source.elements() ? min_of(segment.count, end - first) : 1;
+        const auto at = micro::address_of(segment.data);
+        *to = {at, at + static_cast<std::uintptr_t>(rows * source.bytes())};
+        first += rows;
+    }
+    return to;
+}
+
+/// Rows of a source in as many bytes as lines are prefetched ahead of their use.
+template <class Source>
+HEED_INLINE std::int64_t rows_ahead(const Source& source)
+{
+    return min_of(max_of(micro::key_lead / max_of(source.bytes(), 1), 1), micro::key_tile);
+}
+
+/// What scores of a tile prefetch: the rest of its K, then the first rows of its V.
+template <class Tile>
+HEED_INLINE micro::line_feed feed_of_scores(const Tile& t, micro::piece* list)
+{
+    const auto k = t.key_rows();
+    const auto v = t.value_rows();
+    const std::int64_t end = t.token + t.keys;
+    micro::piece* last = list_pieces(k, t.token + rows_ahead(k), end, list);
+    last = list_pieces(v, t.token, min_of(t.token + rows_ahead(v), end), last);
+    *last = {0, 0};
+    return micro::line_feed(list);
+}
+/// What outputs prefetch: the rest of its V, then the first rows of the next tile's K.
+template <class Tile>
+HEED_INLINE micro::line_feed feed_of_outputs(const Tile& t, micro::piece* list)
+{
+    const auto k = t.key_rows();
+    const auto v = t.value_rows();
+    const std::int64_t end = t.token + t.keys;
+    micro::piece* last = list_pieces(v, t.token + rows_ahead(v), end, list);
+    last = list_pieces(k, end, min_of(end + rows_ahead(k), k.end), last);
+    *last = {0, 0};
+    return micro::line_feed(list);
+}
+
+}  // namespace kernel
+HEED_END

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT
+// The tile step in integers: queries and weights are rounded to whole numbers, K and V multiplied as they are stored.
+//
+// Sums of products are exact and have no order; a row's step is a function of the row alone, that of its weights of the
+// row and its tile. So is the partial result, whoever shares the block and wherever rows lie.
+#pragma once
+
+#include "integer_memory.hpp"
+#include "scales.hpp"
+#include "weights.hpp"
+
+HEED_BEGIN
+namespace kernel {
+
+/// Packs a row of queries as row r of a block whose keys are those of kv_head.
+template <class Job, class Q>
+void pack_integer_query(const Job& job, const Q* row, std::int64_t kv_head, int r, const integer_memory& mem)
+{
+    using E = typename Job::key_element;
+    constexpr int lanes = vec<float>::lanes;
+    const std::int64_t dim = job.kv.key_dim(), whole = dim / lanes * lanes;
+    const vec<float> scale(job.scale);
+    for (std::int64_t c = 0; c < whole; c += lanes) store(mem.row + c, load_as<float>(row + c) * scale);
+    if (whole < dim) store(mem.row + whole, load_as_n<float>(row + whole, static_cast<int>(dim - whole)) * scale);
+    if constexpr (has_channel_scales_v<decltype(job.kv)>) {
+        const float* const factors = job.kv.key_channel_scales(kv_head);
+        for (std::int64_t c = 0; c < dim; ++c) mem.row[c] *= factors[c];
+    }
+    const std::int64_t terms = channels_of<E> > 1 ? channels_of<E> : dim;
+    mem.query_steps[r] = micro::pack_integers<E>(mem.row, dim, micro::largest_operand(Job::def_type::integer_bits, terms),
+                                                 mem.queries + r * mem.query_stride);
+}
+
+/// Copies n rows of K from `token` on, with zeros behind each and for as many rows as a register has.
+template <class Source>
+HEED_NOINLINE micro::matrix<const typename Source::element> padded_keys(const Source& source, std::int64_t token, int n,
+                                                                        std::int64_t dim, char* copy)
+{
+    using E = typename Source::element;
+    const std::int64_t stride = elements_for<E>(dim);
+    const auto bytes = static_cast<std::size_t>(stride) * sizeof(E);
+    E* const to = reinterpret_cast<E*>(copy);
+    std::memset(copy, 0, bytes * vec<float>::lanes);
+    for (int i = 0; i < n; ++i)
+        std::memcpy(to + i * stride, source(token + i).data, static_cast<std::size_t>(source.bytes()));
+    return {to, stride};
+}
+
+/// Packs the strip of keys from key j of the tile on.
+template <class Tile>
+HEED_INLINE void pack_integer_strip(const Tile& t, int j, const integer_memory& mem, micro::line_feed& ahead)
+{
+    using E = typename Tile::job_type::key_element;
+    constexpr int lanes = vec<float>::lanes;
+    const auto source = t.key_rows();
+    const std::int64_t dim = round_up(source.dim, 16);
+    for (int lane = 0; lane < micro::key_strip<float>; lane += lanes) {
+        const int n = t.keys - j - lane;
+        if (n <= 0) {
+            micro::pack_no_keys<E>(dim, mem.strip, lane);
+            continue;
+        }
+        const auto segment = source(t.token + j + lane);
+        const bool in_place = n >= lanes && segment.count >= lanes && dim == source.dim;
+        micro::pack_integer_keys<E>(
+            in_place ? matrix_of(segment)
+                     : padded_keys(source, t.token + j + lane, n < lanes ? n : lanes, dim, mem.copy),
+            dim, mem.strip, lane, ahead);
+    }
+}
+
+/// S of a tile, as floats.
+template <class Tile>
+void score_integers(const Tile& t, const integer_memory& mem)
+{
+    using E = typename Tile::job_type::key_element;
+    constexpr int strip = micro::key_strip<float>;
+    const std::int64_t pairs = micro::integer_pairs<E>(t.job.kv.key_dim());
+    const std::int64_t bytes = t.key_rows().bytes();
+    micro::line_feed ahead = feed_of_scores(t, mem.pieces), others = ahead;
+    others.rest();
+    for (int j = t.cover.lowest / strip * strip; j < t.cover.highest; j += strip) {
+        ahead.owe(strip * bytes);
+        pack_integer_strip(t, j, mem, ahead);
+        for (const register_block& rows : t.cover)
+            if (rows.attends(j, strip))
+                micro::integer_scores<E>(rows.rows,
+                                         {mem.queries + rows.first * mem.query_stride, mem.query_stride,
+                                          mem.query_steps + rows.first},
+                                         mem.strip, pairs, mem.scores.row(rows.first) + j,
+                                         rows.first == 0 ? ahead : others);
+        ahead.settle();
+    }
+}
+
+/// O = P V of a tile: for all channels at once or, where V has blocks with a scale of their own, block by block, as the
+/// weights take the scale.
+template <class Tile>
+class integer_outputs_pass {
+    using E = typename Tile::job_type::value_element;
+    static constexpr bool has_blocks = channels_of<E> > 1;
+    static constexpr int lanes = vec<float>::lanes;
+
+public:
+    integer_outputs_pass(const Tile& t, const integer_memory& mem, micro::matrix<float> o)
+        : t_(t), mem_(mem), o_(o), source_(t.value_rows()), begin_(t.cover.lowest / micro::mass_lanes * micro::mass_lanes),
+          depth_(t.block.count <= micro::streaming_rows ? micro::streaming_depth : micro::key_tile)
+    {
+        list_rows();
+    }
+
+    void run() const
+    {
+        const std::int64_t dim = source_.dim, at_once = has_blocks ? channels_of<E> : dim;
+        auto ahead = feed_of_outputs(t_, mem_.pieces);
+        for (std::int64_t c = 0; c < dim; c += at_once) {
+            quantise(c);
+            micro::fill_zero(reinterpret_cast<float*>(mem_.sums), t_.block.count * mem_.sums_stride);
+            add(c, min_of(c + at_once, dim), ahead);
+            for (int r = 0; r < t_.block.count; ++r)
+                micro::finish_integer_sums(mem_.sums + r * mem_.sums_stride, mem_.weight_steps[r],
+                                           min_of(at_once, dim - c), o_.row(r) + c);
+        }
+    }
+
+private:
+    const E** rows() const { return reinterpret_cast<const E**>(mem_.value_rows); }
+
+    /// Pointers to the rows of the tile's keys; the last one is there twice, for a pair.
+    void list_rows() const
+    {
+        const E** const to = rows();
+        for (int j = begin_; j < t_.keys;) {
+            const auto segment = source_(t_.token + j);
+            const E* row = segment.data;
+            for (std::int64_t i = 0; i < segment.count && j < t_.keys; ++i, row += segment.stride) to[j++] = row;
+        }
+        to[t_.keys] = to[t_.keys - 1];
+    }
+
+    /// The scales of the block of channels from c on.
+    void gather_block_scales(std::int64_t c) const
+    {
+        if constexpr (has_blocks) {
+            const E* const* const from = rows();
+            const std::int64_t b = c / channels_of<E>;
+            for (int j = begin_; j < t_.keys; ++j) mem_.value_scales[j] = float(from[j][b].d);
+            for (int j = t_.keys; j % micro::mass_lanes != 0; ++j) mem_.value_scales[j] = 0;
+        }
+    }
+
+    void quantise(std::int64_t c) const
+    {
+        gather_block_scales(c);
+        const std::int64_t largest = micro::largest_operand(Tile::job_type::def_type::integer_bits, micro::key_tile);
+        for (const register_block& rows : t_.cover)
+            for (int r = rows.first; r < rows.end_row(); ++r)
+                mem_.weight_steps[r] = micro::quantise_weights(
+                    mem_.scores.row(r) + rows.begin(), has_blocks ? mem_.value_scales + rows.begin() : nullptr,
+                    rows.end() - rows.begin(), largest,
+                    mem_.weights + r * micro::integer_weight_stride + rows.begin() / 2);
+    }
+
+    /// Adds channels [first, end).
+    void add(std::int64_t first, std::int64_t end, micro::line_feed& ahead) const
+    {
+        micro::line_feed others = ahead;
+        others.rest();
+        const std::int64_t whole = first + (end - first) / integer_channels * integer_channels;
+        for (int j = begin_; j < t_.cover.highest; j += depth_) {
+            const int stop = j + depth_ < t_.cover.highest ? j + depth_ : t_.cover.highest;
+            for (std::int64_t c = first; c < whole;) {
+                const int vecs = static_cast<int>(min_of((whole - c) / lanes, micro::register_vecs));
+                for (const register_block& block : t_.cover)
+                    add_rows(block, j, stop, rows() + j, c, c - first, vecs, block.first == 0 ? ahead : others);
+                c += vecs * lanes;
+            }
+            if (whole < end) add_last_channels(j, stop, whole, end, whole - first, others);
+        }
+    }
+    HEED_INLINE void add_rows(const register_block& block, int j, int stop, const E* const* v, std::int64_t channel,
+                              std::int64_t at, int vecs, micro::line_feed& ahead) const
+    {
+        const int lo = (block.lo > j ? block.lo : j) / 2 * 2, hi = block.hi < stop ? block.hi : stop;
+        if (lo >= hi) return;
+        micro::integer_outputs<E>({block.rows, vecs},
+                                  mem_.weights + block.first * micro::integer_weight_stride + lo / 2,
+                                  micro::integer_values<E>{v + (lo - j), channel, (hi - lo + 1) / 2},
+                                  {mem_.sums + block.first * mem_.sums_stride + at, mem_.sums_stride}, ahead);
+    }
+    /// Channels that fill no register, from a copy with zeros behind them.
+    HEED_NOINLINE void add_last_channels(int j, int stop, std::int64_t channel, std::int64_t end, std::int64_t at,
+                                         micro::line_feed& idle) const
+    {
+        if constexpr (!has_blocks) {
+            const E* copied[micro::key_tile + 1];
+            E* to = reinterpret_cast<E*>(mem_.copy);
+            for (int i = j; i < stop; ++i, to += integer_channels) {
+                std::memset(to, 0, integer_channels);
+                std::memcpy(to, rows()[i] + channel, static_cast<std::size_t>(end - channel));
+                copied[i - j] = to;
+            }
+            copied[stop - j] = copied[stop - j - 1];
+            for (const register_block& block : t_.cover) add_rows(block, j, stop, copied, 0, at, 2, idle);
+        }
+    }
+
+    const Tile& t_;
+    const integer_memory& mem_;
+    micro::matrix<float> o_;
+    decltype(std::declval<Tile>().value_rows()) source_;
+    int begin_, depth_;
+};
+
+/// The tile steps of one query block, in order: its packed queries, as block_steps are in floats.
+template <class Job>
+class integer_steps {
+public:
+    integer_steps(const Job& job, const query_block& block, const integer_memory& mem)
+        : job_(job), block_(block), mem_(mem)
+    {
+        place_cursor<Job> places(job, block);
+        for (int r = 0; r < block.count; ++r)
+            pack_integer_query(job, job.row_of(job.q, places.next()), block.kv_head, r, mem);
+    }
+
+    /// The partial result of the block and the keys [token, token + keys) of one tile. Returns false, with nothing
+    /// written, where the mask lets no row attend any of them.
+    template <class Next>
+    bool step(std::int64_t token, int keys, const partial<float>& result, const Next&)
+    {
+        const tile<Job> t(job_, block_, token, keys, mem_.bits);
+        if (t.is_unattended()) return false;
+        score_integers(t, mem_);
+        scale_scores(t, mem_.scores.scores);
+        if (t.cover.masked) weigh_rows<true>(t, mem_.scores, result);
+        else weigh_rows<false>(t, mem_.scores, result);
+        scale_weights(t, mem_.scores.scores);
+        integer_outputs_pass<tile<Job>>(t, mem_, result.o).run();
+        return true;
+    }
+
+private:
+    const Job& job_;
+    const query_block& block_;
+    const integer_memory& mem_;
+};
+
+}  // namespace kernel
+HEED_END

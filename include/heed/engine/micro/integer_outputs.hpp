@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+// O = P V in integers, one lane a channel: two keys at a time, whose rows lie anywhere.
+#pragma once
+
+#include "integer_operands.hpp"
+#include "integer_prefetch.hpp"
+#include "units.hpp"
+
+HEED_BEGIN
+namespace micro {
+
+/// Step of a row of weights in pairs: no power of two, as for scores.
+inline constexpr int integer_weight_stride = key_tile / 2 + 16;
+
+/// Turns n weights, a multiple of 16, into pairs of whole numbers; d, where it is not null, are factors of them, of
+/// which those of a weight of 0 do not count. Returns their step.
+inline float quantise_weights(float* weights, const float* d, int n, std::int64_t largest_whole, std::uint32_t* pairs)
+{
+    using V = vec<float>;
+    constexpr int lanes = V::lanes;
+    const auto at = [&](int j) HEED_INLINE_LAMBDA {
+        const V w = load(weights + j);
+        return d ? select(w == V(0), V(0), w * load(d + j)) : w;
+    };
+    magnitude of;
+    for (int j = 0; j < n; j += lanes) of.add(at(j));
+    const integer_step by = of.step(largest_whole);
+    for (int j = 0; j < n; j += 2 * lanes, pairs += lanes)
+        native_lanes::store_words(pairs, whole_numbers_of(at(j), at(j + lanes), by));
+    return by.step;
+}
+
+/// Rows of V, of which one may be there twice, two for each pair of weights; and the first channel.
+template <class E>
+struct integer_values {
+    const E* const* rows;
+    std::int64_t channel;
+    int pairs;
+
+    HEED_INLINE native_lanes::words load(int row, int c) const
+    {
+        using traits = element_traits<E>;
+        constexpr std::int64_t block = channels_of<E>;
+        const std::int64_t at = channel + c;
+        if constexpr (block == 1) return traits::template integers<native_lanes>(rows[row] + at);
+        else return traits::template integers<native_lanes>(rows[row][at / block], static_cast<int>(at % block));
+    }
+};
+
+/// Sums of a register block, in the order of the machine.
+struct integer_sums {
+    std::uint32_t* data;
+    std::int64_t stride;
+};
+
+/// o += P V for `Vecs` registers of channels.
+template <int Rows, int Vecs, class E>
+HEED_NOINLINE inline void integer_outputs_block(const std::uint32_t* weights, integer_values<E> v, integer_sums o,
+                                                line_feed& feed)
+{
+    constexpr int lanes = vec<float>::lanes;
+    constexpr int bytes = 2 * Vecs * lanes * static_cast<int>(sizeof(E)) / static_cast<int>(channels_of<E>);
+    integer_words sums[Rows][Vecs];
+    std::uint32_t* to = o.data;
+    HEED_UNROLL
+    for (int r = 0; r < Rows; ++r, to = opaque(to + o.stride)) {
+        HEED_UNROLL
+        for (int i = 0; i < Vecs; ++i) sums[r][i] = native_lanes::load_words(to + i * lanes);
+    }
+    line_feed ahead = feed;
+    for (int p = 0; p < v.pairs; ++p) {
+        integer_words x[Vecs / 2][2];
+        ahead.used(bytes);
+        HEED_UNROLL
+        for (int i = 0; i < Vecs / 2; ++i)
+            native_lanes::interleave(v.load(2 * p, 2 * i * lanes), v.load(2 * p + 1, 2 * i * lanes), x[i]);
+        const std::uint32_t* w = weights + p;
+        HEED_UNROLL
+        for (int r = 0; r < Rows; ++r, w = opaque(w + integer_weight_stride)) {
+            const integer_words a = native_lanes::all_words(*w);
+            HEED_UNROLL
+            for (int i = 0; i < Vecs; ++i) native_lanes::dot(sums[r][i], a, x[i / 2][i % 2]);
+        }
+    }
+    feed = ahead;
+    to = o.data;
+    HEED_UNROLL
+    for (int r = 0; r < Rows; ++r, to = opaque(to + o.stride)) {
+        HEED_UNROLL
+        for (int i = 0; i < Vecs; ++i) native_lanes::store_words(to + i * lanes, sums[r][i]);
+    }
+}
+
+/// The same for two registers of channels or register_vecs.
+template <class E>
+HEED_INLINE void integer_outputs(block_shape shape, const std::uint32_t* weights, const integer_values<E>& v,
+                                 const integer_sums& o, line_feed& feed)
+{
+    with_rows(shape.rows, [&](auto n) HEED_INLINE_LAMBDA {
+        if constexpr (register_vecs > 2)
+            if (shape.vecs > 2) return integer_outputs_block<n.value, register_vecs>(weights, v, o, feed);
+        integer_outputs_block<n.value, 2>(weights, v, o, feed);
+    });
+}
+
+/// to[c] = step * sums[c] for c in [0, n), in the order of channels, and 0 up to whole registers.
+inline void finish_integer_sums(const std::uint32_t* sums, float step, std::int64_t n, float* to)
+{
+    constexpr int lanes = vec<float>::lanes;
+    for (std::int64_t c = 0; c < n; c += 2 * lanes) {
+        integer_words w[2] = {native_lanes::load_words(sums + c), native_lanes::load_words(sums + c + lanes)};
+        native_lanes::restore_order(w);
+        store(to + c, native_lanes::whole_numbers_of(w[0]) * vec<float>(step));
+        if (c + lanes < n) store(to + c + lanes, native_lanes::whole_numbers_of(w[1]) * vec<float>(step));
+    }
+}
+
+}  // namespace micro
+HEED_END

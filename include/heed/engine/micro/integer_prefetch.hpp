@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// Products of integers: one stream of lines in the order of addresses, as many as are used.
+#pragma once
+
+#include "prefetch.hpp"
+
+#include <limits>
+
+HEED_BEGIN
+namespace micro {
+
+/// Prefetches a line for every line that is used, of a list of pieces, the last of which is empty. A piece that does not
+/// end with a line has more of them than its bytes fill, and they are prefetched where it ends.
+class line_feed {
+public:
+    HEED_INLINE explicit line_feed(const piece* pieces) : next_(pieces) { aim(); }
+
+    HEED_INLINE void used(int bytes)
+    {
+        owe(bytes);
+        settle();
+    }
+    /// The same in three: what is used, a line of it at a time, and what is left.
+    HEED_INLINE void owe(std::int64_t bytes) { owed_ += bytes; }
+    HEED_INLINE void ask()
+    {
+        if (owed_ <= 0) return;
+        owed_ -= line_of<char>;
+        prefetch_line<3>(at_);
+        at_ += line_of<char>;
+        if (__builtin_expect(at_ >= end_, 0)) aim();
+    }
+    HEED_INLINE void settle()
+    {
+        while (owed_ > 0) ask();
+    }
+    /// Whatever is used, nothing: what follows is prefetched by another.
+    HEED_INLINE void rest() { owed_ = std::numeric_limits<std::int64_t>::min() / 2; }
+
+private:
+    /// In line: beside a call, sums would not stay in their registers.
+    HEED_INLINE void aim()
+    {
+        if (next_->begin == next_->end) return rest();
+        const std::uintptr_t skew = in_line(next_->begin);
+        if (end_ != 0) owed_ += static_cast<std::int64_t>(at_ - end_);
+        owed_ += static_cast<std::int64_t>(skew);
+        at_ = next_->begin - skew;
+        end_ = next_->end;
+        ++next_;
+    }
+
+    const piece* next_;
+    std::uintptr_t at_ = 0, end_ = 0;
+    std::int64_t owed_ = 0;  // bytes
+};
+
+}  // namespace micro
+HEED_END

@@ -1,0 +1,23 @@
+// expect: heed: a policy outside namespace heed writes heed::select
+#include <heed/heed.hpp>
+
+struct mine {
+    static constexpr auto shift = heed::shift::by_max;
+    template <class Score>
+    auto terms(Score s) const
+    {
+#ifdef VALID
+        const auto e = heed::select(s.value() > 0, s.exp(), 0);
+        return heed::ratio{e, e};
+#else
+        const auto e = select(s.value() > 0, s.exp(), 0);
+        return heed::ratio{e, e};
+#endif
+    }
+};
+
+heed::status call(heed::view<const float> q, heed::view<const float> k, heed::view<const float> v,
+                  heed::view<float> out)
+{
+    return heed::attend(heed::attention{mine{}, heed::causal{}}, q, k, v, out);
+}
