@@ -142,7 +142,10 @@ HEED_INLINE T weigh(const score_row<Def, T>& row, key_range keys, vec<T> shift, 
     };
     for (int j = keys.begin; j < keys.end; j += micro::mass_lanes) {
         if constexpr (Dropped == dropped::masked) {
-            if (bits.sixteen(j) == all_sixteen) sixteen(j, std::false_type{});
+            if (Def::lists > 0 && bits.sixteen(j) == 0) {
+                HEED_UNROLL
+                for (int i = 0; i < lane_vecs; ++i) to.put_weight(j + i * lanes, V(0));
+            } else if (bits.sixteen(j) == all_sixteen) sixteen(j, std::false_type{});
             else sixteen(j, std::true_type{});
         } else {
             sixteen(j, std::bool_constant<Dropped == dropped::any>{});
@@ -172,11 +175,19 @@ struct score_mapper {
     HEED_INLINE void operator()(int j)
     {
         const std::uint32_t attended = Masked ? row.bits->sixteen(j) : all_sixteen;
+        if constexpr (Masked && Def::lists > 0) {  // what no row wants was not scored
+            if (attended == 0) return leave_out(j);
+        }
         if (Masked && attended != all_sixteen) sixteen(j, attended, std::bool_constant<Masked>{});
         else sixteen(j, attended, std::false_type{});
     }
 
 private:
+    HEED_INLINE void leave_out(int j)
+    {
+        for (int i = 0; i < micro::mass_lanes; i += V::lanes)
+            store(row.s + j + i, V(-std::numeric_limits<T>::infinity()));
+    }
     template <bool IsMasked>
     HEED_INLINE void sixteen(int from, [[maybe_unused]] std::uint32_t attended, std::bool_constant<IsMasked>)
     {
