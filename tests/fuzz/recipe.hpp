@@ -97,6 +97,7 @@ struct map_step {
             m.is_summarised = in.one_in(2);
             if (m.is_attention_mask && in.one_in(2)) m.smooth_out(in);
             if (hostile) m.table.spoil(in, [&] { return m.is_sound(e); });
+            m.is_summarised = m.is_summarised && m.is_sound(e);  // a spoiled table is larger than its memory
         }
         return m;
     }
@@ -166,6 +167,7 @@ struct mask_leaf {
             m.table = score_table<bool>::drawn(in, e, [&] { return in.random() % 6 < share; });
             m.is_summarised = in.one_in(2);
             if (hostile) m.table.spoil(in, [&] { return m.is_sound(e); });
+            m.is_summarised = m.is_summarised && m.is_sound(e);
         }
         return m;
     }
