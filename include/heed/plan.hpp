@@ -262,7 +262,9 @@ private:
     template <class Q, class Kv>
     kernel::partition partition_of(const packed<Q>& q, const Kv& kv, int workers) const
     {
-        const kernel::problem_sizes p{kv_.batch, q_.heads, kv_.heads, kv_.dim, value_dim_, workers, !Kv::contiguous};
+        const kernel::problem_sizes p{
+            kv_.batch,       q_.heads, kv_.heads, kv_.dim, value_dim_, workers, !Kv::contiguous || Def::lists > 0,
+            def_.list_rows()};
         const auto held = [&](std::int64_t b) { return kernel::held_of(kv, b); };
         const bool is_packed = q.bounds.size() > 0;
         if (kv_.batch > 1 && (is_packed || kv.ragged()))

@@ -125,6 +125,24 @@ public:
         return v;
     }
     constexpr bool is_null() const { return !wide_ && !narrow_; }
+    /// Whether these are the same numbers in the same memory.
+    constexpr bool is(const index_view& o) const
+    {
+        return wide_ == o.wide_ && narrow_ == o.narrow_ && count_ == o.count_;
+    }
+    /// f(pointer to the numbers), for loops that should not ask for each number how wide it is.
+    template <class F>
+    constexpr auto with_numbers(F f) const
+    {
+        return wide_ ? f(wide_) : f(narrow_);
+    }
+    /// Entries [begin, end).
+    constexpr index_view between(std::int64_t begin, std::int64_t end) const
+    {
+        index_view v = from(begin);
+        v.count_ = end - begin;
+        return v;
+    }
     /// False where a count other than 0 comes with a null pointer, or is negative.
     constexpr bool is_sound() const { return count_ == 0 || (count_ > 0 && !is_null()); }
 

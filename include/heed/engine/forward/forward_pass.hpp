@@ -6,6 +6,7 @@
 #include "../kernel/run_tasks.hpp"
 #include "../kernel/task_table.hpp"
 #include "integer_step.hpp"
+#include "listed_steps.hpp"
 #include "sinks.hpp"
 #include "tile_step.hpp"
 
@@ -46,9 +47,7 @@ public:
         const query_block block = task_table::block_of(of, index);
         if (folds) fold_block(block, of, index, mem.sum);
         else if (!of.cut.split()) run_block(block, of.cut.tiles, mem, reads_of(task + p_.workers));
-        else
-            store_partials(block, of, index,
-                           {of.cut.tiles * span / of.cut.spans, of.cut.tiles * (span + 1) / of.cut.spans}, mem);
+        else store_partials(block, of, index, {span_begin(block, of, span), span_begin(block, of, span + 1)}, mem);
     }
 
 private:
@@ -56,6 +55,22 @@ private:
     struct tile_range {
         std::int64_t first, end;
     };
+
+    /// The first tile of a span: spans share the tiles, or, where keys are listed, the entries of the list that the
+    /// block's first row has.
+    std::int64_t span_begin(const query_block& block, const sequence_tasks& of, std::int64_t span) const
+    {
+        const std::int64_t tiles = of.cut.tiles, spans = of.cut.spans;
+        if constexpr (follows_lists<Job>) {
+            const key_list list = job_.def.list(place_of(job_, block, 0, block.first));
+            const std::int64_t n = list.entries.size();
+            if (follows(block) && n > 0 && span > 0 && span < spans) {
+                const std::int64_t token = list.begin(n / spans * span + n % spans * span / spans) - job_.first_key;
+                return max_of(min_of((token - first_of(block, 0)) / micro::key_tile, tiles), 0);
+            }
+        }
+        return tiles * span / spans;
+    }
 
     task_table tasks() const { return {p_, sizeof(T), attended_from() + in_lines(static_cast<std::size_t>(p_.slots))}; }
 
@@ -122,6 +137,12 @@ private:
         steps of_block(job_, block, mem);
         bool empty = !Sink::continues;  // then the first tile's partial is the sum so far
         if (!empty) begin_rows(block, mem.sum);
+        if constexpr (follows_lists<Job>) {
+            if (follows(block)) {
+                fold_listed(block, tiles, mem);
+                return end_rows(block, mem.sum);
+            }
+        }
         for (std::int64_t tile = attended_tile(block, 0, tiles), after; tile < tiles; tile = after) {
             after = attended_tile(block, tile + 1, tiles);
             const partial<T>& result = empty ? mem.sum : mem.tile;
@@ -153,8 +174,41 @@ private:
                         const memory& mem) const
     {
         steps of_block(job_, block, mem);
+        if constexpr (follows_lists<Job>) {
+            if (follows(block)) return store_listed(block, of, index, tiles, mem);
+        }
         for (std::int64_t tile = tiles.first; tile < tiles.end; ++tile)
             attended(of, index, tile) = step(of_block, block, tile, stored(of, index, tile), {});
+    }
+
+    /// Whether a block's lists are followed: its rows are few, and tiles of the sequence are not left out.
+    bool follows(const query_block& block) const
+    {
+        return block.count <= micro::streaming_rows && job_.tile_stride == 1;
+    }
+    void fold_listed(const query_block& block, std::int64_t tiles, const memory& mem) const
+    {
+        listed_steps<Job> listed(job_, block, mem.scores, mem.outputs);
+        const std::int64_t first = first_of(block, 0), end = first_of(block, tiles);
+        begin_rows(block, mem.sum);
+        if (listed.can_fold()) {
+            if (listed.fold(first, end, mem.sum)) return;
+            begin_rows(block, mem.sum);  // once more, carefully
+        }
+        listed.run(
+            first, end, [&](std::int64_t) -> const partial<T>& { return mem.tile; },
+            [&](std::int64_t) { fold(block, mem.sum, mem.tile); });
+    }
+    void store_listed(const query_block& block, const sequence_tasks& of, std::int64_t index, tile_range tiles,
+                      const memory& mem) const
+    {
+        for (std::int64_t tile = tiles.first; tile < tiles.end; ++tile) attended(of, index, tile) = false;
+        const auto tile_of = [&](std::int64_t token) { return (token - first_of(block, 0)) / micro::key_tile; };
+        listed_steps<Job>(job_, block, mem.scores, mem.outputs)
+            .run(
+                first_of(block, tiles.first), first_of(block, tiles.end),
+                [&](std::int64_t token) { return stored(of, index, tile_of(token)); },
+                [&](std::int64_t token) { attended(of, index, tile_of(token)) = true; });
     }
 
     void fold_block(const query_block& block, const sequence_tasks& of, std::int64_t index, const partial<T>& sum) const

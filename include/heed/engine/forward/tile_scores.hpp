@@ -93,7 +93,7 @@ void score_strip(const Tile& t, int j, const scores_memory<U>& mem, const micro:
             lines.then(after);
         }
         for (const register_block& rows : t.cover)
-            if (rows.attends(j, strip))
+            if (t.wants(rows, j, strip))
                 micro::scores(rows.rows, mem.query(part, rows.first),
                               micro::packed_keys<U>{mem.strip, units, {rows.lo - j, rows.hi - j}}, part > 0,
                               mem.row(rows.first) + j, lines.take());
@@ -107,7 +107,7 @@ void score_packed(const Tile& t, const scores_memory<U>& mem, After after)
 {
     constexpr int strip = micro::key_strip<sum_t<U>>;
     for (int j = t.cover.lowest / strip * strip; j < t.cover.highest; j += strip)
-        score_strip(t, j, mem, after(t.token + j, strip < t.keys - j ? strip : t.keys - j));
+        if (t.wants_any(j, strip)) score_strip(t, j, mem, after(t.token + j, strip < t.keys - j ? strip : t.keys - j));
 }
 
 /// The same where rows are few.

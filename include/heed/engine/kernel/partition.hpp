@@ -33,8 +33,19 @@ inline std::int64_t rows_of_blocks(std::int64_t rows, std::int64_t blocks)
     return blocks > 0 ? min_of(round_up(ceil_div(rows, blocks), micro::register_rows), rows) : 0;
 }
 
-/// The cut of a sequence into blocks of at most `most_rows` rows.
-inline sequence_cut cut_rows(std::int64_t rows, const token_span& held, std::int64_t most_rows)
+/// Rows of blocks that meet no more lists than they must, where `list_rows` rows share one: some whole lists, or an
+/// even part of one.
+inline std::int64_t rows_beside_lists(std::int64_t list_rows, std::int64_t most_rows)
+{
+    if (list_rows <= most_rows) return most_rows / list_rows * list_rows;
+    std::int64_t parts = ceil_div(list_rows, most_rows);
+    for (const std::int64_t most = 2 * parts; list_rows % parts != 0 && parts < most;) ++parts;
+    return list_rows % parts == 0 ? list_rows / parts : most_rows;
+}
+
+/// The cut of a sequence into blocks of at most `most_rows` rows; list_rows: how many share a list of keys, or 0.
+inline sequence_cut cut_rows(std::int64_t rows, const token_span& held, std::int64_t most_rows,
+                             std::int64_t list_rows = 0)
 {
     sequence_cut c;
     c.rows = rows;
@@ -42,6 +53,10 @@ inline sequence_cut cut_rows(std::int64_t rows, const token_span& held, std::int
     if (c.keys > 0) c.tiles = ceil_div(held.end, micro::key_tile) - held.first / micro::key_tile;
     c.blocks_per_head = ceil_div(rows, most_rows);
     c.block_rows = rows_of_blocks(rows, c.blocks_per_head);
+    if (list_rows > 0 && c.blocks_per_head > 1) {
+        c.block_rows = rows_beside_lists(list_rows, most_rows);
+        c.blocks_per_head = ceil_div(rows, c.block_rows);
+    }
     return c;
 }
 
@@ -79,6 +94,7 @@ struct partition {
     bool ragged = false;                                  // whether sequences differ
     std::int64_t o_stride = 0, pass_tasks = 0, fold_tasks = 0, slots = 0;  // slots: stored partials
     std::int64_t most_rows = micro::query_block;                           // of a block
+    std::int64_t list_rows = 0;  // how many share a list of keys; 0 where there are none, or all do
     int workers = 1;
     bool fits = true;  // whether tasks and workspace can be counted; if not, they are 0
     double cost = 0;   // of all blocks
@@ -146,6 +162,7 @@ struct problem_sizes {
     std::int64_t batch, query_heads, kv_heads, key_dim, value_dim;
     int workers;
     bool copies = false;
+    std::int64_t list_rows = 0;  // query rows that share a list of keys; 0: no lists, or all rows
 
     std::int64_t group() const { return query_heads > 0 ? query_heads / kv_heads : 1; }
 };
@@ -161,6 +178,7 @@ inline partition begin_partition(const problem_sizes& sizes, std::int64_t querie
     p.value_dim = sizes.value_dim;
     p.workers = sizes.workers < 1 ? 1 : sizes.workers;
     p.copies = sizes.copies;
+    if (sizes.list_rows > 0 && sizes.list_rows < queries) p.list_rows = sizes.list_rows * p.group;
     p.o_stride = o_stride;
     const checked rows = checked(queries) * p.group;
     p.fits = rows.fits() && within_limit(rows.value());
@@ -194,7 +212,7 @@ partition make_partition(const problem_sizes& sizes, std::int64_t queries, const
     partition p = begin_partition(sizes, queries, round_up(sizes.value_dim, vec<T>::lanes));
     if (!p.fits) return p;
     p.limit_rows(p.batch * p.kv_heads * ceil_div(queries * p.group, p.most_rows));
-    p.cut = cut_rows(queries * p.group, held, p.most_rows);
+    p.cut = cut_rows(queries * p.group, held, p.most_rows, p.list_rows);
     p.tokens = held.end;
     p.cost = static_cast<double>(p.blocks()) * p.cut.block_cost();
     p.set_spans(p.cut);
@@ -211,7 +229,7 @@ void for_sequences(const partition& p, Queries queries, Held held, F f)
 {
     for (const int turn : {0, 1, 2})
         for (std::int64_t b = 0; b < p.batch; ++b) {
-            sequence_cut c = cut_rows(queries(b) * p.group, held(b), p.most_rows);
+            sequence_cut c = cut_rows(queries(b) * p.group, held(b), p.most_rows, p.list_rows);
             p.set_spans(c);
             if ((c.split() ? 0 : p.share(c) > 0.25 ? 1 : 2) == turn) f(b, c);
         }
@@ -229,7 +247,7 @@ partition make_ragged_partition(const problem_sizes& sizes, std::int64_t most_qu
     for (std::int64_t b = 0; b < p.batch; ++b) blocks += p.kv_heads * ceil_div(queries(b) * p.group, p.most_rows);
     p.limit_rows(blocks);
     for (std::int64_t b = 0; b < p.batch; ++b) {
-        const sequence_cut c = cut_rows(queries(b) * p.group, held(b), p.most_rows);
+        const sequence_cut c = cut_rows(queries(b) * p.group, held(b), p.most_rows, p.list_rows);
         p.cut.rows = max_of(p.cut.rows, c.rows);
         p.cut.block_rows = max_of(p.cut.block_rows, c.block_rows);
         p.cut.blocks_per_head = max_of(p.cut.blocks_per_head, c.blocks_per_head);

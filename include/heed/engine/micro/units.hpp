@@ -20,6 +20,12 @@ struct matrix {
     HEED_INLINE matrix at(std::int64_t i, std::int64_t c) const { return {row(i) + c, stride}; }
 };
 
+/// What brings the sum of a row, and the outputs of a tile, to their common shift: powers of two, of which a 0 selects.
+template <class T>
+struct fold_factors {
+    T mine, theirs;
+};
+
 /// Rows x registers of a register block.
 struct block_shape {
     int rows, vecs;
