@@ -66,11 +66,11 @@ private:
 /// Elsewhere plan.status() says that the build has no such products.
 ///
 /// compute<std::int8_t> multiplies K and V as they are stored, whole numbers of 8 bits or less times a scale (int8,
-/// q8_0, q4_0), by queries and weights that are rounded to whole numbers of 16 bits; compute<std::int8_t, 8> rounds them
-/// to 8 bits. Sums of products are exact, so that the bits are the same on every machine with FMA. A row of queries q,
-/// already multiplied by the scale of scores and those of channels, has one step, and so have the weights of a row in a
-/// key tile, multiplied by the scales of their values (v is d n, a scale and a whole number; in blocks of channels,
-/// one step a block):
+/// q8_0, q4_0), by queries and weights that are rounded to whole numbers of 16 bits; compute<std::int8_t, 8> rounds
+/// them to 8 bits. Sums of products are exact, so that the bits are the same on every machine with FMA. A row of
+/// queries q, already multiplied by the scale of scores and those of channels, has one step, and so have the weights of
+/// a row in a key tile, multiplied by the scales of their values (v is d n, a scale and a whole number; in blocks of
+/// channels, one step a block):
 ///
 ///     step_q = max_c |q_c| / L          |q_c - rounded| <= step_q / 2          L = 32639 for 16 bits, 127 for 8
 ///     step_p = max_j |w_j d_j| / L      |w_j d_j - rounded| <= step_p / 2
@@ -82,11 +82,16 @@ private:
 /// finite is NaN. There is no backward pass and no observe() in it.
 template <class E, int OperandBits = 16>
 struct compute {
-    static_assert(std::is_same_v<E, bf16> || std::is_same_v<E, std::int8_t>,
-                  "heed: compute<E> exists for bf16 and std::int8_t");
-    static_assert(OperandBits == 16 || (OperandBits == 8 && std::is_same_v<E, std::int8_t>),
-                  "heed: compute<std::int8_t> rounds queries and weights to 16 bits, compute<std::int8_t, 8> to 8");
+    static_assert(sizeof(E) == 0,
+                  "heed: compute<E> exists for bf16 and std::int8_t; compute<std::int8_t> rounds queries "
+                  "and weights to 16 bits, compute<std::int8_t, 8> to 8");
 };
+template <>
+struct compute<bf16> {};
+template <>
+struct compute<std::int8_t, 16> {};
+template <>
+struct compute<std::int8_t, 8> {};
 
 namespace detail {
 
@@ -139,8 +144,8 @@ constexpr std::size_t normalizer_index()
 ///
 /// One normalizer (default: softmax), any number of score maps, applied in the order written, any number of masks, of
 /// which a key must pass all, at most one heed::scale (default: 1/sqrt(Dqk)) and one heed::query_offset (default:
-/// Skv - Sq), and at most one heed::compute of bf16 or std::int8_t. What is not named costs nothing. A wrong policy is a sentence at compile time; a
-/// policy's parameters are checked by every verb, which returns a status.
+/// Skv - Sq), and at most one heed::compute of bf16 or std::int8_t. What is not named costs nothing. A wrong policy is
+/// a sentence at compile time; a policy's parameters are checked by every verb, which returns a status.
 template <class... Policies>
 class attention {
     static_assert(!(... || detail::are_terms_not_const_v<Policies>),

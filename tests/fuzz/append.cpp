@@ -32,7 +32,8 @@ struct side_check {
     double scale(int64 cell, int64 h, int64 slot, int64 c) const
     {
         const E* row = side->rows.v.row(cell, h, slot);
-        if constexpr (std::is_same_v<E, heed::mxfp4>) return row[c / 32].e == 0 ? 0 : std::ldexp(1., row[c / 32].e - 127);
+        if constexpr (std::is_same_v<E, heed::mxfp4>)
+            return row[c / 32].e == 0 ? 0 : std::ldexp(1., row[c / 32].e - 127);
         else if constexpr (constexpr int64 block = channels<E>; block > 1) return number(row[c / block].d);
         if (side->by == scaling::by_token) return number(*side->scale.v.row(cell, h, slot));
         if (side->by == scaling::by_channel) return number(side->scale.v.row(0, h, 0)[c]);
@@ -220,8 +221,7 @@ void append_case(input& in)
 
     // fetch says what lies there now: of these tokens and of those before.
     const int64 first = at.first(b), early = std::max(first, position - 3),
-                from = in.range(0, 1) || lost(early, position) ? position : early,
-                read = position + count - from;
+                from = in.range(0, 1) || lost(early, position) ? position : early, read = position + count - from;
     auto k_out = placed<float>::drawn(in, {1, heads, read, dim}, true, false);
     auto v_out = placed<float>::drawn(in, {1, heads, read, value_dim}, true, false);
     all_memory().keep();

@@ -109,8 +109,8 @@ struct token_map {
         const bool wild = hostile && in.one_in(2);
         std::vector<int64> lengths, pages, indptr{0};
         const int64 most = m.kind == storage::ring || m.kind == storage::pinned ? 3 * m.slots + 3
-                           : m.is_paged()          ? std::min<int64>(9 * m.slots, 200)
-                                                   : m.slots;
+                           : m.is_paged()                                       ? std::min<int64>(9 * m.slots, 200)
+                                                                                : m.slots;
         for (int64 b = 0; b < sequences; ++b) lengths.push_back(in.range(0, most));
         if (m.kind == storage::ring && in.one_in(6))
             for (int64& n : lengths) n += in.range(0, 1) << in.range(20, 59);
@@ -186,7 +186,8 @@ private:
         }
         for (std::size_t b = 0; b < lengths.size() && b < static_cast<std::size_t>(sequences); ++b) {
             if (lengths[b] < 0 || lengths[b] > slots) continue;
-            lengths[b] = kind == storage::packed ? std::min(lengths[b], at[b + 1] - at[b]) : std::max(lengths[b], at[b]);
+            lengths[b] =
+                kind == storage::packed ? std::min(lengths[b], at[b + 1] - at[b]) : std::max(lengths[b], at[b]);
         }
         if (hostile && !at.empty() && in.one_in(2))
             at[in.random() % at.size()] = in.one_in(2) ? in.range(-1, slots + 1) : in.hostile();
@@ -199,7 +200,9 @@ private:
         if (static_cast<int64>(starts.size()) != (kind == storage::packed ? n + 1 : cells)) return false;
         if (lengths.size() != 0 && static_cast<int64>(lengths.size()) != n) return false;
         for (int64 b = 0; b < n; ++b) {
-            const int64 end = kind == storage::packed ? starts[b + 1] : has_lengths && lengths.size() ? lengths[b] : slots;
+            const int64 end = kind == storage::packed         ? starts[b + 1]
+                              : has_lengths && lengths.size() ? lengths[b]
+                                                              : slots;
             if (starts[b] < 0 || end < starts[b] || end > slots) return false;
             if (kind == storage::packed && lengths.size() != 0 && (lengths[b] < 0 || lengths[b] > end - starts[b]))
                 return false;

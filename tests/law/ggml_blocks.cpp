@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Caches of q4_1, q5_1, iq4_nl and mxfp4 blocks, which have a lowest number or levels of a table, have the bits of float caches
-// of the numbers that they hold, wherever they lie.
+// Caches of q4_1, q5_1, iq4_nl and mxfp4 blocks, which have a lowest number or levels of a table, have the bits of
+// float caches of the numbers that they hold, wherever they lie.
 #include "block_laws.hpp"
 
 using namespace test;

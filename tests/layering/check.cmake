@@ -20,7 +20,7 @@ set(instruments   "testing testing/")                              # all of it; 
 set(layers vocabulary contracts policies definition simd micro kernel forward backward observe verbs measures adapters
     instruments)
 set(vocabulary_may vocabulary)
-set(contracts_may vocabulary)
+set(contracts_may vocabulary contracts)
 set(policies_may vocabulary contracts)
 set(definition_may vocabulary contracts)
 set(simd_may vocabulary simd)

@@ -79,7 +79,8 @@ TEST_CASE("mxfp4 is within a quarter of the largest number or less, and NaN wher
             const heed::mxfp4 block = written(x);
             for (std::size_t c = 0; c < 32; ++c) {
                 // 8 is cut to 6; below, half of the widest step, which is 2.
-                const double off = std::fabs(static_cast<double>(block[static_cast<int>(c)]) - static_cast<double>(x[c]));
+                const double off =
+                    std::fabs(static_cast<double>(block[static_cast<int>(c)]) - static_cast<double>(x[c]));
                 if (!(off <= most / 4 + 0x1p-127)) FAIL(x[c] << " is read as " << block[static_cast<int>(c)]);
             }
         }

@@ -58,10 +58,11 @@ private:
         using ll = long long;
         const status s = detail::check_alike("k", k, "v", v, "batch");
         if (!s) return s;
-        if (!starts.is_sound() || starts.size() != batch() || !ends.is_sound() || (ends.size() && ends.size() != batch()))
-            return status::error(errc::invalid_argument, "left_padded_kv: %lld starts and %lld ends%s for %lld sequences",
-                                 ll{starts.size()}, ll{ends.size()},
-                                 starts.is_sound() && ends.is_sound() ? "" : " at null", ll{batch()});
+        if (!starts.is_sound() || starts.size() != batch() || !ends.is_sound() ||
+            (ends.size() && ends.size() != batch()))
+            return status::error(errc::invalid_argument,
+                                 "left_padded_kv: %lld starts and %lld ends%s for %lld sequences", ll{starts.size()},
+                                 ll{ends.size()}, starts.is_sound() && ends.is_sound() ? "" : " at null", ll{batch()});
         for (std::int64_t b = begin; b < last; ++b)
             if (starts[b] < 0 || end(b) < starts[b] || end(b) > k.size.tokens)
                 return status::error(errc::invalid_argument,

@@ -127,10 +127,11 @@ private:
             for (std::int64_t j = 0, n = pages(b, slots); j < n; ++j) {
                 const std::int64_t page = pages_[first(b) + j], *at = std::lower_bound(batch.page, end, page);
                 if (at == end || *at != page || batch.seen[at - batch.page]++ == 0) continue;
-                return status::error(errc::invalid_argument,
-                                     "paged_kv: sequence %lld: its page %lld, page %lld of the pool, is listed twice and "
-                                     "would be written to",
-                                     static_cast<long long>(b), static_cast<long long>(j), static_cast<long long>(page));
+                return status::error(
+                    errc::invalid_argument,
+                    "paged_kv: sequence %lld: its page %lld, page %lld of the pool, is listed twice and "
+                    "would be written to",
+                    static_cast<long long>(b), static_cast<long long>(j), static_cast<long long>(page));
             }
         batch.count = 0;
         return {};

@@ -173,7 +173,8 @@ private:
     {
         const status s = detail::check_ring("pinned_ring_kv", *this, begin, end);
         if (s && (pinned < 0 || pinned >= capacity()) && batch() > 0)
-            return status::error(errc::invalid_argument, "pinned_ring_kv: %lld pinned tokens of %lld; 0 to %lld are possible",
+            return status::error(errc::invalid_argument,
+                                 "pinned_ring_kv: %lld pinned tokens of %lld; 0 to %lld are possible",
                                  static_cast<long long>(pinned), static_cast<long long>(capacity()),
                                  static_cast<long long>(capacity() - 1));
         return s;

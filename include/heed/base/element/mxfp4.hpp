@@ -80,7 +80,8 @@ struct element_traits<mxfp4> : detail::quantised_block<32> {
         const int e = exponent - 1 - 2 + 127;
         block.e = static_cast<std::uint8_t>(!extremes.finite() ? 255 : most > 0 && e > 0 ? e : 0);
         const float d = extremes.finite() ? block.half_scale() : 0;
-        for (int c = 0; c < 16; ++c) block.q[c] = static_cast<std::uint8_t>(nearest(x[c], d) | nearest(x[c + 16], d) << 4);
+        for (int c = 0; c < 16; ++c)
+            block.q[c] = static_cast<std::uint8_t>(nearest(x[c], d) | nearest(x[c + 16], d) << 4);
     }
 
 private:

@@ -6,8 +6,7 @@
 #pragma once
 
 #include "integer_memory.hpp"
-#include "scales.hpp"
-#include "weights.hpp"
+#include "tile_step.hpp"
 
 HEED_BEGIN
 namespace kernel {
@@ -232,10 +231,7 @@ public:
         const tile<Job> t(job_, block_, token, keys, mem_.bits);
         if (t.is_unattended()) return false;
         score_integers(t, mem_);
-        scale_scores(t, mem_.scores.scores);
-        if (t.cover.masked) weigh_rows<true>(t, mem_.scores, result);
-        else weigh_rows<false>(t, mem_.scores, result);
-        scale_weights(t, mem_.scores.scores);
+        weigh_tile(t, mem_.scores, result);
         integer_outputs_pass<tile<Job>>(t, mem_, result.o).run();
         return true;
     }

@@ -45,10 +45,7 @@ template <class Tile, class U, class T = sum_t<U>>
 HEED_INLINE void weigh_tile(const Tile& t, const scores_memory<U>& mem, const partial<T>& result)
 {
     scale_scores(t, mem.scores);
-    with_maps_of(t, [&](const auto& def) HEED_INLINE_LAMBDA {
-        if (t.cover.masked) weigh_rows<true>(t, def, mem, result);
-        else weigh_rows<false>(t, def, mem, result);
-    });
+    weigh_rows(t, mem, result);
     scale_weights(t, mem.scores);
 }
 

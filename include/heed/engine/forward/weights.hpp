@@ -254,9 +254,9 @@ HEED_NOINLINE inline bool weigh_row(const score_row<Def, T>& row, [[maybe_unused
     return false;
 }
 
-/// Turns the scores of all rows of a tile into weights, and writes their shifts and masses to the result.
+/// Turns the scores of all rows of a tile, mapped by `def`, into weights.
 template <bool Masked, class Tile, class Def, class U, class T = sum_t<U>>
-HEED_INLINE void weigh_rows(const Tile& t, const Def& def, const scores_memory<U>& mem, const partial<T>& result)
+HEED_INLINE void weigh_rows_by(const Tile& t, const Def& def, const scores_memory<U>& mem, const partial<T>& result)
 {
     const auto row_of = [&](int r) HEED_INLINE_LAMBDA { return score_row_of<Def::has_score_maps>(t, def, r, mem); };
     score_range<T> range;
@@ -274,6 +274,16 @@ HEED_INLINE void weigh_rows(const Tile& t, const Def& def, const scores_memory<U
             row = next;
         }
     }
+}
+
+/// Turns the scores of all rows of a tile into weights, and writes their shifts and masses to the result.
+template <class Tile, class U, class T = sum_t<U>>
+HEED_INLINE void weigh_rows(const Tile& t, const scores_memory<U>& mem, const partial<T>& result)
+{
+    with_maps_of(t, [&](const auto& def) HEED_INLINE_LAMBDA {
+        if (t.cover.masked) weigh_rows_by<true>(t, def, mem, result);
+        else weigh_rows_by<false>(t, def, mem, result);
+    });
 }
 
 }  // namespace kernel

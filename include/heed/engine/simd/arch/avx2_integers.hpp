@@ -35,7 +35,7 @@ HEED_INLINE void restore_order(__m256i (&w)[2])
 HEED_INLINE void dot_shorts(__m256i& acc, __m256i a, __m256i b)
 {
 #if defined(__AVXVNNI__)
-    __asm__("{vex} vpdpwssd %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b));
+    __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b));
 #else
     acc = _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
 #endif

@@ -7,15 +7,12 @@
 HEED_BEGIN
 namespace simd::arch {
 
-/// Whole numbers of 16 bits in a register.
-template <class W>
-inline constexpr int shorts_of = sizeof(W) / 2;
 /// f(i) as the i-th number of a register.
 template <class W, class F>
 HEED_INLINE W make_shorts(F f)
 {
-    std::int16_t x[shorts_of<W>];
-    for (int i = 0; i < shorts_of<W>; ++i) x[i] = static_cast<std::int16_t>(f(i));
+    std::int16_t x[sizeof(W) / 2];
+    for (std::size_t i = 0; i < sizeof(W) / 2; ++i) x[i] = static_cast<std::int16_t>(f(static_cast<int>(i)));
     W w;
     std::memcpy(&w, x, sizeof(w));
     return w;
@@ -46,14 +43,11 @@ HEED_INLINE auto narrow_to_shorts(R first, R second, A)
 template <class W>
 HEED_INLINE void interleave_shorts(W a, W b, W (&out)[2])
 {
-    constexpr int n = shorts_of<W>;
-    std::int16_t x[n], y[n], to[2 * n];
-    std::memcpy(x, &a, sizeof(W));
-    std::memcpy(y, &b, sizeof(W));
-    for (int i = 0; i < n; ++i) {
-        to[2 * i] = x[i];
-        to[2 * i + 1] = y[i];
-    }
+    constexpr std::size_t n = sizeof(W) / 2;
+    std::int16_t x[2][n], to[2 * n];
+    std::memcpy(x[0], &a, sizeof(W));
+    std::memcpy(x[1], &b, sizeof(W));
+    for (std::size_t i = 0; i < 2 * n; ++i) to[i] = x[i % 2][i / 2];
     std::memcpy(out, to, sizeof(to));
 }
 template <class W>
@@ -63,13 +57,13 @@ HEED_INLINE void restore_order(W (&)[2])
 template <class W>
 HEED_INLINE void dot_shorts(W& acc, W a, W b)
 {
-    constexpr int n = shorts_of<W>;
+    constexpr std::size_t n = sizeof(W) / 2;
     std::int16_t x[n], y[n];
     std::uint32_t sum[n / 2];
     std::memcpy(x, &a, sizeof(W));
     std::memcpy(y, &b, sizeof(W));
     std::memcpy(sum, &acc, sizeof(W));
-    for (int i = 0; i < n; ++i) sum[i / 2] += static_cast<std::uint32_t>(std::int32_t{x[i]} * y[i]);
+    for (std::size_t i = 0; i < n; ++i) sum[i / 2] += static_cast<std::uint32_t>(std::int32_t{x[i]} * y[i]);
     std::memcpy(&acc, sum, sizeof(W));
 }
 
