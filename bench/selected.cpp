@@ -9,9 +9,9 @@
 // Each line is the median of the ratios of neighbouring runs, with the quartiles.
 #include "ceilings.hpp"
 
+#include <heed/block_summary.hpp>
 #include <heed/heed.hpp>
 #include <heed/key_scores.hpp>
-#include <heed/block_summary.hpp>
 #include <heed/top_keys.hpp>
 
 #include <algorithm>
@@ -170,16 +170,18 @@ void decode(const char* name)
         if (i % 8 == 0) to_all.push_back(seconds_of(all) / s);
     }
     const quartiles a = of(of_gather), b = of(to_all), c = of(to_list);
-    std::printf("decode %-5s %.2f ms  %.2f [%.2f, %.2f] of the gather  %.0fx [%.0f, %.0f] dense  lists %.2f [%.2f, %.2f] "
-                "of it%s\n",
-                name, milliseconds, a.middle, a.low, a.high, b.middle, b.low, b.high, c.middle, c.low, c.high,
-                keep == 1 ? "." : "");
+    std::printf(
+        "decode %-5s %.2f ms  %.2f [%.2f, %.2f] of the gather  %.0fx [%.0f, %.0f] dense  lists %.2f [%.2f, %.2f] "
+        "of it%s\n",
+        name, milliseconds, a.middle, a.low, a.high, b.middle, b.low, b.high, c.middle, c.low, c.high,
+        keep == 1 ? "." : "");
 }
 
 void prefill()
 {
     constexpr int64 queries = 2048, keys = 4096, block = 128, part = 4;
-    const std::vector<float> q_rows = drawn<float>(query_heads * queries * dim), k_rows = drawn<float>(heads * keys * dim);
+    const std::vector<float> q_rows = drawn<float>(query_heads * queries * dim),
+                             k_rows = drawn<float>(heads * keys * dim);
     std::vector<float> out_rows(q_rows.size());
     const auto q = heed::bhsd(q_rows.data(), {1, query_heads, queries, dim});
     const auto k = heed::bhsd(k_rows.data(), {1, heads, keys, dim});
@@ -194,13 +196,14 @@ void prefill()
     for (int i = 0; i < 9; ++i) {
         const double before = bench::fma_peak(1, 0.05), s = seconds_of(sparse), between = bench::fma_peak(1, 0.05);
         const double d = seconds_of(dense), after = bench::fma_peak(1, 0.05);
-        of_sparse.push_back(flops / part / s / ((before + between) / 2));
-        of_dense.push_back(flops / d / ((between + after) / 2));
+        of_sparse.push_back(flops / part / s / 1e9 / ((before + between) / 2));
+        of_dense.push_back(flops / d / 1e9 / ((between + after) / 2));
     }
     const quartiles a = of(of_sparse), b = of(of_dense);
-    std::printf("prefill f32, a quarter of the blocks of 128: %.2f [%.2f, %.2f] of the FMA peak; all of them: %.2f [%.2f, "
-                "%.2f]\n",
-                a.middle, a.low, a.high, b.middle, b.low, b.high);
+    std::printf(
+        "prefill f32, a quarter of the blocks of 128: %.2f [%.2f, %.2f] of the FMA peak; all of them: %.2f [%.2f, "
+        "%.2f]\n",
+        a.middle, a.low, a.high, b.middle, b.low, b.high);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Masks that list the keys of a row. Two members beside those of any mask, and in agreement with them; kernels then read
-// only what is listed:
+// Masks that list the keys of a row. Two members beside those of any mask, and in agreement with them; kernels then
+// read only what is listed:
 //
 //     key_list list(const query_place&) const;    // the keys that the row attends, and no others
 //     std::int64_t rows_of_list() const;          // query rows, from each multiple of it on, that share a list

@@ -237,20 +237,24 @@ private:
         const bool few = n <= V::lanes;
         const tile_weights weights{c, first, n, scores_.row(0) + (few ? chunk::capacity : first)};
         place_cursor<Job> places(job_, block_, position_0_);
+        alignas(cache_line) T lanes[micro::streaming_rows][micro::mass_lanes];
+        T shift[micro::streaming_rows];
         for (int r = 0; r < block_.count; ++r) {
             const query_place at = places.next();
-            put(r, few ? weigh_few(tile, at, r, scores_.row(r) + first, weights.row(r))
-                       : weigh_listed(tile, at, r, weights.row(r)));
+            micro::fill_zero(lanes[r], micro::mass_lanes);
+            shift[r] = few ? weigh_few(tile, at, r, scores_.row(r) + first, weights.row(r), lanes[r])
+                           : weigh_listed(tile, at, r, weights.row(r), lanes[r]);
             ahead.take(pace);
         }
+        for (int r = 0; r < block_.count; ++r) put(r, shift[r], mass_of(tile, lanes[r]));
         if constexpr (has_value_scales_v<Kv>) scale_weights(c, t, weights);
         return weights;
     }
     void fold_tile(const chunk& c, int t, const partial<T>& sum, requests& ahead, int pace)
     {
         micro::fold_factors<T> factors[micro::streaming_rows];
-        const tile_weights weights = weigh(c, t, ahead, pace, [&](int r, const row_mass<T>& tile) HEED_INLINE_LAMBDA {
-            factors[r] = fold_sums(sum.shift[r], sum.mass[r], tile.shift, tile.mass);
+        const tile_weights weights = weigh(c, t, ahead, pace, [&](int r, T shift, T mass) HEED_INLINE_LAMBDA {
+            factors[r] = fold_sums(sum.shift[r], sum.mass[r], shift, mass);
         });
         const std::int64_t direct = job_.kv.value_dim() / V::lanes;
         for_register_blocks([&](int row, int rows) {
@@ -266,9 +270,9 @@ private:
     /// The partial result of a tile.
     void step(const chunk& c, int t, const partial<T>& result, requests& ahead, int pace)
     {
-        const tile_weights weights = weigh(c, t, ahead, pace, [&](int r, const row_mass<T>& tile) HEED_INLINE_LAMBDA {
-            result.shift[r] = tile.shift;
-            result.mass[r] = tile.mass;
+        const tile_weights weights = weigh(c, t, ahead, pace, [&](int r, T shift, T mass) HEED_INLINE_LAMBDA {
+            result.shift[r] = shift;
+            result.mass[r] = mass;
         });
         add_values(weights, result.o);
         for (int r = 0; r < block_.count; ++r)

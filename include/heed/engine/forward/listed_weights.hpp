@@ -124,15 +124,11 @@ HEED_INLINE vec<T> map_and_mask(const listed_tile<Job>& t, const query_place& ro
     return v;
 }
 
-/// {M, l} of a row and a tile.
-template <class T>
-struct row_mass {
-    T shift, mass;
-};
-
-/// Turns the scores s of row r and a tile's keys into weights where they stand, and gives M and l.
+/// Turns the scores s of row r and a tile's keys into weights where they stand, adds masses to the row's 16
+/// lanes, and returns M. What the lanes come to is asked for later: the sum would wait until single lanes are in
+/// memory.
 template <class Job, class T = typename Job::T>
-HEED_NOINLINE inline row_mass<T> weigh_listed(const listed_tile<Job>& t, const query_place& row, int r, T* s)
+HEED_NOINLINE inline T weigh_listed(const listed_tile<Job>& t, const query_place& row, int r, T* s, T* lane)
 {
     using V = vec<T>;
     using normalizer = typename std::decay_t<decltype(t.job.def)>::normalizer_type;
@@ -149,7 +145,6 @@ HEED_NOINLINE inline row_mass<T> weigh_listed(const listed_tile<Job>& t, const q
     for_registers([&](int x, int n) HEED_INLINE_LAMBDA { return map_and_mask(t, row, r, x, n, s, range); });
     const T top = range.top(), shift = shift_for<normalizer::shift>(top);
     const V all(shift), one = power_of_two(V(0) - all);
-    alignas(cache_line) T lane[micro::mass_lanes] = {};
     const auto weigh = [&](auto near) HEED_INLINE_LAMBDA {
         for_registers([&](int x, int n) HEED_INLINE_LAMBDA {
             return terms_of<near.value>(t, x, n, n == lanes ? load(s + x) : load_n(s + x, n), all, one, lane);
@@ -157,12 +152,12 @@ HEED_NOINLINE inline row_mass<T> weigh_listed(const listed_tile<Job>& t, const q
     };
     if (is_near(range.bottom(), top, shift)) weigh(std::integral_constant<simd::range, simd::range::near>{});
     else weigh(std::integral_constant<simd::range, simd::range::any>{});
-    return {shift, mass_of(t, lane)};
+    return shift;
 }
 
 /// The same for a tile with no more keys than a register has lanes, as most have: weights go to `to`, a whole register.
 template <class Job, class T = typename Job::T>
-HEED_NOINLINE inline row_mass<T> weigh_few(const listed_tile<Job>& t, const query_place& row, int r, const T* s, T* to)
+HEED_NOINLINE inline T weigh_few(const listed_tile<Job>& t, const query_place& row, int r, const T* s, T* to, T* lane)
 {
     using V = vec<T>;
     using normalizer = typename std::decay_t<decltype(t.job.def)>::normalizer_type;
@@ -170,10 +165,9 @@ HEED_NOINLINE inline row_mass<T> weigh_few(const listed_tile<Job>& t, const quer
     const V v = map_and_mask(t, row, r, 0, t.count, s, range);
     const T top = range.top(), shift = shift_for<normalizer::shift>(top);
     const V all(shift), one = power_of_two(V(0) - all);
-    alignas(cache_line) T lane[micro::mass_lanes] = {};
     if (is_near(range.bottom(), top, shift)) store(to, terms_of<simd::range::near>(t, 0, t.count, v, all, one, lane));
     else store(to, terms_of<simd::range::any>(t, 0, t.count, v, all, one, lane));
-    return {shift, mass_of(t, lane)};
+    return shift;
 }
 
 }  // namespace kernel

@@ -100,7 +100,8 @@ public:
         : job_(job), key_0_(job.key_0(token)), keys_(keys)
     {
         if constexpr (has_lists<Job>)
-            shares_ = job.def.classify_beside_list(place_of_pairs(job, block, position_0, token, keys)) == coverage::full;
+            shares_ =
+                job.def.classify_beside_list(place_of_pairs(job, block, position_0, token, keys)) == coverage::full;
     }
     HEED_INLINE void mark(const query_place& at, key_bits& bits)
     {
