@@ -33,7 +33,8 @@ struct query_offset {
     query_offset(const N* positions, std::int64_t sequences) : query_offset(index_view(positions, sequences))
     {}
     query_offset(std::nullptr_t, std::int64_t sequences)
-        : query_offset(static_cast<const std::int64_t*>(nullptr), sequences) {}
+        : query_offset(static_cast<const std::int64_t*>(nullptr), sequences)
+    {}
 
     std::int64_t of(std::int64_t batch) const { return is_table_ ? per_sequence[batch] : value; }
     status check(const problem& p) const
@@ -53,6 +54,17 @@ private:
     bool is_table_ = false;
 };
 
+namespace detail {
+template <class E, int OperandBits>
+inline constexpr bool has_products = false;
+template <>
+inline constexpr bool has_products<bf16, 16> = true;
+template <>
+inline constexpr bool has_products<std::int8_t, 16> = true;
+template <>
+inline constexpr bool has_products<std::int8_t, 8> = true;
+}  // namespace detail
+
 /// What the two products are computed in. float and double need no name. compute<bf16> takes q, k and v of bf16 and
 /// rounds the weights to bf16 (2^-8), for AVX512-BF16's dot products of pairs: twice the multiply-adds. It is an error
 /// class of its own: with p_j the weights, u_j the masses over the denominator,
@@ -64,11 +76,11 @@ private:
 /// Elsewhere plan.status() says that the build has no such products.
 ///
 /// compute<std::int8_t> multiplies K and V as they are stored, whole numbers of 8 bits or less times a scale (int8,
-/// q8_0, q4_0), by queries and weights that are rounded to whole numbers of 16 bits; compute<std::int8_t, 8> rounds them
-/// to 8 bits. Sums of products are exact, so that the bits are the same on every machine with FMA. A row of queries q,
-/// already multiplied by the scale of scores and those of channels, has one step, and so have the weights of a row in a
-/// key tile, multiplied by the scales of their values (v is d n, a scale and a whole number; in blocks of channels,
-/// one step a block):
+/// q8_0, q4_0), by queries and weights that are rounded to whole numbers of 16 bits; compute<std::int8_t, 8> rounds
+/// them to 8 bits. Sums of products are exact, so that the bits are the same on every machine with FMA. A row of
+/// queries q, already multiplied by the scale of scores and those of channels, has one step, and so have the weights of
+/// a row in a key tile, multiplied by the scales of their values (v is d n, a scale and a whole number; in blocks of
+/// channels, one step a block):
 ///
 ///     step_q = max_c |q_c| / L          |q_c - rounded| <= step_q / 2          L = 32639 for 16 bits, 127 for 8
 ///     step_p = max_j |w_j d_j| / L      |w_j d_j - rounded| <= step_p / 2
@@ -80,10 +92,8 @@ private:
 /// finite is NaN. There is no backward pass and no observe() in it.
 template <class E, int OperandBits = 16>
 struct compute {
-    static_assert(std::is_same_v<E, bf16> || std::is_same_v<E, std::int8_t>,
-                  "heed: compute<E> exists for bf16 and std::int8_t");
-    static_assert(OperandBits == 16 || (OperandBits == 8 && std::is_same_v<E, std::int8_t>),
-                  "heed: compute<std::int8_t> rounds queries and weights to 16 bits, compute<std::int8_t, 8> to 8");
+    static_assert(detail::has_products<E, OperandBits>,
+                  "heed: compute<E> exists for bf16 and std::int8_t, and compute<std::int8_t, bits> for 16 and 8");
 };
 
 namespace detail {
@@ -137,8 +147,8 @@ constexpr std::size_t normalizer_index()
 ///
 /// One normalizer (default: softmax), any number of score maps, applied in the order written, any number of masks, of
 /// which a key must pass all, at most one heed::scale (default: 1/sqrt(Dqk)) and one heed::query_offset (default:
-/// Skv - Sq), and at most one heed::compute of bf16 or std::int8_t. What is not named costs nothing. A wrong policy is a sentence at compile time; a
-/// policy's parameters are checked by every verb, which returns a status.
+/// Skv - Sq), and at most one heed::compute of bf16 or std::int8_t. What is not named costs nothing. A wrong policy is
+/// a sentence at compile time; a policy's parameters are checked by every verb, which returns a status.
 template <class... Policies>
 class attention {
     static_assert(!(... || detail::are_terms_not_const_v<Policies>),

@@ -68,8 +68,8 @@ public:
                       Def::computes_in_bf16     ? "bf16"
                       : Def::integer_bits == 16 ? "int8 by 16 bits"
                       : Def::integer_bits == 8  ? "int8"
-                      : sizeof(T) == 4      ? "f32"
-                                            : "f64",
+                      : sizeof(T) == 4          ? "f32"
+                                                : "f64",
                       isa_name(), static_cast<long long>(partition_.cut.block_rows), micro::key_tile,
                       micro::register_rows, micro::register_vecs, simd::vec<T>::lanes,
                       static_cast<long long>(partition_.pass_tasks),
@@ -119,14 +119,13 @@ public:
         const extents& size = q.rows.size;
         const detail::checked end = end_of(part, kv.tokens());
         const std::int64_t total = part.total_keys < 0 ? end.value() : part.total_keys;
-        const status_type ok = detail::first_error([&] { return check_part(part, kv.tokens(), end, total); },
-                                                   [&] { return check_inputs(q, kv, how, total); },
-                                                   [&] {
-                                                       return detail::check_extents(
-                                                           "attend_partial", "state", s.size,
-                                                           {size.batch, size.heads, size.tokens, kv.value_dim()});
-                                                   },
-                                                   [&] { return detail::check_state("attend_partial", "state", s); });
+        const status_type ok = detail::first_error(
+            [&] { return check_part(part, kv.tokens(), end, total); }, [&] { return check_inputs(q, kv, how, total); },
+            [&] {
+                return detail::check_extents("attend_partial", "state", s.size,
+                                             {size.batch, size.heads, size.tokens, kv.value_dim()});
+            },
+            [&] { return detail::check_state("attend_partial", "state", s); });
         if (!ok) return ok;
         const auto pass = make_pass(q, kv, kernel::to_state<T>{s.shift, s.mass, s.out}, how.workspace.data, part);
         return kernel::run_all("attend_partial", pass, partition_, how.executor);
@@ -168,10 +167,10 @@ private:
 
     /// Whether a cache holds what the definition multiplies, where that is integers.
     template <class Kv>
-    static constexpr bool holds_operands =
-        Def::integer_bits == 0 ||
-        (std::is_same_v<T, float> && element_traits<typename Kv::key_element>::holds_integers &&
-         element_traits<typename Kv::value_element>::holds_integers);
+    static constexpr bool holds_operands = Def::integer_bits == 0 ||
+                                           (std::is_same_v<T, float> &&
+                                            element_traits<typename Kv::key_element>::holds_integers &&
+                                            element_traits<typename Kv::value_element>::holds_integers);
 
     template <class Q, class Kv>
     status_type check(const packed<Q>& q, const Kv& kv) const
@@ -209,7 +208,8 @@ private:
                                   std::int64_t total)
     {
         if (part.tile_stride < 1)
-            return status_type::error(errc::invalid_argument, "attend_partial: every %lld-th key tile; must be at least 1",
+            return status_type::error(errc::invalid_argument,
+                                      "attend_partial: every %lld-th key tile; must be at least 1",
                                       static_cast<long long>(part.tile_stride));
         if (part.first_key >= 0 && end.fits() && total >= end.value() && detail::within_limit(total)) return {};
         return status_type::error(errc::invalid_argument, "attend_partial: %lld keys from key %lld on, of %lld in all",
@@ -276,7 +276,8 @@ private:
         const auto source = detail::as_const(kv);
         using job = kernel::job<Def, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
         return kernel::forward_pass<job, Sink>({def_, source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)),
-                                                partition_.group, part.first_key, part.total_keys, q.bounds, part.tile_stride},
+                                                partition_.group, part.first_key, part.total_keys, q.bounds,
+                                                part.tile_stride},
                                                partition_, to, workspace);
     }
 
