@@ -143,12 +143,19 @@ private:
         if constexpr (has_blocks) {
             const E* const* const from = rows();
             const std::int64_t b = c / channels_of<E>;
-            for (int j = begin_; j < t_.keys; j += micro::mass_lanes) {  // widened together: by itself an f16 is slow
-                decltype(E::d) scales[micro::mass_lanes] = {};
-                for (int i = 0; i < micro::mass_lanes && j + i < t_.keys; ++i) scales[i] = from[j + i][b].d;
-                for (int i = 0; i < micro::mass_lanes; i += lanes)
-                    store(mem_.value_scales + j + i, load_as<float>(scales + i));
+            for (int j = begin_; j < t_.keys; j += lanes) {
+                const auto segment = source_(t_.token + j);
+                if (segment.count >= lanes && j + lanes <= t_.keys) {
+                    store(mem_.value_scales + j,
+                          element_traits<E>::template scales<native_lanes>(
+                              segment.data + b, segment.stride * static_cast<std::int64_t>(sizeof(E))));
+                } else {
+                    for (int i = 0; i < lanes; ++i)
+                        mem_.value_scales[j + i] = j + i < t_.keys ? float(from[j + i][b].d) : 0.f;
+                }
             }
+            for (int j = static_cast<int>(round_up(t_.keys, lanes)); j % micro::mass_lanes != 0; ++j)
+                mem_.value_scales[j] = 0;
         }
     }
 
