@@ -20,7 +20,8 @@ std::string read_kv(const std::string& text, bench_case& c)
     std::smatch m;
     if (!std::regex_match(text, m, kv))
         return "kv type " + text +
-               " is none of f32, bf16, bf16_native, f16, int8, q8_0, q4_0 (these by integers: _by16, _by8), fp8, with or "
+               " is none of f32, bf16, bf16_native, f16, int8, q8_0, q4_0 (these by integers: _by16, _by8), fp8, with "
+               "or "
                "without _sparseNN (percent, "
                "two digits), _pageN (slots) and, behind it, _mixedN (keys of all sequences but the last), _bshd "
                "([token]"

@@ -152,7 +152,10 @@ void write_entry(writer& w, const entry& e)
     w.field("name", c.name);
     w.field("impl", c.impl);
     w.field("phase", c.phase);
-    w.field("products", c.native ? "bf16" : c.integer_bits == 16 ? "int8 by 16 bits" : c.integer_bits == 8 ? "int8" : "f32");
+    w.field("products", c.native               ? "bf16"
+                        : c.integer_bits == 16 ? "int8 by 16 bits"
+                        : c.integer_bits == 8  ? "int8"
+                                               : "f32");
     w.field("keys", c.keys);
     w.field("threads", c.threads);
     w.field("flops", c.flops());

@@ -55,6 +55,17 @@ private:
     bool is_table_ = false;
 };
 
+namespace detail {
+template <class E, int OperandBits>
+inline constexpr bool has_products = false;
+template <>
+inline constexpr bool has_products<bf16, 16> = true;
+template <>
+inline constexpr bool has_products<std::int8_t, 16> = true;
+template <>
+inline constexpr bool has_products<std::int8_t, 8> = true;
+}  // namespace detail
+
 /// What the two products are computed in. float and double need no name. compute<bf16> takes q, k and v of bf16 and
 /// rounds the weights to bf16 (2^-8), for AVX512-BF16's dot products of pairs: twice the multiply-adds. It is an error
 /// class of its own: with p_j the weights, u_j the masses over the denominator,
@@ -82,16 +93,9 @@ private:
 /// finite is NaN. There is no backward pass and no observe() in it.
 template <class E, int OperandBits = 16>
 struct compute {
-    static_assert(sizeof(E) == 0,
-                  "heed: compute<E> exists for bf16 and std::int8_t; compute<std::int8_t> rounds queries "
-                  "and weights to 16 bits, compute<std::int8_t, 8> to 8");
+    static_assert(detail::has_products<E, OperandBits>,
+                  "heed: compute<E> exists for bf16 and std::int8_t, and compute<std::int8_t, bits> for 16 and 8");
 };
-template <>
-struct compute<bf16> {};
-template <>
-struct compute<std::int8_t, 16> {};
-template <>
-struct compute<std::int8_t, 8> {};
 
 namespace detail {
 

@@ -70,8 +70,8 @@ public:
                       Def::computes_in_bf16     ? "bf16"
                       : Def::integer_bits == 16 ? "int8 by 16 bits"
                       : Def::integer_bits == 8  ? "int8"
-                      : sizeof(T) == 4      ? "f32"
-                                            : "f64",
+                      : sizeof(T) == 4          ? "f32"
+                                                : "f64",
                       isa_name(), static_cast<long long>(partition_.cut.block_rows), micro::key_tile,
                       micro::register_rows, micro::register_vecs, simd::vec<T>::lanes,
                       static_cast<long long>(partition_.pass_tasks),
@@ -169,10 +169,10 @@ private:
 
     /// Whether a cache holds what the definition multiplies, where that is integers.
     template <class Kv>
-    static constexpr bool holds_operands =
-        Def::integer_bits == 0 ||
-        (std::is_same_v<T, float> && element_traits<typename Kv::key_element>::holds_integers &&
-         element_traits<typename Kv::value_element>::holds_integers);
+    static constexpr bool holds_operands = Def::integer_bits == 0 ||
+                                           (std::is_same_v<T, float> &&
+                                            element_traits<typename Kv::key_element>::holds_integers &&
+                                            element_traits<typename Kv::value_element>::holds_integers);
 
     template <class Q, class Kv>
     status_type check(const packed<Q>& q, const Kv& kv) const

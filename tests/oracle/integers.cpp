@@ -100,7 +100,8 @@ double fraction_of_bound(const cached<K, V>& x, const Normalizer& normalizer)
     heed::or_throw(heed::reference<double>(exact, x.q.in(), x.k_exact.in(), x.v_exact.in(), expected.view(), &dump));
 
     const double terms = static_cast<double>(heed::channels_of < K >> 1 ? 32 : size.dim);
-    const double largest = Bits == 8 ? 127 : 32639, of_query = std::min(largest, std::floor(2147483647 / (128 * terms)));
+    const double largest = Bits == 8 ? 127 : 32639,
+                 of_query = std::min(largest, std::floor(2147483647 / (128 * terms)));
     double worst = 0;
     for (int64 h = 0; h < size.heads; ++h)
         for (int64 i = 0; i < size.tokens; ++i) {
@@ -108,7 +109,8 @@ double fraction_of_bound(const cached<K, V>& x, const Normalizer& normalizer)
             const int64 kv_head = h / (size.heads / x.k.size.heads);
             double most = 0, den = 1, furthest = 0;
             for (int64 c = 0; c < size.dim; ++c)
-                most = std::max(most, std::fabs(static_cast<double>(x.q.in().row(0, h, i)[c]) * exact.scale_for(size.dim)));
+                most = std::max(most,
+                                std::fabs(static_cast<double>(x.q.in().row(0, h, i)[c]) * exact.scale_for(size.dim)));
             const std::vector<double> row(scores.begin() + static_cast<std::ptrdiff_t>(line),
                                           scores.begin() + static_cast<std::ptrdiff_t>(line) + keys);
             const double m = heed::reference_shift(normalizer, h, row);
@@ -150,8 +152,7 @@ double fraction_of_bound(const cached<K, V>& x, const Normalizer& normalizer)
                         }
                         by_scores += slope / den * error[at];
                         rounding += slope / den * roundings[at] + 0x1p-20 * weights[line + at] * std::fabs(v);
-                        top = std::max(top, weights[line + at] *
-                                                std::fabs(x.values.scale.in().row(0, kv_head, j)[c]));
+                        top = std::max(top, weights[line + at] * std::fabs(x.values.scale.in().row(0, kv_head, j)[c]));
                         whole += std::fabs(x.values.whole.in().row(0, kv_head, j)[c]);
                     }
                     by_weights += top / largest / 2 * whole;

@@ -15,7 +15,8 @@ constexpr heed::compute<std::int8_t, 8> by_8{};
 
 struct small_cache {
     tensor<float> q = normal<float>({1, 2, 3, 48}, 1);
-    tensor<std::int8_t> k = drawn_elements<std::int8_t>({1, 1, 40, 48}, 2), v = drawn_elements<std::int8_t>({1, 1, 40, 20}, 3);
+    tensor<std::int8_t> k = drawn_elements<std::int8_t>({1, 1, 40, 48}, 2),
+                        v = drawn_elements<std::int8_t>({1, 1, 40, 20}, 3);
     tensor<float> k_scales = drawn_scales(k.size, 4, 0.01), v_scales = drawn_scales(k.size, 5, 0.01);
 
     auto kv() const
@@ -51,7 +52,8 @@ TEST_CASE("a plan of compute<int8> says what its products are of")
     const small_cache x;
     const heed::attention wide{heed::softmax{}, by_16};
     const heed::attention narrow{heed::softmax{}, by_8};
-    REQUIRE(std::string(heed::plan(wide, x.q.in(), x.kv()).describe().text).find(", int8 by 16 bits, ") != std::string::npos);
+    REQUIRE(std::string(heed::plan(wide, x.q.in(), x.kv()).describe().text).find(", int8 by 16 bits, ") !=
+            std::string::npos);
     REQUIRE(std::string(heed::plan(narrow, x.q.in(), x.kv()).describe().text).find(", int8, ") != std::string::npos);
 }
 

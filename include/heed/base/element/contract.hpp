@@ -39,12 +39,12 @@ HEED_BEGIN
 
 namespace detail {
 struct no_element {
-    static constexpr bool is_tensor = false;     ///< whether tensors may be made of it
-    static constexpr bool is_quantised = false;  ///< whether caches alone may
-    static constexpr std::int64_t channels = 1;  ///< of a row, in one element
-    static constexpr bool takes_scales = false;  ///< whether append() writes it with scales beside it
-    static constexpr bool needs_scales = false;  ///< whether it means nothing without them
-    static constexpr bool holds_nan = true;      ///< whether NaN is one of its numbers
+    static constexpr bool is_tensor = false;       ///< whether tensors may be made of it
+    static constexpr bool is_quantised = false;    ///< whether caches alone may
+    static constexpr std::int64_t channels = 1;    ///< of a row, in one element
+    static constexpr bool takes_scales = false;    ///< whether append() writes it with scales beside it
+    static constexpr bool needs_scales = false;    ///< whether it means nothing without them
+    static constexpr bool holds_nan = true;        ///< whether NaN is one of its numbers
     static constexpr bool holds_integers = false;  ///< whether its numbers are whole ones of 8 bits times a scale
 };
 }  // namespace detail

@@ -26,8 +26,8 @@ void pack_integer_query(const Job& job, const Q* row, std::int64_t kv_head, int 
         for (std::int64_t c = 0; c < dim; ++c) mem.row[c] *= factors[c];
     }
     const std::int64_t terms = channels_of<E> > 1 ? channels_of<E> : dim;
-    mem.query_steps[r] = micro::pack_integers<E>(mem.row, dim, micro::largest_operand(Job::def_type::integer_bits, terms),
-                                                 mem.queries + r * mem.query_stride);
+    mem.query_steps[r] = micro::pack_integers<E>(
+        mem.row, dim, micro::largest_operand(Job::def_type::integer_bits, terms), mem.queries + r * mem.query_stride);
 }
 
 /// Copies n rows of K from `token` on, with zeros behind each and for as many rows as a register has.
@@ -61,10 +61,10 @@ HEED_INLINE void pack_integer_strip(const Tile& t, int j, const integer_memory& 
         }
         const auto segment = source(t.token + j + lane);
         const bool in_place = n >= lanes && segment.count >= lanes && dim == source.dim;
-        micro::pack_integer_keys<E>(
-            in_place ? matrix_of(segment)
-                     : padded_keys(source, t.token + j + lane, n < lanes ? n : lanes, dim, mem.copy),
-            dim, mem.strip, lane, ahead);
+        micro::pack_integer_keys<E>(in_place
+                                        ? matrix_of(segment)
+                                        : padded_keys(source, t.token + j + lane, n < lanes ? n : lanes, dim, mem.copy),
+                                    dim, mem.strip, lane, ahead);
     }
 }
 
@@ -83,11 +83,10 @@ void score_integers(const Tile& t, const integer_memory& mem)
         pack_integer_strip(t, j, mem, ahead);
         for (const register_block& rows : t.cover)
             if (rows.attends(j, strip))
-                micro::integer_scores<E>(rows.rows,
-                                         {mem.queries + rows.first * mem.query_stride, mem.query_stride,
-                                          mem.query_steps + rows.first},
-                                         mem.strip, pairs, mem.scores.row(rows.first) + j,
-                                         rows.first == 0 ? ahead : others);
+                micro::integer_scores<E>(
+                    rows.rows,
+                    {mem.queries + rows.first * mem.query_stride, mem.query_stride, mem.query_steps + rows.first},
+                    mem.strip, pairs, mem.scores.row(rows.first) + j, rows.first == 0 ? ahead : others);
         ahead.settle();
     }
 }
@@ -102,8 +101,9 @@ class integer_outputs_pass {
 
 public:
     integer_outputs_pass(const Tile& t, const integer_memory& mem, micro::matrix<float> o)
-        : t_(t), mem_(mem), o_(o), source_(t.value_rows()), begin_(t.cover.lowest / micro::mass_lanes * micro::mass_lanes),
-          depth_(t.block.count <= micro::streaming_rows ? micro::streaming_depth : micro::key_tile)
+        : t_(t), mem_(mem), o_(o), source_(t.value_rows()),
+          begin_(t.cover.lowest / micro::mass_lanes * micro::mass_lanes),
+          depth_(!has_blocks && t.block.count <= micro::streaming_rows ? micro::streaming_depth : micro::key_tile)
     {
         list_rows();
     }
@@ -143,8 +143,19 @@ private:
         if constexpr (has_blocks) {
             const E* const* const from = rows();
             const std::int64_t b = c / channels_of<E>;
-            for (int j = begin_; j < t_.keys; ++j) mem_.value_scales[j] = float(from[j][b].d);
-            for (int j = t_.keys; j % micro::mass_lanes != 0; ++j) mem_.value_scales[j] = 0;
+            for (int j = begin_; j < t_.keys; j += lanes) {
+                const auto segment = source_(t_.token + j);
+                if (segment.count >= lanes && j + lanes <= t_.keys) {
+                    store(mem_.value_scales + j,
+                          element_traits<E>::template scales<native_lanes>(
+                              segment.data + b, segment.stride * static_cast<std::int64_t>(sizeof(E))));
+                } else {
+                    for (int i = 0; i < lanes; ++i)
+                        mem_.value_scales[j + i] = j + i < t_.keys ? float(from[j + i][b].d) : 0.f;
+                }
+            }
+            for (int j = static_cast<int>(round_up(t_.keys, lanes)); j % micro::mass_lanes != 0; ++j)
+                mem_.value_scales[j] = 0;
         }
     }
 

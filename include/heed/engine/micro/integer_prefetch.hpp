@@ -9,8 +9,8 @@
 HEED_BEGIN
 namespace micro {
 
-/// Prefetches a line for every line that is used, of a list of pieces, the last of which is empty. A piece that does not
-/// end with a line has more of them than its bytes fill, and they are prefetched where it ends.
+/// Prefetches a line for every line that is used, of a list of pieces, the last of which is empty. A piece that does
+/// not end with a line has more of them than its bytes fill, and they are prefetched where it ends.
 class line_feed {
 public:
     HEED_INLINE explicit line_feed(const piece* pieces) : next_(pieces) { aim(); }
