@@ -26,8 +26,8 @@ void pack_integer_query(const Job& job, const Q* row, std::int64_t kv_head, int 
         for (std::int64_t c = 0; c < dim; ++c) mem.row[c] *= factors[c];
     }
     const std::int64_t terms = channels_of<E> > 1 ? channels_of<E> : dim;
-    mem.query_steps[r] = micro::pack_integers<E>(mem.row, dim, micro::largest_operand(Job::def_type::integer_bits, terms),
-                                                 mem.queries + r * mem.query_stride);
+    mem.query_steps[r] = micro::pack_integers<E>(
+        mem.row, dim, micro::largest_operand(Job::def_type::integer_bits, terms), mem.queries + r * mem.query_stride);
 }
 
 /// Copies n rows of K from `token` on, with zeros behind each and for as many rows as a register has.
@@ -36,13 +36,13 @@ HEED_NOINLINE micro::matrix<const typename Source::element> padded_keys(const So
                                                                         std::int64_t dim, char* copy)
 {
     using E = typename Source::element;
-    const std::int64_t stride = elements_for<E>(dim);
-    const auto bytes = static_cast<std::size_t>(stride) * sizeof(E);
+    const std::int64_t each = elements_for<E>(dim);
+    const auto bytes = static_cast<std::size_t>(each) * sizeof(E);
     E* const to = reinterpret_cast<E*>(copy);
     std::memset(copy, 0, bytes * vec<float>::lanes);
     for (int i = 0; i < n; ++i)
-        std::memcpy(to + i * stride, source(token + i).data, static_cast<std::size_t>(source.bytes()));
-    return {to, stride};
+        std::memcpy(to + i * each, source(token + i).data, static_cast<std::size_t>(source.bytes()));
+    return {to, source.stride_of(each)};
 }
 
 /// Packs the strip of keys from key j of the tile on.
@@ -61,10 +61,10 @@ HEED_INLINE void pack_integer_strip(const Tile& t, int j, const integer_memory& 
         }
         const auto segment = source(t.token + j + lane);
         const bool in_place = n >= lanes && segment.count >= lanes && dim == source.dim;
-        micro::pack_integer_keys<E>(
-            in_place ? matrix_of(segment)
-                     : padded_keys(source, t.token + j + lane, n < lanes ? n : lanes, dim, mem.copy),
-            dim, mem.strip, lane, ahead);
+        micro::pack_integer_keys<E>(in_place
+                                        ? matrix_of(segment)
+                                        : padded_keys(source, t.token + j + lane, n < lanes ? n : lanes, dim, mem.copy),
+                                    dim, mem.strip, lane, ahead);
     }
 }
 
@@ -83,11 +83,10 @@ void score_integers(const Tile& t, const integer_memory& mem)
         pack_integer_strip(t, j, mem, ahead);
         for (const register_block& rows : t.cover)
             if (rows.attends(j, strip))
-                micro::integer_scores<E>(rows.rows,
-                                         {mem.queries + rows.first * mem.query_stride, mem.query_stride,
-                                          mem.query_steps + rows.first},
-                                         mem.strip, pairs, mem.scores.row(rows.first) + j,
-                                         rows.first == 0 ? ahead : others);
+                micro::integer_scores<E>(
+                    rows.rows,
+                    {mem.queries + rows.first * mem.query_stride, mem.query_stride, mem.query_steps + rows.first},
+                    mem.strip, pairs, mem.scores.row(rows.first) + j, rows.first == 0 ? ahead : others);
         ahead.settle();
     }
 }
@@ -102,7 +101,8 @@ class integer_outputs_pass {
 
 public:
     integer_outputs_pass(const Tile& t, const integer_memory& mem, micro::matrix<float> o)
-        : t_(t), mem_(mem), o_(o), source_(t.value_rows()), begin_(t.cover.lowest / micro::mass_lanes * micro::mass_lanes),
+        : t_(t), mem_(mem), o_(o), source_(t.value_rows()),
+          begin_(t.cover.lowest / micro::mass_lanes * micro::mass_lanes),
           depth_(t.block.count <= micro::streaming_rows ? micro::streaming_depth : micro::key_tile)
     {
         list_rows();
@@ -131,8 +131,7 @@ private:
         const E** const to = rows();
         for (int j = begin_; j < t_.keys;) {
             const auto segment = source_(t_.token + j);
-            const E* row = segment.data;
-            for (std::int64_t i = 0; i < segment.count && j < t_.keys; ++i, row += segment.stride) to[j++] = row;
+            for (std::int64_t i = 0; i < segment.count && j < t_.keys; ++i) to[j++] = segment.row(i);
         }
         to[t_.keys] = to[t_.keys - 1];
     }

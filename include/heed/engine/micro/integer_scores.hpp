@@ -26,7 +26,7 @@ HEED_INLINE void pack_integer_keys(matrix<const E> k, std::int64_t dim, const in
     constexpr std::int64_t block = channels_of<E>;
     // Half of the lines: the products ask for the others, as requests in bursts come at a half of the bandwidth.
     constexpr int requests = each * vec<float>::lanes * static_cast<int>(sizeof(E)) / static_cast<int>(block) / 128;
-    const std::int64_t stride = k.stride * static_cast<std::int64_t>(sizeof(E));
+    const auto stride = static_cast<std::int64_t>(stride_bytes_of<E>(k.stride));
     std::uint32_t* to = strip.pairs + lane;
     for (std::int64_t c = 0; c < dim; c += each) {
         const E* const at = k.data + c / block;
@@ -46,7 +46,7 @@ HEED_INLINE void pack_no_keys(std::int64_t dim, const integer_strip& strip, int 
 {
     for (std::int64_t i = 0; i < dim / 2; ++i)
         native_lanes::store_words(strip.pairs + i * key_strip<float> + lane, native_lanes::all_words(0));
-    for (std::int64_t b = 0; channels_of<E> > 1 && b < dim / channels_of<E>; ++b)
+    for (std::int64_t b = 0; channels_of < E >> 1 && b < dim / channels_of<E>; ++b)
         store(strip.scales + b * key_strip<float> + lane, vec<float>(0));
 }
 
@@ -88,7 +88,7 @@ HEED_INLINE void integer_products(const integer_rows& q, const std::uint32_t* st
 /// their scales, by fma over blocks in ascending order.
 template <int Rows, class E>
 HEED_NOINLINE inline void integer_scores_block(integer_rows q, integer_strip strip, std::int64_t pairs, float* s,
-                                                line_feed& feed)
+                                               line_feed& feed)
 {
     constexpr int lanes = vec<float>::lanes, vecs = register_vecs, width = key_strip<float>;
     constexpr std::int64_t block_pairs = channels_of<E> / 2;
@@ -100,7 +100,8 @@ HEED_NOINLINE inline void integer_scores_block(integer_rows q, integer_strip str
         for (int r = 0; r < Rows; ++r) {
             HEED_UNROLL
             for (int i = 0; i < vecs; ++i)
-                store(s + r * score_stride + i * lanes, native_lanes::whole_numbers_of(sums[r][i]) * vec<float>(q.steps[r]));
+                store(s + r * score_stride + i * lanes,
+                      native_lanes::whole_numbers_of(sums[r][i]) * vec<float>(q.steps[r]));
         }
         feed = ahead;
         return;
@@ -114,7 +115,8 @@ HEED_NOINLINE inline void integer_scores_block(integer_rows q, integer_strip str
             for (int i = 0; i < vecs; ++i) {
                 float* const to = s + r * score_stride + i * lanes;
                 const vec<float> before = first ? vec<float>(0) : load(to);
-                const vec<float> x = fma(native_lanes::whole_numbers_of(sums[r][i]), load(strip.scales + i * lanes), before);
+                const vec<float> x =
+                    fma(native_lanes::whole_numbers_of(sums[r][i]), load(strip.scales + i * lanes), before);
                 store(to, last ? x * vec<float>(q.steps[r]) : x);
             }
         }
