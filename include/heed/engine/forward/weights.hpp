@@ -45,6 +45,7 @@ template <class Def>
 struct unconditional_maps {
     using normalizer_type = typename Def::normalizer_type;
     static constexpr bool has_score_maps = Def::has_unconditional_maps;
+    static constexpr int lists = Def::lists;
 
     const Def& def;
 
