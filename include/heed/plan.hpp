@@ -48,7 +48,8 @@ public:
         if (!status_) return;
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
         value_dim_ = kv.value_dim();
-        partition_ = partition_of(q, kv, how.executor.concurrency());
+        partition_ = partition_of(q, kv, how.executor.concurrency(),
+                                  {takes_bands ? kernel::most_heads_of_band(kv) : 1, how.least_tasks});
         if (!partition_.fits)
             status_ = status_type::error(errc::invalid_argument,
                                          "plan: %lld queries of %lld heads x %lld keys for %d workers, %lld and %lld "
@@ -166,6 +167,7 @@ public:
 
 private:
     using memory = kernel::memory_of<Def, T>;
+    static constexpr bool takes_bands = kernel::takes_bands_v<Def, T>;
 
     /// Whether a cache holds what the definition multiplies, where that is integers.
     template <class Kv>
@@ -240,7 +242,7 @@ private:
         if (kv.value_dim() != value_dim_)
             return status_type::error(errc::invalid_argument, "run: v.dim %lld, planned for %lld",
                                       static_cast<long long>(kv.value_dim()), static_cast<long long>(value_dim_));
-        if (partition_.ragged && !(partition_of(q, kv, partition_.workers) == partition_))
+        if (partition_.ragged && !(partition_of(q, kv, partition_.workers, partition_.bands) == partition_))
             return status_type::error(errc::invalid_argument, "run: lengths of sequences are not those planned for");
         return {};
     }
@@ -260,11 +262,12 @@ private:
 
     /// The cut of queries and keys that check() has found sound.
     template <class Q, class Kv>
-    kernel::partition partition_of(const packed<Q>& q, const Kv& kv, int workers) const
+    kernel::partition partition_of(const packed<Q>& q, const Kv& kv, int workers,
+                                   const kernel::band_limits& bands) const
     {
         const kernel::problem_sizes p{
-            kv_.batch,       q_.heads, kv_.heads, kv_.dim, value_dim_, workers, !Kv::contiguous || Def::lists > 0,
-            def_.list_rows()};
+            kv_.batch,        q_.heads, kv_.heads, kv_.dim, value_dim_, workers, !Kv::contiguous || Def::lists > 0,
+            def_.list_rows(), bands};
         const auto held = [&](std::int64_t b) { return kernel::held_of(kv, b); };
         const bool is_packed = q.bounds.size() > 0;
         if (kv_.batch > 1 && (is_packed || kv.ragged()))

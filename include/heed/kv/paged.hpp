@@ -204,17 +204,19 @@ private:
 
 /// The rows of a head: one segment for each page.
 template <class E>
-class paged_rows {
+class paged_rows : detail::stride_unit<E> {
 public:
     paged_rows(const view<E>& pool, const index_view& pages, std::int64_t head)
-        : data_(pool.row(0, head, 0)), page_step_(pool.stride.batch), row_step_(pool.token_stride()), pages_(pages),
-          slots_(pool.size.tokens),
+        : detail::stride_unit<E>(pool), data_(pool.row(0, head, 0)), page_step_(pool.stride.batch),
+          row_step_(pool.token_stride()), pages_(pages), slots_(pool.size.tokens),
           shift_((slots_ & (slots_ - 1)) == 0 ? __builtin_ctzll(static_cast<std::uint64_t>(slots_)) : -1)
     {}
     HEED_INLINE rows<E> operator()(std::int64_t token) const
     {
         const std::int64_t i = shift_ >= 0 ? token >> shift_ : token / slots_, slot = token - i * slots_;
-        return {data_ + pages_[i] * page_step_ + slot * row_step_, row_step_, slots_ - slot};
+        const detail::stride_unit<E>& unit = *this;
+        return detail::rows_from(detail::after(data_, pages_[i] * page_step_, unit), slot, row_step_, slots_ - slot,
+                                 unit);
     }
 
 private:
@@ -253,6 +255,8 @@ struct paged_kv {
     token_span held(std::int64_t b) const { return {0, table.length(b, slots())}; }
     bool ragged() const { return batch() > 1; }
     std::int64_t tokens() const { return detail::longest(*this); }
+
+    std::int64_t heads_side_by_side() const { return detail::heads_side_by_side(k, v); }
 
     auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
     auto values(std::int64_t b, std::int64_t h) const { return rows_in(v, b, h); }

@@ -179,7 +179,8 @@ private:
                 const int of = i < keys ? x + i : x + keys - 1;  // what fills the last register
                 copy_row(c.keys[of], key_bytes_, copy + i * key_bytes_);
             }
-            const micro::row_panel<K> rows{reinterpret_cast<const K*>(copy), elements_for<K>(dim), {}};
+            const micro::row_panel<K> rows{
+                reinterpret_cast<const K*>(copy), micro::stride_of<K>(elements_for<K>(dim)), {}};
             for_register_blocks([&](int first, int count) {
                 micro::scores_unpacked(count,
                                        micro::packed_queries<U>{{scores_.query(0, first), scores_.part_stride}, dim},

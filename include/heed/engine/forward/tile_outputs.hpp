@@ -34,6 +34,7 @@ struct outputs_memory {
 /// where the outputs go, and the first keys and the queries of the next block.
 struct next_reads {
     micro::row_lines outputs, keys, queries;
+    next_block behind = {};  // decode: the next block
 };
 
 /// Whether panels of V can be read where they lie: where the L2 cache is fast enough for them, if rows have no gaps and
@@ -83,7 +84,7 @@ void pack_value_panel(const Tile& t, int j, int n, panel_channels channels, U* p
         if constexpr (!Tile::job_type::kv_type::contiguous)  // the next panel's lines; those of one segment have a
                                                              // stride
             if (next < source.dim)
-                for (int i = 0; i < taken; ++i) __builtin_prefetch(v.data + i * v.stride + elements_for<E>(next), 0, 2);
+                for (int i = 0; i < taken; ++i) __builtin_prefetch(v.row(i) + elements_for<E>(next), 0, 2);
     }
 }
 

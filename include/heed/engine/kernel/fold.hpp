@@ -25,6 +25,8 @@ struct partial {
     micro::matrix<T> o;  // [rows][whole registers of channels]
 
     partial_row<T> row(int r) const { return {shift[r], mass[r], o.row(r)}; }
+    /// The same from row r on.
+    partial from_row(int r) const { return {shift + r, mass + r, {o.row(r), o.stride}}; }
     template <class Carver>
     static partial carve(Carver& c, std::int64_t rows, std::int64_t o_stride)
     {

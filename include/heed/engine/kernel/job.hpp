@@ -57,10 +57,13 @@ struct job {
     }
 };
 
-/// Rows [first, first + count) of one kv head; row x is query row x / group of head x % group.
+/// Rows [first, first + count) of one kv head; row x is query row x / group of head x % group. A band has the same rows
+/// of each of `heads` kv heads, one head after the other.
 struct query_block {
     std::int64_t batch, kv_head, first;
-    int count;
+    int count, heads = 1;
+
+    query_block of_head(int h) const { return {batch, kv_head + h, first, count}; }
 };
 
 /// Row x of a block as policies see it.
