@@ -181,21 +181,29 @@ private:
             for (std::int64_t c = first; c < whole;) {
                 const int vecs = static_cast<int>(min_of((whole - c) / lanes, micro::register_vecs));
                 for (const register_block& block : t_.cover)
-                    add_rows(block, j, stop, rows() + j, c, c - first, vecs, block.first == 0 ? ahead : others);
+                    add_rows(block, {j, stop, c, c - first, vecs}, rows() + j, block.first == 0 ? ahead : others);
                 c += vecs * lanes;
             }
             if (whole < end) add_last_channels(j, stop, whole, end, whole - first, others);
         }
     }
-    HEED_INLINE void add_rows(const register_block& block, int j, int stop, const E* const* v, std::int64_t channel,
-                              std::int64_t at, int vecs, micro::line_feed& ahead) const
+    /// `vecs` registers of channels from `channel` on of the keys [begin, end); their sums go to column `at`.
+    struct channel_panel {
+        int begin, end;
+        std::int64_t channel, at;
+        int vecs;
+    };
+    /// `v` are the rows of the panel's keys.
+    HEED_INLINE void add_rows(const register_block& block, const channel_panel& panel, const E* const* v,
+                              micro::line_feed& ahead) const
     {
-        const int lo = (block.lo > j ? block.lo : j) / 2 * 2, hi = block.hi < stop ? block.hi : stop;
+        const int lo = (block.lo > panel.begin ? block.lo : panel.begin) / 2 * 2;
+        const int hi = block.hi < panel.end ? block.hi : panel.end;
         if (lo >= hi) return;
-        micro::integer_outputs<E>({block.rows, vecs},
+        micro::integer_outputs<E>({block.rows, panel.vecs},
                                   mem_.weights + block.first * micro::integer_weight_stride + lo / 2,
-                                  micro::integer_values<E>{v + (lo - j), channel, (hi - lo + 1) / 2},
-                                  {mem_.sums + block.first * mem_.sums_stride + at, mem_.sums_stride}, ahead);
+                                  micro::integer_values<E>{v + (lo - panel.begin), panel.channel, (hi - lo + 1) / 2},
+                                  {mem_.sums + block.first * mem_.sums_stride + panel.at, mem_.sums_stride}, ahead);
     }
     /// Channels that fill no register, from a copy with zeros behind them.
     HEED_NOINLINE void add_last_channels(int j, int stop, std::int64_t channel, std::int64_t end, std::int64_t at,
@@ -210,7 +218,7 @@ private:
                 copied[i - j] = to;
             }
             copied[stop - j] = copied[stop - j - 1];
-            for (const register_block& block : t_.cover) add_rows(block, j, stop, copied, 0, at, 2, idle);
+            for (const register_block& block : t_.cover) add_rows(block, {j, stop, 0, at, 2}, copied, idle);
         }
     }
 

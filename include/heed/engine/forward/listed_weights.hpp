@@ -78,9 +78,14 @@ HEED_INLINE void add_listed_masses(const listed_tile<Job>& t, int x, int n, V ma
     for (int i = 0; i < n; ++i) lane[t.key[x + i] % micro::mass_lanes] += each[i];
 }
 
-/// The terms of n <= lanes scores v of keys from key x on: masses go to the 16 lanes, weights are returned.
+/// Listed keys of a tile, as many as a register has lanes or fewer.
+struct few_keys {
+    int first, count;
+};
+
+/// The terms of the scores v of some keys: masses go to the 16 lanes, weights are returned.
 template <range Range, class Job, class V, class T = typename Job::T>
-HEED_INLINE V terms_of(const listed_tile<Job>& t, int x, int n, V v, V shift, V one, T* lane)
+HEED_INLINE V terms_of(const listed_tile<Job>& t, few_keys keys, V v, V shift, V one, T* lane)
 {
     using normalizer = typename std::decay_t<decltype(t.job.def)>::normalizer_type;
     const auto attended = [&](V term) HEED_INLINE_LAMBDA {  // a NaN stays
@@ -88,7 +93,7 @@ HEED_INLINE V terms_of(const listed_tile<Job>& t, int x, int n, V v, V shift, V 
     };
     const auto terms = t.job.def.normalizer().terms(shifted_score<T, native_arch, Range>(v, shift, one));
     if constexpr (has_mass_v<normalizer>) {
-        add_listed_masses(t, x, n, attended(terms.mass), lane);
+        add_listed_masses(t, keys.first, keys.count, attended(terms.mass), lane);
         return attended(terms.weight);
     } else {
         return attended(terms.value);
@@ -109,12 +114,13 @@ HEED_INLINE T mass_of(const listed_tile<Job>& t, const T* lane)
     return T(0);
 }
 
-/// Some scores of row r after score maps and mask, of n <= lanes keys from key x on; widens the range by them.
+/// Scores of row r after score maps and mask, of some keys; widens the range by them.
 template <class Job, class T = typename Job::T>
-HEED_INLINE vec<T> map_and_mask(const listed_tile<Job>& t, const query_place& row, int r, int x, int n, const T* s,
+HEED_INLINE vec<T> map_and_mask(const listed_tile<Job>& t, const query_place& row, int r, few_keys keys, const T* s,
                                 score_range<T>& range)
 {
     using V = vec<T>;
+    const int x = keys.first, n = keys.count;
     const V minus_infinity(-std::numeric_limits<T>::infinity());
     V v = n == V::lanes ? load(s + x) : load_n(s + x, n);
     if constexpr (std::decay_t<decltype(t.job.def)>::has_score_maps) v = map_listed(t, row, x, n, v);
@@ -136,18 +142,19 @@ HEED_NOINLINE inline T weigh_listed(const listed_tile<Job>& t, const query_place
     const auto for_registers = [&](auto f) HEED_INLINE_LAMBDA {
         for (int x = 0; x < t.count; x += lanes) {
             const int n = lanes < t.count - x ? lanes : t.count - x;
-            const V v = f(x, n);
+            const V v = f(few_keys{x, n});
             if (n == lanes) store(s + x, v);
             else store_n(s + x, v, n);
         }
     };
     score_range<T> range;
-    for_registers([&](int x, int n) HEED_INLINE_LAMBDA { return map_and_mask(t, row, r, x, n, s, range); });
+    for_registers([&](few_keys k) HEED_INLINE_LAMBDA { return map_and_mask(t, row, r, k, s, range); });
     const T top = range.top(), shift = shift_for<normalizer::shift>(top);
     const V all(shift), one = power_of_two(V(0) - all);
     const auto weigh = [&](auto near) HEED_INLINE_LAMBDA {
-        for_registers([&](int x, int n) HEED_INLINE_LAMBDA {
-            return terms_of<near.value>(t, x, n, n == lanes ? load(s + x) : load_n(s + x, n), all, one, lane);
+        for_registers([&](few_keys k) HEED_INLINE_LAMBDA {
+            const V v = k.count == lanes ? load(s + k.first) : load_n(s + k.first, k.count);
+            return terms_of<near.value>(t, k, v, all, one, lane);
         });
     };
     if (is_near(range.bottom(), top, shift)) weigh(std::integral_constant<simd::range, simd::range::near>{});
@@ -162,11 +169,11 @@ HEED_NOINLINE inline T weigh_few(const listed_tile<Job>& t, const query_place& r
     using V = vec<T>;
     using normalizer = typename std::decay_t<decltype(t.job.def)>::normalizer_type;
     score_range<T> range;
-    const V v = map_and_mask(t, row, r, 0, t.count, s, range);
+    const V v = map_and_mask(t, row, r, {0, t.count}, s, range);
     const T top = range.top(), shift = shift_for<normalizer::shift>(top);
     const V all(shift), one = power_of_two(V(0) - all);
-    if (is_near(range.bottom(), top, shift)) store(to, terms_of<simd::range::near>(t, 0, t.count, v, all, one, lane));
-    else store(to, terms_of<simd::range::any>(t, 0, t.count, v, all, one, lane));
+    if (is_near(range.bottom(), top, shift)) store(to, terms_of<simd::range::near>(t, {0, t.count}, v, all, one, lane));
+    else store(to, terms_of<simd::range::any>(t, {0, t.count}, v, all, one, lane));
     return shift;
 }
 

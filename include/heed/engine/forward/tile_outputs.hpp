@@ -130,23 +130,45 @@ HEED_INLINE void prefetch_after(micro::next_lines& lines, const Tile& t, int j, 
     }
 }
 
-/// Adds the runs of keys that a register block wants, among `keys` keys from key j on, which a panel holds.
+/// Channels of `keys` keys of V from key `first` of the tile on.
+template <class U>
+struct value_panel {
+    int first, keys;
+    panel_channels channels;
+    micro::matrix<const U> values;
+};
+
+/// Adds the runs of keys that a register block wants among those of a panel.
 template <class Tile, class U, class T = typename Tile::T>
-HEED_INLINE void outputs_wanted(const Tile& t, const register_block& rows, int j, int keys, panel_channels channels,
-                                const scores_memory<U>& p, micro::matrix<const U> panel, micro::matrix<T> o,
-                                micro::next_lines& lines)
+HEED_INLINE void outputs_wanted(const Tile& t, const register_block& rows, const value_panel<U>& panel,
+                                const scores_memory<U>& p, micro::matrix<T> o, micro::next_lines& lines)
 {
     constexpr int each = elements_of<U>;
+    const int j = panel.first;
     const std::uint32_t wanted = t.of_block[&rows - t.cover.begin()];
     const std::uint32_t before = wanted & sixteens_between(0, j);
     bool more = before != 0;
-    for_wanted(wanted, j, j + keys, [&](int first, int end) HEED_INLINE_LAMBDA {
-        micro::outputs({rows.rows, channels.vecs},
+    for_wanted(wanted, j, j + panel.keys, [&](int first, int end) HEED_INLINE_LAMBDA {
+        micro::outputs({rows.rows, panel.channels.vecs},
                        micro::weight_rows<U>{p.weights(rows.first) + first / each, (end - first + each - 1) / each},
-                       panel_of<typename Tile::job_type>(panel.row((first - j) / each), panel.stride), more,
-                       o.at(rows.first, channels.first), lines.take());
+                       panel_of<typename Tile::job_type>(panel.values.row((first - j) / each), panel.values.stride),
+                       more, o.at(rows.first, panel.channels.first), lines.take());
         more = true;
     });
+}
+
+/// Adds the keys of a panel from the first to the last that a register block attends.
+template <class Tile, class U, class T = typename Tile::T>
+HEED_INLINE void outputs_attended(const Tile&, const register_block& rows, const value_panel<U>& panel,
+                                  const scores_memory<U>& p, micro::matrix<T> o, micro::next_lines& lines)
+{
+    constexpr int each = elements_of<U>;
+    const int j = panel.first, stop = j + panel.keys;
+    const int lo = (rows.lo > j ? rows.lo : j) / each, hi = ((rows.hi < stop ? rows.hi : stop) + each - 1) / each;
+    if (lo >= hi) return;
+    micro::outputs({rows.rows, panel.channels.vecs}, micro::weight_rows<U>{p.weights(rows.first) + lo, hi - lo},
+                   panel_of<typename Tile::job_type>(panel.values.row(lo - j / each), panel.values.stride), rows.lo < j,
+                   o.at(rows.first, panel.channels.first), lines.take());
 }
 
 /// o = P V, panel by panel. Prefetches the next panel, and at last `next`.
@@ -165,20 +187,12 @@ void outputs_packed(const Tile& t, const scores_memory<U>& p, const outputs_memo
         micro::for_panels<T>(
             t.job.kv.value_dim(), [&](std::int64_t channel, std::int64_t channels, int width) HEED_INLINE_LAMBDA {
                 const panel_channels wanted{channel, channels, width};
-                const micro::matrix<const U> panel = place_or_pack(t, j, keys, wanted, mem.panel, p.copy);
+                const value_panel<U> panel{j, keys, wanted, place_or_pack(t, j, keys, wanted, mem.panel, p.copy)};
                 micro::next_lines lines(keys / each, mem.panel);
                 prefetch_after(lines, t, j, keys, wanted, next);
                 for (const register_block& rows : t.cover) {
-                    if constexpr (has_lists<typename Tile::job_type>) {
-                        outputs_wanted(t, rows, j, keys, wanted, p, panel, o, lines);
-                        continue;
-                    }
-                    const int lo = (rows.lo > j ? rows.lo : j) / each, end = rows.hi < j + keys ? rows.hi : j + keys;
-                    const int hi = (end + each - 1) / each;
-                    if (lo >= hi) continue;
-                    micro::outputs({rows.rows, width}, micro::weight_rows<U>{p.weights(rows.first) + lo, hi - lo},
-                                   panel_of<typename Tile::job_type>(panel.row(lo - j / each), panel.stride),
-                                   rows.lo < j, o.at(rows.first, channel), lines.take());
+                    if constexpr (has_lists<typename Tile::job_type>) outputs_wanted(t, rows, panel, p, o, lines);
+                    else outputs_attended(t, rows, panel, p, o, lines);
                 }
             });
     }
