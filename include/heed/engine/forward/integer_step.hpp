@@ -182,21 +182,27 @@ private:
             for (std::int64_t c = first; c < whole;) {
                 const int vecs = static_cast<int>(min_of((whole - c) / lanes, micro::register_vecs));
                 for (const register_block& block : t_.cover)
-                    add_rows(block, j, stop, rows() + j, c, c - first, vecs, block.first == 0 ? ahead : others);
+                    add_rows(block, {j, stop}, rows() + j, {c, c - first, vecs}, block.first == 0 ? ahead : others);
                 c += vecs * lanes;
             }
             if (whole < end) add_last_channels(j, stop, whole, end, whole - first, others);
         }
     }
-    HEED_INLINE void add_rows(const register_block& block, int j, int stop, const E* const* v, std::int64_t channel,
-                              std::int64_t at, int vecs, micro::line_feed& ahead) const
+    /// Registers of channels: the first one in V, and its place among the sums.
+    struct panel {
+        std::int64_t channel, at;
+        int vecs;
+    };
+    HEED_INLINE void add_rows(const register_block& block, key_range keys, const E* const* v, const panel& p,
+                              micro::line_feed& ahead) const
     {
-        const int lo = (block.lo > j ? block.lo : j) / 2 * 2, hi = block.hi < stop ? block.hi : stop;
+        const int lo = (block.lo > keys.begin ? block.lo : keys.begin) / 2 * 2,
+                  hi = block.hi < keys.end ? block.hi : keys.end;
         if (lo >= hi) return;
-        micro::integer_outputs<E>({block.rows, vecs},
+        micro::integer_outputs<E>({block.rows, p.vecs},
                                   mem_.weights + block.first * micro::integer_weight_stride + lo / 2,
-                                  micro::integer_values<E>{v + (lo - j), channel, (hi - lo + 1) / 2},
-                                  {mem_.sums + block.first * mem_.sums_stride + at, mem_.sums_stride}, ahead);
+                                  micro::integer_values<E>{v + (lo - keys.begin), p.channel, (hi - lo + 1) / 2},
+                                  {mem_.sums + block.first * mem_.sums_stride + p.at, mem_.sums_stride}, ahead);
     }
     /// Channels that fill no register, from a copy with zeros behind them.
     HEED_NOINLINE void add_last_channels(int j, int stop, std::int64_t channel, std::int64_t end, std::int64_t at,
@@ -211,7 +217,7 @@ private:
                 copied[i - j] = to;
             }
             copied[stop - j] = copied[stop - j - 1];
-            for (const register_block& block : t_.cover) add_rows(block, j, stop, copied, 0, at, 2, idle);
+            for (const register_block& block : t_.cover) add_rows(block, {j, stop}, copied, {0, at, 2}, idle);
         }
     }
 
