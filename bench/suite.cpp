@@ -168,6 +168,12 @@ void add_engines(builder& b)
     for (const std::string type : {"f32", "f16", "bf16", "q8_0", "q4_0", "int8"})
         b.row("32768 keys, 32/8 heads of 128, " + type, "by token|" + type,
               "decode/softmax/" + type + "_bshd/all/b1_hq32_hkv8_sq1_skv32768_d128/t1", rivals::dense);
+    for (const std::string type : {"f32", "f16", "q8_0"}) {
+        b.row("4096 keys, 32/8 heads of 128, " + type, "by token|4096 " + type,
+              "decode/softmax/" + type + "_bshd/all/b1_hq32_hkv8_sq1_skv4096_d128/t1", rivals::dense);
+        b.row("32768 keys, 16/4 heads of 128, " + type, "by token|16/4 " + type,
+              "decode/softmax/" + type + "_bshd/all/b1_hq16_hkv4_sq1_skv32768_d128/t1", rivals::dense);
+    }
     b.section("prefill with a table for a mask, beside the mask as a policy, f32");
     const std::string square = "/b1_hq8_hkv8_sq2048_skv2048_d128/t1";
     for (const std::string mask : {"causal_floats", "causal_halves", "causal_bools", "window512_halves",

@@ -58,6 +58,11 @@ inline void draw(std::mt19937_64& random, heed::iq4_nl& x)
     x.d = heed::f16(std::normal_distribution<float>(0, 0.015f)(random));
     for (std::uint8_t& q : x.q) q = static_cast<std::uint8_t>(random());
 }
+inline void draw(std::mt19937_64& random, heed::mxfp4& x)
+{
+    x.e = static_cast<std::uint8_t>(124 + random() % 4);
+    for (std::uint8_t& q : x.q) q = static_cast<std::uint8_t>(random());
+}
 inline void draw(std::mt19937_64& random, float& x) { x = std::normal_distribution<float>(0, 1)(random); }
 
 /// Random elements: numbers of about 1 where they have no scale beside them.

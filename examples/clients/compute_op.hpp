@@ -9,8 +9,8 @@
 // convention multiplies the mask, as that holds distances; see alibi_slope().
 //
 // It follows ggml_flash_attn_ext as it was in August 2026 (ggml d99724f2, the ggml of llama.cpp d3cf1f14). Of the 5158
-// cases of that one's own test 3801 have k and v of one of the `same_types`, and all of them pass; `all_types` are those
-// of all cases but eight, which have k or v of q1_0 or q2_0. All that is optional combines: mask, sinks, softcap,
+// cases of that one's own test 3801 have k and v of one of the `same_types`, and all of them pass; `all_types` are
+// those of all cases but eight, which have k or v of q1_0 or q2_0. All that is optional combines: mask, sinks, softcap,
 // ALiBi (which needs a mask), grouped heads, Dv != D. supports() says whether an op is taken and scratch_bytes() what
 // it needs; neither asks for tensors that are allocated.
 //
@@ -52,9 +52,14 @@ struct host_threads {
     {}
 };
 
-/// f(plan, q, kv, out) with the views of the tensors and a plan for so many workers.
+/// Workers of a plan; and threads without a barrier, each of which is one worker, that share out its tasks.
+struct crew {
+    int workers = 1, sharing = 1;
+};
+
+/// f(plan, q, kv, out) with the views of the tensors and a plan for so many.
 template <class Kernels, class F>
-status with_plan(const parameters& p, const tensors& t, int workers, const float* slopes,
+status with_plan(const parameters& p, const tensors& t, const crew& of, const float* slopes,
                  const heed::mask_summary& summary, F f)
 {
     return with_types(Kernels{}, t.k.type, t.v.type, [&](auto key_element, auto value_element) {
@@ -77,9 +82,10 @@ status with_plan(const parameters& p, const tensors& t, int workers, const float
                                   optional_softcap{p.logit_softcap},
                                   sloped_mask{mask.halves, mask.floats, summary, slopes}};
         const heed::dense_kv kv{k, v};
-        host_threads threads{workers};
+        host_threads threads{of.workers};
         heed::options<float> how;
         how.executor = threads;
+        how.least_tasks = of.sharing;
         const heed::plan plan(def, q, kv, how);
         if (s = plan.status(); s) s = check_out(t);
         return s ? f(plan, q, kv, out) : s;
@@ -97,11 +103,11 @@ struct scratch_sizes {
     std::size_t bytes() const { return slopes + summary + workspace; }
 };
 
-/// The sizes for a plan of so many workers.
+/// The sizes for a plan of so many.
 template <class Kernels>
-status measure(const parameters& p, const tensors& t, int workers, scratch_sizes& to)
+status measure(const parameters& p, const tensors& t, const crew& of, scratch_sizes& to)
 {
-    return with_plan<Kernels>(p, t, workers, nullptr, {}, [&](const auto& plan, const auto& q, const auto&...) {
+    return with_plan<Kernels>(p, t, of, nullptr, {}, [&](const auto& plan, const auto& q, const auto&...) {
         mask_table mask;
         const status s = mask_of(t, mask);
         const bool looks = t.mask && !(t.mask_summary && t.mask_summary->is_made());
@@ -121,6 +127,7 @@ struct share {
 
     bool is_shared() const { return all.wait != nullptr; }
     int workers() const { return is_shared() ? nth : 1; }
+    detail::crew crew() const { return {workers(), is_shared() ? 1 : nth}; }
     void wait() const
     {
         if (is_shared()) all.wait(all.context);
@@ -165,7 +172,7 @@ template <class Kernels = same_types>
 heed::status supports(const parameters& p, const tensors& t) noexcept
 {
     detail::scratch_sizes sizes;
-    return detail::measure<Kernels>(p, t, 1, sizes);
+    return detail::measure<Kernels>(p, t, {}, sizes);
 }
 
 /// Scratch that compute() needs for so many threads, with a barrier or without, in bytes, at any alignment; 0 for an op
@@ -174,7 +181,8 @@ template <class Kernels = same_types>
 std::size_t scratch_bytes(const parameters& p, const tensors& t, int threads) noexcept
 {
     detail::scratch_sizes one, all;
-    if (threads < 1 || !detail::measure<Kernels>(p, t, 1, one) || !detail::measure<Kernels>(p, t, threads, all))
+    if (threads < 1 || !detail::measure<Kernels>(p, t, {1, threads}, one) ||
+        !detail::measure<Kernels>(p, t, {threads, 1}, all))
         return 0;
     return detail::cache_line - 1 + std::max(static_cast<std::size_t>(threads) * one.bytes(), all.bytes());
 }
@@ -212,7 +220,7 @@ heed::status compute(const parameters& p, const tensors& t, int ith, int nth, vo
     if (nth < 1 || ith < 0 || ith >= nth)
         return status::error(errc::invalid_argument, "compute_op: part %d of %d", ith, nth);
     share mine{ith, nth, all, nullptr, {}};
-    if (const status s = measure<Kernels>(p, t, mine.workers(), mine.sizes); !s) return s;
+    if (const status s = measure<Kernels>(p, t, mine.crew(), mine.sizes); !s) return s;
     if (const status s = check_data(t); !s) return s;
     const std::size_t each = mine.sizes.bytes(), copies = all.wait ? 1 : static_cast<std::size_t>(nth);
     const std::size_t needed = cache_line - 1 + copies * each;
@@ -230,12 +238,12 @@ heed::status compute(const parameters& p, const tensors& t, int ith, int nth, vo
     const auto checked = [&](const auto& plan, const auto& q, const auto& kv, const auto& out) {
         return plan.check_run(q, kv, out, how);
     };
-    if (const status s = with_plan<Kernels>(p, t, mine.workers(), nullptr, {}, checked); !s) return s;
+    if (const status s = with_plan<Kernels>(p, t, mine.crew(), nullptr, {}, checked); !s) return s;
     if (ith == 0 || !all.wait)
         for (int64 h = 0; h < t.q.ne[2]; ++h) mine.slopes()[h] = alibi_slope(p.max_bias, h, t.q.ne[2]);
     const heed::mask_summary summary = summary_of(t, mine);
     mine.wait();
-    return with_plan<Kernels>(p, t, mine.workers(), mine.slopes(), summary,
+    return with_plan<Kernels>(p, t, mine.crew(), mine.slopes(), summary,
                               [&](const auto& plan, const auto& q, const auto& kv, const auto& out) {
                                   detail::run_tasks(mine, plan, q, kv, out, how);
                                   return status{};

@@ -151,22 +151,24 @@ status view_of(const char* name, const tensor& t, type wanted, heed::view<E>& to
     if (t.type != wanted)
         return status::error(errc::unsupported, "compute_op: %s: is of %s, must be of %s", name, is.name,
                              describe(wanted).name);
-    int64 step[4] = {1, 0, 0, 0};
+    int64 step[4] = {is.bytes, 0, 0, 0};
     for (int i = 0; i < 4; ++i) {
         if (t.ne[i] / (i == 0 ? is.channels : 1) <= 1) continue;
-        if (t.nb[i] % static_cast<std::size_t>(is.bytes) != 0)
+        constexpr std::size_t aligned = heed::channels_of < E >> 1 ? alignof(E) : sizeof(E);
+        if (t.nb[i] % aligned != 0)
             return status::error(errc::invalid_argument,
-                                 "compute_op: %s: nb[%d] = %zu is not a multiple of %lld, the bytes of %s", name, i,
-                                 t.nb[i], ll{is.bytes}, is.name);
-        step[i] = static_cast<int64>(t.nb[i] / static_cast<std::size_t>(is.bytes));
+                                 "compute_op: %s: nb[%d] = %zu is not a multiple of %zu, the %s of %s", name, i,
+                                 t.nb[i], aligned, heed::channels_of<E> > 1 ? "alignment" : "bytes", is.name);
+        step[i] = static_cast<int64>(t.nb[i]);
     }
-    if (step[0] != 1)
+    if (step[0] != is.bytes)
         return status::error(errc::unsupported,
                              "compute_op: %s: rows of ne[0] = %lld are not contiguous: nb[0] = %zu, must be %lld, the "
                              "bytes of %s",
                              name, ll{t.ne[0]}, t.nb[0], ll{is.bytes}, is.name);
     const int tokens = heads_first ? 2 : 1, heads = heads_first ? 1 : 2;
-    to = {static_cast<E*>(t.data), {t.ne[3], t.ne[heads], t.ne[tokens], t.ne[0]}, {step[3], step[heads], step[tokens]}};
+    to = heed::strided_bytes(static_cast<E*>(t.data), {t.ne[3], t.ne[heads], t.ne[tokens], t.ne[0]},
+                             {step[3], step[heads], step[tokens]});
     return {};
 }
 

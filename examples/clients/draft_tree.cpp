@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
-// A verification step of B sequences that begin alike (a system prompt) and have a tree of drafts each: node i of a tree
-// comes behind its parent, and attends the prompt, the tokens of its own sequence and the nodes from the root to
+// A verification step of B sequences that begin alike (a system prompt) and have a tree of drafts each: node i of a
+// tree comes behind its parent, and attends the prompt, the tokens of its own sequence and the nodes from the root to
 // itself. All rows go through one state, in two steps:
 //
 //     1. attend_partial of all rows over the prompt, as one sequence of keys          state [1, Hq, rows]
 //     2. attend_partial of the packed rows, each over its own sequence, under the     the same state
 //        mask of the tree; finish divides                                             out [1, Hq, rows, D]
 //
-// Then a path is accepted, and move_rows() makes its nodes the next tokens of their sequence, as they are stored (q8_0).
-// The program checks both: rows against attention over the path alone, token by token, and moved rows byte by byte.
+// Then a path is accepted, and move_rows() makes its nodes the next tokens of their sequence, as they are stored
+// (q8_0). The program checks both: rows against attention over the path alone, token by token, and moved rows byte by
+// byte.
 #include "../program/arguments.hpp"
 #include "../program/standard_output.hpp"
 
@@ -100,9 +101,9 @@ private:
 class step {
 public:
     explicit step(const settings& s)
-        : s_(s), keys_(s.own + s.nodes), rows_{1, heads, s.batch * s.nodes, dim}, q_(draw_(rows_.heads * rows_.tokens * dim)),
-          prompt_k_(as_size(kv_heads * s.prompt * blocks)), prompt_v_(prompt_k_),
-          k_(as_size(s.batch * kv_heads * keys_ * blocks)), v_(k_)
+        : s_(s), keys_(s.own + s.nodes), rows_{1, heads, s.batch * s.nodes, dim},
+          q_(draw_(rows_.heads * rows_.tokens * dim)), prompt_k_(as_size(kv_heads * s.prompt * blocks)),
+          prompt_v_(prompt_k_), k_(as_size(s.batch * kv_heads * keys_ * blocks)), v_(k_)
     {
         for (int64 b = 0; b < s.batch; ++b) trees_.emplace_back(s.nodes, draw_);
         for (int64 b = 0; b <= s.batch; ++b) bounds_.push_back(b * s.nodes);
@@ -144,7 +145,8 @@ public:
                                               heed::bhsd(v.data(), {1, kv_heads, all, dim})};
                 for (int64 h = 0; h < kv_heads; ++h)
                     for (int64 t = 0; t < all; ++t) {
-                        const int64 own = t - s_.prompt, place = own < s_.own ? own : s_.own + path[as_size(own - s_.own)];
+                        const int64 own = t - s_.prompt,
+                                    place = own < s_.own ? own : s_.own + path[as_size(own - s_.own)];
                         copy(t < s_.prompt ? prompt() : this->own(), t < s_.prompt ? 0 : b, t < s_.prompt ? t : place,
                              sequence, t, h);
                     }
@@ -152,8 +154,9 @@ public:
                 heed::or_throw(heed::attend(q, sequence.k, sequence.v, heed::bhsd(one.data(), {1, heads, 1, dim})));
                 for (int64 h = 0; h < heads; ++h)
                     for (int64 c = 0; c < dim; ++c)
-                        most = std::fmax(most, std::fabs(static_cast<double>(one[as_size(h * dim + c)]) -
-                                                         static_cast<double>(out[as_size((h * rows_.tokens + row) * dim + c)])));
+                        most = std::fmax(
+                            most, std::fabs(static_cast<double>(one[as_size(h * dim + c)]) -
+                                            static_cast<double>(out[as_size((h * rows_.tokens + row) * dim + c)])));
             }
         return most;
     }
@@ -169,10 +172,13 @@ public:
             heed::or_throw(heed::move_rows(own(), b, s_.own, {tokens.data(), static_cast<int64>(tokens.size())}));
             for (int64 h = 0; h < kv_heads; ++h)
                 for (std::size_t i = 0; i < tokens.size(); ++i) {
-                    const int64 head = (b * kv_heads + h) * keys_, to = (head + s_.own + static_cast<int64>(i)) * blocks,
+                    const int64 head = (b * kv_heads + h) * keys_,
+                                to = (head + s_.own + static_cast<int64>(i)) * blocks,
                                 from = (head + tokens[i]) * blocks;
-                    wrong += std::memcmp(&k_[as_size(to)], &before_k[as_size(from)], as_size(blocks) * sizeof(heed::q8_0)) != 0;
-                    wrong += std::memcmp(&v_[as_size(to)], &before_v[as_size(from)], as_size(blocks) * sizeof(heed::q8_0)) != 0;
+                    wrong += std::memcmp(&k_[as_size(to)], &before_k[as_size(from)],
+                                         as_size(blocks) * sizeof(heed::q8_0)) != 0;
+                    wrong += std::memcmp(&v_[as_size(to)], &before_v[as_size(from)],
+                                         as_size(blocks) * sizeof(heed::q8_0)) != 0;
                 }
         }
         return wrong;
@@ -185,7 +191,8 @@ private:
     cache own() { return cache_of(k_, v_, s_.batch, keys_); }
     static cache cache_of(std::vector<heed::q8_0>& k, std::vector<heed::q8_0>& v, int64 batch, int64 tokens)
     {
-        return {heed::bhsd(k.data(), {batch, kv_heads, tokens, dim}), heed::bhsd(v.data(), {batch, kv_heads, tokens, dim})};
+        return {heed::bhsd(k.data(), {batch, kv_heads, tokens, dim}),
+                heed::bhsd(v.data(), {batch, kv_heads, tokens, dim})};
     }
     heed::index_view bounds() const { return {bounds_.data(), static_cast<int64>(bounds_.size())}; }
     void fill(const cache& to, int64 batch, int64 tokens)

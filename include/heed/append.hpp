@@ -3,8 +3,8 @@
 //
 //     lengths[sequence] += n;                                      // first: only tokens that a cache holds are written
 //     heed::paged_kv cache{k_pool, v_pool, table};                 // the table lists the new tokens already
-//     heed::append(cache, sequence, position, k_rows, v_rows);     // or, of all sequences: append(cache, cu_seqlens, k, v)
-//     heed::attend(def, q, cache, out);
+//     heed::append(cache, sequence, position, k_rows, v_rows);     // or, of all sequences: append(cache, cu_seqlens,
+//     k, v) heed::attend(def, q, cache, out);
 //
 // Drafts are rolled back by lowering the length again; the next append overwrites them. A ring has lost what the drafts
 // overwrote: kv/ring.hpp says what it needs.
@@ -14,10 +14,11 @@
 // list the page. cache.check_exclusive(sequence, position, position + n) does, and reads the whole table. The append of
 // packed rows looks, once for all sequences.
 //
-// |x - fetched x| is at most half a scale in int8, q8_0, q5_0 and q4_0, whose scale is chosen for the row or block, and
-// 2^-4 |x| or half of the smallest step in fp8; q5_1, q4_1 and iq4_nl are rounded as ggml does. A row of zeros has scale 0. NaN and Inf make the scale NaN, and so the row
-// or block; numbers with a given scale (of channels, or repeated over tokens) are cut off at the format's largest, and
-// may not be NaN or Inf in int8. How an element is rounded is said in its file in base/element/.
+// |x - fetched x| is at most half a scale in int8, q8_0, q5_0 and q4_0, whose scale is chosen for the row or block,
+// and 2^-4 |x| or half of the smallest step in fp8; q5_1, q4_1, iq4_nl and mxfp4 are rounded as ggml does. A row of
+// zeros has scale 0. NaN and Inf make the scale NaN, and so the row or block; numbers with a given scale (of
+// channels, or repeated over tokens) are cut off at the format's largest, and may not be NaN or Inf in int8. How an
+// element is rounded is said in its file in base/element/.
 #pragma once
 
 #include "engine/cache_checks.hpp"
@@ -254,9 +255,11 @@ private:
 /// Writes the tokens [position, position + n) of a sequence, quantised where the cache is.
 ///
 /// k rows [1, Hkv, n, Dqk] and v rows [1, Hkv, n, Dv], float, bf16 and f16, or double for a cache of double. The cache
-/// is a kv source over views that are not const; its lengths or tables hold the new tokens already. `transform(row,
-/// dim, head, position)` may change each row of keys first, in a copy: RoPE, say. It may be called twice for a row.
-/// Allocates nothing; returns a status, and nothing is written where it is false.
+/// is a kv source over views that are not const. Its lengths or tables hold the new tokens already: raise a length,
+/// then append; a token that the cache does not hold is refused. Drafts are rolled back by lowering the length again,
+/// and the next append overwrites them. `transform(row, dim, head, position)` may change each row of keys first, in a
+/// copy: RoPE, say. It may be called twice for a row. Allocates nothing; returns a status, and nothing is written where
+/// it is false.
 template <class Cache, class K, class V, class Transform = no_transform>
 status append(const Cache& cache, std::int64_t sequence, std::int64_t position, const view<K>& k, const view<V>& v,
               const Transform& transform = {})

@@ -13,6 +13,7 @@
 #include "base/mistakes.hpp"
 #include "base/view.hpp"
 #include "mask/contract.hpp"
+#include "mask/lists.hpp"
 #include "normalizer/contract.hpp"
 #include "normalizer/softmax.hpp"
 #include "score/contract.hpp"
@@ -201,6 +202,9 @@ public:
     /// True unless every key of every row is attended by definition.
     static constexpr bool has_mask = masks > 0;
 
+    /// How many of them, `a & b` counted twice, list the keys of a row: kernels then read no others.
+    static constexpr int lists = (detail::lists_of<Policies>::value + ... + 0);
+
     /// The factor of q . k for keys of this many channels.
     double scale_for(std::int64_t key_dim) const
     {
@@ -309,6 +313,43 @@ public:
                 bits &= own;
             }
         });
+    }
+
+    /// The keys that the first list leaves to a row.
+    key_list list(const query_place& at) const
+    {
+        static_assert(lists > 0);
+        key_list result;
+        bool found = false;
+        visit([&](const auto& p) {
+            if constexpr (detail::lists_of<std::decay_t<decltype(p)>>::value > 0) {
+                if (!found) result = detail::first_list(p, at);
+                found = true;
+            }
+        });
+        return result;
+    }
+    /// How many query rows, from each multiple of it on, share a list; 0 where there is none.
+    std::int64_t list_rows() const
+    {
+        std::int64_t result = 0;
+        visit([&](const auto& p) {
+            if constexpr (detail::lists_of<std::decay_t<decltype(p)>>::value > 0)
+                if (result == 0) result = max_of(detail::rows_of_list(p), 0);
+        });
+        return result;
+    }
+    /// What all the others do: full where the list alone says what a row attends.
+    coverage classify_beside_list(const block_place& block) const
+    {
+        coverage result = lists > 1 ? coverage::partial : coverage::full;
+        visit([&](const auto& p) {
+            if constexpr (is_mask_v<std::decay_t<decltype(p)>>) {
+                const coverage c = detail::classify_beside_lists(p, block);
+                if (result != coverage::none && c != coverage::full) result = c;
+            }
+        });
+        return result;
     }
 
     /// What the policies say of their own parameters.

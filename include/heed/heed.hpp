@@ -24,6 +24,7 @@
 #include "mask/dense_mask.hpp"
 #include "mask/document.hpp"
 #include "mask/prefix.hpp"
+#include "mask/selected_keys.hpp"
 #include "mask/window.hpp"
 #include "normalizer/relu.hpp"
 #include "normalizer/sigmoid.hpp"

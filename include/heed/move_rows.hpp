@@ -27,6 +27,26 @@ void move_row(const Rows& rows, std::int64_t from, std::int64_t to, std::int64_t
     std::memcpy(static_cast<void*>(target), rows(from).data, static_cast<std::size_t>(elements) * sizeof(*target));
 }
 
+/// A token of one sequence and head.
+struct held_token {
+    std::int64_t sequence, head, token;
+};
+
+/// Copies a token's rows, and its scales where tokens have their own, over those of another.
+template <class Cache>
+void move_token(const Cache& cache, const held_token& from, std::int64_t to)
+{
+    const auto move = [&](const auto& rows, std::int64_t elements) { move_row(rows, from.token, to, elements); };
+    move(cache.keys(from.sequence, from.head), elements_for<typename Cache::key_element>(cache.key_dim()));
+    move(cache.values(from.sequence, from.head), elements_for<typename Cache::value_element>(cache.value_dim()));
+    if constexpr (has_key_scales_v<Cache>) {
+        if (cache.key_scale.scale.stride.tokens != 0) move(cache.key_scales(from.sequence, from.head), 1);
+    }
+    if constexpr (has_value_scales_v<Cache>) {
+        if (cache.value_scale.scale.stride.tokens != 0) move(cache.value_scales(from.sequence, from.head), 1);
+    }
+}
+
 /// Checks that tokens [position, ...) may be taken from `from`, in order.
 inline status check_moves(std::int64_t position, const index_view& from)
 {
@@ -34,13 +54,13 @@ inline status check_moves(std::int64_t position, const index_view& from)
     if (!from.is_sound())
         return status::error(errc::invalid_argument, "move_rows: %lld tokens%s", ll{from.size()},
                              from.is_null() ? " at null" : "");
-    if (position < 0)
-        return status::error(errc::invalid_argument, "move_rows: to position %lld", ll{position});
+    if (position < 0) return status::error(errc::invalid_argument, "move_rows: to position %lld", ll{position});
     for (std::int64_t i = 0; i < from.size(); ++i)
         if (from[i] < position || from[i] > size_limit || from[i] - position < i || (i > 0 && from[i] <= from[i - 1]))
-            return status::error(errc::invalid_argument,
-                                 "move_rows: from[%lld] = %lld: tokens ascend, and none moves to a later place than its own",
-                                 ll{i}, ll{from[i]});
+            return status::error(
+                errc::invalid_argument,
+                "move_rows: from[%lld] = %lld: tokens ascend, and none moves to a later place than its own", ll{i},
+                ll{from[i]});
     return {};
 }
 
@@ -69,20 +89,8 @@ status move_rows(const Cache& cache, std::int64_t sequence, std::int64_t positio
     });
     if (!s) return s;
     for (std::int64_t h = 0; h < cache.heads(); ++h)
-        for (std::int64_t i = 0; i < count; ++i) {
-            if (from[i] == position + i) continue;
-            const auto move = [&](const auto& rows, std::int64_t elements) {
-                detail::move_row(rows, from[i], position + i, elements);
-            };
-            move(cache.keys(sequence, h), elements_for<typename Cache::key_element>(cache.key_dim()));
-            move(cache.values(sequence, h), elements_for<typename Cache::value_element>(cache.value_dim()));
-            if constexpr (has_key_scales_v<Cache>) {
-                if (cache.key_scale.scale.stride.tokens != 0) move(cache.key_scales(sequence, h), 1);
-            }
-            if constexpr (has_value_scales_v<Cache>) {
-                if (cache.value_scale.scale.stride.tokens != 0) move(cache.value_scales(sequence, h), 1);
-            }
-        }
+        for (std::int64_t i = 0; i < count; ++i)
+            if (from[i] != position + i) detail::move_token(cache, {sequence, h, from[i]}, position + i);
     return {};
 }
 

@@ -7,10 +7,10 @@
 
 HEED_BEGIN
 
-/// Each is null (not wanted) or one number for each [B, Hq, Sq], dense: a pointer, or a container, whose size is checked;
-/// T is float, or double for double tensors. Sums run over the keys j that row i attends, where i and j are absolute positions; a key that is
-/// masked, or whose score is -inf, is not attended. Weights are computed in T: a weight that underflows there is 0, as
-/// it is for attend().
+/// Each is null (not wanted) or one number for each [B, Hq, Sq], dense: a pointer, or a container, whose size is
+/// checked; T is float, or double for double tensors. Sums run over the keys j that row i attends, where i and j are
+/// absolute positions; a key that is masked, or whose score is -inf, is not attended. Weights are computed in T: a
+/// weight that underflows there is 0, as it is for attend().
 ///
 /// For a row that attends no key, max_score and lse are -inf (with extra mass, lse is its log), mean_distance is NaN,
 /// and the rest is 0. For a row that attend() makes NaN, all but the counts is NaN, and lse is attend()'s.
@@ -29,10 +29,11 @@ struct observations {
     number_view<std::int64_t> small = {};     ///< the number of attended keys with |p_ij| <= small_weight
     T small_weight = T(1e-5);
 
-    std::int64_t top_k = 0;            ///< how many of the largest weights are listed
-    number_view<std::int64_t> top_keys = {};  ///< [B, Hq, Sq, top_k]: keys by falling weight, equal weights by rising key;
-                                       ///< -1 where no further key has a weight above 0
-    number_view<T> top_weights = {};          ///< [B, Hq, Sq, top_k]: their weights, 0 beside a key of -1
+    std::int64_t top_k = 0;  ///< how many of the largest weights are listed
+    /// [B, Hq, Sq, top_k]: keys by falling weight, equal weights by rising key; -1 where no further key has a weight
+    /// above 0
+    number_view<std::int64_t> top_keys = {};
+    number_view<T> top_weights = {};  ///< [B, Hq, Sq, top_k]: their weights, 0 beside a key of -1
 };
 
 /// Rows of one query head whose weights attention_map() writes.

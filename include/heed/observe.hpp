@@ -35,8 +35,8 @@ const Kv& keys_of(const Kv& kv)
 }  // namespace detail
 
 /// A definition and a shape, checked once, then observed as often as wanted on tensors of that shape; what plan is to
-/// attend(). Keys are a view or a kv source, queries a view or packed; packed sequences are all cut as the one with most
-/// rows is.
+/// attend(). Keys are a view or a kv source, queries a view or packed; packed sequences are all cut as the one with
+/// most rows is.
 template <class Def, class T>
 class observe_plan : public detail::planned<kernel::observe_partition> {
     static_assert(Def::integer_bits == 0, "heed: observe computes in float or double; leave compute<std::int8_t> out");
@@ -53,9 +53,10 @@ public:
         most_rows_ = longest(q);
         const auto& kv = detail::keys_of(k);
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
-        partition_ = kernel::make_observe_partition<T>(
-            {kv_.batch, q_.heads, kv_.heads, kv_.dim, 1, how.executor.concurrency(), !std::decay_t<decltype(kv)>::contiguous},
-            most_rows_, kv_.tokens);
+        partition_ =
+            kernel::make_observe_partition<T>({kv_.batch, q_.heads, kv_.heads, kv_.dim, 1, how.executor.concurrency(),
+                                               !std::decay_t<decltype(kv)>::contiguous},
+                                              most_rows_, kv_.tokens);
         if (!partition_.fits)
             status_ = status_type::error(errc::invalid_argument, "observe: a workspace for %d workers beyond 64 bits",
                                          partition_.workers);
@@ -87,7 +88,9 @@ public:
         if (s) s = check_wanted(wanted);
         if (!s) return s;
         const auto weights = pass_over(q, kv, stats, partition_.group, 1);
-        auto task = [&](std::int64_t index, int worker) { observe_block(weights, block_of(index, q), worker, wanted, how); };
+        auto task = [&](std::int64_t index, int worker) {
+            observe_block(weights, block_of(index, q), worker, wanted, how);
+        };
         return kernel::run_tasks("observe", partition_.work(), how.executor, partition_.tasks(0), task);
     }
 
@@ -97,8 +100,8 @@ public:
                   const observations<T>& wanted, const options<T>& how) const noexcept
     {
         const detail::packed_of<Queries> q = queries;
-        observe_block(pass_over(q, detail::keys_of(k), stats, partition_.group, 1), block_of(task.index, q), task.worker,
-                      wanted, how);
+        observe_block(pass_over(q, detail::keys_of(k), stats, partition_.group, 1), block_of(task.index, q),
+                      task.worker, wanted, how);
     }
 
     /// out[row][key] = p of the rows of a part, dense [rows, Skv]; 0 where a key is not attended.
@@ -133,7 +136,8 @@ private:
 
     kernel::observe_memory<unit> memory_of(const options<T>& how, int worker) const
     {
-        kernel::carver c(kernel::first_line(how.workspace.data) + static_cast<std::size_t>(worker) * partition_.worker_bytes);
+        kernel::carver c(kernel::first_line(how.workspace.data) +
+                         static_cast<std::size_t>(worker) * partition_.worker_bytes);
         return kernel::observe_memory<unit>::carve(c, partition_);
     }
 
@@ -144,9 +148,8 @@ private:
         const auto mem = memory_of(how, worker);
         const auto row = [&](int r) { return weights.index_of(weights.place(block, r)); };
         for (int r = 0; r < block.count; ++r) kernel::begin_observation(wanted, row(r), mem.sums[r]);
-        weights(block, mem, [&](int r, const kernel::row_weights<T>& w) {
-            kernel::add_columns(wanted, row(r), w, mem.sums[r]);
-        });
+        weights(block, mem,
+                [&](int r, const kernel::row_weights<T>& w) { kernel::add_columns(wanted, row(r), w, mem.sums[r]); });
         for (int r = 0; r < block.count; ++r) kernel::end_observation(wanted, row(r), mem.sums[r], mem.norms[r]);
     }
 
@@ -181,7 +184,8 @@ private:
     {
         const auto source = detail::as_const(kv);
         using job = kernel::job<Def, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
-        return kernel::weights_pass<job>({def_, source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)), group, 0, -1, q.bounds}, sharing, stats);
+        return kernel::weights_pass<job>(
+            {def_, source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)), group, 0, -1, q.bounds}, sharing, stats);
     }
 
     template <class Q, class Kv>
@@ -192,8 +196,8 @@ private:
         return detail::first_error(
             [&] { return status_; }, [&] { return heed::plan<Def, T>(def_, q, kv, how).status(); },
             [&] { return detail::check_extents(verb, "q", q.rows.size, q_); },
-            [&] { return detail::check_extents(verb, "k", k, kv_); },
-            [&] { return check_rows(verb, q); }, [&] { return detail::check_input_memory(verb, q, kv); },
+            [&] { return detail::check_extents(verb, "k", k, kv_); }, [&] { return check_rows(verb, q); },
+            [&] { return detail::check_input_memory(verb, q, kv); },
             [&] {
                 return def_.check({kv_.batch, q_.heads, kv_.heads, most_rows_, kv_.tokens});
             },
@@ -217,7 +221,8 @@ private:
         holds("max_score", wanted.max_score, rows), holds("lse", wanted.lse, rows);
         holds("entropy", wanted.entropy, rows), holds("total", wanted.total, rows);
         holds("first_token", wanted.first_token, rows), holds("mean_distance", wanted.mean_distance, rows);
-        holds("attended", wanted.attended, rows), holds("zeros", wanted.zeros, rows), holds("small", wanted.small, rows);
+        holds("attended", wanted.attended, rows), holds("zeros", wanted.zeros, rows),
+            holds("small", wanted.small, rows);
         holds("top_keys", wanted.top_keys, rows * wanted.top_k);
         holds("top_weights", wanted.top_weights, rows * wanted.top_k);
         return s;
@@ -286,8 +291,7 @@ status with_plan(const char* verb, const Def& def, const Queries& q, const Kv& k
 /// q may be packed, [1, Hq, rows, Dqk]: statistics and observations are then [Hq, rows], and a map's part.batch is a
 /// sequence, whose rows part.first_row counts.
 template <class Def, class Queries, class K>
-status observe(const Def& def, const Queries& q, const K& k,
-               const row_statistics<detail::computed_of<Queries>>& stats,
+status observe(const Def& def, const Queries& q, const K& k, const row_statistics<detail::computed_of<Queries>>& stats,
                const observations<detail::computed_of<Queries>>& wanted,
                const options<detail::computed_of<Queries>>& how = {})
 {

@@ -31,6 +31,9 @@ struct options {
     executor_ref executor = {};
     heed::workspace workspace = {};
     row_statistics<T> stats = {};
+    /// Tasks of a stage that a plan makes at least, as far as there are sequences and kv heads: for a host that shares
+    /// them out among threads which an executor does not count.
+    int least_tasks = 1;
 };
 
 HEED_END

@@ -158,17 +158,19 @@ status check_reference(const char* verb, const Def& def, const view<Q>& q, const
 
 }  // namespace detail
 
-/// Fills out [B, Hq, Sq, Dv] and the matrices of `dump` that are not null. Returns a status; nothing is written where
-/// it is false.
+/// Fills out [B, Hq, Sq, Dv] and the matrices of `dump` that are not null. The definition is an attention, or one
+/// policy of it. Returns a status; nothing is written where it is false.
 template <class Real = double, class Def, class Q, class K, class V>
-status reference(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const view<Real>& out,
+status reference(const Def& policies, const view<Q>& q, const view<K>& k, const view<V>& v, const view<Real>& out,
                  const reference_dump<Real>* dump = nullptr)
 {
+    using definition = detail::definition_t<Def>;
+    const definition def(policies);
     const extents size{q.size.batch, q.size.heads, q.size.tokens, v.size.dim};
     const status s = detail::first_error([&] { return detail::check_reference("reference", def, q, k, v); },
                                          [&] { return detail::check_written_tensor("reference", "out", out, size); });
     if (!s) return s;
-    detail::reference_row<Real, Def, Q, K> row(def, q, k);
+    detail::reference_row<Real, definition, Q, K> row(def, q, k);
     std::int64_t line = 0;  // of the matrices
     detail::for_each_row(q.size, [&](std::int64_t b, std::int64_t h, std::int64_t i) {
         row.weigh(b, h, i);

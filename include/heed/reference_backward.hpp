@@ -98,9 +98,11 @@ void add_gradients(const reference_row<Real, Def, Q, K>& row, const view<V>& v, 
 /// Fills the gradients that are wanted, for dout [B, Hq, Sq, Dv]. Real is double, or long double to judge double
 /// kernels. Returns a status; nothing is written where it is false.
 template <class Real = double, class Def, class Q, class K, class V, class DO>
-status reference_backward(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const view<DO>& dout,
-                          const gradients<Real>& grads)
+status reference_backward(const Def& policies, const view<Q>& q, const view<K>& k, const view<V>& v,
+                          const view<DO>& dout, const gradients<Real>& grads)
 {
+    using definition = detail::definition_t<Def>;
+    const definition def(policies);
     const char* verb = "reference_backward";
     const auto check_gradient = [&](const char* name, const view<Real>& x, const extents& want) {
         if (!x.data) return status{};
@@ -121,7 +123,7 @@ status reference_backward(const Def& def, const view<Q>& q, const view<K>& k, co
         if (grads.dlog_offset) grads.dlog_offset[h] = 0;
         if (grads.dslopes) grads.dslopes[h] = 0;
     }
-    detail::reference_row<Real, Def, Q, K> row(def, q, k);
+    detail::reference_row<Real, definition, Q, K> row(def, q, k);
     detail::for_each_row(q.size, [&](std::int64_t b, std::int64_t h, std::int64_t i) {
         row.weigh(b, h, i);
         detail::add_gradients(row, v, dout, grads);

@@ -33,7 +33,7 @@ status clear(const Def&, const state<T>& s)
     const status ok = detail::check_state("clear", "state", s);
     if (!ok) return ok;
     for (std::int64_t i = 0; i < s.rows(); ++i) {
-        s.shift[i] = kernel::initial_shift<Def::normalizer_type::shift, T>;
+        s.shift[i] = kernel::initial_shift<detail::definition_t<Def>::normalizer_type::shift, T>;
         s.mass[i] = T(0);
     }
     for (std::int64_t i = 0; i < s.rows() * s.size.dim; ++i) s.out[i] = T(0);
@@ -78,26 +78,28 @@ status merge(const state<T>& into, const state<T>& other)
 }
 
 /// out = the state divided by its denominator, extra mass included; optionally the natural-log LSE, [B, Hq, Sq]. Of
-/// the definition only the normalizer is used, and checked.
+/// the definition only the normalizer is used, and checked. Returns a status; nothing is written where it is false.
 template <class Def, class T, class O>
-status finish(const Def& def, const state<T>& s, const view<O>& out, T* lse = nullptr)
+status finish(const Def& def, const state<T>& s, const view<O>& out, number_view<identity_t<T>> lse = {})
 {
+    const auto normalizer = detail::definition_t<Def>(def).normalizer();
     static_assert(std::is_same_v<compute_t<O>, T>,
                   "heed: out is made of an element type that is computed in that of the state");
     const status ok =
         detail::first_error([&] { return detail::check_written_tensor("finish", "out", out, s.size); },
                             [&] { return detail::check_state("finish", "state", s); },
                             [&] {
-                                if constexpr (detail::has_check<typename Def::normalizer_type>::value)
-                                    return def.normalizer().check({s.size.batch, s.size.heads, -1, s.size.tokens, -1});
+                                if constexpr (detail::has_check<std::decay_t<decltype(normalizer)>>::value)
+                                    return normalizer.check({s.size.batch, s.size.heads, -1, s.size.tokens, -1});
                                 else return status{};
-                            });
+                            },
+                            [&] { return detail::check_count("finish", "lse", lse, s.rows()); });
     if (!ok) return ok;
     std::int64_t i = 0;
     for (std::int64_t b = 0; b < s.size.batch; ++b)
         for (std::int64_t h = 0; h < s.size.heads; ++h)
             for (std::int64_t row = 0; row < s.size.tokens; ++row, ++i)
-                kernel::finish_row(def.normalizer(), h, detail::row_of(s, i), out.row(b, h, row), s.size.dim,
+                kernel::finish_row(normalizer, h, detail::row_of(s, i), out.row(b, h, row), s.size.dim,
                                    lse ? lse + i : nullptr);
     return {};
 }

@@ -138,7 +138,7 @@ TEST_CASE("inconsistent tensors are refused by every part, with their names and 
         REQUIRE(op.out_untouched());
     };
     constexpr bool at_run = true;  // by compute() alone: what scratch_bytes() need not know
-    refused("k: nb[1] = 70 is not a multiple of 34, the bytes of q8_0", [](auto& op) { op.t.k.nb[1] = 70; });
+    refused("k: nb[1] = 71 is not a multiple of 2, the alignment of q8_0", [](auto& op) { op.t.k.nb[1] = 71; });
     refused("q: nb[3] = 5122 is not a multiple of 4, the bytes of f32", [](auto& op) { op.t.q.nb[3] = 5122; });
     refused("mask: nb[1] = 81 is not a multiple of 2, the bytes of f16", [](auto& op) { op.mask.nb[1] = 81; });
     refused("v: rows of ne[0] = 64 are not contiguous: nb[0] = 68, must be 34", [](auto& op) { op.t.v.nb[0] = 68; });

@@ -37,9 +37,10 @@ TEST_CASE("rows of a tree of drafts behind a shared prompt are attention over th
 
 TEST_CASE("options of the draft tree that make no sense are refused, with the usage")
 {
-    for (const auto& [arguments, says] :
-         {std::pair<std::string, std::string>{"--nodes 0", "--nodes"}, {"--own", "--own: needs a value"},
-          {"--prompt x", "--prompt"}, {"--depth 3", "--depth: unknown option"}}) {
+    for (const auto& [arguments, says] : {std::pair<std::string, std::string>{"--nodes 0", "--nodes"},
+                                          {"--own", "--own: needs a value"},
+                                          {"--prompt x", "--prompt"},
+                                          {"--depth 3", "--depth: unknown option"}}) {
         const auto [text, code] = draft_tree(arguments);
         INFO(text);
         REQUIRE(code == 2);

@@ -73,6 +73,7 @@ void caches(sink& to)
     add<heed::q4_1>(to, "q4_1");
     add<heed::q5_1>(to, "q5_1");
     add<heed::iq4_nl>(to, "iq4_nl");
+    add<heed::mxfp4>(to, "mxfp4");
 
     add_integers<std::int8_t, 16>(to, "int8 by 16 bits");
     add_integers<heed::q8_0, 16>(to, "q8_0 by 16 bits");

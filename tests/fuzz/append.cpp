@@ -20,6 +20,7 @@ double allowed(double x, double scale)
         constexpr double steps = std::is_same_v<E, heed::q4_1> ? 15 : 31;  // the lowest number is as many away from x
         return std::fabs(scale) * (0.5001 + 0x1.04p-10 * steps) + 0x1.04p-11 * std::fabs(x) + steps * 0x1p-24;
     } else if constexpr (std::is_same_v<E, heed::iq4_nl>) return std::fabs(scale) * (17.01 + 0.05 * 127);
+    else if constexpr (std::is_same_v<E, heed::mxfp4>) return 2 * scale;  // of what is cut off at 6 of them
     else return std::fabs(scale) * 0.5001 + 0x1p-22 * std::fabs(x);
 }
 
@@ -31,7 +32,9 @@ struct side_check {
     double scale(int64 cell, int64 h, int64 slot, int64 c) const
     {
         const E* row = side->rows.v.row(cell, h, slot);
-        if constexpr (constexpr int64 block = channels<E>; block > 1) return number(row[c / block].d);
+        if constexpr (std::is_same_v<E, heed::mxfp4>)
+            return row[c / 32].e == 0 ? 0 : std::ldexp(1., row[c / 32].e - 127);
+        else if constexpr (constexpr int64 block = channels<E>; block > 1) return number(row[c / block].d);
         if (side->by == scaling::by_token) return number(*side->scale.v.row(cell, h, slot));
         if (side->by == scaling::by_channel) return number(side->scale.v.row(0, h, 0)[c]);
         return 1;
@@ -218,8 +221,7 @@ void append_case(input& in)
 
     // fetch says what lies there now: of these tokens and of those before.
     const int64 first = at.first(b), early = std::max(first, position - 3),
-                from = in.range(0, 1) || lost(early, position) ? position : early,
-                read = position + count - from;
+                from = in.range(0, 1) || lost(early, position) ? position : early, read = position + count - from;
     auto k_out = placed<float>::drawn(in, {1, heads, read, dim}, true, false);
     auto v_out = placed<float>::drawn(in, {1, heads, read, value_dim}, true, false);
     all_memory().keep();
@@ -263,7 +265,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 6: append_case<heed::f16, heed::bf16, none, none, heed::bf16>(in); break;
     case 7: append_case<heed::q5_0, heed::q5_0, none, none, float>(in); break;
     case 8: append_case<heed::q4_1, heed::q5_1, none, none, float>(in); break;
-    case 9: append_case<heed::iq4_nl, heed::q4_1, none, none, heed::f16>(in); break;
+    case 9: append_case<heed::iq4_nl, heed::mxfp4, none, none, heed::f16>(in); break;
     }
     return 0;
 }

@@ -136,7 +136,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 2: cache_case<std::int8_t, std::int8_t, by_token, by_token, own::none, true>(in); break;
     case 3: cache_case<std::int8_t, heed::fp8_e4m3, by_channel, by_token, own::none, false>(in); break;
     case 4: cache_case<heed::q8_0, heed::q4_0, none, none, own::none, false>(in); break;
-    case 5: cache_case<heed::q5_0, heed::q5_0, none, none, own::none, false>(in); break;
+    case 5: cache_case<heed::q5_0, heed::mxfp4, none, none, own::none, false>(in); break;
     case 6: cache_case<heed::q5_1, heed::iq4_nl, none, none, own::none, false>(in); break;
     }
     return 0;

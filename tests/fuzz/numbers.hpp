@@ -12,12 +12,13 @@
 namespace fuzz {
 
 /// Sign, exponent and fraction of a small float as a number.
-inline double small_float(unsigned bits, int exponent_bits, int fraction_bits, int bias, bool has_infinity)
+inline double small_float(unsigned bits, int exponent_bits, int fraction_bits, int bias, bool has_infinity,
+                          bool has_nan = true)
 {
     const unsigned fraction = bits & ((1u << fraction_bits) - 1);
     const unsigned exponent = bits >> fraction_bits & ((1u << exponent_bits) - 1);
     const double sign = bits >> (exponent_bits + fraction_bits) & 1 ? -1 : 1;
-    if (exponent == (1u << exponent_bits) - 1) {
+    if (has_nan && exponent == (1u << exponent_bits) - 1) {
         if (has_infinity) return fraction ? std::nan("") : sign * std::numeric_limits<double>::infinity();
         if (fraction == (1u << fraction_bits) - 1) return std::nan("");
     }
@@ -58,6 +59,10 @@ double channel(const E* row, int64 c)
         constexpr int levels[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
         const int pair = row[c / 32].q[c % 16];
         return number(row[c / 32].d) * levels[c % 32 < 16 ? pair & 15 : pair >> 4];
+    } else if constexpr (std::is_same_v<E, heed::mxfp4>) {
+        const int pair = row[c / 32].q[c % 16], code = c % 32 < 16 ? pair & 15 : pair >> 4, e = row[c / 32].e;
+        if (e == 255) return std::nan("");
+        return rounded(std::ldexp(small_float(static_cast<unsigned>(code), 2, 1, 1, false, false), e - 127));
     } else {
         return number(row[c]);
     }

@@ -119,8 +119,8 @@ void observe_case(input& in, normalizer n, Make make)
     }
     require(valid, "observe took what is not sound");
     std::vector<std::pair<const void*, const void*>> own;
-    const auto owns = [&](const auto* at, int64 count) {
-        if (at) own.emplace_back(at, at + count);
+    const auto owns = [&](const auto& numbers, int64 count) {
+        if (numbers) own.emplace_back(numbers, numbers + count);
     };
     for (const float* f : {to.max_score, to.lse, to.entropy, to.total, to.first_token, to.mean_distance})
         owns(f, lines);

@@ -93,19 +93,20 @@ struct map_step {
                 if (masks && in.random() % 4 == 0) return -std::numeric_limits<T>::infinity();
                 return static_cast<T>(2 * in.normal());
             });
-            if (hostile) m.table.spoil(in, [&] { return m.is_sound(e); });
             m.is_attention_mask = in.one_in(2);
             m.is_summarised = in.one_in(2);
             if (m.is_attention_mask && in.one_in(2)) m.smooth_out(in);
+            if (hostile) m.table.spoil(in, [&] { return m.is_sound(e); });
+            m.is_summarised = m.is_summarised && m.is_sound(e);  // a spoiled table is larger than its memory
         }
         return m;
     }
     /// Runs of zeros and of -inf in place of most entries.
     void smooth_out(input& in)
     {
-        if (table.size[0] == 0 || table.size[1] == 0 || table.size[2] == 0) return;
+        if (table.size[0] == 0 || table.size[1] == 0 || table.size[2] == 0 || table.size[3] == 0) return;
         const int64 rows = table.stride[0] * table.size[0] / table.stride[2];
-        for (int64 row = 0; row < rows && table.size[3] > 0; ++row) {
+        for (int64 row = 0; row < rows; ++row) {
             const int64 begin = in.range(0, table.size[3]), end = in.range(begin, table.size[3]);
             T* const x = table.data + row * table.stride[2];
             for (int64 j = 0; j < table.size[3]; ++j)
@@ -166,6 +167,7 @@ struct mask_leaf {
             m.table = score_table<bool>::drawn(in, e, [&] { return in.random() % 6 < share; });
             m.is_summarised = in.one_in(2);
             if (hostile) m.table.spoil(in, [&] { return m.is_sound(e); });
+            m.is_summarised = m.is_summarised && m.is_sound(e);
         }
         return m;
     }

@@ -25,6 +25,8 @@ template <>
 inline constexpr int64 channels<heed::q5_1> = 32;
 template <>
 inline constexpr int64 channels<heed::iq4_nl> = 32;
+template <>
+inline constexpr int64 channels<heed::mxfp4> = 32;
 
 inline bool is_empty(const heed::extents& e) { return e.batch == 0 || e.heads == 0 || e.tokens == 0 || e.dim == 0; }
 

@@ -92,7 +92,8 @@ problem<float> poisoned(int64 queries)
 
 }  // namespace
 
-TEST_CASE("a table of 0 and -inf, or of bools, gives the bits of the mask it spells, in prefill, chunks and decode")
+TEST_CASE("a table of 0 and -inf, or of bools, gives the bits of the mask it spells, in prefill, chunks and decode",
+          "[tables]")
 {
     const problem<float> p = poisoned(190);
     SECTION("f16") { gives_the_bits<heed::f16>(p, heed::softmax{}); }
@@ -101,7 +102,7 @@ TEST_CASE("a table of 0 and -inf, or of bools, gives the bits of the mask it spe
     SECTION("bf16, softpick") { gives_the_bits<heed::bf16>(p, heed::softpick{1e-3}); }
 }
 
-TEST_CASE("a row's bits do not depend on what the table adds to its neighbours or to other keys")
+TEST_CASE("a row's bits do not depend on what the table adds to its neighbours or to other keys", "[tables]")
 {
     const problem<float> p = poisoned(190);
     const auto plain = [](int64, int64, int64 i, int64 j) { return entry<heed::f16>(j < std::min(i + 1111, most)); };
@@ -122,7 +123,7 @@ TEST_CASE("a row's bits do not depend on what the table adds to its neighbours o
     }
 }
 
-TEST_CASE("a table of numbers gives the bits of a bias of the same numbers, where none of them is 0")
+TEST_CASE("a table of numbers gives the bits of a bias of the same numbers, where none of them is 0", "[tables]")
 {
     const problem<float> p = poisoned(70);
     const table<float> t({1, heads, 70, keys}, keys, [](int64, int64 h, int64 i, int64 j) {
@@ -136,7 +137,7 @@ TEST_CASE("a table of numbers gives the bits of a bias of the same numbers, wher
             same_bits(p.attend(heed::attention{heed::softcap{20}, t.mask(with_summary)}).data, p.attend(as_bias).data));
 }
 
-TEST_CASE("two threads summarise a table as one does")
+TEST_CASE("two threads summarise a table as one does", "[tables]")
 {
     const table<bool> t({2, 3, 301, 2000}, 2007,
                         [](int64 b, int64 h, int64 i, int64 j) { return (b + h + i) % 3 == 0 || j % (i + 2) < 2; });

@@ -66,8 +66,9 @@ TEST_CASE("packed keys and keys behind padding have the bits of each sequence al
     const ragged x(def);
     const std::vector<int64> whole{0, 1203, 1203, 1716, 1796}, roomy{5, 1300, 1310, 1900, 2000};
     const auto in = [&](const std::vector<int64>& cu, int64 tokens, const tensor<float>& rows) {
-        return x.placed(rows, {1, 2, tokens, rows.size.dim},
-                        [&](int64 b, int64 t) { return std::pair<int64, int64>{0, cu[static_cast<std::size_t>(b)] + t}; });
+        return x.placed(rows, {1, 2, tokens, rows.size.dim}, [&](int64 b, int64 t) {
+            return std::pair<int64, int64>{0, cu[static_cast<std::size_t>(b)] + t};
+        });
     };
     const tensor<float> k = in(whole, 1796, x.p.k), v = in(whole, 1796, x.p.v);
     has_bits(def, x, heed::packed_kv{k.in(), v.in(), list(whole)});
@@ -76,8 +77,9 @@ TEST_CASE("packed keys and keys behind padding have the bits of each sequence al
 
     const std::vector<int64> starts{0, 1203, 690, 1123}, early{1, 1210, 3, 9}, ends{1204, 1210, 516, 89};
     const auto behind = [&](const std::vector<int64>& first, int64 slots, const tensor<float>& rows) {
-        return x.placed(rows, {4, 2, slots, rows.size.dim},
-                        [&](int64 b, int64 t) { return std::pair<int64, int64>{b, first[static_cast<std::size_t>(b)] + t}; });
+        return x.placed(rows, {4, 2, slots, rows.size.dim}, [&](int64 b, int64 t) {
+            return std::pair<int64, int64>{b, first[static_cast<std::size_t>(b)] + t};
+        });
     };
     const tensor<float> right_k = behind(starts, 1203, x.p.k), right_v = behind(starts, 1203, x.p.v);
     has_bits(def, x, heed::left_padded_kv{right_k.in(), right_v.in(), list(starts)});

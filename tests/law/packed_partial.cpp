@@ -46,7 +46,8 @@ TEST_CASE("packed queries folded over parts have the bits of one call")
     const heed::attention def{heed::softpick{}, heed::causal{}, heed::query_offset{list(offsets)}};
     tensor<float> expected({1, 4, 51, 24}, -7);
     const heed::options<float> none;
-    heed::or_throw(heed::attend(def, x.packed(), heed::dense_kv{x.p.k.in(), x.p.v.in(), list(lengths)}, expected.view()));
+    heed::or_throw(
+        heed::attend(def, x.packed(), heed::dense_kv{x.p.k.in(), x.p.v.in(), list(lengths)}, expected.view()));
     for (const int threads : {1, 3}) {
         heed::thread_pool pool(threads);
         owned_state<float> s(def, {1, 4, 51, 24});
@@ -61,7 +62,8 @@ TEST_CASE("packed queries folded over parts have the bits of one call")
         REQUIRE(same_bits(out.data, expected.data));
     }
     owned_state<float> wrong(def, {1, 4, 50, 24});
-    REQUIRE(!heed::attend_partial(def, x.packed(), heed::dense_kv{x.p.k.in(), x.p.v.in(), list(lengths)}, wrong.state()));
+    REQUIRE(
+        !heed::attend_partial(def, x.packed(), heed::dense_kv{x.p.k.in(), x.p.v.in(), list(lengths)}, wrong.state()));
 }
 
 TEST_CASE("what is observed of packed rows is what is observed of each sequence alone")
@@ -100,7 +102,8 @@ TEST_CASE("what is observed of packed rows is what is observed of each sequence 
             few.top_keys = own_keys.data();
             few.top_weights = own_weights.data();
             heed::or_throw(heed::observe(def, x.of(b), one, own_stats, few));
-            heed::or_throw(heed::attention_map(def, x.packed(), all, stats, {b, 2, 0, n}, map.data(), {.executor = pool}));
+            heed::or_throw(
+                heed::attention_map(def, x.packed(), all, stats, {b, 2, 0, n}, map.data(), {.executor = pool}));
             heed::or_throw(heed::attention_map(def, x.of(b), one, own_stats, {0, 2, 0, n}, own_map.data()));
             for (int64 h = 0; h < 4; ++h) {
                 const auto at = static_cast<std::size_t>(h * 51 + bounds[i]), from = static_cast<std::size_t>(h * n),
@@ -153,8 +156,10 @@ TEST_CASE("every third key tile as a part has the bits of a mask that attends to
         }
         const heed::alibi tilted{slopes.data(), 4};
         const heed::attention def{heed::softmax{}, tilted, heed::causal{} & heed::window{2000}};
-        const heed::attention with{heed::softmax{}, tilted, heed::causal{} & heed::window{2000} &
-                                   heed::attend_where([i](int64, int64, int64, int64 t) { return t / tile % 3 == i; })};
+        const heed::attention with{
+            heed::softmax{}, tilted,
+            heed::causal{} & heed::window{2000} &
+                heed::attend_where([i](int64, int64, int64, int64 t) { return t / tile % 3 == i; })};
         const heed::extents size{2, 4, 9, 40};
         owned_state<float> expected(with, size);
         heed::or_throw(heed::attend_partial(with, p.q.in(), p.k.in(), p.v.in(), expected.state(), {0, keys}));

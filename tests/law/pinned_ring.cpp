@@ -74,10 +74,10 @@ TEST_CASE("a ring with pinned tokens has the bits of the whole sequence without 
             for (int64 b = 0; b < 4; ++b) {
                 const int64 n = lengths[static_cast<std::size_t>(b)], lost = n - (capacity - pinned) + back,
                             keep = pinned;
-                const heed::attention with{heed::softpick{},
-                                           heed::causal{} & heed::attend_where([lost, keep](int64, int64, int64, int64 t) {
-                                               return t < keep || t >= lost;
-                                           })};
+                const heed::attention with{
+                    heed::softpick{}, heed::causal{} & heed::attend_where([lost, keep](int64, int64, int64, int64 t) {
+                                          return t < keep || t >= lost;
+                                      })};
                 const auto q = sequence(p.q, b, queries);
                 const std::vector<float> expected =
                     seen(with, q, heed::dense_kv{sequence(p.k, b, n), sequence(p.v, b, n)}, 1);
@@ -94,10 +94,9 @@ TEST_CASE("a ring with pinned tokens has the bits of the whole sequence without 
                 const heed::pinned_ring_kv one{sequence(k, b, capacity), sequence(v, b, capacity),
                                                heed::index_view(&lengths[static_cast<std::size_t>(b)], 1), pinned,
                                                heed::index_view(&firsts[static_cast<std::size_t>(b)], 1)};
-                heed::or_throw(heed::attend(def, sequence(p.q, b, queries), one,
-                                            heed::view<float>{alone.view().row(b, 0, 0),
-                                                              {1, 4, queries, 40},
-                                                              alone.view().stride}));
+                heed::or_throw(heed::attend(
+                    def, sequence(p.q, b, queries), one,
+                    heed::view<float>{alone.view().row(b, 0, 0), {1, 4, queries, 40}, alone.view().stride}));
             }
             REQUIRE(same_bits(out.data, alone.data));
         }

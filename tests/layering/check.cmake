@@ -3,7 +3,7 @@ cmake_minimum_required(VERSION 3.25)
 #
 #   layer          files                                             may include
 set(vocabulary    "base/")
-set(contracts     "normalizer/contract score/contract mask/contract kv/contract executor/contract")  # vocabulary
+set(contracts     "normalizer/contract score/contract mask/contract mask/lists kv/contract executor/contract")  # vocabulary
 set(policies      "normalizer/ score/ mask/ kv/ executor/")        # contracts, as a policy may be a mask and a score map, vocabulary
 set(definition    "attention options gradients observations partial_result")  # contracts; attention knows the default normalizer
 set(simd          "engine/simd/")                                  # vocabulary; xsimd, and intrinsics in arch/
@@ -12,7 +12,7 @@ set(kernel        "engine/kernel/ engine/workspace")               # contracts, 
 set(forward       "engine/forward/")                               # the same, kernel
 set(backward      "engine/backward/")                              # the same, forward
 set(observe       "engine/observe/")                               # the same, forward
-set(verbs         "attend append move_rows plan state backward observe reference reference_backward summarise heed engine/planned engine/sound engine/validate engine/cache_checks")  # all above
+set(verbs         "attend append block_summary key_scores top_keys move_rows plan state backward observe reference reference_backward summarise heed engine/planned engine/sound engine/validate engine/cache_checks")  # all above
 set(measures      "measure/")                                      # vocabulary: what follows from a verb's results
 set(adapters      "adapt/")                                        # verbs and one foreign header
 set(instruments   "testing testing/")                              # all of it; no other layer includes them
@@ -20,7 +20,7 @@ set(instruments   "testing testing/")                              # all of it; 
 set(layers vocabulary contracts policies definition simd micro kernel forward backward observe verbs measures adapters
     instruments)
 set(vocabulary_may vocabulary)
-set(contracts_may vocabulary)
+set(contracts_may vocabulary contracts)
 set(policies_may vocabulary contracts)
 set(definition_may vocabulary contracts)
 set(simd_may vocabulary simd)

@@ -49,6 +49,8 @@ struct stated_case {
     std::array<int64, 4> bounds;
     std::array<float, 4> tilts{0.5f, 0.25f, 0.125f, 0.0625f}, no_tilts{}, logits{0.5f, -1, 3, -INFINITY};
     std::unique_ptr<bool[]> of_rows, of_heads;
+    std::vector<int64> list_offsets{0};  // lists of blocks of 5 keys, for each kv head and 3 rows
+    std::vector<std::int32_t> list_entries;
 
     stated_case(int64 n_queries, int64 n_keys, std::array<int64, 2> position_of_row_0)
         : queries(n_queries), keys(n_keys), p(batch, heads, kv_heads, queries, keys, key_dim, value_dim, 77, 1.5),
@@ -65,6 +67,11 @@ struct stated_case {
         for (int64 i = 0; i < heads * keys; ++i) of_heads[static_cast<std::size_t>(i)] = random() % 3 != 0;
         for (float& x : added.data)
             if (random() % 5 == 0) x = -INFINITY;
+        for (int64 n = 0; n < batch * kv_heads * ((queries + 2) / 3); ++n) {
+            for (int64 e = 0; e * 5 < keys; ++e)
+                if (listed(n, e)) list_entries.push_back(static_cast<std::int32_t>(e));
+            list_offsets.push_back(static_cast<int64>(list_entries.size()));
+        }
         for (const int64 t : {5, 9, 40})  // keys of equal scores
             for (int64 b = 0; b < batch; ++b)
                 for (int64 h = 0; h < kv_heads; ++h) {
@@ -73,6 +80,23 @@ struct stated_case {
                 }
     }
 
+    static bool listed(int64 list, int64 entry) { return list % 5 != 3 && (list + entry * entry) % 3 == 0; }
+    bool is_listed(const plain::place& x) const
+    {
+        const int64 head = x.head / (heads / kv_heads),
+                    list = (x.batch * kv_heads + head) * ((queries + 2) / 3) + x.row / 3;
+        return listed(list, x.key / 5);
+    }
+    heed::list_shape shape_of_lists() const
+    {
+        heed::list_shape s;
+        s.block = 5;
+        s.heads = kv_heads;
+        s.group = heads / kv_heads;
+        s.row_blocks = (queries + 2) / 3;
+        s.rows = 3;
+        return s;
+    }
     heed::query_offset offset() const { return {offsets.data(), batch}; }
 
     std::vector<stated_mask> masks() const
@@ -118,6 +142,8 @@ struct stated_case {
              [same_document, causal_at](const place& x) { return same_document(x) && causal_at(x); }},
             {"table of rows", some_mask(dense_mask{row_table}), by_row},
             {"table of heads", some_mask(dense_mask{head_table}), by_head},
+            {"selected keys", some_mask(selected_keys{list_offsets, list_entries, shape_of_lists()}),
+             [this](const place& x) { return is_listed(x); }},
             {"key_lengths", some_mask(key_lengths{lengths.data(), batch}), long_enough},
             {"attend_where", some_mask(attend_where{odd}),
              [](const place& x) { return (x.batch + 2 * x.head + x.position + x.key) % 3 != 0; }},

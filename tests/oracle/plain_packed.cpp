@@ -35,9 +35,11 @@ TEST_CASE("a ring with pinned tokens attends those and the last, each at its own
 TEST_CASE("packed keys and keys behind padding are those of their sequences", "[oracle][plain]")
 {
     const tokens of({67, 51, 531, 64});
-    const std::vector<int64> cu{3, 70, 130, 661, 730}, used{67, 51, 531, 64}, starts{9, 0, 2, 500}, ends{76, 51, 533, 564};
+    const std::vector<int64> cu{3, 70, 130, 661, 730}, used{67, 51, 531, 64}, starts{9, 0, 2, 500},
+        ends{76, 51, 533, 564};
     test::tensor<float> k({1, of.kv_heads, 740, of.key_dim}, NAN), v({1, of.kv_heads, 740, of.value_dim}, NAN);
-    test::tensor<float> padded_k({4, of.kv_heads, 570, of.key_dim}, NAN), padded_v({4, of.kv_heads, 570, of.value_dim}, NAN);
+    test::tensor<float> padded_k({4, of.kv_heads, 570, of.key_dim}, NAN),
+        padded_v({4, of.kv_heads, 570, of.value_dim}, NAN);
     for (int64 b = 0; b < of.batch(); ++b)
         for (int64 t = 0; t < of.length(b); ++t) {
             of.write(b, t, k.view(), v.view(), 0, cu[static_cast<std::size_t>(b)] + t);
@@ -48,7 +50,8 @@ TEST_CASE("packed keys and keys behind padding are those of their sequences", "[
     };
     for (const int64 rows : row_counts) {
         judge_all_masks(of, rows, heed::packed_kv{k.in(), v.in(), list(cu), list(used)}, of.formula());
-        judge_all_masks(of, rows, heed::left_padded_kv{padded_k.in(), padded_v.in(), list(starts), list(ends)}, of.formula());
+        judge_all_masks(of, rows, heed::left_padded_kv{padded_k.in(), padded_v.in(), list(starts), list(ends)},
+                        of.formula());
     }
 }
 

@@ -11,7 +11,7 @@ foreach(flags -march=x86-64 -march=x86-64-v2 -march=x86-64-v3 "-march=x86-64-v3 
               "-march=x86-64-v4 -mavx512bf16" "-march=x86-64-v4 -mavx512fp16" "-march=x86-64-v4 -mavx512vnni"
               "-march=x86-64-v4 -mavx512vbmi" "-march=x86-64-v4 -mavx512vbmi2" "-march=x86-64-v4 -mavx512ifma"
               "-march=x86-64-v4 -mavx512bitalg" "-march=x86-64-v4 -mavx512vpopcntdq" "-march=x86-64-v4 -mgfni"
-              "-march=x86-64-v4 -mavxvnni" "-march=x86-64-v4 -mno-avx512cd" "-march=x86-64-v4 -mno-avx512bw"
+              "-march=x86-64-v4 -mavxvnni" "-march=x86-64-v3 -mavxvnni" "-march=x86-64-v4 -mno-avx512cd" "-march=x86-64-v4 -mno-avx512bw"
               "-march=x86-64-v4 -mno-bmi2" "-march=x86-64-v4 -mno-fma" "-march=x86-64-v4 -mno-popcnt" -mavx512f -march=icelake-server
               "-march=icelake-server -mno-avx512ifma" "-march=x86-64-v4 -fno-exceptions" "-mavx2 -mfma -mf16c"
               "-mavx2 -mfma -mf16c -mbmi2" "-march=x86-64-v3 -mno-bmi" "-march=x86-64-v3 -mno-lzcnt"

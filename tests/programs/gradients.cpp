@@ -17,7 +17,7 @@ struct step {
         std::vector<float> shift(q.size()), mass(q.size());
         const auto Q = heed::bhsd(q, size), K = heed::bhsd(k, size), V = heed::bhsd(v, size);
         const auto O = heed::bhsd(out, size);
-        const heed::row_statistics<float> stats{shift.data(), mass.data()};
+        const heed::row_statistics<float> stats{shift, mass};
         heed::or_throw(heed::attend(heed::softmax{}, Q, K, V, O, {.stats = stats}));
         heed::or_throw(heed::backward(heed::softmax{}, Q, K, V, O, stats, heed::bhsd(dout, size),
                                       {heed::bhsd(dq, size), heed::bhsd(dk, size), heed::bhsd(dv, size)}));

@@ -126,9 +126,8 @@ TEST_CASE("pages are listed once, however many are written")
     tensor<float> k({n, 1, 1, 8}), v = k;
     const tensor<float> rows = normal<float>({1, 1, n, 8}, 3);
     const auto write = [&] {
-        return heed::append(
-            heed::paged_kv{k.view(), v.view(), heed::page_table::padded(list(pages), 1, list(own))}, list(each),
-            rows.in(), rows.in());
+        return heed::append(heed::paged_kv{k.view(), v.view(), heed::page_table::padded(list(pages), 1, list(own))},
+                            list(each), rows.in(), rows.in());
     };
     REQUIRE(write());
     for (int64 b = 0; b < n; ++b) REQUIRE(*k.in().row((b * 7) % n, 0, 0) == *rows.in().row(0, 0, b));

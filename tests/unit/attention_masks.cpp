@@ -61,7 +61,7 @@ heed::block_place block(int64 row, int64 rows, int64 key, int64 keys, int64 head
 
 }  // namespace
 
-TEST_CASE("-inf alone leaves a key out, and what is neither 0 nor -0 is added, for every pattern of bits")
+TEST_CASE("-inf alone leaves a key out, and what is neither 0 nor -0 is added, for every pattern of bits", "[tables]")
 {
     std::vector<std::uint16_t> halves(1 << 16);
     for (std::size_t i = 0; i < halves.size(); ++i) halves[i] = static_cast<std::uint16_t>(i * 40503u);  // mixed
@@ -90,7 +90,7 @@ TEST_CASE("-inf alone leaves a key out, and what is neither 0 nor -0 is added, f
     REQUIRE(real(0.));
 }
 
-TEST_CASE("a summary tells tiles apart as the mask does that the table spells")
+TEST_CASE("a summary tells tiles apart as the mask does that the table spells", "[tables]")
 {
     const int64 queries = 700, keys = 1311, documents[] = {0, 400, 400, 911, 1311};
     const auto compare = [&](const auto& mask) {
@@ -115,7 +115,7 @@ TEST_CASE("a summary tells tiles apart as the mask does that the table spells")
     SECTION("document") { compare(heed::document{documents, 5}); }
 }
 
-TEST_CASE("a summary says where a table adds, and where of scattered keys none is")
+TEST_CASE("a summary says where a table adds, and where of scattered keys none is", "[tables]")
 {
     table<float> t({1, 2, 3, 1100}, 1100, [](int64, int64 h, int64 i, int64 j) {
         if (i == 1 && j >= 512) return entry<float>(j == 600 || j == 700);
@@ -126,6 +126,7 @@ TEST_CASE("a summary says where a table adds, and where of scattered keys none i
     REQUIRE(t.summary.classify(block(1, 1, 0, 512)) == full);
     REQUIRE(t.summary.classify(block(1, 1, 512, 88)) == none);
     REQUIRE(t.summary.classify(block(1, 1, 512, 89)) == partial);
+    REQUIRE(t.summary.classify(block(1, 1, 600, 101)) == partial);
     REQUIRE(t.summary.classify(block(1, 1, 701, 323)) == none);
     REQUIRE(t.summary.classify(block(1, 2, 0, 512, 0, 2)) == full);
     REQUIRE(t.summary.classify(block(2, 1, 0, 1100, 0, 2)) == full);
@@ -140,7 +141,28 @@ TEST_CASE("a summary says where a table adds, and where of scattered keys none i
     REQUIRE(t.summary.adds(block(0, 1, 0, 512)));
 }
 
-TEST_CASE("extents that a stride of 0 repeats are summarised once")
+TEST_CASE("of any run of keys the attended ones are marked, with a summary and without", "[tables]")
+{
+    const table<heed::bf16> t({1, 1, 2, 1500}, 1500, [](int64, int64, int64 i, int64 j) {
+        return entry<heed::bf16>(i == 0 ? j % 3 == 0 || j % 7 == 0 : 200 < j && j < 1030);
+    });
+    for (const bool known : {true, false})
+        for (int64 row = 0; row < 2; ++row)
+            for (int64 first = 0; first < 1500; first += 37) {
+                const int64 most = std::min<int64>(1500 - first, heed::key_bits::capacity);
+                for (const int64 count : {int64{1}, most / 3 + 1, most}) {
+                    CAPTURE(known, row, first, count);
+                    heed::key_bits bits;
+                    heed::mark(t.mask(known), {0, 0, row, row}, first, static_cast<int>(count), bits);
+                    int wrong = 0;
+                    for (int j = 0; j < heed::key_bits::capacity; ++j)
+                        wrong += bits.test(j) != (j < count && t.mask().attends({0, 0, row, row}, first + j));
+                    REQUIRE(wrong == 0);
+                }
+            }
+}
+
+TEST_CASE("extents that a stride of 0 repeats are summarised once", "[tables]")
 {
     const table<heed::f16> one({1, 1, 1, 3000}, 3000,
                                [](int64, int64, int64, int64 j) { return entry<heed::f16>(j < 1000); });
@@ -160,7 +182,7 @@ TEST_CASE("extents that a stride of 0 repeats are summarised once")
     REQUIRE(s.classify(last) == heed::coverage::none);
 }
 
-TEST_CASE("a table that cannot be summarised is refused with its sizes, and so is memory that is too small")
+TEST_CASE("a table that cannot be summarised is refused with its sizes, and so is memory that is too small", "[tables]")
 {
     const int64 far = std::numeric_limits<int64>::max(), huge = int64{1} << 60;
     const float x[10] = {};
@@ -206,7 +228,7 @@ TEST_CASE("a table that cannot be summarised is refused with its sizes, and so i
     REQUIRE_FALSE(s.is_made());
 }
 
-TEST_CASE("a mask of another size than its summary or than the scores is refused, and nothing is written")
+TEST_CASE("a mask of another size than its summary or than the scores is refused, and nothing is written", "[tables]")
 {
     const problem<float> p(2, 4, 2, 5, 9, 8, 8);
     tensor<float> out(p.out_size(), 3);
@@ -223,7 +245,7 @@ TEST_CASE("a mask of another size than its summary or than the scores is refused
     REQUIRE(attend(fits.mask()));
 }
 
-TEST_CASE("a summary of arbitrary bytes gives wrong numbers and nothing worse")
+TEST_CASE("a summary of arbitrary bytes gives wrong numbers and nothing worse", "[tables]")
 {
     const problem<float> p(1, 2, 2, 40, 700, 8, 8);
     table<float> t({1, 1, 40, 700}, 700, [](int64, int64, int64, int64) { return 0.f; });
@@ -234,7 +256,7 @@ TEST_CASE("a summary of arbitrary bytes gives wrong numbers and nothing worse")
     }
 }
 
-TEST_CASE("of a table between forbidden pages nothing else is read, with a summary and without")
+TEST_CASE("of a table between forbidden pages nothing else is read, with a summary and without", "[tables]")
 {
     const problem<float> p(1, 2, 2, 37, 600, 8, 8);
     for (const int offset : {-1, 0, 3}) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What append() writes into blocks, and fetch() reads of them, are the bytes and numbers of ggml's reference: hashes of
-// what quantize_row_*_ref and dequantize_row_* of ggml d99724f2 (2026-08-21, for x86-64 without FMA) made of these rows.
+// what quantize_row_*_ref and dequantize_row_* of ggml d99724f2 (2026-08-21, for x86-64 without FMA) made of these
+// rows.
 #include "../tensors.hpp"
 
 #include <heed/append.hpp>
@@ -23,9 +24,9 @@ std::vector<float> drawn_rows()
     std::mt19937_64 random(17);
     for (int block = 0; block < blocks; ++block)
         for (int c = 0; c < 32; ++c)
-            x.push_back(std::ldexp(static_cast<float>(static_cast<int>(random() >> 40) - 8388608 +
-                                                      block % 5 * 3000000 - 6000000),
-                                   block % 24 - 34));
+            x.push_back(std::ldexp(
+                static_cast<float>(static_cast<int>(random() >> 40) - 8388608 + block % 5 * 3000000 - 6000000),
+                block % 24 - 34));
     return x;
 }
 
@@ -33,8 +34,7 @@ std::vector<float> drawn_rows()
 std::uint64_t hash_of(const void* data, std::size_t bytes)
 {
     std::uint64_t h = 0xcbf29ce484222325u;
-    for (std::size_t i = 0; i < bytes; ++i)
-        h = (h ^ static_cast<const unsigned char*>(data)[i]) * 0x100000001b3u;
+    for (std::size_t i = 0; i < bytes; ++i) h = (h ^ static_cast<const unsigned char*>(data)[i]) * 0x100000001b3u;
     return h;
 }
 
@@ -55,10 +55,11 @@ void has_bytes(std::uint64_t written, std::uint64_t read)
 
 }  // namespace
 
-TEST_CASE("blocks of q4_1, q5_1 and iq4_nl have the bytes that ggml's reference writes")
+TEST_CASE("blocks of q4_1, q5_1, iq4_nl and mxfp4 have the bytes that ggml's reference writes")
 {
     if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__) return;  // f16 and floats are hashed as they lie
     has_bytes<heed::q4_1>(0x21ad62cc715ae16du, 0x154fd6d8a1762d5au);
     has_bytes<heed::q5_1>(0xf4ca58410351a9d7u, 0x8eafa4cf3af40c14u);
     has_bytes<heed::iq4_nl>(0x0f054ebca3636502u, 0xd1471b1d45ff8538u);
+    has_bytes<heed::mxfp4>(0xc704d92d8808fe52u, 0x8b2158028d927df8u);
 }

@@ -37,7 +37,7 @@ enum class fault {
 template <class V>
 V first_lane_of(V v)
 {
-    if constexpr (std::is_floating_point_v<V>) {
+    if constexpr (heed::lanes_of<V>::count == 1) {
         return v;
     } else {
         typename heed::lanes_of<V>::element lane[heed::lanes_of<V>::count];

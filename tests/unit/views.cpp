@@ -2,6 +2,8 @@
 // Views of other libraries' containers, and what a container's size is checked against.
 #include <heed/heed.hpp>
 #include <heed/observe.hpp>
+#include <heed/reference.hpp>
+#include <heed/reference_backward.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -186,7 +188,7 @@ TEST_CASE("a page table from page p on holds the tokens behind it, and two parts
     }
 }
 
-TEST_CASE("statistics, parameters and observations in containers are refused where they are too small")
+TEST_CASE("statistics, parameters and observations in containers are refused where they are too small", "[views]")
 {
     const heed::extents size{1, 2, 4, 8};
     std::vector<float> x(64, 0.5f), out(64, 7.f), rows(8), few(7), heads{0.25f, 0.5f}, one(1), dq(64);
@@ -235,7 +237,7 @@ TEST_CASE("statistics, parameters and observations in containers are refused whe
           "alibi: 1 slopes for 2 query heads");
 }
 
-TEST_CASE("a score map's table in a container gives NaN for entries that it does not have, and reads none")
+TEST_CASE("a score map's table in a container gives NaN for entries that it does not have, and reads none", "[views]")
 {
     std::vector<float> table(40);
     for (std::size_t i = 0; i < table.size(); ++i) table[i] = static_cast<float>(i);
@@ -255,4 +257,28 @@ TEST_CASE("a score map's table in a container gives NaN for entries that it does
                 CHECK((x == got[lane] || (std::isnan(x) && std::isnan(got[lane]))));
             }
         }
+}
+
+TEST_CASE("every verb takes one policy in place of a definition, and means the same", "[views]")
+{
+    const heed::extents size{1, 2, 5, 8};
+    std::vector<float> x(80), one(80), other(80), shift(10), mass(10), partial(80), lse(10), few(9);
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 7) - 3;
+    const auto q = heed::bhsd(x, size), a = heed::bhsd(one, size), b = heed::bhsd(other, size);
+    REQUIRE(heed::attend(heed::attention{heed::softpick{}}, q, q, q, a));
+    const heed::state<float> s{shift.data(), mass.data(), partial.data(), size};
+    REQUIRE(heed::clear(heed::softpick{}, s));
+    REQUIRE(heed::attend_partial(heed::softpick{}, q, q, q, s));
+    CHECK_THAT(heed::finish(heed::softpick{}, s, b, few).message(), Contains("finish: lse has 9 numbers, must be 10"));
+    REQUIRE(heed::finish(heed::softpick{}, s, b, lse));
+    CHECK(one == other);
+
+    std::vector<double> plain(80), dumped(80);
+    REQUIRE(heed::reference(heed::softpick{}, q, q, q, heed::bhsd(plain, size)));
+    REQUIRE(heed::reference(heed::attention{heed::softpick{}}, q, q, q, heed::bhsd(dumped, size)));
+    CHECK(plain == dumped);
+    heed::gradients<double> to{.dq = heed::bhsd(plain, size)}, again{.dq = heed::bhsd(dumped, size)};
+    REQUIRE(heed::reference_backward(heed::softpick{}, q, q, q, q, to));
+    REQUIRE(heed::reference_backward(heed::attention{heed::softpick{}}, q, q, q, q, again));
+    CHECK(plain == dumped);
 }

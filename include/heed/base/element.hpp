@@ -7,6 +7,7 @@
 #include "element/fp8_e4m3.hpp"
 #include "element/int8.hpp"
 #include "element/iq4_nl.hpp"
+#include "element/mxfp4.hpp"
 #include "element/q4_0.hpp"
 #include "element/q4_1.hpp"
 #include "element/q5_0.hpp"

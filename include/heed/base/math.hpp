@@ -7,7 +7,8 @@
 //
 // Beside them a functor may use + - * / and their compound assignments, and < <= > >= == != with a scalar on either
 // side, whose result goes into select(): a ?: or an if needs one bool, and a vector has one for each lane. A policy
-// outside namespace heed writes heed::exp(x): for scalars nothing finds the plain name.
+// outside namespace heed writes heed::exp(x): for scalars nothing finds the plain name. One that must know whether V is
+// a scalar asks heed::lanes_of<V>::count == 1.
 #pragma once
 
 #include "config.hpp"
@@ -86,6 +87,7 @@ if_scalar<T> exp_neg_abs(T a)
 template <class T>
 if_scalar<T> logistic(T a)
 {
+    if constexpr (sizeof(T) == 4) return static_cast<T>(logistic(static_cast<double>(a)));
     if (a >= -1) return 1 / (1 + std::exp(-a));
     const T z = std::exp(a);  // e^-a may be infinite
     return std::fma(-z, z / (1 + z), z);
@@ -100,7 +102,8 @@ if_scalar<T> expm1(T a)
 template <class T>
 if_scalar<T> tanh(T a)
 {
-    return std::tanh(a);
+    using wide = std::conditional_t<sizeof(T) == 4, double, T>;  // glibc's tanhf errs by more than 2 ulp
+    return static_cast<T>(std::tanh(static_cast<wide>(a)));
 }
 
 template <class T>

@@ -90,9 +90,9 @@ std::ptrdiff_t index_of_many()
     return 0;
 }
 
-// HEED_NAMES_MEMBER(name, otherwise) defines names_NAME<P>: whether a class has a member of that name, which does not ask
-// whether it compiles or what it takes: beside another of that name it would be ambiguous. Of what nothing may inherit
-// from, `otherwise` is asked.
+// HEED_NAMES_MEMBER(name, otherwise) defines names_NAME<P>: whether a class has a member of that name, which does not
+// ask whether it compiles or what it takes: beside another of that name it would be ambiguous. Of what nothing may
+// inherit from, `otherwise` is asked.
 #define HEED_NAMES_MEMBER(name, otherwise)                                                                             \
     struct another_##name {                                                                                            \
         int name;                                                                                                      \

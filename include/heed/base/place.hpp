@@ -16,12 +16,13 @@ HEED_BEGIN
 /// have in the whole.
 inline constexpr int key_tile = 512;
 
-/// One query row.
+/// One query row. Of packed queries `batch` is the sequence, and Sq and Skv are its own rows and tokens: its last row
+/// stands at its last token unless heed::query_offset says otherwise.
 struct query_place {
     std::int64_t batch = 0;
-    std::int64_t head = 0;      // query head
-    std::int64_t row = 0;       // 0 .. Sq-1 within this call; of packed queries within the sequence
-    std::int64_t position = 0;  // row + query offset, by default Skv - Sq + row: below 0 where queries outnumber keys
+    std::int64_t head = 0;      ///< query head
+    std::int64_t row = 0;       ///< 0 .. Sq-1 within this call; of packed queries within the sequence
+    std::int64_t position = 0;  ///< row + query offset, by default Skv - Sq + row: below 0 where queries outnumber keys
 };
 
 /// A query row beside lanes_of<V>::count consecutive keys, of which the first `valid` exist. A scalar V is one lane,

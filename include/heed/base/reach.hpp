@@ -25,7 +25,7 @@ byte_reach reach_of(const view<T>& v)
     const std::int64_t stride[3] = {v.stride.batch, v.stride.heads, v.stride.tokens};
     byte_reach reach{0, checked(elements_for<T>(v.size.dim)) * size};
     for (int i = 0; i < 3; ++i) {
-        const checked bytes = checked(count[i] - 1) * stride[i] * size;
+        const checked bytes = checked(count[i] - 1) * stride[i] * v.stride_bytes();
         checked& end = count[i] > 1 && stride[i] < 0 ? reach.low : reach.high;
         end = end + bytes;
     }
@@ -71,6 +71,20 @@ status check_sizes(const char* verb, const char* name, const view<T>& v)
     return {};
 }
 
+/// Checks that strides in bytes keep the rows of quantised blocks aligned.
+template <class T>
+status check_aligned_strides(const char* verb, const char* name, const view<T>& v)
+{
+    const std::int64_t count[3] = {v.size.batch, v.size.heads, v.size.tokens};
+    const std::int64_t stride[3] = {v.stride.batch, v.stride.heads, v.stride.tokens};
+    for (int i = 0; i < 3; ++i)
+        if (count[i] > 1 && stride[i] * v.stride_bytes() % static_cast<std::int64_t>(alignof(T)) != 0)
+            return status::error(
+                errc::invalid_argument, "%s: %s: a stride of %lld bytes leaves the alignment of its %d-byte blocks",
+                verb, name, static_cast<long long>(stride[i] * v.stride_bytes()), static_cast<int>(sizeof(T)));
+    return {};
+}
+
 /// Checks the pointer of a view whose sizes and strides are sound: null, alignment, and the address space.
 template <class T>
 status check_memory(const char* verb, const char* name, const view<T>& v)
@@ -81,6 +95,10 @@ status check_memory(const char* verb, const char* name, const view<T>& v)
     if (data % alignof(T) != 0)
         return status::error(errc::invalid_argument, "%s: %s.data is not aligned to its %d-byte elements", verb, name,
                              static_cast<int>(alignof(T)));
+    if constexpr (channels_of < std::remove_const_t < T >>> 1) {
+        const status s = check_aligned_strides(verb, name, v);
+        if (!s) return s;
+    }
     const byte_reach reach = reach_of(v);
     constexpr auto size = static_cast<std::int64_t>(sizeof(T));
     if (v.capacity >= 0 && (reach.low.value() < 0 || reach.high.value() / size > v.capacity))

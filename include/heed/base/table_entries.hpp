@@ -13,34 +13,59 @@
 HEED_BEGIN
 namespace detail {
 
-/// Entries of a table as they are read: `raw` is a number that every pattern of bits is a value of.
+/// Entries of a table as they are read: `raw` is a number that every pattern of bits is a value of. Most entries have
+/// the bits of `full`, attended and 0, or of `none`.
 template <class E>
 struct table_entry {
     static_assert(
         std::is_same_v<E, float> || std::is_same_v<E, double>,
         "heed: the table of an attention_mask is of bool, float, f16, bf16 or, for tensors of double, double");
     using raw = E;
+    using bits = std::conditional_t<sizeof(E) == 4, std::uint32_t, std::uint64_t>;
+    static constexpr bits full = 0, none = sizeof(E) == 4 ? bits{0xff800000} : bits{0xfff} << (8 * sizeof(E) - 12);
     static bool attends(E x) { return x != -std::numeric_limits<E>::infinity(); }
     static bool adds(E x) { return x != E(0); }  // a NaN does
 };
-template <>
-struct table_entry<f16> {
+/// Of sixteen bits, of which -inf has those of None.
+template <std::uint16_t None>
+struct half_entry {
     using raw = std::uint16_t;
-    static bool attends(std::uint16_t x) { return x != 0xfc00; }
+    using bits = std::uint16_t;
+    static constexpr bits full = 0, none = None;
+    static bool attends(std::uint16_t x) { return x != None; }
     static bool adds(std::uint16_t x) { return (x & 0x7fff) != 0; }
 };
 template <>
-struct table_entry<bf16> {
-    using raw = std::uint16_t;
-    static bool attends(std::uint16_t x) { return x != 0xff80; }
-    static bool adds(std::uint16_t x) { return (x & 0x7fff) != 0; }
-};
+struct table_entry<f16> : half_entry<0xfc00> {};
+template <>
+struct table_entry<bf16> : half_entry<0xff80> {};
 template <>
 struct table_entry<bool> {
     using raw = unsigned char;  // a byte that is neither 0 nor 1 is no bool, and true
+    using bits = unsigned char;
+    static constexpr bits full = 1, none = 0;
     static bool attends(unsigned char x) { return x != 0; }
     static bool adds(unsigned char) { return false; }
 };
+
+/// Whether all of N entries are of the one kind or all of the other.
+struct uniform_entries {
+    bool full, none;
+};
+template <int N, class E>
+uniform_entries uniform(const E* x)
+{
+    using entry = table_entry<E>;
+    using bits = typename entry::bits;
+    bits not_full = 0, not_none = 0;
+    for (int j = 0; j < N; ++j) {
+        bits b;
+        std::memcpy(&b, x + j, sizeof(b));
+        not_full = static_cast<bits>(not_full | (b ^ entry::full));
+        not_none = static_cast<bits>(not_none | (b ^ entry::none));
+    }
+    return {not_full == 0, not_none == 0};
+}
 
 /// Sixty-four entries of a row: bit j says whether key j is attended, `adds` whether any attended entry is not 0.
 struct entries {
@@ -73,6 +98,8 @@ entries look_at(const E* x, std::int64_t n)
     static_assert(sizeof(raw) == sizeof(E));
     raw copy[64];
     if (n == 64) {
+        if (const uniform_entries all = uniform<64>(x); all.full || all.none)
+            return {all.full ? ~std::uint64_t{0} : 0, false};
         std::memcpy(copy, x, sizeof(copy));
     } else {
         std::memset(copy, 0, sizeof(copy));

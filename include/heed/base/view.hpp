@@ -21,17 +21,46 @@ struct extents {
     std::int64_t dim = 0;
 };
 
-/// Distances between neighbours, in elements. A stride of 0 repeats, a negative one goes backwards, and the stride of
-/// an extent of 1 is ignored. Channels are contiguous.
+/// Distances between neighbours, in elements; of quantised blocks in bytes where strided_bytes() made the view. A
+/// stride of 0 repeats, a negative one goes backwards, and the stride of an extent of 1 is ignored. Channels are
+/// contiguous.
 struct strides {
     std::int64_t batch = 0;
     std::int64_t heads = 0;
     std::int64_t tokens = 0;
 };
 
+namespace detail {
+
+/// What a stride of 1 is in bytes: an element.
+template <class T, bool = (channels_of<std::remove_const_t<T>> > 1)>
+struct stride_unit {
+    static constexpr std::int64_t stride_bytes() { return sizeof(T); }
+};
+/// Of quantised blocks an element, or a byte: a padded row need not be a whole number of blocks.
+template <class T>
+struct stride_unit<T, true> {
+    bool strides_in_bytes = false;
+    constexpr std::int64_t stride_bytes() const { return strides_in_bytes ? 1 : std::int64_t{sizeof(T)}; }
+};
+
+/// What lies `units` strides of 1 after `from`.
+template <class T>
+constexpr T* after(T* from, std::int64_t units, [[maybe_unused]] const stride_unit<T>& unit)
+{
+    if constexpr (channels_of < std::remove_const_t < T >>> 1) {
+        using byte = std::conditional_t<std::is_const_v<T>, const char, char>;
+        return reinterpret_cast<T*>(reinterpret_cast<byte*>(from) + units * unit.stride_bytes());
+    } else {
+        return from + units;
+    }
+}
+
+}  // namespace detail
+
 /// A tensor [batch, heads, tokens, dim] in somebody else's memory, aligned to its element.
 template <class T>
-struct view {
+struct view : detail::stride_unit<T> {
     T* data = nullptr;
     extents size;
     strides stride;
@@ -46,15 +75,25 @@ struct view {
     template <class U, class = std::enable_if_t<std::is_same_v<const U, T>>>
     constexpr view(const view<U>& other)
         : data(other.data), size(other.size), stride(other.stride), capacity(other.capacity)
-    {}
+    {
+        if constexpr (channels_of < U >> 1) this->strides_in_bytes = other.strides_in_bytes;
+    }
 
     /// First channel of one token of one head.
     constexpr T* row(std::int64_t batch, std::int64_t head, std::int64_t token) const
     {
-        return data + (batch * stride.batch + head * stride.heads + token * stride.tokens);
+        return detail::after(data, batch * stride.batch + head * stride.heads + token * stride.tokens, *this);
     }
     /// The distance from a token to the next. A lone token has no next one, so its stride may be any number.
-    constexpr std::int64_t token_stride() const { return size.tokens > 1 ? stride.tokens : elements_for<T>(size.dim); }
+    constexpr std::int64_t token_stride() const
+    {
+        return size.tokens > 1 ? stride.tokens : elements_for<T>(size.dim) * element_stride();
+    }
+    /// The stride that leads from an element to the next.
+    constexpr std::int64_t element_stride() const
+    {
+        return static_cast<std::int64_t>(sizeof(T)) / this->stride_bytes();
+    }
 };
 
 namespace detail {
@@ -78,8 +117,8 @@ inline constexpr bool is_temporary_v<C, std::void_t<decltype(std::declval<C&>().
 
 /// Whether E is a whole number that no table is made of.
 template <class E>
-inline constexpr bool is_other_index_v = std::is_integral_v<E> && !std::is_same_v<E, std::int32_t> &&
-                                         !std::is_same_v<E, std::int64_t>;
+inline constexpr bool is_other_index_v =
+    std::is_integral_v<E> && !std::is_same_v<E, std::int32_t> && !std::is_same_v<E, std::int64_t>;
 
 }  // namespace detail
 
@@ -125,6 +164,24 @@ public:
         return v;
     }
     constexpr bool is_null() const { return !wide_ && !narrow_; }
+    /// Whether these are the same numbers in the same memory.
+    constexpr bool is(const index_view& o) const
+    {
+        return wide_ == o.wide_ && narrow_ == o.narrow_ && count_ == o.count_;
+    }
+    /// f(pointer to the numbers), for loops that should not ask for each number how wide it is.
+    template <class F>
+    constexpr auto with_numbers(F f) const
+    {
+        return wide_ ? f(wide_) : f(narrow_);
+    }
+    /// Entries [begin, end).
+    constexpr index_view between(std::int64_t begin, std::int64_t end) const
+    {
+        index_view v = from(begin);
+        v.count_ = end - begin;
+        return v;
+    }
     /// False where a count other than 0 comes with a null pointer, or is negative.
     constexpr bool is_sound() const { return count_ == 0 || (count_ > 0 && !is_null()); }
 
@@ -282,6 +339,26 @@ constexpr view<std::remove_pointer_t<detail::data_of<C>>> strided(C&&, extents, 
 {
     detail::refuse_temporary<C>();
     return {};
+}
+
+/// Any strides, in bytes, as ggml's tensors have them: rows of quantised blocks may be padded to any number of bytes
+/// that keeps them aligned. Of other elements a stride is a whole number of them; another one gives dim 0, which every
+/// verb refuses.
+///
+///     heed::strided_bytes(blocks, {1, heads, tokens, 128}, {0, tokens * 1152, 1152})        // q8_0, 136 bytes a row
+template <class T>
+constexpr view<T> strided_bytes(T* data, extents e, strides s)
+{
+    if constexpr (channels_of < std::remove_const_t < T >>> 1) {
+        view<T> v(data, e, s);
+        v.strides_in_bytes = true;
+        return v;
+    } else {
+        constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+        const auto is_whole = [&](std::int64_t n, std::int64_t stride) { return n <= 1 || stride % size == 0; };
+        if (!is_whole(e.batch, s.batch) || !is_whole(e.heads, s.heads) || !is_whole(e.tokens, s.tokens)) e.dim = 0;
+        return {data, e, {s.batch / size, s.heads / size, s.tokens / size}};
+    }
 }
 
 HEED_END

@@ -45,9 +45,10 @@ status check_held(const char* verb, const Cache& cache, std::int64_t sequence, s
     if constexpr (has_gone_v<Cache>) {
         const token_span gone = cache.gone(sequence);
         if (gone.first < gone.end && position < gone.end && gone.first < position + n)
-            return status::error(errc::invalid_argument,
-                                 "%s: sequence %lld: %lld tokens from position %lld on; the cache has lost [%lld, %lld)",
-                                 verb, ll{sequence}, ll{n}, ll{position}, ll{gone.first}, ll{gone.end});
+            return status::error(
+                errc::invalid_argument,
+                "%s: sequence %lld: %lld tokens from position %lld on; the cache has lost [%lld, %lld)", verb,
+                ll{sequence}, ll{n}, ll{position}, ll{gone.first}, ll{gone.end});
     }
     return cache.check_rows(sequence, position, position + n);
 }

@@ -48,7 +48,7 @@ status check_output(const char* verb, const char* name, const view<T>& out)
                 std::swap(stride[i], stride[j]);
                 std::swap(count[i], count[j]);
             }
-    auto span = static_cast<std::uint64_t>(elements_for<T>(out.size.dim));
+    auto span = static_cast<std::uint64_t>(elements_for<T>(out.size.dim) * out.element_stride());
     for (int i = 0; i < 3; ++i) {
         if (count[i] <= 1) continue;
         if (stride[i] < span)
@@ -86,7 +86,7 @@ bool may_overlap(const view<A>& out, const view<B>& in)
     if (a.end <= b.begin || b.end <= a.begin) return false;
     const auto begin = [](const auto& v) { return reinterpret_cast<std::uintptr_t>(v.data); };
     const auto stride = [](const auto& v, std::int64_t n, std::int64_t elements) {
-        return n > 1 ? magnitude(elements) * sizeof(*v.data) : 0;
+        return n > 1 ? magnitude(elements) * static_cast<std::uint64_t>(v.stride_bytes()) : 0;
     };
     const auto width = [&](const auto& v) {
         const auto row =

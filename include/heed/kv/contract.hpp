@@ -14,6 +14,11 @@
 //     status check_rows() const;                         // that every row that may be read exists: O(pages)
 //     void views(f) const;                               // f(name, view) for what rows lie in
 //
+// A source that may keep the rows of all heads of a token side by side, [token][head][channel], says so, and decode
+// takes such heads together:
+//
+//     std::int64_t heads_side_by_side() const;           // how many: all, or 1
+//
 // A source whose numbers are multiplied by scales adds those of these that it has; see kv/scaled.hpp:
 //
 //     auto key_scales(batch, head) const;                // rows as above, of one float: k_j is scale_j times its row
@@ -52,21 +57,56 @@
 
 HEED_BEGIN
 
-/// Consecutive rows at a constant step, in elements.
-template <class T>
+/// Consecutive rows at a constant stride, in elements; of quantised blocks in units of so many bytes.
+template <class T, bool = (channels_of<std::remove_const_t<T>> > 1)>
 struct rows {
     T* data;
     std::int64_t stride;
     std::int64_t count;
+
+    HEED_INLINE T* row(std::int64_t i) const { return data + i * stride; }
 };
+template <class T>
+struct rows<T, true> {
+    T* data;
+    std::int64_t stride;
+    std::int64_t count;
+    std::int64_t stride_bytes = sizeof(T);
+
+    HEED_INLINE T* row(std::int64_t i) const
+    {
+        using byte = std::conditional_t<std::is_const_v<T>, const char, char>;
+        return reinterpret_cast<T*>(reinterpret_cast<byte*>(data) + i * stride * stride_bytes);
+    }
+};
+
+namespace detail {
+/// `count` rows from the first-th of those at `data` on.
+template <class T>
+HEED_INLINE rows<T> rows_from(T* data, std::int64_t first, std::int64_t stride, std::int64_t count,
+                              const stride_unit<T>& unit)
+{
+    if constexpr (channels_of < std::remove_const_t < T >>> 1)
+        return {after(data, first * stride, unit), stride, count, unit.stride_bytes()};
+    else return {data + first * stride, stride, count};
+}
+}  // namespace detail
 
 /// The rows of a head, all at one stride.
 template <class E>
-struct strided_rows {
+struct strided_rows : detail::stride_unit<E> {
     E* data;
     std::int64_t stride, tokens;
 
-    HEED_INLINE rows<E> operator()(std::int64_t token) const { return {data + token * stride, stride, tokens - token}; }
+    /// Token 0 lies in slot `first` of the view.
+    strided_rows(const view<E>& of, std::int64_t b, std::int64_t h, std::int64_t first = 0)
+        : detail::stride_unit<E>(of), data(detail::after(of.row(b, h, 0), first * of.token_stride(), of)),
+          stride(of.token_stride()), tokens(of.size.tokens - first)
+    {}
+    HEED_INLINE rows<E> operator()(std::int64_t token) const
+    {
+        return detail::rows_from(data, token, stride, tokens - token, *this);
+    }
 };
 
 /// Tokens [first, end) of a sequence; positions are absolute.
@@ -118,6 +158,33 @@ auto as_const(const S& source)
 {
     if constexpr (has_as_const<S>::value) return source.as_const();
     else return source;
+}
+
+/// How many heads' rows of a token lie side by side in k and in v, [token][head][channel]: all, or 1.
+template <class K>
+bool is_by_token(const view<K>& x)
+{
+    const std::int64_t row = elements_for<K>(x.size.dim) * x.element_stride(), head = x.stride.heads;
+    const checked all = checked(head) * x.size.heads;
+    return x.size.heads > 1 && x.size.tokens > 1 && row <= head && head - row <= row / 4 && all.fits() &&
+           all.value() <= x.stride.tokens;
+}
+template <class K, class V>
+std::int64_t heads_side_by_side(const view<K>& k, const view<V>& v)
+{
+    return is_by_token(k) && is_by_token(v) ? k.size.heads : 1;
+}
+template <class S, class = void>
+struct has_heads_side_by_side : std::false_type {};
+template <class S>
+struct has_heads_side_by_side<S, std::void_t<decltype(std::declval<const S&>().heads_side_by_side())>>
+    : std::true_type {};
+/// The same of any source; 1 where it does not say.
+template <class S>
+std::int64_t heads_side_by_side_of(const S& source)
+{
+    if constexpr (has_heads_side_by_side<S>::value) return source.heads_side_by_side();
+    else return 1;
 }
 
 /// What k and v have in common, in every source that keeps them in two views: `what` names the first size.

@@ -28,13 +28,15 @@ struct dense_kv {
     bool ragged() const { return lengths.size() > 1; }
     std::int64_t tokens() const { return lengths.size() ? detail::longest(*this) : k.size.tokens; }
 
+    std::int64_t heads_side_by_side() const { return detail::heads_side_by_side(k, v); }
+
     auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
     auto values(std::int64_t b, std::int64_t h) const { return rows_in(v, b, h); }
     /// The rows of any tensor whose tokens lie as those of k do.
     template <class E>
     strided_rows<E> rows_in(const view<E>& of, std::int64_t b, std::int64_t h) const
     {
-        return {of.row(b, h, 0), of.token_stride(), of.size.tokens};
+        return {of, b, h};
     }
     dense_kv<const K, const V> as_const() const { return {k, v, lengths}; }
 

@@ -29,13 +29,15 @@ struct left_padded_kv {
     bool ragged() const { return batch() > 1; }
     std::int64_t tokens() const { return detail::longest(*this); }
 
+    std::int64_t heads_side_by_side() const { return detail::heads_side_by_side(k, v); }
+
     auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
     auto values(std::int64_t b, std::int64_t h) const { return rows_in(v, b, h); }
     /// The rows of any tensor whose tokens lie as those of k do.
     template <class E>
     strided_rows<E> rows_in(const view<E>& of, std::int64_t b, std::int64_t h) const
     {
-        return {of.row(b, h, 0) + starts[b] * of.token_stride(), of.token_stride(), of.size.tokens - starts[b]};
+        return {of, b, h, starts[b]};
     }
     left_padded_kv<const K, const V> as_const() const { return {k, v, starts, ends}; }
 
@@ -58,10 +60,11 @@ private:
         using ll = long long;
         const status s = detail::check_alike("k", k, "v", v, "batch");
         if (!s) return s;
-        if (!starts.is_sound() || starts.size() != batch() || !ends.is_sound() || (ends.size() && ends.size() != batch()))
-            return status::error(errc::invalid_argument, "left_padded_kv: %lld starts and %lld ends%s for %lld sequences",
-                                 ll{starts.size()}, ll{ends.size()},
-                                 starts.is_sound() && ends.is_sound() ? "" : " at null", ll{batch()});
+        if (!starts.is_sound() || starts.size() != batch() || !ends.is_sound() ||
+            (ends.size() && ends.size() != batch()))
+            return status::error(errc::invalid_argument,
+                                 "left_padded_kv: %lld starts and %lld ends%s for %lld sequences", ll{starts.size()},
+                                 ll{ends.size()}, starts.is_sound() && ends.is_sound() ? "" : " at null", ll{batch()});
         for (std::int64_t b = begin; b < last; ++b)
             if (starts[b] < 0 || end(b) < starts[b] || end(b) > k.size.tokens)
                 return status::error(errc::invalid_argument,

@@ -33,13 +33,15 @@ struct packed_kv {
     bool ragged() const { return batch() > 1; }
     std::int64_t tokens() const { return detail::longest(*this); }
 
+    std::int64_t heads_side_by_side() const { return detail::heads_side_by_side(k, v); }
+
     auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
     auto values(std::int64_t b, std::int64_t h) const { return rows_in(v, b, h); }
     /// The rows of any tensor whose tokens lie as those of k do.
     template <class E>
     strided_rows<E> rows_in(const view<E>& of, std::int64_t b, std::int64_t h) const
     {
-        return {of.row(0, h, 0) + cu_seqlens[b] * of.token_stride(), of.token_stride(), room(b)};
+        return {of, 0, h, cu_seqlens[b]};
     }
     packed_kv<const K, const V> as_const() const { return {k, v, cu_seqlens, lengths}; }
 

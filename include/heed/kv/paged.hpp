@@ -127,10 +127,11 @@ private:
             for (std::int64_t j = 0, n = pages(b, slots); j < n; ++j) {
                 const std::int64_t page = pages_[first(b) + j], *at = std::lower_bound(batch.page, end, page);
                 if (at == end || *at != page || batch.seen[at - batch.page]++ == 0) continue;
-                return status::error(errc::invalid_argument,
-                                     "paged_kv: sequence %lld: its page %lld, page %lld of the pool, is listed twice and "
-                                     "would be written to",
-                                     static_cast<long long>(b), static_cast<long long>(j), static_cast<long long>(page));
+                return status::error(
+                    errc::invalid_argument,
+                    "paged_kv: sequence %lld: its page %lld, page %lld of the pool, is listed twice and "
+                    "would be written to",
+                    static_cast<long long>(b), static_cast<long long>(j), static_cast<long long>(page));
             }
         batch.count = 0;
         return {};
@@ -203,17 +204,19 @@ private:
 
 /// The rows of a head: one segment for each page.
 template <class E>
-class paged_rows {
+class paged_rows : detail::stride_unit<E> {
 public:
     paged_rows(const view<E>& pool, const index_view& pages, std::int64_t head)
-        : data_(pool.row(0, head, 0)), page_step_(pool.stride.batch), row_step_(pool.token_stride()), pages_(pages),
-          slots_(pool.size.tokens),
+        : detail::stride_unit<E>(pool), data_(pool.row(0, head, 0)), page_step_(pool.stride.batch),
+          row_step_(pool.token_stride()), pages_(pages), slots_(pool.size.tokens),
           shift_((slots_ & (slots_ - 1)) == 0 ? __builtin_ctzll(static_cast<std::uint64_t>(slots_)) : -1)
     {}
     HEED_INLINE rows<E> operator()(std::int64_t token) const
     {
         const std::int64_t i = shift_ >= 0 ? token >> shift_ : token / slots_, slot = token - i * slots_;
-        return {data_ + pages_[i] * page_step_ + slot * row_step_, row_step_, slots_ - slot};
+        const detail::stride_unit<E>& unit = *this;
+        return detail::rows_from(detail::after(data_, pages_[i] * page_step_, unit), slot, row_step_, slots_ - slot,
+                                 unit);
     }
 
 private:
@@ -252,6 +255,8 @@ struct paged_kv {
     token_span held(std::int64_t b) const { return {0, table.length(b, slots())}; }
     bool ragged() const { return batch() > 1; }
     std::int64_t tokens() const { return detail::longest(*this); }
+
+    std::int64_t heads_side_by_side() const { return detail::heads_side_by_side(k, v); }
 
     auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
     auto values(std::int64_t b, std::int64_t h) const { return rows_in(v, b, h); }

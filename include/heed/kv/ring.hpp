@@ -9,14 +9,17 @@ HEED_BEGIN
 
 /// The rows of a head: one segment up to the end of the ring, and another from its start.
 template <class E>
-struct ring_rows {
+struct ring_rows : detail::stride_unit<E> {
     E* data;
     std::int64_t stride, capacity;
 
+    ring_rows(const view<E>& of, std::int64_t b, std::int64_t h, std::int64_t slots)
+        : detail::stride_unit<E>(of), data(of.row(b, h, 0)), stride(of.token_stride()), capacity(slots)
+    {}
     HEED_INLINE rows<E> operator()(std::int64_t token) const
     {
         const std::int64_t slot = token % capacity;
-        return {data + slot * stride, stride, capacity - slot};
+        return detail::rows_from(data, slot, stride, capacity - slot, *this);
     }
 };
 
@@ -69,13 +72,15 @@ struct ring_kv {
     bool ragged() const { return batch() > 1; }
     std::int64_t tokens() const { return detail::longest(*this); }
 
+    std::int64_t heads_side_by_side() const { return detail::heads_side_by_side(k, v); }
+
     auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
     auto values(std::int64_t b, std::int64_t h) const { return rows_in(v, b, h); }
     /// The rows of any tensor whose tokens lie as those of k do.
     template <class E>
     ring_rows<E> rows_in(const view<E>& of, std::int64_t b, std::int64_t h) const
     {
-        return {of.row(b, h, 0), of.token_stride(), capacity()};
+        return {of, b, h, capacity()};
     }
     ring_kv<const K, const V> as_const() const { return {k, v, lengths, firsts}; }
 
@@ -100,14 +105,17 @@ private:
 
 /// The rows of a head whose first tokens stay where they are.
 template <class E>
-struct pinned_ring_rows {
+struct pinned_ring_rows : detail::stride_unit<E> {
     E* data;
     std::int64_t stride, capacity, pinned;
 
+    pinned_ring_rows(const view<E>& of, std::int64_t b, std::int64_t h, std::int64_t slots, std::int64_t first)
+        : detail::stride_unit<E>(of), data(of.row(b, h, 0)), stride(of.token_stride()), capacity(slots), pinned(first)
+    {}
     HEED_INLINE rows<E> operator()(std::int64_t token) const
     {
         const std::int64_t slot = token < pinned ? token : pinned + (token - pinned) % (capacity - pinned);
-        return {data + slot * stride, stride, capacity - slot};
+        return detail::rows_from(data, slot, stride, capacity - slot, *this);
     }
 };
 
@@ -146,13 +154,15 @@ struct pinned_ring_kv {
     bool ragged() const { return batch() > 1; }
     std::int64_t tokens() const { return detail::longest(*this); }
 
+    std::int64_t heads_side_by_side() const { return detail::heads_side_by_side(k, v); }
+
     auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
     auto values(std::int64_t b, std::int64_t h) const { return rows_in(v, b, h); }
     /// The rows of any tensor whose tokens lie as those of k do.
     template <class E>
     pinned_ring_rows<E> rows_in(const view<E>& of, std::int64_t b, std::int64_t h) const
     {
-        return {of.row(b, h, 0), of.token_stride(), capacity(), pinned};
+        return {of, b, h, capacity(), pinned};
     }
     pinned_ring_kv<const K, const V> as_const() const { return {k, v, lengths, pinned, firsts}; }
 
@@ -173,7 +183,8 @@ private:
     {
         const status s = detail::check_ring("pinned_ring_kv", *this, begin, end);
         if (s && (pinned < 0 || pinned >= capacity()) && batch() > 0)
-            return status::error(errc::invalid_argument, "pinned_ring_kv: %lld pinned tokens of %lld; 0 to %lld are possible",
+            return status::error(errc::invalid_argument,
+                                 "pinned_ring_kv: %lld pinned tokens of %lld; 0 to %lld are possible",
                                  static_cast<long long>(pinned), static_cast<long long>(capacity()),
                                  static_cast<long long>(capacity() - 1));
         return s;

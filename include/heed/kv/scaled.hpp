@@ -100,6 +100,7 @@ public:
     std::int64_t value_dim() const { return source.value_dim(); }
     token_span held(std::int64_t b) const { return source.held(b); }
     bool ragged() const { return source.ragged(); }
+    std::int64_t heads_side_by_side() const { return detail::heads_side_by_side_of(source); }
     std::int64_t tokens() const { return source.tokens(); }
     auto keys(std::int64_t b, std::int64_t h) const { return source.keys(b, h); }
     auto values(std::int64_t b, std::int64_t h) const { return source.values(b, h); }

@@ -115,6 +115,9 @@ private:
     template <class E>
     static record seen(const E* entries, std::int64_t n)
     {
+        if (n == key_tile)
+            if (const auto all = detail::uniform<key_tile>(entries); all.full || all.none)
+                return all.full ? record{0, key_tile, 0, 0} : record{key_tile, 0, 0, 0};
         record r{key_tile, 0, 0, 0};
         int count = 0;
         for (std::int64_t j = 0; j < n; j += 64) {
@@ -166,7 +169,9 @@ struct masked_by_table {
     view<const E> values;
     mask_summary summary;
 
-    masked_by_table(const view<const E>& v, const mask_summary& known) : values(repeat_ones(v)), summary(known) {}
+    masked_by_table(const view<const E>& entries, const mask_summary& known)
+        : values(repeat_ones(entries)), summary(known)
+    {}
 
     bool attends(const query_place& at, std::int64_t key) const { return entry_attends(row(at) + key); }
     coverage classify(const block_place& block) const
@@ -240,8 +245,8 @@ struct attention_mask : detail::masked_by_table<E> {
 /// The same of bools, true = attend: a mask, which adds nothing.
 template <>
 struct attention_mask<bool> : detail::masked_by_table<bool> {
-    explicit attention_mask(const view<const bool>& table, const mask_summary& known = {})
-        : detail::masked_by_table<bool>(table, known)
+    explicit attention_mask(const view<const bool>& attended, const mask_summary& known = {})
+        : detail::masked_by_table<bool>(attended, known)
     {}
 };
 template <class E>

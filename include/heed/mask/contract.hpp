@@ -11,6 +11,8 @@
 //     void mark(const heed::query_place&, std::int64_t first, int count, heed::key_bits&) const;
 //                                    // sets bit j where key first + j is attended, for j in [0, count)
 //
+// A mask that lists the keys one by one says so with two more: lists.hpp.
+//
 // `a & b` attends where both do, `a | b` where either does.
 #pragma once
 
@@ -100,6 +102,14 @@ public:
     }
     /// The bits from `bit` to the end of its word of 64.
     std::uint64_t word_from(int bit) const { return word_[bit / 64] >> (bit % 64); }
+    /// Whether any of the sixteen bits from bit 16 * i on is set, as bit i.
+    std::uint32_t any_of_sixteens() const
+    {
+        static_assert(capacity <= 16 * 32);
+        std::uint32_t any = 0;
+        for (int i = 0; i < capacity / 16; ++i) any |= std::uint32_t{sixteen(i * 16) != 0} << i;
+        return any;
+    }
     /// Bits [bit, bit + 16); bit is a multiple of 16.
     std::uint32_t sixteen(int bit) const { return (word_[bit / 64] >> (bit % 64)) & 0xffffu; }
 

@@ -33,7 +33,8 @@ struct key_lengths : span_mask<key_lengths> {
     key_lengths(const N* per_sequence, std::int64_t sequences) : lengths(per_sequence, sequences)
     {}
     key_lengths(std::nullptr_t, std::int64_t sequences)
-        : key_lengths(static_cast<const std::int64_t*>(nullptr), sequences) {}
+        : key_lengths(static_cast<const std::int64_t*>(nullptr), sequences)
+    {}
 
     key_span span(const query_place& at) const { return {0, lengths[at.batch]}; }
     status check(const problem& p) const

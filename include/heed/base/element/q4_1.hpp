@@ -11,8 +11,8 @@
 
 HEED_BEGIN
 
-/// 32 whole numbers of 4 bits without a sign, their scale and the lowest number: x_c = d q_c + m. Byte i holds q_i below
-/// q_(i + 16).
+/// 32 whole numbers of 4 bits without a sign, their scale and the lowest number: x_c = d q_c + m. Byte i holds q_i
+/// below q_(i + 16).
 struct q4_1 {
     f16 d, m;
     std::uint8_t q[16];

@@ -77,18 +77,19 @@ inline float rounded_product(float a, float b)
 /// lowest number rounded to f16 behind that. Both are NaN where a number is not finite, or one of them is no f16.
 class steps_from_lowest {
 public:
-    steps_from_lowest(const float* x, const extremes& e, int steps, f16& scale, f16& lowest) : x_(x), steps_(steps)
+    steps_from_lowest(const float* numbers, const extremes& extreme, int most, f16& step_of_block, f16& lowest_of_block)
+        : x_(numbers), steps_(most)
     {
-        scale = lowest = f16_nan();
-        if (!e.finite()) return;
-        float high = lowest_ = x[0];
+        step_of_block = lowest_of_block = f16_nan();
+        if (!extreme.finite()) return;
+        float high = lowest_ = numbers[0];
         for (int c = 1; c < 32; ++c) {
-            lowest_ = x[c] < lowest_ ? x[c] : lowest_;
-            high = x[c] > high ? x[c] : high;
+            lowest_ = numbers[c] < lowest_ ? numbers[c] : lowest_;
+            high = numbers[c] > high ? numbers[c] : high;
         }
-        const float d = (high - lowest_) / static_cast<float>(steps);
+        const float d = (high - lowest_) / static_cast<float>(most);
         if (!(f16_fits(d) && f16_fits(lowest_))) return;
-        scale = f16(d), lowest = f16(lowest_);
+        step_of_block = f16(d), lowest_of_block = f16(lowest_);
         each_ = d >= 0x1p-126f ? 1 / d : 0;  // one that is subnormal has no inverse, and is 0 as f16
     }
     int operator[](int c) const

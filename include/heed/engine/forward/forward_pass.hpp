@@ -5,9 +5,10 @@
 
 #include "../kernel/run_tasks.hpp"
 #include "../kernel/task_table.hpp"
+#include "band_steps.hpp"
 #include "integer_step.hpp"
+#include "listed_steps.hpp"
 #include "sinks.hpp"
-#include "tile_step.hpp"
 
 HEED_BEGIN
 namespace kernel {
@@ -18,6 +19,10 @@ using memory_of = std::conditional_t<(Def::integer_bits > 0), integer_memory, fo
 template <class Job>
 using steps_of = std::conditional_t<(Job::def_type::integer_bits > 0), integer_steps<Job>, block_steps<Job>>;
 
+/// Whether decode takes heads together in them: float products of all keys.
+template <class Def, class U>
+inline constexpr bool takes_bands_v = micro::takes_bands&& Def::integer_bits == 0 && Def::lists == 0;
+
 /// `Sink` is to_output or to_state.
 template <class Job, class Sink>
 class forward_pass {
@@ -25,6 +30,10 @@ class forward_pass {
     using U = typename Job::unit;
     using memory = memory_of<typename Job::def_type, U>;
     using steps = steps_of<Job>;
+    /// Whether decode prefetches what it reads behind the end of a head: rows of several segments are listed, others
+    /// are followed by the next head's.
+    static constexpr bool follows_blocks = !micro::two_distances;
+    static constexpr bool takes_bands = takes_bands_v<typename Job::def_type, U>;
     using normalizer = typename std::decay_t<decltype(std::declval<Job>().def)>::normalizer_type;
 
 public:
@@ -43,12 +52,19 @@ public:
         const sequence_tasks of = tasks().sequence_of(task, folds);
         const std::int64_t own = task - (folds ? of.first.fold : of.first.pass);
         const std::int64_t index = folds ? own : own / of.cut.spans, span = own % of.cut.spans;
-        const query_block block = task_table::block_of(of, index);
+        const query_block block = tasks().block_of(of, index);
+        if constexpr (takes_bands) {
+            if (block.heads > 1) {
+                if (folds) fold_band(block, of, index, mem.sum);
+                else if (of.cut.split())
+                    store_band(block, of, index, {span_begin(block, of, span), span_begin(block, of, span + 1)}, mem);
+                else pass_band(block, of.cut.tiles, mem, reads_of(task + p_.workers).behind);
+                return;
+            }
+        }
         if (folds) fold_block(block, of, index, mem.sum);
         else if (!of.cut.split()) run_block(block, of.cut.tiles, mem, reads_of(task + p_.workers));
-        else
-            store_partials(block, of, index,
-                           {of.cut.tiles * span / of.cut.spans, of.cut.tiles * (span + 1) / of.cut.spans}, mem);
+        else store_partials(block, of, index, {span_begin(block, of, span), span_begin(block, of, span + 1)}, mem);
     }
 
 private:
@@ -57,6 +73,22 @@ private:
         std::int64_t first, end;
     };
 
+    /// The first tile of a span: spans share the tiles, or, where keys are listed, the entries of the list that the
+    /// block's first row has.
+    std::int64_t span_begin(const query_block& block, const sequence_tasks& of, std::int64_t span) const
+    {
+        const std::int64_t tiles = of.cut.tiles, spans = of.cut.spans;
+        if constexpr (follows_lists<Job>) {
+            const key_list list = job_.def.list(place_of(job_, block, 0, block.first));
+            const std::int64_t n = list.entries.size();
+            if (follows(block) && n > 0 && span > 0 && span < spans) {
+                const std::int64_t token = list.begin(n / spans * span + n % spans * span / spans) - job_.first_key;
+                return max_of(min_of((token - first_of(block, 0)) / micro::key_tile, tiles), 0);
+            }
+        }
+        return tiles * span / spans;
+    }
+
     task_table tasks() const { return {p_, sizeof(T), attended_from() + in_lines(static_cast<std::size_t>(p_.slots))}; }
 
     /// The first token of the tile-th tile that holds tokens of the block's sequence, and how many there are.
@@ -64,6 +96,7 @@ private:
     {
         return held_tile(job_.kv, block.batch, tile) * micro::key_tile;
     }
+    std::int64_t held_from(const query_block& block) const { return job_.kv.held(block.batch).first; }
     std::int64_t keys_from(const query_block& block, std::int64_t token) const
     {
         return min_of(micro::key_tile, job_.kv.held(block.batch).end - token);
@@ -92,10 +125,15 @@ private:
     {
         if (task >= p_.pass_tasks) return {};
         const sequence_tasks of = tasks().sequence_of(task, false);
-        const query_block block = task_table::block_of(of, task - of.first.pass);
-        if (block.count <= micro::streaming_rows) return {};
+        const query_block block = tasks().block_of(of, task - of.first.pass);
+        const bool streams = block.count <= micro::streaming_rows;
+        if (streams && !follows_blocks && block.heads == 1) return {};
         next_reads reads;
         const std::int64_t tile = attended_tile(block, 0, of.cut.tiles);
+        if (streams) {
+            if (tile < of.cut.tiles) reads.behind = {block, max_of(first_of(block, tile), held_from(block))};
+            return reads;
+        }
         if (tile < of.cut.tiles) reads.keys = first_keys(block, tile);
         reads.queries = rows_of(job_.q, block);
         return reads;
@@ -122,10 +160,16 @@ private:
         steps of_block(job_, block, mem);
         bool empty = !Sink::continues;  // then the first tile's partial is the sum so far
         if (!empty) begin_rows(block, mem.sum);
+        if constexpr (follows_lists<Job>) {
+            if (follows(block)) {
+                fold_listed(block, tiles, mem);
+                return end_rows(block, mem.sum);
+            }
+        }
         for (std::int64_t tile = attended_tile(block, 0, tiles), after; tile < tiles; tile = after) {
             after = attended_tile(block, tile + 1, tiles);
             const partial<T>& result = empty ? mem.sum : mem.tile;
-            const next_reads reads = after < tiles ? next_reads{{}, first_keys(block, after), {}} : next;
+            const next_reads reads = after < tiles ? next_reads{{}, first_keys(block, after), {}, next.behind} : next;
             if (!step(of_block, block, tile, result, reads)) continue;
             if (!empty) fold(block, mem.sum, mem.tile);
             empty = false;
@@ -142,19 +186,111 @@ private:
     {
         carver c(stored_from() + of.first.stored +
                  (index * of.cut.tiles + tile) * p_.partial_bytes<std::int64_t>(of.cut, sizeof(T)));
-        return partial<T>::carve(c, of.cut.block_rows, p_.o_stride);
+        return partial<T>::carve(c, of.cut.block_rows * p_.band, p_.o_stride);
     }
+    /// The first of its heads.
     bool& attended(const sequence_tasks& of, std::int64_t index, std::int64_t tile) const
     {
-        return *reinterpret_cast<bool*>(attended_from() + of.first.slots + index * of.cut.tiles + tile);
+        return *reinterpret_cast<bool*>(attended_from() + of.first.slots + (index * of.cut.tiles + tile) * p_.band);
+    }
+
+    void store_band(const query_block& band, const sequence_tasks& of, std::int64_t index, tile_range tiles,
+                    const memory& mem) const
+    {
+        band_steps<Job> of_band(job_, band, mem, {});
+        for (std::int64_t tile = tiles.first; tile < tiles.end; ++tile)
+            (void)step(of_band, band, tile, stored(of, index, tile), &attended(of, index, tile));
+    }
+    /// run_block() of every head.
+    void pass_band(const query_block& band, std::int64_t tiles, const memory& mem, const next_block& next) const
+    {
+        band_steps<Job> of_band(job_, band, mem, next);
+        bool attends[micro::most_heads_of_band], empty[micro::most_heads_of_band];
+        for (int h = 0; h < band.heads; ++h) {
+            empty[h] = !Sink::continues;
+            if (!empty[h]) begin_rows(band.of_head(h), mem.sum.from_row(h * band.count));
+        }
+        for (std::int64_t tile = 0; tile < tiles; ++tile) {
+            if (!step(of_band, band, tile, mem.tile, attends)) continue;
+            for (int h = 0; h < band.heads; ++h) {
+                if (!attends[h]) continue;
+                const partial<T> sum = mem.sum.from_row(h * band.count), own = mem.tile.from_row(h * band.count);
+                if (empty[h]) copy(band, sum, own);
+                else fold(band, sum, own);
+                empty[h] = false;
+            }
+        }
+        for (int h = 0; h < band.heads; ++h) {
+            const partial<T> sum = mem.sum.from_row(h * band.count);
+            if (empty[h]) begin_rows(band.of_head(h), sum);
+            end_rows(band.of_head(h), sum);
+        }
+    }
+    bool step(band_steps<Job>& of, const query_block& band, std::int64_t tile, const partial<T>& result,
+              bool* attends) const
+    {
+        const std::int64_t token = first_of(band, tile), keys = keys_from(band, token);
+        for (int h = 0; h < band.heads; ++h) attends[h] = false;
+        return keys > 0 && of.step(token, static_cast<int>(keys), result, attends);
+    }
+    void fold_band(const query_block& band, const sequence_tasks& of, std::int64_t index, const partial<T>& sum) const
+    {
+        for (int h = 0; h < band.heads; ++h) {
+            const query_block block = band.of_head(h);
+            begin_rows(block, sum);
+            for (std::int64_t tile = 0; tile < of.cut.tiles; ++tile)
+                if ((&attended(of, index, tile))[h]) fold(block, sum, stored(of, index, tile).from_row(h * band.count));
+            end_rows(block, sum);
+        }
+    }
+    void copy(const query_block& block, const partial<T>& to, const partial<T>& from) const
+    {
+        for (int r = 0; r < block.count; ++r) {
+            to.shift[r] = from.shift[r];
+            to.mass[r] = from.mass[r];
+            std::copy_n(from.o.row(r), p_.o_stride, to.o.row(r));
+        }
     }
 
     void store_partials(const query_block& block, const sequence_tasks& of, std::int64_t index, tile_range tiles,
                         const memory& mem) const
     {
         steps of_block(job_, block, mem);
+        if constexpr (follows_lists<Job>) {
+            if (follows(block)) return store_listed(block, of, index, tiles, mem);
+        }
         for (std::int64_t tile = tiles.first; tile < tiles.end; ++tile)
             attended(of, index, tile) = step(of_block, block, tile, stored(of, index, tile), {});
+    }
+
+    /// Whether a block's lists are followed: its rows are few, and tiles of the sequence are not left out.
+    bool follows(const query_block& block) const
+    {
+        return block.count <= micro::streaming_rows && job_.tile_stride == 1;
+    }
+    void fold_listed(const query_block& block, std::int64_t tiles, const memory& mem) const
+    {
+        listed_steps<Job> listed(job_, block, mem.scores, mem.outputs);
+        const std::int64_t first = first_of(block, 0), end = first_of(block, tiles);
+        begin_rows(block, mem.sum);
+        if (listed.can_fold()) {
+            if (listed.fold(first, end, mem.sum)) return;
+            begin_rows(block, mem.sum);  // once more, carefully
+        }
+        listed.run(
+            first, end, [&](std::int64_t) -> const partial<T>& { return mem.tile; },
+            [&](std::int64_t) { fold(block, mem.sum, mem.tile); });
+    }
+    void store_listed(const query_block& block, const sequence_tasks& of, std::int64_t index, tile_range tiles,
+                      const memory& mem) const
+    {
+        for (std::int64_t tile = tiles.first; tile < tiles.end; ++tile) attended(of, index, tile) = false;
+        const auto tile_of = [&](std::int64_t token) { return (token - first_of(block, 0)) / micro::key_tile; };
+        listed_steps<Job>(job_, block, mem.scores, mem.outputs)
+            .run(
+                first_of(block, tiles.first), first_of(block, tiles.end),
+                [&](std::int64_t token) { return stored(of, index, tile_of(token)); },
+                [&](std::int64_t token) { attended(of, index, tile_of(token)) = true; });
     }
 
     void fold_block(const query_block& block, const sequence_tasks& of, std::int64_t index, const partial<T>& sum) const

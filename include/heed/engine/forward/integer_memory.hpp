@@ -70,7 +70,8 @@ HEED_NOINLINE micro::piece* list_pieces(const Source& source, std::int64_t first
 {
     for (; first < end; ++to) {
         const auto segment = source(first);
-        const std::int64_t rows = segment.stride == source.elements() ? min_of(segment.count, end - first) : 1;
+        const std::int64_t rows =
+            segment.stride == source.stride_of(source.elements()) ? min_of(segment.count, end - first) : 1;
         const auto at = micro::address_of(segment.data);
         *to = {at, at + static_cast<std::uintptr_t>(rows * source.bytes())};
         first += rows;

@@ -36,13 +36,13 @@ HEED_NOINLINE micro::matrix<const typename Source::element> padded_keys(const So
                                                                         std::int64_t dim, char* copy)
 {
     using E = typename Source::element;
-    const std::int64_t stride = elements_for<E>(dim);
-    const auto bytes = static_cast<std::size_t>(stride) * sizeof(E);
+    const std::int64_t each = elements_for<E>(dim);
+    const auto bytes = static_cast<std::size_t>(each) * sizeof(E);
     E* const to = reinterpret_cast<E*>(copy);
     std::memset(copy, 0, bytes * vec<float>::lanes);
     for (int i = 0; i < n; ++i)
-        std::memcpy(to + i * stride, source(token + i).data, static_cast<std::size_t>(source.bytes()));
-    return {to, stride};
+        std::memcpy(to + i * each, source(token + i).data, static_cast<std::size_t>(source.bytes()));
+    return {to, source.stride_of(each)};
 }
 
 /// Packs the strip of keys from key j of the tile on.
@@ -131,8 +131,7 @@ private:
         const E** const to = rows();
         for (int j = begin_; j < t_.keys;) {
             const auto segment = source_(t_.token + j);
-            const E* row = segment.data;
-            for (std::int64_t i = 0; i < segment.count && j < t_.keys; ++i, row += segment.stride) to[j++] = row;
+            for (std::int64_t i = 0; i < segment.count && j < t_.keys; ++i) to[j++] = segment.row(i);
         }
         to[t_.keys] = to[t_.keys - 1];
     }

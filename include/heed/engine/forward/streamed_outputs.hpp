@@ -34,7 +34,7 @@ HEED_INLINE void list_rows(const Tile& t, const int* listed, int n, const E** to
     rows<const E> segment{nullptr, 0, 0};
     for (int i = 0, from = 0; i < n; ++i) {  // the segment starts at key `from` of the tile
         if (listed[i] - from >= segment.count) segment = source(t.token + (from = listed[i]));
-        to[i] = segment.data + (listed[i] - from) * segment.stride;
+        to[i] = segment.row(listed[i] - from);
     }
     for (int i = 0; i < micro::listed_ahead; ++i) to[n + i] = to[n - 1];
 }
@@ -84,20 +84,33 @@ public:
         : t_(t), p_(p), mem_(mem), o_(o)
     {}
 
+    /// The first key, from which on ranges of keys begin at multiples of `depth`.
+    HEED_INLINE int begin() const { return t_.cover.lowest / grouped_keys * grouped_keys; }
+
+    /// All keys.
     HEED_INLINE void add(decode_prefetch<Tile>& prefetch) const
     {
         const auto source = t_.value_rows();
+        const bool light = t_.block.count <= micro::wide_rows || source.dim / lanes < micro::wide_vecs;
+        const std::int64_t first = t_.token + begin(),
+                           lead = micro::two_distances ? micro::l1_rows : micro::value_lead<E>(light) / source.bytes();
+        auto ahead = prefetch.from(source, first, lead), others = prefetch.idle(source, first);
+        auto near = prefetch.near(source, first + lead);
+        prefetch.follow(near, [&](const query_block& next) { return values_of(t_.job.kv, next.batch, next.kv_head); });
+        add(begin(), t_.cover.highest, prefetch, ahead, others, near);
+    }
+    /// Keys [from, to), of which `ahead` prefetches what comes next; `others` is idle.
+    template <class Stream, class Near>
+    HEED_INLINE void add(int from, int to, decode_prefetch<Tile>& prefetch, Stream& ahead, Stream& others,
+                         Near& near) const
+    {
+        const auto source = t_.value_rows();
         const std::int64_t direct = source.dim / lanes;  // registers that are read where they lie
-        const int highest = t_.cover.highest, begin = t_.cover.lowest / grouped_keys * grouped_keys;
-        const bool light = t_.block.count <= micro::wide_rows || direct < micro::wide_vecs;
-        const std::int64_t lead = micro::two_distances ? micro::l1_rows : micro::value_lead<E>(light) / source.bytes();
-        auto ahead = prefetch.from(source, t_.token + begin, lead), others = prefetch.idle(source, t_.token + begin);
-        auto near = prefetch.near(source, t_.token + begin + lead);
         // Two distances: what is prefetched follows the segments of a source between calls, so one of several takes a
         // panel a call.
         const std::int64_t slice = Kv::contiguous || !micro::two_distances ? max_of(direct, 1) : micro::register_vecs;
-        for (int j = begin; j < highest; j += depth) {
-            const int keys = depth < highest - j ? depth : highest - j, paired = keys / each * each;
+        for (int j = from; j < to; j += depth) {
+            const int keys = depth < to - j ? depth : to - j, paired = keys / each * each;
             const auto v = grouped<depth / grouped_keys, grouped_keys>(source, t_.token + j, keys, p_.copy);
             // In place: whole registers of channels, but for the key that lacks the second of its pair.
             for (std::int64_t c = 0; c < direct; c += slice) {
@@ -159,22 +172,30 @@ private:
     micro::matrix<T> o_;
 };
 
-/// o = P V over all keys, or over the keys that have a weight; `sparse` becomes whether few keys have one.
+/// o = P V over the keys that have a weight, if these are few, and whether they are; otherwise o = 0.
 template <class Tile, class U = typename Tile::U, class T = typename Tile::T>
-void outputs_streamed(const Tile& t, const scores_memory<U>& p, const outputs_memory<U>& mem, micro::matrix<T> o,
-                      decode_prefetch<Tile>& prefetch, bool& sparse)
+bool outputs_of_few(const Tile& t, const scores_memory<U>& p, const outputs_memory<U>& mem, micro::matrix<T> o)
 {
     micro::fill_zero(o.data, t.block.count * o.stride);
     if constexpr (elements_of<U> == 1) {
         if (t.job.kv.value_dim() % vec<T>::lanes == 0) {
             const int most = static_cast<int>(t.keys * micro::listed_share);
             const int n = list_weights(t.cover, most, p, mem.listed);
-            sparse = n <= most;
-            if (n == 0) return;
-            if (sparse) return outputs_listed(t, n, p, mem, o);
+            if (n > most) return false;
+            if (n > 0) outputs_listed(t, n, p, mem, o);
+            return true;
         }
     }
-    streamed_values<Tile>(t, p, mem, o).add(prefetch);
+    return false;
+}
+
+/// o = P V over all keys, or over the keys that have a weight; `sparse` becomes whether few keys have one.
+template <class Tile, class U = typename Tile::U, class T = typename Tile::T>
+void outputs_streamed(const Tile& t, const scores_memory<U>& p, const outputs_memory<U>& mem, micro::matrix<T> o,
+                      decode_prefetch<Tile>& prefetch, bool& sparse)
+{
+    sparse = outputs_of_few(t, p, mem, o);
+    if (!sparse) streamed_values<Tile>(t, p, mem, o).add(prefetch);
 }
 
 }  // namespace kernel

@@ -34,6 +34,7 @@ struct outputs_memory {
 /// where the outputs go, and the first keys and the queries of the next block.
 struct next_reads {
     micro::row_lines outputs, keys, queries;
+    next_block behind = {};  // decode: the next block
 };
 
 /// Whether panels of V can be read where they lie: where the L2 cache is fast enough for them, if rows have no gaps and
@@ -83,7 +84,7 @@ void pack_value_panel(const Tile& t, int j, int n, panel_channels channels, U* p
         if constexpr (!Tile::job_type::kv_type::contiguous)  // the next panel's lines; those of one segment have a
                                                              // stride
             if (next < source.dim)
-                for (int i = 0; i < taken; ++i) __builtin_prefetch(v.data + i * v.stride + elements_for<E>(next), 0, 2);
+                for (int i = 0; i < taken; ++i) __builtin_prefetch(v.row(i) + elements_for<E>(next), 0, 2);
     }
 }
 
@@ -98,7 +99,14 @@ HEED_INLINE micro::matrix<const U> place_or_pack(const Tile& t, int j, int keys,
         if (reads_in_place<typename Tile::job_type::value_element>(v, source.dim))
             return {v.data + channels.first, v.stride};
     }
-    pack_value_panel(t, j, keys, channels, panel, copy);
+    if constexpr (has_lists<typename Tile::job_type>) {
+        for_wanted(t.of_any, j, j + keys, [&](int first, int end) {
+            pack_value_panel(t, first, end - first, channels,
+                             panel + (first - j) / elements_of<U> * channels.vecs * vec<U>::lanes, copy);
+        });
+    } else {
+        pack_value_panel(t, j, keys, channels, panel, copy);
+    }
     return {panel, channels.vecs * vec<U>::lanes};
 }
 
@@ -122,16 +130,37 @@ HEED_INLINE void prefetch_after(micro::next_lines& lines, const Tile& t, int j, 
     }
 }
 
+/// Adds the runs of keys that a register block wants, among `keys` keys from key j on, which a panel holds.
+template <class Tile, class U, class T = typename Tile::T>
+HEED_INLINE void outputs_wanted(const Tile& t, const register_block& rows, int j, int keys, panel_channels channels,
+                                const scores_memory<U>& p, micro::matrix<const U> panel, micro::matrix<T> o,
+                                micro::next_lines& lines)
+{
+    constexpr int each = elements_of<U>;
+    const std::uint32_t wanted = t.of_block[&rows - t.cover.begin()];
+    const std::uint32_t before = wanted & sixteens_between(0, j);
+    bool more = before != 0;
+    for_wanted(wanted, j, j + keys, [&](int first, int end) HEED_INLINE_LAMBDA {
+        micro::outputs({rows.rows, channels.vecs},
+                       micro::weight_rows<U>{p.weights(rows.first) + first / each, (end - first + each - 1) / each},
+                       panel_of<typename Tile::job_type>(panel.row((first - j) / each), panel.stride), more,
+                       o.at(rows.first, channels.first), lines.take());
+        more = true;
+    });
+}
+
 /// o = P V, panel by panel. Prefetches the next panel, and at last `next`.
 template <class Tile, class U = typename Tile::U, class T = typename Tile::T>
 void outputs_packed(const Tile& t, const scores_memory<U>& p, const outputs_memory<U>& mem, micro::matrix<T> o,
                     const next_reads& next)
 {
     constexpr int each = elements_of<U>, depth = micro::value_depth<T>;
+    constexpr int multiple = has_lists<typename Tile::job_type> ? micro::mass_lanes : each;
+    static_assert(depth % multiple == 0);
     for (const register_block& rows : t.cover)
         if (rows.is_empty()) micro::fill_zero(o.row(rows.first), rows.rows * o.stride);
     const int highest = t.cover.highest;
-    for (int j = t.cover.lowest / each * each; j < highest; j += depth) {
+    for (int j = t.cover.lowest / multiple * multiple; j < highest; j += depth) {
         const int keys = depth < highest - j ? depth : highest - j;
         micro::for_panels<T>(
             t.job.kv.value_dim(), [&](std::int64_t channel, std::int64_t channels, int width) HEED_INLINE_LAMBDA {
@@ -140,6 +169,10 @@ void outputs_packed(const Tile& t, const scores_memory<U>& p, const outputs_memo
                 micro::next_lines lines(keys / each, mem.panel);
                 prefetch_after(lines, t, j, keys, wanted, next);
                 for (const register_block& rows : t.cover) {
+                    if constexpr (has_lists<typename Tile::job_type>) {
+                        outputs_wanted(t, rows, j, keys, wanted, p, panel, o, lines);
+                        continue;
+                    }
                     const int lo = (rows.lo > j ? rows.lo : j) / each, end = rows.hi < j + keys ? rows.hi : j + keys;
                     const int hi = (end + each - 1) / each;
                     if (lo >= hi) continue;

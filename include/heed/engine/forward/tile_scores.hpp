@@ -27,11 +27,19 @@ struct scores_memory {
     static scores_memory carve(Carver& c, const partition& p)
     {
         scores_memory m;
-        m.part_stride = p.cut.block_rows * micro::query_stride<T>;
+        m.part_stride = p.block_rows() * micro::query_stride<T>;
         m.queries = c.template take<U>(micro::row_parts<T>(p.key_dim).count, m.part_stride);
         m.strip = c.template take<U>(min_of(p.key_dim, micro::strip_units<T>), micro::key_strip<T>);
-        m.scores = c.template take<T>(p.cut.block_rows, micro::score_stride);
+        m.scores = c.template take<T>(p.block_rows(), micro::score_stride);
         m.copy = p.copies ? c.template take<T>(copied_rows, max_of(p.key_dim, p.value_dim)) : nullptr;
+        return m;
+    }
+    /// The same for the rows from `row` on.
+    scores_memory from_row(int row) const
+    {
+        scores_memory m = *this;
+        m.queries = query(0, row);
+        m.scores = this->row(row);
         return m;
     }
     U* query(std::int64_t part, int row) const { return queries + part * part_stride + row * micro::query_stride<T>; }
@@ -93,7 +101,7 @@ void score_strip(const Tile& t, int j, const scores_memory<U>& mem, const micro:
             lines.then(after);
         }
         for (const register_block& rows : t.cover)
-            if (rows.attends(j, strip))
+            if (t.wants(rows, j, strip))
                 micro::scores(rows.rows, mem.query(part, rows.first),
                               micro::packed_keys<U>{mem.strip, units, {rows.lo - j, rows.hi - j}}, part > 0,
                               mem.row(rows.first) + j, lines.take());
@@ -107,44 +115,85 @@ void score_packed(const Tile& t, const scores_memory<U>& mem, After after)
 {
     constexpr int strip = micro::key_strip<sum_t<U>>;
     for (int j = t.cover.lowest / strip * strip; j < t.cover.highest; j += strip)
-        score_strip(t, j, mem, after(t.token + j, strip < t.keys - j ? strip : t.keys - j));
+        if (t.wants_any(j, strip)) score_strip(t, j, mem, after(t.token + j, strip < t.keys - j ? strip : t.keys - j));
 }
 
-/// The same where rows are few.
+/// The same where rows are few, some keys at a time.
+template <class Tile>
+class streamed_scores {
+    using U = typename Tile::U;
+    using Kv = typename Tile::job_type::kv_type;
+    static constexpr int lanes = vec<U>::lanes, vecs = micro::unpacked_vecs;
+    static constexpr int strip = micro::key_strip<sum_t<U>>;
+
+public:
+    /// Keys that are scored in one call; ranges of keys begin and end at multiples of `least`.
+    static constexpr int least = vecs * lanes;
+    static constexpr int at_once = Kv::contiguous && micro::overlaps_transposition<typename Tile::job_type::key_element>
+                                       ? micro::overlapped_keys
+                                       : least;
+    static_assert(Kv::contiguous || copied_rows >= least);
+
+    HEED_INLINE streamed_scores(const Tile& t, const scores_memory<U>& mem)
+        : begin(t.cover.lowest / least * least), end(begin + whole_lanes(t, begin)), t_(t), mem_(mem)
+    {}
+
+    const int begin, end;  // keys that fill a register
+
+    /// Keys [from, to), of which `ahead` prefetches what comes next; `others` is idle.
+    template <class Stream, class Near>
+    HEED_INLINE void add(int from, int to, decode_prefetch<Tile>& prefetch, Stream& ahead, Stream& others,
+                         Near& near) const
+    {
+        const auto source = t_.key_rows();
+        for (int j = from; j < to; j += at_once) {
+            const int keys = at_once < to - j ? at_once : to - j;
+            prefetch.before(ahead, near, keys * source.elements(), keys);
+            const auto k = grouped<vecs, lanes>(source, t_.token + j, keys, mem_.copy);
+            const auto score = [&](const register_block& rows, auto& reader) {
+                if (rows.attends(j, keys))
+                    micro::scores_unpacked(
+                        rows.rows, micro::packed_queries<U>{{mem_.query(0, rows.first), mem_.part_stride}, source.dim},
+                        k.panel(0), keys / lanes, mem_.row(rows.first) + j, reader);
+            };
+            score(t_.cover[0], ahead);
+            for (int i = 1; i < t_.cover.count; ++i) score(t_.cover[i], others);
+        }
+    }
+    /// Keys that do not fill a register: packed strips, which start at multiples of their width as rows of scores end
+    /// there.
+    HEED_INLINE void add_rest() const
+    {
+        const int highest = t_.cover.highest;
+        for (int j = end / strip * strip; end < highest && j < highest; j += strip) score_strip(t_, j, mem_, {});
+    }
+
+private:
+    HEED_INLINE static int whole_lanes(const Tile& t, int from)
+    {
+        const int stop = static_cast<int>(min_of(round_up(t.cover.highest, lanes), t.keys));
+        return (stop - from) / lanes * lanes;
+    }
+
+    const Tile& t_;
+    const scores_memory<U>& mem_;
+};
+
+/// All keys of a tile.
 template <class Tile, class U = typename Tile::U>
 void score_streamed(const Tile& t, const scores_memory<U>& mem, decode_prefetch<Tile>& prefetch)
 {
-    using Kv = typename Tile::job_type::kv_type;
-    constexpr int lanes = vec<U>::lanes, vecs = micro::unpacked_vecs, least = vecs * lanes;
-    constexpr int at_once = Kv::contiguous && micro::overlaps_transposition<typename Tile::job_type::key_element>
-                                ? micro::overlapped_keys
-                                : least;
-    static_assert(Kv::contiguous || copied_rows >= least);
-    constexpr int strip = micro::key_strip<sum_t<U>>;
+    const streamed_scores<Tile> scores(t, mem);
     const auto source = t.key_rows();
-    const int highest = t.cover.highest, begin = t.cover.lowest / least * least;
-    const int stop = static_cast<int>(min_of(round_up(highest, lanes), t.keys));
-    const int whole = begin + (stop - begin) / lanes * lanes;
-    const std::int64_t lead = micro::two_distances ? micro::l1_rows : max_of(least, micro::key_lead / source.bytes());
-    auto ahead = prefetch.from(source, t.token + begin, lead), others = prefetch.idle(source, t.token + begin);
-    auto near = prefetch.near(source, t.token + begin + lead);
-    for (int j = begin; j < whole; j += at_once) {
-        const int keys = at_once < whole - j ? at_once : whole - j;
-        prefetch.before(ahead, near, keys * source.elements(), keys);
-        const auto k = grouped<vecs, lanes>(source, t.token + j, keys, mem.copy);
-        const auto score = [&](const register_block& rows, auto& reader) {
-            if (rows.attends(j, keys))
-                micro::scores_unpacked(
-                    rows.rows, micro::packed_queries<U>{{mem.query(0, rows.first), mem.part_stride}, source.dim},
-                    k.panel(0), keys / lanes, mem.row(rows.first) + j, reader);
-        };
-        score(t.cover[0], ahead);
-        for (int i = 1; i < t.cover.count; ++i) score(t.cover[i], others);
-    }
+    const std::int64_t first = t.token + scores.begin,
+                       lead = micro::two_distances ? micro::l1_rows
+                                                   : max_of(scores.least, micro::key_lead / source.bytes());
+    auto ahead = prefetch.from(source, first, lead), others = prefetch.idle(source, first);
+    auto near = prefetch.near(source, first + lead);
+    prefetch.follow(near, [&](const query_block& next) { return keys_of(t.job.kv, next.batch, next.kv_head); });
+    scores.add(scores.begin, scores.end, prefetch, ahead, others, near);
     prefetch.lines = ahead.far();
-    // Keys that do not fill a register: packed strips, which start at multiples of their width as rows of scores end
-    // there.
-    for (int j = whole / strip * strip; whole < highest && j < highest; j += strip) score_strip(t, j, mem, {});
+    scores.add_rest();
 }
 
 }  // namespace kernel

@@ -33,9 +33,9 @@ struct forward_memory {
         forward_memory m;
         m.scores = scores_memory<U>::carve(c, p);
         m.outputs = outputs_memory<U>::carve(c);
-        m.bits = c.template take<key_bits>(p.cut.block_rows);
-        m.tile = partial<T>::carve(c, p.cut.block_rows, p.o_stride);
-        m.sum = partial<T>::carve(c, p.cut.block_rows, p.o_stride);
+        m.bits = c.template take<key_bits>(p.block_rows());
+        m.tile = partial<T>::carve(c, p.block_rows(), p.o_stride);
+        m.sum = partial<T>::carve(c, p.block_rows(), p.o_stride);
         return m;
     }
 };
@@ -45,10 +45,7 @@ template <class Tile, class U, class T = sum_t<U>>
 HEED_INLINE void weigh_tile(const Tile& t, const scores_memory<U>& mem, const partial<T>& result)
 {
     scale_scores(t, mem.scores);
-    with_maps_of(t, [&](const auto& def) HEED_INLINE_LAMBDA {
-        if (t.cover.masked) weigh_rows<true>(t, def, mem, result);
-        else weigh_rows<false>(t, def, mem, result);
-    });
+    weigh_rows(t, mem, result);
     scale_weights(t, mem.scores);
 }
 
@@ -90,6 +87,20 @@ HEED_INLINE void repair_outputs(const Tile& t, const scores_memory<U>& p, micro:
     }
 }
 
+/// Packs the query rows of a block.
+template <class Job, class U>
+HEED_INLINE void pack_queries(const Job& job, const query_block& block, const scores_memory<U>& mem)
+{
+    // Rows of one head were prefetched while the block before was at work: doing so again costs 1 % of a 128 x 128
+    // problem.
+    const int lead = job.group > 1 ? micro::l1_rows : 0;
+    place_cursor<Job> places(job, block), ahead(job, block);
+    for (int r = -lead; r < block.count; ++r) {
+        if (lead > 0 && r + lead < block.count) micro::prefetch_row(job.row_of(job.q, ahead.next()), job.kv.key_dim());
+        if (r >= 0) pack_query_of(job, job.row_of(job.q, places.next()), block.kv_head, r, mem);
+    }
+}
+
 /// The tile steps of one query block, in order: its packed queries, and what a tile says of the next one.
 template <class Job>
 class block_steps {
@@ -100,15 +111,7 @@ public:
     block_steps(const Job& job, const query_block& block, const forward_memory<U>& mem)
         : job_(job), block_(block), mem_(mem)
     {
-        // Rows of one head were prefetched while the block before was at work: doing so again costs 1 % of a 128 x 128
-        // problem.
-        const int lead = job.group > 1 ? micro::l1_rows : 0;
-        place_cursor<Job> places(job, block), ahead(job, block);
-        for (int r = -lead; r < block.count; ++r) {
-            if (lead > 0 && r + lead < block.count)
-                micro::prefetch_row(job.row_of(job.q, ahead.next()), job.kv.key_dim());
-            if (r >= 0) pack_query_of(job, job.row_of(job.q, places.next()), block.kv_head, r, mem.scores);
-        }
+        pack_queries(job, block, mem.scores);
     }
 
     /// The partial result of the block and the keys [token, token + keys) of one tile. Returns false, with nothing
@@ -119,7 +122,7 @@ public:
         if (t.is_unattended()) return false;
         const scores_memory<U>& scores = mem_.scores;
         const bool streams = block_.count <= micro::streaming_rows;
-        decode_prefetch<tile<Job>> prefetch(t, sparse_);
+        decode_prefetch<tile<Job>> prefetch(t, sparse_, next.behind);
         if (streams) score_streamed(t, scores, prefetch);
         else
             score_packed(t, scores, [&](std::int64_t from, int n) HEED_INLINE_LAMBDA {

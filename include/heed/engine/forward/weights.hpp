@@ -45,6 +45,7 @@ template <class Def>
 struct unconditional_maps {
     using normalizer_type = typename Def::normalizer_type;
     static constexpr bool has_score_maps = Def::has_unconditional_maps;
+    static constexpr int lists = Def::lists;
 
     const Def& def;
 
@@ -142,7 +143,10 @@ HEED_INLINE T weigh(const score_row<Def, T>& row, key_range keys, vec<T> shift, 
     };
     for (int j = keys.begin; j < keys.end; j += micro::mass_lanes) {
         if constexpr (Dropped == dropped::masked) {
-            if (bits.sixteen(j) == all_sixteen) sixteen(j, std::false_type{});
+            if (Def::lists > 0 && bits.sixteen(j) == 0) {
+                HEED_UNROLL
+                for (int i = 0; i < lane_vecs; ++i) to.put_weight(j + i * lanes, V(0));
+            } else if (bits.sixteen(j) == all_sixteen) sixteen(j, std::false_type{});
             else sixteen(j, std::true_type{});
         } else {
             sixteen(j, std::bool_constant<Dropped == dropped::any>{});
@@ -172,11 +176,19 @@ struct score_mapper {
     HEED_INLINE void operator()(int j)
     {
         const std::uint32_t attended = Masked ? row.bits->sixteen(j) : all_sixteen;
+        if constexpr (Masked && Def::lists > 0) {  // what no row wants was not scored
+            if (attended == 0) return leave_out(j);
+        }
         if (Masked && attended != all_sixteen) sixteen(j, attended, std::bool_constant<Masked>{});
         else sixteen(j, attended, std::false_type{});
     }
 
 private:
+    HEED_INLINE void leave_out(int j)
+    {
+        for (int i = 0; i < micro::mass_lanes; i += V::lanes)
+            store(row.s + j + i, V(-std::numeric_limits<T>::infinity()));
+    }
     template <bool IsMasked>
     HEED_INLINE void sixteen(int from, [[maybe_unused]] std::uint32_t attended, std::bool_constant<IsMasked>)
     {
@@ -243,9 +255,9 @@ HEED_NOINLINE inline bool weigh_row(const score_row<Def, T>& row, [[maybe_unused
     return false;
 }
 
-/// Turns the scores of all rows of a tile into weights, and writes their shifts and masses to the result.
+/// Turns the scores of all rows of a tile, mapped by `def`, into weights.
 template <bool Masked, class Tile, class Def, class U, class T = sum_t<U>>
-HEED_INLINE void weigh_rows(const Tile& t, const Def& def, const scores_memory<U>& mem, const partial<T>& result)
+HEED_INLINE void weigh_rows_by(const Tile& t, const Def& def, const scores_memory<U>& mem, const partial<T>& result)
 {
     const auto row_of = [&](int r) HEED_INLINE_LAMBDA { return score_row_of<Def::has_score_maps>(t, def, r, mem); };
     score_range<T> range;
@@ -263,6 +275,16 @@ HEED_INLINE void weigh_rows(const Tile& t, const Def& def, const scores_memory<U
             row = next;
         }
     }
+}
+
+/// Turns the scores of all rows of a tile into weights, and writes their shifts and masses to the result.
+template <class Tile, class U, class T = sum_t<U>>
+HEED_INLINE void weigh_rows(const Tile& t, const scores_memory<U>& mem, const partial<T>& result)
+{
+    with_maps_of(t, [&](const auto& def) HEED_INLINE_LAMBDA {
+        if (t.cover.masked) weigh_rows_by<true>(t, def, mem, result);
+        else weigh_rows_by<false>(t, def, mem, result);
+    });
 }
 
 }  // namespace kernel

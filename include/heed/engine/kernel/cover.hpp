@@ -42,6 +42,9 @@ struct tile_cover {
     const register_block& operator[](int i) const { return blocks[i]; }
 };
 
+template <class Job>
+inline constexpr bool has_lists = std::decay_t<decltype(std::declval<Job>().def)>::lists > 0;
+
 /// The rows of a block and the keys [token, token + keys) as policies see them.
 template <class Job>
 block_place place_of_pairs(const Job& job, const query_block& block, std::int64_t position_0, std::int64_t token,
@@ -89,17 +92,53 @@ HEED_INLINE void clear_lost(const lost_keys& lost, key_bits& bits)
         if (lost.any()) bits.clear_range(lost.first, lost.end);
 }
 
-/// Fills bits[row] for the rows of a register block, of which the mask lets some attend some keys of the tile from
-/// position key_0 on, and narrows the block's keys to those. A ring has lost the tokens before `rows.lo`.
+/// Marks rows of a tile. Where a list alone says what a row attends, rows that share it are marked once.
 template <class Job>
-HEED_INLINE void mark_rows(const Job& job, place_cursor<Job>& places, std::int64_t key_0, const lost_keys& lost,
+class row_marker {
+public:
+    row_marker(const Job& job, const query_block& block, std::int64_t position_0, std::int64_t token, int keys)
+        : job_(job), key_0_(job.key_0(token)), keys_(keys)
+    {
+        if constexpr (has_lists<Job>)
+            shares_ =
+                job.def.classify_beside_list(place_of_pairs(job, block, position_0, token, keys)) == coverage::full;
+    }
+    HEED_INLINE void mark(const query_place& at, key_bits& bits)
+    {
+        if constexpr (has_lists<Job>) {
+            if (shares_) {
+                const key_list list = job_.def.list(at);
+                if (last_ && list.is(of_last_)) {
+                    bits = *last_;
+                    return;
+                }
+                of_last_ = list;
+                last_ = &bits;
+            }
+        }
+        job_.def.mark(at, key_0_, keys_, bits);
+    }
+
+private:
+    const Job& job_;
+    std::int64_t key_0_;
+    int keys_;
+    bool shares_ = false;
+    key_list of_last_;
+    const key_bits* last_ = nullptr;  // of the last row that was marked, which has that list
+};
+
+/// Fills bits[row] for the rows of a register block, of which the mask lets some attend some keys of the tile, and
+/// narrows the block's keys to those. A ring has lost the tokens before `rows.lo`.
+template <class Job>
+HEED_INLINE void mark_rows(row_marker<Job>& marker, place_cursor<Job>& places, const lost_keys& lost,
                            register_block& rows, key_bits* bits)
 {
     const int first_held = rows.lo, keys = rows.hi;
     rows.lo = keys;
     rows.hi = 0;
     for (int r = rows.first; r < rows.end_row(); ++r) {
-        job.def.mark(places.next(), key_0, keys, bits[r]);
+        marker.mark(places.next(), bits[r]);
         if (first_held > 0) bits[r].clear_below(first_held);
         clear_lost<Job>(lost, bits[r]);
         const int first = bits[r].first(), end = bits[r].end();
@@ -124,11 +163,12 @@ tile_cover cover_tile(const Job& job, const query_block& block, std::int64_t pos
     c.count = register_blocks_of(block.count);
     c.lowest = keys;
     place_cursor<Job> places(job, block, position_0);
+    row_marker<Job> marker(job, block, position_0, token, keys);
     for (int i = 0, x = 0; i < c.count; ++i) {
         register_block& rows = c.blocks[i] = {x, rows_of_register_block(block.count, i), first_held, keys};
         x = rows.end_row();
         if (c.kind == coverage::partial) {
-            mark_rows(job, places, job.key_0(token), lost, rows, bits);
+            mark_rows(marker, places, lost, rows, bits);
         } else if (c.masked) {
             for (int r = rows.first; r < x; ++r) {
                 bits[r].clear();

@@ -38,26 +38,46 @@ private:
     std::int64_t next_, apart_, until_;
 };
 
-/// One distance: lists the rows to prefetch while the kernels use as many.
-template <class Source>
+/// What is read behind the last tile of a block: tokens from `token` on of a block that this worker most likely takes
+/// next. Short sequences would otherwise wait for the first rows of each head.
+struct next_block {
+    query_block block{0, 0, 0, 0};
+    std::int64_t token = 0;
+
+    bool exists() const { return block.count > 0; }
+};
+
+/// One distance: lists the rows to prefetch while the kernels use as many: rows of one head, or of `heads` that lie
+/// side by side.
+template <class Source, int Most = copied_rows>
 class piece_list {
 public:
-    HEED_INLINE piece_list(const Source& source, std::int64_t token) : source_(source), next_(token) {}
-    /// The next n <= copied_rows rows, or fewer at the end of the source.
+    HEED_INLINE piece_list(const Source& source, std::int64_t token, int heads = 1)
+        : source_(source), next_(token), elements_(source.elements() * heads), bytes_(source.bytes() * heads)
+    {}
+    HEED_INLINE void go_to(std::int64_t token) { next_ = token; }
+    /// What follows the end of the source: another one, from `token` on.
+    HEED_INLINE void then(const Source& other, std::int64_t token)
+    {
+        then_ = other;
+        then_token_ = token;
+        has_then_ = token < other.end;
+    }
+    /// The next n <= Most rows, or fewer at the end of the source.
     HEED_INLINE micro::piece_cursor list(int n)
     {
-        if (next_ >= source_.end) return micro::piece_cursor(static_cast<const void*>(pieces_));
+        if (next_ >= source_.end && !goes_on()) return micro::piece_cursor(static_cast<const void*>(pieces_));
         int pieces = 0;
         const auto add = [&](const void* row, std::int64_t rows) {
             const auto first = micro::address_of(row);
-            pieces_[pieces++] = {first, first + static_cast<std::uintptr_t>(rows * source_.bytes())};
+            pieces_[pieces++] = {first, first + static_cast<std::uintptr_t>(rows * bytes_)};
         };
-        while (n > 0 && next_ < source_.end) {
+        while (n > 0 && (next_ < source_.end || goes_on())) {
             const auto segment = source_(next_);
-            const int some = static_cast<int>(min_of(segment.count, n));
-            if (segment.stride == source_.elements()) add(segment.data, some);
+            const int some = static_cast<int>(min_of(min_of(segment.count, n), source_.end - next_));
+            if (segment.stride == source_.stride_of(elements_)) add(segment.data, some);
             else
-                for (int i = 0; i < some; ++i) add(segment.data + i * segment.stride, 1);
+                for (int i = 0; i < some; ++i) add(segment.row(i), 1);
             next_ += some;
             n -= some;
         }
@@ -66,24 +86,38 @@ public:
     }
 
 private:
-    Source source_;
-    std::int64_t next_;
-    micro::piece pieces_[copied_rows + 1];
+    HEED_INLINE bool goes_on()
+    {
+        if (!has_then_) return false;
+        source_ = then_;
+        next_ = then_token_;
+        has_then_ = false;
+        return true;
+    }
+
+    Source source_, then_ = source_;
+    std::int64_t next_, elements_, bytes_;  // of a row
+    std::int64_t then_token_ = 0;
+    bool has_then_ = false;
+    micro::piece pieces_[Most + 1];
 };
+
+/// In place of a piece_list or a segment_cursor: the stream has been told all that it prefetches.
+struct told_before {};
 
 /// What decode prefetches while it passes a tile: see micro::stream_prefetch and, with two distances,
 /// micro::tile_prefetch. `sparse`: few rows of V will be read.
 template <class Tile>
 class decode_prefetch {
     using Kv = typename Tile::job_type::kv_type;
-    static constexpr bool lists = !micro::two_distances && !Kv::contiguous;
 
 public:
+    static constexpr bool lists = !micro::two_distances && !Kv::contiguous;
     using l1_cursor = std::conditional_t<micro::two_distances, micro::paired_cursor,
                                          std::conditional_t<lists, micro::piece_cursor, micro::line_cursor>>;
 
-    decode_prefetch(const Tile& t, bool sparse)
-        : lines(lines_from(t, sparse)), sparse_(sparse),
+    decode_prefetch(const Tile& t, bool sparse, const next_block& next = {})
+        : lines(lines_from(t, sparse)), next_(next), sparse_(sparse),
           k_(t.key_rows(), t.token + (sparse ? micro::key_tile : micro::key_tile / 2 + micro::lead_rows),
              micro::rows_apart, 0),
           second_k_(t.key_rows(), t.token + micro::key_tile + micro::key_tile / 2, micro::rows_apart, 0),
@@ -97,7 +131,8 @@ public:
     {
         const auto segment = source(token);
         return stream<Source>(
-            cursor_at(micro::row_after(segment.data, lead, segment.stride), segment.stride, source.elements()), lines);
+            cursor_at(micro::address_after(segment.data, lead, segment.stride), segment.stride, source.elements()),
+            lines);
     }
     /// A no-op of the same type, which touches one cache line again and again: for later register blocks, which pass
     /// rows that are prefetched already, the micro kernels need not be compiled a second time.
@@ -116,11 +151,19 @@ public:
         if constexpr (lists) return piece_list<Source>(source, token);
         else return segment_cursor<Source>(source, token, micro::l1_apart, used_);
     }
+    /// What follows the last segment is source(block) of the next block.
+    template <class Near, class Source>
+    HEED_INLINE void follow([[maybe_unused]] Near& near, [[maybe_unused]] Source source) const
+    {
+        if constexpr (lists)
+            if (next_.exists()) near.then(source(next_.block), next_.token);
+    }
     /// n elements are about to be used, and with them the first of `rows` more rows.
     template <class Stream, class Near>
     HEED_INLINE void before(Stream& at, Near& near, [[maybe_unused]] std::int64_t n, [[maybe_unused]] int rows)
     {
-        if constexpr (lists) {
+        if constexpr (std::is_same_v<Near, told_before>) {
+        } else if constexpr (lists) {
             if (rows > 0) at.near() = near.list(rows);
         } else if constexpr (!Kv::contiguous) {
             if (used_ >= until_) aim(at, near);
@@ -130,10 +173,10 @@ public:
 
     micro::leading_lines lines;
 
-private:
     template <class Source>
     using stream = micro::stream_prefetch<typename Source::element, l1_cursor>;
 
+private:
     static micro::leading_lines lines_from(const Tile& t, bool sparse)
     {
         const auto keys = t.key_rows();
@@ -167,6 +210,7 @@ private:
         until_ = min_of(until_, sparse_ ? second_k_.until() : v_.until());
     }
 
+    next_block next_;
     bool sparse_;
     std::int64_t used_ = 0, until_ = 0;  // bytes; until_: where a segment that is prefetched ends
     segment_cursor<decltype(std::declval<Tile>().key_rows())> k_, second_k_;

@@ -25,6 +25,8 @@ struct partial {
     micro::matrix<T> o;  // [rows][whole registers of channels]
 
     partial_row<T> row(int r) const { return {shift[r], mass[r], o.row(r)}; }
+    /// The same from row r on.
+    partial from_row(int r) const { return {shift + r, mass + r, {o.row(r), o.stride}}; }
     template <class Carver>
     static partial carve(Carver& c, std::int64_t rows, std::int64_t o_stride)
     {
@@ -34,18 +36,25 @@ struct partial {
     }
 };
 
+/// {M, l} += {M', l'}; returns what the outputs of both are multiplied by.
+template <class T>
+HEED_INLINE micro::fold_factors<T> fold_sums(T& shift, T& mass, T other_shift, T other_mass)
+{
+    T common = other_shift > shift ? other_shift : shift;
+    if (other_shift != other_shift) common = other_shift;
+    const T mine = power_of_two_scalar(shift - common), theirs = power_of_two_scalar(other_shift - common);
+    shift = common;
+    mass = std::fma(other_mass, theirs, mass * mine);
+    return {mine, theirs};
+}
+
 /// {M, l, o} += {M', l', o'} for one row of `dim` channels. A factor of 0 selects: outputs that it leaves out may be
 /// Inf or NaN, from values that weigh nothing beside the other side's. Masses are multiplied all the same, for a NaN
 /// among the scores poisons its row.
 template <class T>
 inline void fold_row(const partial_row<T>& into, const partial_row<T>& other, std::int64_t dim)
 {
-    const T other_shift = other.shift;
-    T common = other_shift > into.shift ? other_shift : into.shift;
-    if (other_shift != other_shift) common = other_shift;
-    const T mine = power_of_two_scalar(into.shift - common), theirs = power_of_two_scalar(other_shift - common);
-    into.shift = common;
-    into.mass = std::fma(other.mass, theirs, into.mass * mine);
+    const auto [mine, theirs] = fold_sums(into.shift, into.mass, other.shift, other.mass);
     T* const o = into.o;
     const T* const other_o = other.o;
     const vec<T> a(mine), b(theirs), zero(0);

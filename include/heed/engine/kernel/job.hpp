@@ -24,10 +24,10 @@ struct job {
     Kv kv;
     view<const Q> q;
     T scale;
-    std::int64_t group;       // query heads of a kv head
-    std::int64_t first_key;   // absolute position of key row 0; a multiple of key_tile
-    std::int64_t total_keys;  // of the whole sequence; -1: key row 0 is followed by all of it
-    index_view bounds = {};   // of packed queries: sequence b is rows [bounds[b], bounds[b + 1]) of q
+    std::int64_t group;            // query heads of a kv head
+    std::int64_t first_key;        // absolute position of key row 0; a multiple of key_tile
+    std::int64_t total_keys;       // of the whole sequence; -1: key row 0 is followed by all of it
+    index_view bounds = {};        // of packed queries: sequence b is rows [bounds[b], bounds[b + 1]) of q
     std::int64_t tile_stride = 1;  // key tiles of the sequence from one to the next
 
     bool is_packed() const { return bounds.size() > 0; }
@@ -57,10 +57,13 @@ struct job {
     }
 };
 
-/// Rows [first, first + count) of one kv head; row x is query row x / group of head x % group.
+/// Rows [first, first + count) of one kv head; row x is query row x / group of head x % group. A band has the same rows
+/// of each of `heads` kv heads, one head after the other.
 struct query_block {
     std::int64_t batch, kv_head, first;
-    int count;
+    int count, heads = 1;
+
+    query_block of_head(int h) const { return {batch, kv_head + h, first, count}; }
 };
 
 /// Row x of a block as policies see it.

@@ -33,8 +33,19 @@ inline std::int64_t rows_of_blocks(std::int64_t rows, std::int64_t blocks)
     return blocks > 0 ? min_of(round_up(ceil_div(rows, blocks), micro::register_rows), rows) : 0;
 }
 
-/// The cut of a sequence into blocks of at most `most_rows` rows.
-inline sequence_cut cut_rows(std::int64_t rows, const token_span& held, std::int64_t most_rows)
+/// Rows of blocks that meet no more lists than they must, where `list_rows` rows share one: some whole lists, or an
+/// even part of one.
+inline std::int64_t rows_beside_lists(std::int64_t list_rows, std::int64_t most_rows)
+{
+    if (list_rows <= most_rows) return most_rows / list_rows * list_rows;
+    std::int64_t parts = ceil_div(list_rows, most_rows);
+    for (const std::int64_t most = 2 * parts; list_rows % parts != 0 && parts < most;) ++parts;
+    return list_rows % parts == 0 ? list_rows / parts : most_rows;
+}
+
+/// The cut of a sequence into blocks of at most `most_rows` rows; list_rows: how many share a list of keys, or 0.
+inline sequence_cut cut_rows(std::int64_t rows, const token_span& held, std::int64_t most_rows,
+                             std::int64_t list_rows = 0)
 {
     sequence_cut c;
     c.rows = rows;
@@ -42,6 +53,10 @@ inline sequence_cut cut_rows(std::int64_t rows, const token_span& held, std::int
     if (c.keys > 0) c.tiles = ceil_div(held.end, micro::key_tile) - held.first / micro::key_tile;
     c.blocks_per_head = ceil_div(rows, most_rows);
     c.block_rows = rows_of_blocks(rows, c.blocks_per_head);
+    if (list_rows > 0 && c.blocks_per_head > 1) {
+        c.block_rows = rows_beside_lists(list_rows, most_rows);
+        c.blocks_per_head = ceil_div(rows, c.block_rows);
+    }
     return c;
 }
 
@@ -70,6 +85,11 @@ inline sequence_cut cut_rows(std::int64_t rows, const interrupted_span& held, st
 /// Tasks that each worker gets at least, so that their lengths may differ.
 inline constexpr int tasks_of_worker = 4;
 
+/// The kv heads that a task takes together at most, and the tasks that there are at least where heads are enough.
+struct band_limits {
+    std::int64_t heads = 1, least_tasks = 1;
+};
+
 /// How all sequences of a call are cut.
 struct partition {
     sequence_cut cut;  // of each sequence where they are alike; of others the largest of each number
@@ -79,12 +99,17 @@ struct partition {
     bool ragged = false;                                  // whether sequences differ
     std::int64_t o_stride = 0, pass_tasks = 0, fold_tasks = 0, slots = 0;  // slots: stored partials
     std::int64_t most_rows = micro::query_block;                           // of a block
+    std::int64_t band = 1;                                                 // kv heads of a task
+    band_limits bands;
+    std::int64_t list_rows = 0;  // how many share a list of keys; 0 where there are none, or all do
     int workers = 1;
     bool fits = true;  // whether tasks and workspace can be counted; if not, they are 0
     double cost = 0;   // of all blocks
     std::size_t worker_bytes = 0, stored_bytes = 0, total_bytes = 0;
 
-    std::int64_t blocks() const { return batch * kv_heads * cut.blocks_per_head; }
+    std::int64_t blocks() const { return batch * (kv_heads / band) * cut.blocks_per_head; }
+    /// Rows of a block at most, of all heads of its band.
+    std::int64_t block_rows() const { return cut.block_rows * band; }
     int stages() const { return (ragged ? 1 : 0) + (fold_tasks > 0 ? 2 : 1); }
     /// What a stage does: lists the tasks, passes over keys, or folds.
     enum class work_of { list, pass, fold };
@@ -105,10 +130,23 @@ struct partition {
     {
         if (workers > 1 && blocks < std::int64_t{workers} * tasks_of_worker) most_rows = micro::small_query_block;
     }
+    /// Takes heads together where rows are few and tasks are left for all workers. `rows`: of one head at most; tiles:
+    /// of all sequences.
+    void set_band(const band_limits& to, std::int64_t most, std::int64_t tiles)
+    {
+        bands = to;
+        const auto is_enough = [&] {
+            const std::int64_t of_a_sequence = kv_heads / band;
+            return batch >= ceil_div(bands.least_tasks, of_a_sequence) &&
+                   (workers == 1 || tiles >= ceil_div(std::int64_t{workers} * tasks_of_worker, of_a_sequence));
+        };
+        band = most <= micro::streaming_rows && kv_heads > 0 ? bands.heads : 1;
+        while (band > 1 && (kv_heads % band != 0 || !is_enough())) --band;
+    }
     /// Cost of an unsplit block as a multiple of the longest that a task should have.
     double share(const sequence_cut& c) const
     {
-        return cost > 0 ? c.block_cost() / cost * tasks_of_worker * workers : 0;
+        return cost > 0 ? static_cast<double>(band) * c.block_cost() / cost * tasks_of_worker * workers : 0;
     }
     void set_spans(sequence_cut& c) const
     {
@@ -120,18 +158,18 @@ struct partition {
     template <class Count>
     Count partial_bytes(const sequence_cut& c, std::int64_t size_of_T) const
     {
-        const Count column = Count(c.block_rows) * Count(size_of_T);
+        const Count column = Count(c.block_rows) * Count(band) * Count(size_of_T);
         return Count(2) * in_lines(column) + in_lines(column * Count(o_stride));
     }
     /// Adds what `n` sequences that are cut so come to.
     template <class Count>
     void add(const sequence_cut& c, std::int64_t n, std::int64_t size_of_T, task_counts<Count>& to) const
     {
-        const Count all = Count(n) * Count(kv_heads) * Count(c.blocks_per_head);
+        const Count all = Count(n) * Count(kv_heads / band) * Count(c.blocks_per_head);
         to.pass = to.pass + all * Count(c.spans);
         if (!c.split()) return;
         to.fold = to.fold + all;
-        to.slots = to.slots + all * Count(c.tiles);
+        to.slots = to.slots + all * Count(c.tiles) * Count(band);
         to.stored = to.stored + all * Count(c.tiles) * partial_bytes<Count>(c, size_of_T);
     }
     bool operator==(const partition& o) const
@@ -146,9 +184,27 @@ struct problem_sizes {
     std::int64_t batch, query_heads, kv_heads, key_dim, value_dim;
     int workers;
     bool copies = false;
+    std::int64_t list_rows = 0;  // query rows that share a list of keys; 0: no lists, or all rows
+    band_limits bands = {};
 
     std::int64_t group() const { return query_heads > 0 ? query_heads / kv_heads : 1; }
 };
+
+/// The kv heads of a source that decode may take together: see micro::takes_bands.
+template <class Kv>
+std::int64_t most_heads_of_band(const Kv& kv)
+{
+    if constexpr (micro::takes_bands) {
+        const auto bytes = [](std::int64_t dim, auto e) {
+            return elements_for<decltype(e)>(dim) * static_cast<std::int64_t>(sizeof(e));
+        };
+        const std::int64_t row = max_of(bytes(kv.key_dim(), typename Kv::key_element{}),
+                                        bytes(kv.value_dim(), typename Kv::value_element{}));
+        return min_of(min_of(detail::heads_side_by_side_of(kv), micro::most_heads_of_band),
+                      max_of(micro::band_row_bytes / max_of(row, 1), 1));
+    }
+    return 1;
+}
 
 /// `queries`: of the longest sequence.
 inline partition begin_partition(const problem_sizes& sizes, std::int64_t queries, std::int64_t o_stride)
@@ -161,6 +217,7 @@ inline partition begin_partition(const problem_sizes& sizes, std::int64_t querie
     p.value_dim = sizes.value_dim;
     p.workers = sizes.workers < 1 ? 1 : sizes.workers;
     p.copies = sizes.copies;
+    if (sizes.list_rows > 0 && sizes.list_rows < queries) p.list_rows = sizes.list_rows * p.group;
     p.o_stride = o_stride;
     const checked rows = checked(queries) * p.group;
     p.fits = rows.fits() && within_limit(rows.value());
@@ -193,10 +250,12 @@ partition make_partition(const problem_sizes& sizes, std::int64_t queries, const
     using T = typename Memory::T;
     partition p = begin_partition(sizes, queries, round_up(sizes.value_dim, vec<T>::lanes));
     if (!p.fits) return p;
+    const sequence_cut one = cut_rows(queries * p.group, held, p.most_rows);
+    p.set_band(sizes.bands, queries * p.group, one.tiles * min_of(p.batch, std::int64_t{p.workers} * tasks_of_worker));
     p.limit_rows(p.batch * p.kv_heads * ceil_div(queries * p.group, p.most_rows));
-    p.cut = cut_rows(queries * p.group, held, p.most_rows);
+    p.cut = cut_rows(queries * p.group, held, p.most_rows, p.list_rows);
     p.tokens = held.end;
-    p.cost = static_cast<double>(p.blocks()) * p.cut.block_cost();
+    p.cost = static_cast<double>(p.blocks() * p.band) * p.cut.block_cost();
     p.set_spans(p.cut);
     task_counts<checked> all;
     p.add(p.cut, p.batch, sizeof(T), all);
@@ -211,7 +270,7 @@ void for_sequences(const partition& p, Queries queries, Held held, F f)
 {
     for (const int turn : {0, 1, 2})
         for (std::int64_t b = 0; b < p.batch; ++b) {
-            sequence_cut c = cut_rows(queries(b) * p.group, held(b), p.most_rows);
+            sequence_cut c = cut_rows(queries(b) * p.group, held(b), p.most_rows, p.list_rows);
             p.set_spans(c);
             if ((c.split() ? 0 : p.share(c) > 0.25 ? 1 : 2) == turn) f(b, c);
         }
@@ -225,11 +284,15 @@ partition make_ragged_partition(const problem_sizes& sizes, std::int64_t most_qu
     partition p = begin_partition(sizes, most_queries, round_up(sizes.value_dim, vec<T>::lanes));
     p.ragged = true;
     if (!p.fits) return p;
-    std::int64_t blocks = 0;
-    for (std::int64_t b = 0; b < p.batch; ++b) blocks += p.kv_heads * ceil_div(queries(b) * p.group, p.most_rows);
+    std::int64_t blocks = 0, tiles = 0;
+    for (std::int64_t b = 0; b < p.batch; ++b) {
+        blocks += p.kv_heads * ceil_div(queries(b) * p.group, p.most_rows);
+        tiles = min_of(tiles + cut_rows(1, held(b), 1).tiles, size_limit);
+    }
+    p.set_band(sizes.bands, most_queries * p.group, tiles);
     p.limit_rows(blocks);
     for (std::int64_t b = 0; b < p.batch; ++b) {
-        const sequence_cut c = cut_rows(queries(b) * p.group, held(b), p.most_rows);
+        const sequence_cut c = cut_rows(queries(b) * p.group, held(b), p.most_rows, p.list_rows);
         p.cut.rows = max_of(p.cut.rows, c.rows);
         p.cut.block_rows = max_of(p.cut.block_rows, c.block_rows);
         p.cut.blocks_per_head = max_of(p.cut.blocks_per_head, c.blocks_per_head);

@@ -32,7 +32,18 @@ struct head_source {
     Rows at;
     std::int64_t dim, end;
 
-    HEED_INLINE rows<const E> operator()(std::int64_t token) const { return at(token); }
+    /// The segment that starts there. To kernels the stride of quantised blocks is one of bytes.
+    HEED_INLINE rows<const E> operator()(std::int64_t token) const
+    {
+        auto segment = at(token);
+        if constexpr (channels_of < E >> 1) {
+            segment.stride *= segment.stride_bytes;
+            segment.stride_bytes = 1;
+        }
+        return segment;
+    }
+    /// The stride of rows of `n` elements without gaps.
+    HEED_INLINE static std::int64_t stride_of(std::int64_t n) { return micro::stride_of<E>(n); }
     HEED_INLINE std::int64_t elements() const { return elements_for<E>(dim); }  // of a row
     HEED_INLINE std::int64_t bytes() const { return elements() * static_cast<std::int64_t>(sizeof(E)); }
 };
@@ -64,10 +75,11 @@ HEED_NOINLINE rows<const typename Source::element> gathered(const Source& source
             if (const std::int64_t next = token + i + micro::l1_rows; next < source.end) {
                 micro::prefetch_row(source(next).data, source.dim);
             }
-            std::memcpy(to + i * each, segment.data + x * segment.stride, static_cast<std::size_t>(each) * sizeof(E));
+            std::memcpy(to + i * each, segment.row(x), static_cast<std::size_t>(each) * sizeof(E));
         }
     }
-    return {to, each, n};
+    if constexpr (channels_of < E >> 1) return {to, source.bytes(), n, 1};
+    else return {to, each, n};
 }
 
 /// At least `least` rows from `token` on at a constant stride: their segment, or a copy of `n` rows.
@@ -78,7 +90,8 @@ HEED_INLINE rows<const typename Source::element> together(const Source& source, 
     const auto segment = source(token);
     if constexpr (!Source::contiguous) {
         if (segment.count >= least) return segment;
-        if (n == 2) return {segment.data, source(token + 1).data - segment.data, 2};  // any two rows are
+        if constexpr (channels_of<typename Source::element> == 1)  // any two rows are
+            if (n == 2) return {segment.data, source(token + 1).data - segment.data, 2};
         return gathered(source, token, n, copy);
     }
     return segment;
@@ -91,7 +104,7 @@ struct strided_group {
     const E* data;
     std::int64_t stride;
 
-    const E* row(int x) const { return data + x * stride; }
+    const E* row(int x) const { return micro::row_after(data, x, stride); }
     int run_from(int, int n) const { return n; }
     micro::row_panel<E> panel(int x) const { return {row(x), stride, {}}; }
 };
@@ -102,7 +115,7 @@ struct scattered_groups {
     const E* starts[Groups];
     std::int64_t stride;
 
-    const E* row(int x) const { return starts[x / Size] + x % Size * stride; }
+    const E* row(int x) const { return micro::row_after(starts[x / Size], x % Size, stride); }
     int run_from(int x, int n) const { return n < Size - x % Size ? n : Size - x % Size; }
     micro::row_groups<E> panel(int x) const { return {starts + x / Size, stride, {}}; }
 };
@@ -119,7 +132,7 @@ HEED_INLINE auto grouped(const Source& source, std::int64_t token, [[maybe_unuse
     } else {
         scattered_groups<E, Groups, Size> to;
         to.stride = segment.stride;
-        for (int j = 0; j < n; j += Size, segment.count -= Size, segment.data += Size * segment.stride) {
+        for (int j = 0; j < n; j += Size, segment.count -= Size, segment.data = segment.row(Size)) {
             if (segment.count <= 0) segment = source(token + j);
             if (segment.count < Size && segment.count < n - j) {
                 segment = gathered(source, token, n, copy);

@@ -48,11 +48,12 @@ public:
 
     /// One kv head after the other, so that its K and V stay in the shared cache; in each, blocks of late rows come
     /// first: under a causal mask they are the long ones.
-    static query_block block_of(const sequence_tasks& of, std::int64_t index)
+    query_block block_of(const sequence_tasks& of, std::int64_t index) const
     {
         const sequence_cut& c = of.cut;
         const std::int64_t first = (c.blocks_per_head - 1 - index % c.blocks_per_head) * c.block_rows;
-        return {of.sequence, index / c.blocks_per_head, first, static_cast<int>(min_of(c.block_rows, c.rows - first))};
+        return {of.sequence, index / c.blocks_per_head * p_.band, first,
+                static_cast<int>(min_of(c.block_rows, c.rows - first)), static_cast<int>(p_.band)};
     }
 
 private:

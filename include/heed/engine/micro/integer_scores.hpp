@@ -26,7 +26,7 @@ HEED_INLINE void pack_integer_keys(matrix<const E> k, std::int64_t dim, const in
     constexpr std::int64_t block = channels_of<E>;
     // Half of the lines: the products ask for the others, as requests in bursts come at a half of the bandwidth.
     constexpr int requests = each * vec<float>::lanes * static_cast<int>(sizeof(E)) / static_cast<int>(block) / 128;
-    const std::int64_t stride = k.stride * static_cast<std::int64_t>(sizeof(E));
+    const auto stride = static_cast<std::int64_t>(stride_bytes_of<E>(k.stride));
     std::uint32_t* to = strip.pairs + lane;
     for (std::int64_t c = 0; c < dim; c += each) {
         const E* const at = k.data + c / block;

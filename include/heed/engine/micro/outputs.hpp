@@ -40,7 +40,7 @@ HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<
             HEED_UNROLL
             for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }
-        v += rows_of<U, E> * v_stride;
+        v = row_after(v, rows_of<U, E>, v_stride);
     };
     int j = 0;
     for (; j + ahead_every <= units; j += ahead_every) {

@@ -148,7 +148,7 @@ HEED_NOINLINE inline void pack_values(matrix<const E> rows, int keys, std::int64
     constexpr int lanes = vec<U>::lanes, each = elements_of<U>;
     const E* v = rows.data;
     const std::int64_t stride = rows.stride;
-    for (int j = 0; j < keys; j += each, v += each * stride, out += vecs * lanes) {
+    for (int j = 0; j < keys; j += each, v = row_after(v, each, stride), out += vecs * lanes) {
         if constexpr (each == 2) {
             const E* row = v + channel;
             std::int64_t c = 0;

@@ -34,11 +34,17 @@ HEED_INLINE std::uintptr_t bytes_of(std::int64_t n)
 {
     return static_cast<std::uintptr_t>(n) * sizeof(T);
 }
+/// A stride of T as bytes: see matrix.
+template <class T>
+HEED_INLINE std::uintptr_t stride_bytes_of(std::int64_t stride)
+{
+    return channels_of<T> > 1 ? static_cast<std::uintptr_t>(stride) : bytes_of<T>(stride);
+}
 /// The address of the row `rows` rows after `row`, which need not exist.
 template <class T>
-HEED_INLINE const T* row_after(const T* row, std::int64_t rows, std::int64_t stride)
+HEED_INLINE const T* address_after(const T* row, std::int64_t rows, std::int64_t stride)
 {
-    return reinterpret_cast<const T*>(address_of(row) + static_cast<std::uintptr_t>(rows) * bytes_of<T>(stride));
+    return reinterpret_cast<const T*>(address_of(row) + static_cast<std::uintptr_t>(rows) * stride_bytes_of<T>(stride));
 }
 
 /// Prefetches a line. Locality: 3 for the L1 cache, 2 for the L2 cache.
@@ -101,8 +107,9 @@ class line_cursor {
 public:
     template <class T>
     HEED_INLINE line_cursor(const T* row, std::int64_t stride, std::int64_t n)
-        : at_(address_of(row)), bytes_(bytes_of<T>(n)), end_(stride == n ? ~std::uintptr_t{0} : at_ + bytes_),
-          gap_(bytes_of<T>(stride) - bytes_), owed_(static_cast<std::int64_t>(in_line(at_)))
+        : at_(address_of(row)), bytes_(bytes_of<T>(n)),
+          end_(stride == stride_of<T>(n) ? ~std::uintptr_t{0} : at_ + bytes_),
+          gap_(stride_bytes_of<T>(stride) - bytes_), owed_(static_cast<std::int64_t>(in_line(at_)))
     {
         at_ -= in_line(at_);
     }
@@ -163,11 +170,11 @@ public:
     /// `count` rows from `row` on, a few less where they do not come out even, and then the rows after them.
     template <class T>
     HEED_INLINE paired_cursor(const T* row, std::int64_t stride, std::int64_t n, std::int64_t apart, std::int64_t count)
-        : row_(address_of(row)), at_(row_ - in_line(row_)), row_bytes_(bytes_of<T>(n)), stride_(bytes_of<T>(stride)),
-          owed_(static_cast<std::int64_t>(row_ - at_))
+        : row_(address_of(row)), at_(row_ - in_line(row_)), row_bytes_(bytes_of<T>(n)),
+          stride_(stride_bytes_of<T>(stride)), owed_(static_cast<std::int64_t>(row_ - at_))
     {
         if constexpr (!std::is_floating_point_v<T>) apart = 0;
-        const bool gapless = stride == n;
+        const bool gapless = stride == stride_of<T>(n);
         const std::int64_t half = count / 2;
         if (half > 0 && (apart > 0 || !gapless)) {
             const std::int64_t rows = apart == 0 ? 1 : half <= apart ? half : half / ceil_div(half, apart);
@@ -231,14 +238,17 @@ public:
     template <class K, class V>
     HEED_INLINE tile_prefetch(const K* k, std::int64_t k_stride, std::int64_t k_n, const V* v, std::int64_t v_stride,
                               std::int64_t v_n)
-        : first_(row_after(k, key_tile / 2 + lead_rows, k_stride), k_stride, k_n, rows_apart, key_tile),
-          second_(row_after(v, lead_rows, v_stride), v_stride, v_n, rows_apart, key_tile)
+        : first_(address_after(k, key_tile / 2 + lead_rows, k_stride), k_stride, k_n, rows_apart, key_tile),
+          second_(address_after(v, lead_rows, v_stride), v_stride, v_n, rows_apart, key_tile)
     {}
     /// Where few rows of V will be read: both halves of the next tile's K.
     template <class K>
     HEED_INLINE tile_prefetch(const K* k, std::int64_t k_stride, std::int64_t k_n)
-        : first_(row_after(k, key_tile, k_stride), k_stride, k_n, rows_apart, key_tile),
-          second_(row_after(k, key_tile + key_tile / 2, k_stride), k_stride, k_n, rows_apart, key_tile)
+        : first_(address_after(k, key_tile, k_stride), k_stride, k_n, rows_apart, key_tile),
+          second_(address_after(k, key_tile + key_tile / 2, k_stride), k_stride, k_n, rows_apart, key_tile)
+    {}
+    /// Any two streams.
+    HEED_INLINE tile_prefetch(const paired_cursor& first, const paired_cursor& second) : first_(first), second_(second)
     {}
     /// For every four lines that are used.
     HEED_INLINE void next()
@@ -339,8 +349,8 @@ struct row_lines {
     row_lines() = default;
     template <class T>
     HEED_INLINE row_lines(const T* row, std::int64_t row_stride, std::int64_t n, int rows)
-        : first(address_of(row)), stride(bytes_of<T>(row_stride)), bytes(n * static_cast<std::int64_t>(sizeof(T))),
-          count(rows)
+        : first(address_of(row)), stride(stride_bytes_of<T>(row_stride)),
+          bytes(n * static_cast<std::int64_t>(sizeof(T))), count(rows)
     {}
     HEED_INLINE bool empty() const { return count <= 0 || bytes <= 0; }
 };

@@ -7,7 +7,7 @@
 HEED_BEGIN
 namespace micro {
 
-/// Some channels of vec<U>::lanes rows of E that are `stride` elements apart, as registers of units.
+/// Some channels of vec<U>::lanes rows of E that are `stride` apart, as registers of units.
 template <class U, class E, bool = is_quantised_v<E>>
 class transposed {
     using T = sum_t<U>;
@@ -90,7 +90,7 @@ public:
     /// From channel c on, a multiple of `channels` where rows are blocks. `before` are the channels before these.
     HEED_INLINE transposed(const E* row, std::int64_t c, std::int64_t stride, const transposed& before = {})
         : columns_(row + c / channels_of<E>, static_cast<int>(c % channels_of<E>),
-                   stride * static_cast<std::int64_t>(sizeof(E)), before.columns_)
+                   channels_of<E> > 1 ? stride : stride * static_cast<std::int64_t>(sizeof(E)), before.columns_)
     {}
     HEED_INLINE vec<float> operator[](int i) const { return columns_[i]; }
 

@@ -9,15 +9,22 @@
 HEED_BEGIN
 namespace micro {
 
-/// Rows at a constant stride, in elements. As small as its two numbers: it is passed in their registers.
+/// Rows at a constant stride: in elements, and of quantised blocks in bytes, since padded rows need not be a whole
+/// number of them. As small as its two numbers: it is passed in their registers.
 template <class E>
 struct matrix {
     E* data;
     std::int64_t stride;
 
-    HEED_INLINE E* row(std::int64_t i) const { return data + i * stride; }
+    HEED_INLINE E* row(std::int64_t i) const { return row_after(data, i, stride); }
     /// What begins at column c of row i.
     HEED_INLINE matrix at(std::int64_t i, std::int64_t c) const { return {row(i) + c, stride}; }
+};
+
+/// What brings the sum of a row, and the outputs of a tile, to their common shift: powers of two, of which a 0 selects.
+template <class T>
+struct fold_factors {
+    T mine, theirs;
 };
 
 /// Rows x registers of a register block.
@@ -111,7 +118,7 @@ struct row_panel {
     template <int Size>
     HEED_INLINE const E* group(int i) const
     {
-        return data + i * Size * row_stride;
+        return row_after(data, i * Size, row_stride);
     }
     template <int Size>
     HEED_INLINE row_panel from_group(int i) const

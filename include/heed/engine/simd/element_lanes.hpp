@@ -71,6 +71,11 @@ struct element_lanes {
     {
         return floats_of(as<signed_words>(w) >> (32 - Bits));
     }
+    /// Words whose bits are those of floats.
+    HEED_INLINE static floats from_bits(words w)
+    {
+        return native_vec<float, A>(as<typename A::template registers<float>>(w));
+    }
     HEED_INLINE static floats whole_numbers(words w) { return floats_of(as<signed_words>(w)); }
     /// Lane i of yes where bit i is set, else of no.
     HEED_INLINE static floats select_bits(std::uint32_t bits, floats yes, floats no)

@@ -165,7 +165,7 @@ HEED_INLINE R make_lanes(F f)
 template <class F, class R, class... More>
 HEED_INLINE R each_lane(F f, const R& a, const More&... more)
 {
-    return make_lanes<R>([&](int i) HEED_INLINE_LAMBDA { return f(as_lanes(a)[i], as_lanes(more)[i]...); });
+    return make_lanes<R>([&](int lane) HEED_INLINE_LAMBDA { return f(as_lanes(a)[lane], as_lanes(more)[lane]...); });
 }
 
 }  // namespace simd::arch

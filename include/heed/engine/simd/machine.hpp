@@ -41,6 +41,8 @@ struct unmeasured {
     /// Two distances: how many rows apart the two rows are that are prefetched together, shortly before their use and
     /// long before it.
     static constexpr int l1_apart = 8, rows_apart = 32;
+    /// Whether decode takes kv heads whose rows of a token lie side by side together.
+    static constexpr bool takes_bands = true;
     /// Lines of one request.
     static constexpr int lines_at_once = 1;
     /// Registers of channels of V that decode takes at once: the more of a row, the more in the order of addresses.
