@@ -181,29 +181,27 @@ private:
             for (std::int64_t c = first; c < whole;) {
                 const int vecs = static_cast<int>(min_of((whole - c) / lanes, micro::register_vecs));
                 for (const register_block& block : t_.cover)
-                    add_rows(block, {j, stop, c, c - first, vecs}, rows() + j, block.first == 0 ? ahead : others);
+                    add_rows(block, {j, stop}, rows() + j, {c, c - first, vecs}, block.first == 0 ? ahead : others);
                 c += vecs * lanes;
             }
             if (whole < end) add_last_channels(j, stop, whole, end, whole - first, others);
         }
     }
-    /// `vecs` registers of channels from `channel` on of the keys [begin, end); their sums go to column `at`.
-    struct channel_panel {
-        int begin, end;
+    /// Registers of channels: the first one in V, and its place among the sums.
+    struct panel {
         std::int64_t channel, at;
         int vecs;
     };
-    /// `v` are the rows of the panel's keys.
-    HEED_INLINE void add_rows(const register_block& block, const channel_panel& panel, const E* const* v,
+    HEED_INLINE void add_rows(const register_block& block, key_range keys, const E* const* v, const panel& p,
                               micro::line_feed& ahead) const
     {
-        const int lo = (block.lo > panel.begin ? block.lo : panel.begin) / 2 * 2;
-        const int hi = block.hi < panel.end ? block.hi : panel.end;
+        const int lo = (block.lo > keys.begin ? block.lo : keys.begin) / 2 * 2,
+                  hi = block.hi < keys.end ? block.hi : keys.end;
         if (lo >= hi) return;
-        micro::integer_outputs<E>({block.rows, panel.vecs},
+        micro::integer_outputs<E>({block.rows, p.vecs},
                                   mem_.weights + block.first * micro::integer_weight_stride + lo / 2,
-                                  micro::integer_values<E>{v + (lo - panel.begin), panel.channel, (hi - lo + 1) / 2},
-                                  {mem_.sums + block.first * mem_.sums_stride + panel.at, mem_.sums_stride}, ahead);
+                                  micro::integer_values<E>{v + (lo - keys.begin), p.channel, (hi - lo + 1) / 2},
+                                  {mem_.sums + block.first * mem_.sums_stride + p.at, mem_.sums_stride}, ahead);
     }
     /// Channels that fill no register, from a copy with zeros behind them.
     HEED_NOINLINE void add_last_channels(int j, int stop, std::int64_t channel, std::int64_t end, std::int64_t at,
@@ -218,7 +216,7 @@ private:
                 copied[i - j] = to;
             }
             copied[stop - j] = copied[stop - j - 1];
-            for (const register_block& block : t_.cover) add_rows(block, {j, stop, 0, at, 2}, copied, idle);
+            for (const register_block& block : t_.cover) add_rows(block, {j, stop}, copied, {0, at, 2}, idle);
         }
     }
 
