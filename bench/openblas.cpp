@@ -70,7 +70,7 @@ void multiply(float* p, std::int64_t size, float by)
 /// Rows of floats, `stride` apart.
 struct matrix {
     const float* data;
-    std::int64_t step;
+    std::int64_t stride;
 };
 
 /// Rows from elements of E: the same memory for float, widened into `to` for others.
