@@ -76,9 +76,9 @@ struct owned_statistics {
 
     owned_statistics(input& in, int64 n) : rows(n)
     {
-        T** const fields[] = {&s.shift, &s.mass, &s.lse};
+        heed::number_view<T>* const fields[] = {&s.shift, &s.mass, &s.lse};
         const bool none = in.one_in(2);
-        for (T** f : fields)
+        for (heed::number_view<T>* f : fields)
             if (!none && !in.one_in(4)) *f = table(in, std::vector<T>(static_cast<std::size_t>(n), T(-7)));
     }
     bool owns(const std::byte* p) const
@@ -162,7 +162,7 @@ void attend_case(input& in, normalizer n, Make make)
     const bool has_memory = q.has_memory && k.has_memory && v.has_memory && out.has_memory;
     bool small = true;
     for (const heed::extents& x : {q.v.size, k.v.size, v.v.size, out.v.size})
-        for (const int64 n : {x.batch, x.heads, x.tokens, x.dim}) small = small && n >= 0 && n <= 4096;
+        for (const int64 length : {x.batch, x.heads, x.tokens, x.dim}) small = small && length >= 0 && length <= 4096;
     if (small) {
         const wide work = wide{q.v.size.batch} * q.v.size.heads * q.v.size.tokens * wide{k.v.size.tokens} *
                           (wide{k.v.size.dim} + v.v.size.dim);
