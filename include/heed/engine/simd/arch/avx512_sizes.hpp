@@ -33,8 +33,9 @@ struct zen5 : unmeasured {
 };
 
 /// Decode was measured on Emerald Rapids, the rest is Zen 5's. A core has 16 requests of its L1 cache under way, which
-/// end one stream at 9 GB/s; requests of the L2 cache reach further. Two distances took 0.66 of the time over floats with
-/// four query heads a kv head, 0.85 with one, 0.67 over bf16 and 1.00 over q8_0 (8192 keys, D 128).
+/// end one stream at 9 GB/s; requests of the L2 cache reach further. At 8192 keys and D 128 two distances took 0.66 of
+/// the time of one over floats with four query heads a kv head, 0.85 with one, 0.67 over bf16; over q8_0, which waits
+/// for arithmetic, 1.0 to 1.1, and 1.13 over floats with 12 query rows.
 struct emerald_rapids : zen5 {
     static constexpr bool two_distances = unmeasured::two_distances;
     static constexpr int l1_apart = unmeasured::l1_apart, rows_apart = unmeasured::rows_apart;
