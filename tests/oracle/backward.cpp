@@ -32,7 +32,9 @@ namespace {
 template <class T>
 T rounded_to_bf16(T x)
 {
-    return static_cast<T>(static_cast<float>(heed::bf16(static_cast<float>(x))));
+    if constexpr (std::is_floating_point_v<T>)
+        return static_cast<T>(static_cast<float>(heed::bf16(static_cast<float>(x))));
+    else return x;  // what definitions are probed with
 }
 
 /// Softmax with a flaw in its weights or in its slopes.

@@ -99,8 +99,8 @@ struct guarded_backward {
         REQUIRE(v.holds(p.v));
         REQUIRE(out.holds(f.out));
         REQUIRE(dout.holds(p.dout));
-        REQUIRE(shift.untouched_around(stats.shift, static_cast<int64>(f.shift.size())));
-        REQUIRE(mass.untouched_around(stats.mass, static_cast<int64>(f.mass.size())));
+        REQUIRE(shift.untouched_around(static_cast<T*>(stats.shift), static_cast<int64>(f.shift.size())));
+        REQUIRE(mass.untouched_around(static_cast<T*>(stats.mass), static_cast<int64>(f.mass.size())));
     }
 };
 

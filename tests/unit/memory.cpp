@@ -56,9 +56,9 @@ struct guarded_call {
         }
         REQUIRE(out.untouched_around(to, out_elements));
         REQUIRE(workspace.untouched_around(scratch, scratch_bytes));
-        REQUIRE(shift.untouched_around(how.stats.shift, 2 * queries));
-        REQUIRE(mass.untouched_around(how.stats.mass, 2 * queries));
-        REQUIRE(lse.untouched_around(how.stats.lse, 2 * queries));
+        REQUIRE(shift.untouched_around(static_cast<T*>(how.stats.shift), 2 * queries));
+        REQUIRE(mass.untouched_around(static_cast<T*>(how.stats.mass), 2 * queries));
+        REQUIRE(lse.untouched_around(static_cast<T*>(how.stats.lse), 2 * queries));
     }
 };
 
