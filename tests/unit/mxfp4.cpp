@@ -47,7 +47,7 @@ TEST_CASE("mxfp4 holds the numbers of OCP's format for every power of two, in it
             for (int i = 0; i < 16; ++i)
                 rows[j].q[i] = static_cast<std::uint8_t>(17 * i + static_cast<int>(j) * 53 + e);
         }
-        const columns here(rows.data(), 0, 3, columns{});
+        const columns here(rows.data(), 0, std::int64_t{3 * sizeof(heed::mxfp4)}, columns{});  // in bytes
         for (int c = 0; c < 32; ++c) {
             const heed::mxfp4& block = rows[0];
             const double number = by_definition(block.e, c < 16 ? block.q[c] & 15 : block.q[c - 16] >> 4),

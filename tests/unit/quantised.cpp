@@ -296,7 +296,7 @@ TEMPLATE_LIST_TEST_CASE("registers hold what the channels of a block are, in its
 
         columns before{};
         for (int c = 0; c < heed::channels_of<E>; c += columns::channels) {
-            const columns here(rows.data(), c, 3, before);
+            const columns here(rows.data(), c, std::int64_t{3 * sizeof(E)}, before);  // of blocks, in bytes
             for (int i = pair % 5; i < columns::channels; i += 5)
                 compare(rows[static_cast<std::size_t>(3 * (pair % lanes))][c + i], here[i], pair % lanes);
             before = here;

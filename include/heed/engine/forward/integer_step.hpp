@@ -147,7 +147,7 @@ private:
                 if (segment.count >= lanes && j + lanes <= t_.keys) {
                     store(mem_.value_scales + j,
                           element_traits<E>::template scales<native_lanes>(
-                              segment.data + b, segment.stride * static_cast<std::int64_t>(sizeof(E))));
+                              segment.data + b, static_cast<std::int64_t>(micro::stride_bytes_of<E>(segment.stride))));
                 } else {
                     for (int i = 0; i < lanes; ++i)
                         mem_.value_scales[j + i] = j + i < t_.keys ? float(from[j + i][b].d) : 0.f;
