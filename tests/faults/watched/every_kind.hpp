@@ -97,7 +97,7 @@ inline void dense_kinds(heed::executor_ref executor)
         };
         const auto part = [&](int64 i, int64 first, int64 count) {
             check("clear", heed::clear(def, state_at(i)));
-            const auto cut = [&](auto x) { return decltype(x){x.row(0, 0, first), {1, 2, count, x.size.dim}, x.step}; };
+            const auto cut = [&](auto x) { return decltype(x){x.row(0, 0, first), {1, 2, count, x.size.dim}, x.stride}; };
             check("attend_partial",
                   heed::attend_partial(def, q.in(), cut(k.in()), cut(v.in()), state_at(i), {first, keys},
                                        {.executor = executor, .workspace = {}, .stats = {}}));
