@@ -97,7 +97,7 @@ TEST_CASE("what quantisation itself costs grows with the step of each type", "[o
             CHECK(q4_with_lowest < q4);
             CHECK(q5_with_lowest < q5);
             CHECK(1.5 * q5_with_lowest < q4_with_lowest);
-            CHECK(levels < q4);  // they lie where normal numbers do
+            CHECK(levels < 1.01 * q4);  // levels that lie where normal numbers do: as good, and no better
             CHECK(q4 < 1);
         }
     }
