@@ -173,8 +173,9 @@ struct token_map {
     }
 
 private:
-    /// Where sequences begin: lengths are cut to what there is, and become ends where padding is in front.
-    void draw_starts(input& in, std::vector<int64>& lengths, bool hostile)
+    /// Where sequences begin: lengths that were drawn are cut to what there is, and become ends where padding is in
+    /// front.
+    void draw_starts(input& in, std::vector<int64>& drawn, bool hostile)
     {
         std::vector<int64> at;
         if (kind == storage::packed) {
@@ -184,10 +185,9 @@ private:
         } else {
             for (int64 b = 0; b < sequences; ++b) at.push_back(in.range(0, slots));
         }
-        for (std::size_t b = 0; b < lengths.size() && b < static_cast<std::size_t>(sequences); ++b) {
-            if (lengths[b] < 0 || lengths[b] > slots) continue;
-            lengths[b] =
-                kind == storage::packed ? std::min(lengths[b], at[b + 1] - at[b]) : std::max(lengths[b], at[b]);
+        for (std::size_t b = 0; b < drawn.size() && b < static_cast<std::size_t>(sequences); ++b) {
+            if (drawn[b] < 0 || drawn[b] > slots) continue;
+            drawn[b] = kind == storage::packed ? std::min(drawn[b], at[b + 1] - at[b]) : std::max(drawn[b], at[b]);
         }
         if (hostile && !at.empty() && in.one_in(2))
             at[in.random() % at.size()] = in.one_in(2) ? in.range(-1, slots + 1) : in.hostile();
