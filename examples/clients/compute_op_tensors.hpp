@@ -154,11 +154,12 @@ status view_of(const char* name, const tensor& t, type wanted, heed::view<E>& to
     int64 step[4] = {is.bytes, 0, 0, 0};
     for (int i = 0; i < 4; ++i) {
         if (t.ne[i] / (i == 0 ? is.channels : 1) <= 1) continue;
-        constexpr std::size_t aligned = heed::channels_of < E >> 1 ? alignof(E) : sizeof(E);
+        constexpr bool has_blocks = heed::channels_of < std::remove_const_t < E >>> 1;
+        constexpr std::size_t aligned = has_blocks ? alignof(E) : sizeof(E);
         if (t.nb[i] % aligned != 0)
             return status::error(errc::invalid_argument,
                                  "compute_op: %s: nb[%d] = %zu is not a multiple of %zu, the %s of %s", name, i,
-                                 t.nb[i], aligned, heed::channels_of<E> > 1 ? "alignment" : "bytes", is.name);
+                                 t.nb[i], aligned, has_blocks ? "alignment" : "bytes", is.name);
         step[i] = static_cast<int64>(t.nb[i]);
     }
     if (step[0] != is.bytes)
