@@ -74,9 +74,10 @@ struct sequence_tasks {
 };
 
 /// The same where tokens in between are gone.
-inline sequence_cut cut_rows(std::int64_t rows, const interrupted_span& held, std::int64_t most_rows)
+inline sequence_cut cut_rows(std::int64_t rows, const interrupted_span& held, std::int64_t most_rows,
+                             std::int64_t list_rows = 0)
 {
-    sequence_cut c = cut_rows(rows, static_cast<const token_span&>(held), most_rows);
+    sequence_cut c = cut_rows(rows, static_cast<const token_span&>(held), most_rows, list_rows);
     c.keys -= max_of(held.gone.end - held.gone.first, 0);
     c.tiles -= held.tiles();
     return c;
