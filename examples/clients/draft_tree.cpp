@@ -11,7 +11,7 @@
 // (q8_0). The program checks both: rows against attention over the path alone, token by token, and moved rows byte by
 // byte.
 #include "../program/arguments.hpp"
-#include "../program/standard_output.hpp"
+#include "../program/guarded_main.hpp"
 
 #include <heed/heed.hpp>
 
@@ -236,23 +236,5 @@ int run(const settings& s)
 
 int main(int argc, char** argv)
 {
-    llama2c::occupy_standard_streams();
-    try {
-        for (int i = 1; i < argc; ++i)
-            if (const std::string a = argv[i]; a == "--help" || a == "-h") {
-                std::fputs(usage, stdout);
-                llama2c::flush_standard_output();
-                return 0;
-            }
-        const int code = run(parse(argc, argv));
-        llama2c::flush_standard_output();
-        return code;
-    } catch (const input_error& e) {
-        std::fprintf(stderr, "draft_tree: %s\n%s", e.what(), usage);
-    } catch (const std::bad_alloc&) {
-        std::fprintf(stderr, "draft_tree: too large for this machine's memory\n");
-    } catch (const std::exception& e) {
-        std::fprintf(stderr, "draft_tree: %s\n", e.what());
-    }
-    return 2;
+    return llama2c::guarded_main("draft_tree", usage, argc, argv, [](int c, char** v) { return run(parse(c, v)); });
 }

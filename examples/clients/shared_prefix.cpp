@@ -9,7 +9,7 @@
 //
 // Where the prefix is a multiple of 512 tokens long, both have the same bits.
 #include "../program/arguments.hpp"
-#include "../program/standard_output.hpp"
+#include "../program/guarded_main.hpp"
 
 #include <heed/executor/threads.hpp>
 #include <heed/heed.hpp>
@@ -275,23 +275,5 @@ int run(const settings& s)
 
 int main(int argc, char** argv)
 {
-    llama2c::occupy_standard_streams();
-    try {
-        for (int i = 1; i < argc; ++i)
-            if (const std::string a = argv[i]; a == "--help" || a == "-h") {
-                std::fputs(usage, stdout);
-                llama2c::flush_standard_output();
-                return 0;
-            }
-        const int code = run(parse(argc, argv));
-        llama2c::flush_standard_output();
-        return code;
-    } catch (const input_error& e) {
-        std::fprintf(stderr, "shared_prefix: %s\n%s", e.what(), usage);
-    } catch (const std::bad_alloc&) {
-        std::fprintf(stderr, "shared_prefix: too large for this machine's memory\n");
-    } catch (const std::exception& e) {
-        std::fprintf(stderr, "shared_prefix: %s\n", e.what());
-    }
-    return 2;
+    return llama2c::guarded_main("shared_prefix", usage, argc, argv, [](int c, char** v) { return run(parse(c, v)); });
 }

@@ -91,7 +91,7 @@ private:
     /// Scales of single tokens are chosen; others are given.
     bool chooses() const
     {
-        if constexpr (per_token) return scales_.scale.stride.tokens != 0;
+        if constexpr (per_token) return scales_.is_of_each_token();
         return in_blocks;
     }
 
@@ -144,9 +144,9 @@ struct scales_of<scaled_kv<Source, K, V>> {
     {
         cache.source.views(f);
         if constexpr (is_per_token_v<K>)
-            if (cache.key_scale.scale.stride.tokens != 0) f("k scale", cache.key_scale.scale);
+            if (cache.key_scale.is_of_each_token()) f("k scale", cache.key_scale.scale);
         if constexpr (is_per_token_v<V>)
-            if (cache.value_scale.scale.stride.tokens != 0) f("v scale", cache.value_scale.scale);
+            if (cache.value_scale.is_of_each_token()) f("v scale", cache.value_scale.scale);
     }
 };
 

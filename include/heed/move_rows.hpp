@@ -40,10 +40,10 @@ void move_token(const Cache& cache, const held_token& from, std::int64_t to)
     move(cache.keys(from.sequence, from.head), elements_for<typename Cache::key_element>(cache.key_dim()));
     move(cache.values(from.sequence, from.head), elements_for<typename Cache::value_element>(cache.value_dim()));
     if constexpr (has_key_scales_v<Cache>) {
-        if (cache.key_scale.scale.stride.tokens != 0) move(cache.key_scales(from.sequence, from.head), 1);
+        if (cache.key_scale.is_of_each_token()) move(cache.key_scales(from.sequence, from.head), 1);
     }
     if constexpr (has_value_scales_v<Cache>) {
-        if (cache.value_scale.scale.stride.tokens != 0) move(cache.value_scales(from.sequence, from.head), 1);
+        if (cache.value_scale.is_of_each_token()) move(cache.value_scales(from.sequence, from.head), 1);
     }
 }
 

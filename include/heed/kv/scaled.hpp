@@ -13,6 +13,9 @@ HEED_BEGIN
 template <class S>
 struct per_token {
     view<S> scale;
+
+    /// Whether tokens have scales of their own, which append() chooses; or all share one that is given.
+    bool is_of_each_token() const { return scale.stride.tokens != 0; }
 };
 template <class S>
 per_token(view<S>) -> per_token<S>;

@@ -87,6 +87,9 @@ struct quantised_block : no_element {
     static constexpr bool is_quantised = true;
     static constexpr std::int64_t channels = Channels;
 };
+
+/// The four bits of channel c of 32, where byte i of a block holds channel i below channel i + 16, as in ggml.
+constexpr int nibble_of(const std::uint8_t (&q)[16], int c) { return c < 16 ? q[c] & 15 : q[c - 16] >> 4; }
 }  // namespace detail
 
 template <>

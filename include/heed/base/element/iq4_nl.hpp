@@ -32,11 +32,7 @@ struct iq4_nl {
     f16 d;
     std::uint8_t q[16];
 
-    float operator[](int c) const
-    {
-        const int both = q[c % 16];
-        return float(d) * detail::iq4_nl_levels[c < 16 ? both & 15 : both >> 4];
-    }
+    float operator[](int c) const { return float(d) * detail::iq4_nl_levels[detail::nibble_of(q, c)]; }
 };
 static_assert(sizeof(iq4_nl) == 18 && alignof(iq4_nl) == 2);
 

@@ -33,11 +33,7 @@ struct mxfp4 {
     std::uint8_t q[16];
 
     float half_scale() const { return detail::float_of(detail::half_of_power(std::uint32_t{e})); }
-    float operator[](int c) const
-    {
-        const int both = q[c % 16];
-        return half_scale() * detail::mxfp4_levels[c < 16 ? both & 15 : both >> 4];
-    }
+    float operator[](int c) const { return half_scale() * detail::mxfp4_levels[detail::nibble_of(q, c)]; }
 };
 static_assert(sizeof(mxfp4) == 17 && alignof(mxfp4) == 1);
 

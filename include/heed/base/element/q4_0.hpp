@@ -12,11 +12,7 @@ struct q4_0 {
     f16 d;
     std::uint8_t q[16];
 
-    float operator[](int c) const
-    {
-        const int both = q[c % 16];
-        return float(d) * static_cast<float>((c < 16 ? both & 15 : both >> 4) - 8);
-    }
+    float operator[](int c) const { return float(d) * static_cast<float>(detail::nibble_of(q, c) - 8); }
 };
 static_assert(sizeof(q4_0) == 18 && alignof(q4_0) == 2);
 

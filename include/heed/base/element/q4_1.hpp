@@ -17,11 +17,7 @@ struct q4_1 {
     f16 d, m;
     std::uint8_t q[16];
 
-    float operator[](int c) const
-    {
-        const int both = q[c % 16];
-        return float(d) * static_cast<float>(c < 16 ? both & 15 : both >> 4) + float(m);
-    }
+    float operator[](int c) const { return float(d) * static_cast<float>(detail::nibble_of(q, c)) + float(m); }
 };
 static_assert(sizeof(q4_1) == 20 && alignof(q4_1) == 2);
 

@@ -21,7 +21,7 @@ struct q5_1 {
     }
     float operator[](int c) const
     {
-        const int both = q[c % 16], four = c < 16 ? both & 15 : both >> 4, fifth = (fifth_bits() >> c) & 1;
+        const int four = detail::nibble_of(q, c), fifth = (fifth_bits() >> c) & 1;
         return float(d) * static_cast<float>(four | fifth << 4) + float(m);
     }
 };

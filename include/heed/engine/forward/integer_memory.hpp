@@ -64,21 +64,6 @@ struct integer_memory {
     }
 };
 
-/// Lists rows [first, end) of a source, without what lies between them.
-template <class Source>
-HEED_NOINLINE micro::piece* list_pieces(const Source& source, std::int64_t first, std::int64_t end, micro::piece* to)
-{
-    for (; first < end; ++to) {
-        const auto segment = source(first);
-        const std::int64_t rows =
-            segment.stride == source.stride_of(source.elements()) ? min_of(segment.count, end - first) : 1;
-        const auto at = micro::address_of(segment.data);
-        *to = {at, at + static_cast<std::uintptr_t>(rows * source.bytes())};
-        first += rows;
-    }
-    return to;
-}
-
 /// Rows of a source in as many bytes as lines are prefetched ahead of their use.
 template <class Source>
 HEED_INLINE std::int64_t rows_ahead(const Source& source)
@@ -86,29 +71,31 @@ HEED_INLINE std::int64_t rows_ahead(const Source& source)
     return min_of(max_of(micro::key_lead / max_of(source.bytes(), 1), 1), micro::key_tile);
 }
 
+/// Lists what a phase prefetches: the rest of the rows that it uses itself, and the first rows of what is used next.
+template <class Own, class Next>
+HEED_NOINLINE const micro::piece* list_feed(const Own& own, token_span used, const Next& next, token_span then,
+                                            micro::piece* list)
+{
+    micro::piece* last = list_pieces(own, used.first + rows_ahead(own), used.end, 1, list);
+    last = list_pieces(next, then.first, min_of(then.first + rows_ahead(next), then.end), 1, last);
+    *last = {0, 0};
+    return list;
+}
+
 /// What scores of a tile prefetch: the rest of its K, then the first rows of its V.
 template <class Tile>
 HEED_INLINE micro::line_feed feed_of_scores(const Tile& t, micro::piece* list)
 {
-    const auto k = t.key_rows();
-    const auto v = t.value_rows();
-    const std::int64_t end = t.token + t.keys;
-    micro::piece* last = list_pieces(k, t.token + rows_ahead(k), end, list);
-    last = list_pieces(v, t.token, min_of(t.token + rows_ahead(v), end), last);
-    *last = {0, 0};
-    return micro::line_feed(list);
+    const token_span all{t.token, t.token + t.keys};
+    return micro::line_feed(list_feed(t.key_rows(), all, t.value_rows(), all, list));
 }
 /// What outputs prefetch: the rest of its V, then the first rows of the next tile's K.
 template <class Tile>
 HEED_INLINE micro::line_feed feed_of_outputs(const Tile& t, micro::piece* list)
 {
     const auto k = t.key_rows();
-    const auto v = t.value_rows();
     const std::int64_t end = t.token + t.keys;
-    micro::piece* last = list_pieces(v, t.token + rows_ahead(v), end, list);
-    last = list_pieces(k, end, min_of(end + rows_ahead(k), k.end), last);
-    *last = {0, 0};
-    return micro::line_feed(list);
+    return micro::line_feed(list_feed(t.value_rows(), {t.token, end}, k, {end, k.end}, list));
 }
 
 }  // namespace kernel

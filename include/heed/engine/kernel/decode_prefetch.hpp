@@ -47,13 +47,35 @@ struct next_block {
     bool exists() const { return block.count > 0; }
 };
 
+/// Lists the rows of tokens [first, end) of a source, each that of `heads` heads which lie side by side, without what
+/// lies between them. Returns the end of the list, which has at most as many pieces as rows.
+template <class Source>
+HEED_INLINE micro::piece* list_pieces(const Source& source, std::int64_t first, std::int64_t end, int heads,
+                                      micro::piece* to)
+{
+    const std::int64_t bytes = source.bytes() * heads, whole = source.stride_of(source.elements() * heads);
+    const auto add = [&](const void* row, std::int64_t rows) {
+        const auto begin = micro::address_of(row);
+        *to++ = {begin, begin + static_cast<std::uintptr_t>(rows * bytes)};
+    };
+    while (first < end) {
+        const auto segment = source(first);
+        const std::int64_t some = min_of(segment.count, end - first);
+        if (segment.stride == whole) add(segment.data, some);
+        else
+            for (std::int64_t i = 0; i < some; ++i) add(segment.row(i), 1);
+        first += some;
+    }
+    return to;
+}
+
 /// One distance: lists the rows to prefetch while the kernels use as many: rows of one head, or of `heads` that lie
 /// side by side.
 template <class Source, int Most = copied_rows>
 class piece_list {
 public:
     HEED_INLINE piece_list(const Source& source, std::int64_t token, int heads = 1)
-        : source_(source), next_(token), elements_(source.elements() * heads), bytes_(source.bytes() * heads)
+        : source_(source), next_(token), heads_(heads)
     {}
     HEED_INLINE void go_to(std::int64_t token) { next_ = token; }
     /// What follows the end of the source: another one, from `token` on.
@@ -67,21 +89,14 @@ public:
     HEED_INLINE micro::piece_cursor list(int n)
     {
         if (next_ >= source_.end && !goes_on()) return micro::piece_cursor(static_cast<const void*>(pieces_));
-        int pieces = 0;
-        const auto add = [&](const void* row, std::int64_t rows) {
-            const auto first = micro::address_of(row);
-            pieces_[pieces++] = {first, first + static_cast<std::uintptr_t>(rows * bytes_)};
-        };
+        micro::piece* last = pieces_;
         while (n > 0 && (next_ < source_.end || goes_on())) {
-            const auto segment = source_(next_);
-            const int some = static_cast<int>(min_of(min_of(segment.count, n), source_.end - next_));
-            if (segment.stride == source_.stride_of(elements_)) add(segment.data, some);
-            else
-                for (int i = 0; i < some; ++i) add(segment.row(i), 1);
-            next_ += some;
-            n -= some;
+            const std::int64_t end = min_of(next_ + n, source_.end);
+            last = list_pieces(source_, next_, end, heads_, last);
+            n -= static_cast<int>(end - next_);
+            next_ = end;
         }
-        pieces_[pieces] = {pieces_[pieces - 1].end, ~std::uintptr_t{0}};
+        *last = {last[-1].end, ~std::uintptr_t{0}};
         return micro::piece_cursor(pieces_);
     }
 
@@ -96,8 +111,8 @@ private:
     }
 
     Source source_, then_ = source_;
-    std::int64_t next_, elements_, bytes_;  // of a row
-    std::int64_t then_token_ = 0;
+    std::int64_t next_, then_token_ = 0;
+    int heads_;
     bool has_then_ = false;
     micro::piece pieces_[Most + 1];
 };

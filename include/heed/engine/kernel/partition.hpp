@@ -43,14 +43,19 @@ inline std::int64_t rows_beside_lists(std::int64_t list_rows, std::int64_t most_
     return list_rows % parts == 0 ? list_rows / parts : most_rows;
 }
 
-/// The cut of a sequence into blocks of at most `most_rows` rows; list_rows: how many share a list of keys, or 0.
-inline sequence_cut cut_rows(std::int64_t rows, const token_span& held, std::int64_t most_rows,
-                             std::int64_t list_rows = 0)
+/// The cut of a sequence that holds a token_span or an interrupted_span into blocks of at most `most_rows` rows;
+/// list_rows: how many share a list of keys, or 0.
+template <class Held>
+sequence_cut cut_rows(std::int64_t rows, const Held& held, std::int64_t most_rows, std::int64_t list_rows = 0)
 {
     sequence_cut c;
     c.rows = rows;
     c.keys = max_of(held.end - held.first, 0);
     if (c.keys > 0) c.tiles = ceil_div(held.end, micro::key_tile) - held.first / micro::key_tile;
+    if constexpr (std::is_same_v<Held, interrupted_span>) {
+        c.keys -= max_of(held.gone.end - held.gone.first, 0);
+        c.tiles -= held.tiles();
+    }
     c.blocks_per_head = ceil_div(rows, most_rows);
     c.block_rows = rows_of_blocks(rows, c.blocks_per_head);
     if (list_rows > 0 && c.blocks_per_head > 1) {
@@ -72,16 +77,6 @@ struct sequence_tasks {
     std::int64_t sequence = 0;
     task_counts<std::int64_t> first;
 };
-
-/// The same where tokens in between are gone.
-inline sequence_cut cut_rows(std::int64_t rows, const interrupted_span& held, std::int64_t most_rows,
-                             std::int64_t list_rows = 0)
-{
-    sequence_cut c = cut_rows(rows, static_cast<const token_span&>(held), most_rows, list_rows);
-    c.keys -= max_of(held.gone.end - held.gone.first, 0);
-    c.tiles -= held.tiles();
-    return c;
-}
 
 /// Tasks that each worker gets at least, so that their lengths may differ.
 inline constexpr int tasks_of_worker = 4;
