@@ -35,8 +35,8 @@ struct selected_keys {
     index_view offsets, entries;
     list_shape shape;
 
-    selected_keys(index_view list_offsets, index_view list_entries, const list_shape& s = {})
-        : offsets(list_offsets), entries(list_entries), shape(s)
+    selected_keys(index_view list_offsets, index_view list_entries, const list_shape& lists = {})
+        : offsets(list_offsets), entries(list_entries), shape(lists)
     {}
 
     /// The keys of a row.
