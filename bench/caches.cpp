@@ -15,15 +15,16 @@
 namespace bench {
 namespace {
 
-/// Of mixed sequences K and V lie behind each other, as if they were one.
+/// Of sequences of different lengths K and V lie behind each other, as if they were one.
 bench_case behind_each_other(const bench_case& c)
 {
     bench_case one = c;
     one.layout = kv_layout::bhsd;  // of what the cache is filled from
-    if (c.short_keys == 0) return one;
+    if (!c.ragged()) return one;
     one.batch = 1;
     one.queries = c.batch * c.queries;
     one.keys = c.total_keys();
+    one.short_keys = one.least_keys = 0;
     return one;
 }
 
@@ -117,10 +118,10 @@ contestant make(const bench_case& c)
 
     contestant who;
     with_cache(c, h->cache, [&](const auto& cache) {
-        std::int64_t first = 0;  // of mixed sequences
+        std::int64_t first = 0;  // of sequences of different lengths
         for (std::int64_t b = 0; b < c.batch; ++b) {
-            const std::int64_t n = c.keys_of(b), head_rows = c.short_keys > 0 ? c.total_keys() : c.keys,
-                               start = c.short_keys > 0 ? first : b * c.kv_heads * c.keys;
+            const std::int64_t n = c.keys_of(b), head_rows = c.ragged() ? c.total_keys() : c.keys,
+                               start = c.ragged() ? first : b * c.kv_heads * c.keys;
             heed::or_throw(heed::append(
                 cache, b, 0,
                 heed::strided<const float>(h->in->k() + start * c.key_dim, {1, c.kv_heads, n, c.key_dim},
@@ -174,7 +175,7 @@ std::string dense_refusal(const bench_case& c)
 {
     if (c.page == 0 && c.layout == kv_layout::bhsd) return "dense stands beside cases in pages or as [token][head]";
     if (c.layers > 1) return "dense is measured in one layer";
-    return c.short_keys > 0 ? "dense has no mixed lengths" : c.over_cache() ? cache_refusal(c) : heed_refusal(c);
+    return c.ragged() ? "dense has no mixed lengths" : c.over_cache() ? cache_refusal(c) : heed_refusal(c);
 }
 
 contestant make_dense(const bench_case& c)

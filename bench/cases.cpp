@@ -16,16 +16,14 @@ constexpr const char* form =
 std::string read_kv(const std::string& text, bench_case& c)
 {
     static const std::regex kv("(f32|bf16|bf16_native|f16|(?:int8|q8_0|q4_0)(?:_by(?:8|16))?|fp8)(_sparse([0-9]{2}))?"
-                               "(_page([0-9]{1,4})(_mixed([0-9]{1,9}))?)?(_bshd)?(_mla)?(_layers([0-9]{1,4}))?");
+                               "(_page([0-9]{1,4})(?:_(mixed|random)([0-9]{1,9}))?)?(_bshd)?(_mla)?(_layers([0-9]{1,4}))?");
     std::smatch m;
     if (!std::regex_match(text, m, kv))
         return "kv type " + text +
-               " is none of f32, bf16, bf16_native, f16, int8, q8_0, q4_0 (these by integers: _by16, _by8), fp8, with "
-               "or "
-               "without _sparseNN (percent, "
-               "two digits), _pageN (slots) and, behind it, _mixedN (keys of all sequences but the last), _bshd "
-               "([token]"
-               "[head][channel]), _mla (V is a part of K), _layersN";
+               " is none of f32, bf16, bf16_native, f16, int8, q8_0, q4_0 (these by integers: _by16, _by8), fp8, with or "
+               "without _sparseNN (percent, two digits), _pageN (slots) and, behind it, _mixedN (keys of all sequences but "
+               "the last) or _randomN (the least keys of sequences of random lengths), _bshd ([token][head][channel]), "
+               "_mla (V is a part of K), _layersN";
     c.native = m[1] == "bf16_native";
     c.element = c.native ? "bf16" : m[1].str();
     if (const std::size_t by = c.element.find("_by"); by != std::string::npos) {
@@ -34,8 +32,8 @@ std::string read_kv(const std::string& text, bench_case& c)
     }
     if (m[3].matched) c.weightless = std::stoi(m[3]);
     if (m[5].matched) c.page = std::stoll(m[5]);
-    if (m[7].matched) c.short_keys = std::stoll(m[7]);
-    if ((m[5].matched && (c.page < 1 || c.page > 4096)) || (m[7].matched && c.short_keys < 1))
+    if (m[7].matched) (m[6] == "mixed" ? c.short_keys : c.least_keys) = std::stoll(m[7]);
+    if ((m[5].matched && (c.page < 1 || c.page > 4096)) || (m[7].matched && !c.ragged()))
         return "kv type " + text + ": pages have 1 to 4096 slots, and sequences a key";
     if (m[8].matched) c.layout = kv_layout::bshd;
     c.mla = m[9].matched;
@@ -87,6 +85,29 @@ span bench_case::attended(std::int64_t query) const
     return {0, end};
 }
 
+std::uint64_t hashed(std::uint64_t x)
+{
+    x ^= x >> 31;
+    x *= 0x9e3779b97f4a7c15u;
+    return x ^ (x >> 29);
+}
+
+std::int64_t bench_case::keys_of(std::int64_t sequence) const
+{
+    if (least_keys > 0) {
+        const auto lengths = static_cast<std::uint64_t>(keys - least_keys + 1);
+        return least_keys + static_cast<std::int64_t>(hashed(static_cast<std::uint64_t>(sequence) + 1) % lengths);
+    }
+    return short_keys > 0 && sequence + 1 < batch ? short_keys : keys;
+}
+
+std::int64_t bench_case::total_keys() const
+{
+    std::int64_t total = 0;
+    for (std::int64_t b = 0; b < batch; ++b) total += keys_of(b);
+    return total;
+}
+
 double bench_case::flops_a_pair() const
 {
     // S, dQ and dK take products over Dqk, dP and dV over Dv.
@@ -98,7 +119,7 @@ double bench_case::flops() const
 {
     double pairs = 0;
     for (std::int64_t i = 0; i < queries; ++i) pairs += static_cast<double>(attended(i).end - attended(i).begin);
-    if (short_keys > 0) pairs = static_cast<double>(queries * total_keys()) / static_cast<double>(batch);
+    if (ragged()) pairs = static_cast<double>(queries * total_keys()) / static_cast<double>(batch);
     return flops_a_pair() * pairs;
 }
 
@@ -124,7 +145,7 @@ double bench_case::bytes_a_key() const { return row_bytes(key_dim) + (mla ? 0 : 
 double bench_case::kv_bytes() const
 {
     // Spans never move back from one row to the next.
-    const std::int64_t read = short_keys > 0 ? total_keys() : batch * (attended(queries - 1).end - attended(0).begin);
+    const std::int64_t read = ragged() ? total_keys() : batch * (attended(queries - 1).end - attended(0).begin);
     return static_cast<double>(layers * kv_heads * read) * bytes_a_key();
 }
 
@@ -189,8 +210,9 @@ std::string parse(const std::string& name, bench_case& c)
     }
     std::string wrong = read_kv(m[4], c);
     if (wrong.empty()) wrong = read_mask(m[5], c);
-    if (wrong.empty() && c.short_keys > 0 && (c.mask != mask_kind::all || c.short_keys > c.keys))
-        wrong = "_mixed" + std::to_string(c.short_keys) + " needs mask all and as many keys in the last sequence";
+    if (wrong.empty() && c.ragged() && (c.mask != mask_kind::all || c.short_keys > c.keys || c.least_keys > c.keys))
+        wrong = (c.short_keys > 0 ? "_mixed" + std::to_string(c.short_keys) : "_random" + std::to_string(c.least_keys)) +
+                " needs mask all and as many keys in the longest sequence";
     return wrong;
 }
 

@@ -22,6 +22,9 @@ enum class mask_form { policy, floats, halves, bools, tilted };
 /// Where a token's row stands: [head][token][channel], or [token][head][channel].
 enum class kv_layout { bhsd, bshd };
 
+/// A number that looks random, always the same one for x.
+std::uint64_t hashed(std::uint64_t x);
+
 /// Keys [begin, end).
 struct span {
     std::int64_t begin, end;
@@ -35,6 +38,7 @@ struct bench_case {
     int weightless = -1;                 // percent of the keys whose scores are all negative; -1: nothing is planted
     std::int64_t page = 0;               // slots of a page, where K and V lie in pages
     std::int64_t short_keys = 0;         // of all sequences but the last, where they are mixed
+    std::int64_t least_keys = 0;         // of a sequence, where lengths are drawn from these to `keys`
     kv_layout layout = kv_layout::bhsd;  // of K and V
     bool mla = false;                    // V is the first Dv channels of K's rows
     std::int64_t layers = 1;             // that a run attends one after another, each with K and V of its own
@@ -47,11 +51,10 @@ struct bench_case {
     std::int64_t group() const { return query_heads / kv_heads; }
     /// Whether K and V are in a cache of a kind of its own, and queries and outputs float.
     bool over_cache() const { return page > 0 || (element != "f32" && element != "bf16" && element != "f16"); }
-    std::int64_t keys_of(std::int64_t sequence) const
-    {
-        return short_keys > 0 && sequence + 1 < batch ? short_keys : keys;
-    }
-    std::int64_t total_keys() const { return (batch - 1) * keys_of(0) + keys; }
+    /// Whether sequences have lengths of their own.
+    bool ragged() const { return short_keys > 0 || least_keys > 0; }
+    std::int64_t keys_of(std::int64_t sequence) const;
+    std::int64_t total_keys() const;
     /// Layers whose K and V lie in memory: all, or as many as no cache holds, which then stand for the others too.
     std::int64_t layers_held() const;
 

@@ -9,13 +9,6 @@
 namespace bench {
 namespace {
 
-std::uint64_t mixed(std::uint64_t x)
-{
-    x ^= x >> 31;
-    x *= 0x9e3779b97f4a7c15u;
-    return x ^ (x >> 29);
-}
-
 template <class E>
 void fill(buffer<E>& b, std::uint64_t seed)
 {
@@ -118,7 +111,7 @@ inputs<E>::inputs(const bench_case& c)
         const double a = std::sqrt(6 * std::sqrt(static_cast<double>(c.key_dim)));
         for (std::int64_t i = 0; i < q.size(); i += c.key_dim) turn(q.get() + i, c.key_dim, a);
         for (std::int64_t i = 0; i < k_.size(); i += c.key_dim) {
-            const auto percent = static_cast<int>(mixed(static_cast<std::uint64_t>(i / c.key_dim) + 1) % 100);
+            const auto percent = static_cast<int>(hashed(static_cast<std::uint64_t>(i / c.key_dim) + 1) % 100);
             turn(k_.get() + i, c.key_dim, percent < c.weightless ? -a : a);
         }
         weightless = share_without_positive_score(c, q, k_);

@@ -156,9 +156,11 @@ void add_caches(builder& b)
               "decode/softmax/" + type + "_page16/all/" + gqa, rivals::dense);
     b.row("prefill, 2048 x 2048, 4 heads of 128, q8_0", "pages|prefill",
           "prefill/softmax/q8_0_page16/all/b1_hq4_hkv4_sq2048_skv2048_d128/t1", rivals::dense);
-    b.section("a batch of 63 sequences of 256 keys and one of 16384, f32");
-    b.row("decode, 8/8 heads of 128", "mixed",
+    b.section("batches of sequences of different lengths, f32, in pages of 16 tokens");
+    b.row("decode, 63 of 256 keys and one of 16384, 8/8 heads of 128", "mixed",
           "decode/softmax/f32_page16_mixed256/all/b64_hq8_hkv8_sq1_skv16384_d128/t1", heed_alone);
+    b.row("decode, 256 of 128 to 1024 keys, 32/8 heads of 128", "random lengths",
+          "decode/softmax/f32_page16_random128/all/b256_hq32_hkv8_sq1_skv1024_d128/t1", heed_alone);
 }
 
 /// K and V as engines lay them out, masks as they hand them over.
@@ -220,6 +222,8 @@ void add_threads(builder& b, int n)
               "decode/softmax/" + type + "/all/b1_hq32_hkv8_sq1_skv32768_d128" + t);
     b.row("decode, 63 sequences of 256 keys and one of 16384, f32", "mixed",
           "decode/softmax/f32_page16_mixed256/all/b64_hq8_hkv8_sq1_skv16384_d128" + t, heed_alone);
+    b.row("decode, 256 sequences of 128 to 1024 keys, f32", "random lengths",
+          "decode/softmax/f32_page16_random128/all/b256_hq32_hkv8_sq1_skv1024_d128" + t, heed_alone);
     b.row("decode, 131072 keys, 1 head of 128, f32", "1 head",
           "decode/softmax/f32/all/b1_hq1_hkv1_sq1_skv131072_d128" + t);
     b.section(std::to_string(n) + " threads, one kv head, f16, beside compute_op");

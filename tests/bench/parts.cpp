@@ -204,6 +204,15 @@ TEST_CASE("a cache counts the bytes that it stores, and mixed sequences their ow
     const bench_case mixed = parsed("heed/decode/softmax/f32_page16_mixed20/all/b3_hq4_hkv2_sq1_skv100_d64/t1");
     REQUIRE(mixed.kv_bytes() == 2 * (20 + 20 + 100) * 2 * 64 * 4);
     REQUIRE(mixed.flops() == 2 * 2 * 64 * 4 * (20 + 20 + 100));
+    const bench_case random = parsed("heed/decode/softmax/f32_page16_random20/all/b3_hq4_hkv2_sq1_skv100_d64/t1");
+    std::int64_t keys = 0;
+    for (std::int64_t b = 0; b < 3; ++b) {
+        REQUIRE(random.keys_of(b) >= 20);
+        REQUIRE(random.keys_of(b) <= 100);
+        keys += random.keys_of(b);
+    }
+    REQUIRE(random.keys_of(0) != random.keys_of(1));
+    REQUIRE(random.kv_bytes() == static_cast<double>(2 * keys * 2 * 64 * 4));
 }
 
 TEST_CASE("pages, quantised and mixed caches compute what the same numbers in one piece do")
@@ -217,13 +226,15 @@ TEST_CASE("pages, quantised and mixed caches compute what the same numbers in on
         dense.run();
         REQUIRE(paged.output() == dense.output());
     }
-    // Three sequences: the first two hold what two of 20 keys would, the last what one of 100 would.
-    const contestant mixed =
-        make_over_cache(parsed("heed/decode/softmax/f32_page16_mixed20/all/b3_hq2_hkv1_sq1_skv100_d64/t1"));
-    mixed.run();
-    const std::vector<float> out = mixed.output();
-    REQUIRE(out.size() == 3 * 2 * 64);
-    REQUIRE(std::all_of(out.begin(), out.end(), [](float x) { return std::isfinite(x) && x != 0; }));
+    for (const std::string lengths : {"mixed20", "random20"}) {
+        INFO(lengths);
+        const contestant ragged = make_over_cache(
+            parsed("heed/decode/softmax/f32_page16_" + lengths + "/all/b3_hq2_hkv1_sq1_skv100_d64/t1"));
+        ragged.run();
+        const std::vector<float> out = ragged.output();
+        REQUIRE(out.size() == 3 * 2 * 64);
+        REQUIRE(std::all_of(out.begin(), out.end(), [](float x) { return std::isfinite(x) && x != 0; }));
+    }
 }
 
 TEST_CASE("the suite is made of cases that parse, on no more threads than there are")
