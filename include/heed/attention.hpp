@@ -208,7 +208,7 @@ public:
     /// The factor of q . k for keys of this many channels.
     double scale_for(std::int64_t key_dim) const
     {
-        double result = 1 / std::sqrt(static_cast<double>(max_of(key_dim, 1)));
+        double result = 1 / libm::sqrt(static_cast<double>(max_of(key_dim, 1)));
         visit([&](const auto& p) {
             if constexpr (detail::is_scale_v<std::decay_t<decltype(p)>>) result = p.value;
         });

@@ -114,8 +114,8 @@ status block_bounds(const Kv& kv, std::int64_t block, const view<float>& low, co
             float* const least = low.row(b, h, n);
             float* const most = high.row(b, h, n);
             for (std::int64_t c = 0; c < low.size.dim; ++c) {
-                least[c] = std::numeric_limits<float>::infinity();
-                most[c] = -std::numeric_limits<float>::infinity();
+                least[c] = libm::infinity<float>;
+                most[c] = -libm::infinity<float>;
             }
             for (std::int64_t j = first; j < end; ++j)
                 detail::for_channels(kv, b, h, j, [least, most](std::int64_t c, float x) {

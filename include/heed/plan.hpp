@@ -197,7 +197,7 @@ private:
     status_type check_scale(std::int64_t key_dim) const
     {
         const double scale = def_.scale_for(key_dim);
-        if (std::isfinite(static_cast<T>(scale))) return {};
+        if (libm::isfinite(static_cast<T>(scale))) return {};
         return status_type::error(errc::invalid_argument, "scale: %g is not finite in %s", scale,
                                   sizeof(T) == 4 ? "float" : "double");
     }

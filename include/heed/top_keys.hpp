@@ -21,7 +21,7 @@ namespace detail {
 /// A float as a number in the same order; 0 for what is not listed, NaN and -inf.
 inline std::uint32_t rank_of(float x)
 {
-    if (!(x > -std::numeric_limits<float>::infinity())) return 0;
+    if (!(x > -libm::infinity<float>)) return 0;
     std::uint32_t bits;
     x = x + 0.f;  // -0 is 0
     std::memcpy(&bits, &x, sizeof bits);

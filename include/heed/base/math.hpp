@@ -12,8 +12,8 @@
 #pragma once
 
 #include "config.hpp"
+#include "libm.hpp"
 
-#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <type_traits>
@@ -48,20 +48,20 @@ constexpr if_scalar<T> min(T a, identity_t<T> b)
 template <class T>
 if_scalar<T> abs(T a)
 {
-    return std::fabs(a);
+    return libm::fabs(a);
 }
 
 template <class T>
 if_scalar<T> copysign(T magnitude, identity_t<T> sign)
 {
-    return std::copysign(magnitude, sign);
+    return libm::copysign(magnitude, sign);
 }
 
 /// a * b + c, rounded once.
 template <class T>
 if_scalar<T> fma(T a, identity_t<T> b, identity_t<T> c)
 {
-    return std::fma(a, b, c);
+    return libm::fma(a, b, c);
 }
 
 template <class T>
@@ -73,14 +73,14 @@ constexpr if_scalar<T> select(bool condition, T yes, identity_t<T> no)
 template <class T>
 if_scalar<T> exp(T a)
 {
-    return std::exp(a);
+    return libm::exp(a);
 }
 
 /// e^-|a|, which is at most 1: a function that is written in terms of it, as logistic() is, overflows at neither end.
 template <class T>
 if_scalar<T> exp_neg_abs(T a)
 {
-    return std::exp(-std::fabs(a));
+    return libm::exp(-libm::fabs(a));
 }
 
 /// 1 / (1 + e^-a) with relative accuracy at both ends.
@@ -88,53 +88,63 @@ template <class T>
 if_scalar<T> logistic(T a)
 {
     if constexpr (sizeof(T) == 4) return static_cast<T>(logistic(static_cast<double>(a)));
-    if (a >= -1) return 1 / (1 + std::exp(-a));
-    const T z = std::exp(a);  // e^-a may be infinite
-    return std::fma(-z, z / (1 + z), z);
+    if (a >= -1) return 1 / (1 + libm::exp(-a));
+    const T z = libm::exp(a);  // e^-a may be infinite
+    return libm::fma(-z, z / (1 + z), z);
 }
 
 template <class T>
 if_scalar<T> expm1(T a)
 {
-    return std::expm1(a);
+    return libm::expm1(a);
 }
 
 template <class T>
 if_scalar<T> tanh(T a)
 {
     using wide = std::conditional_t<sizeof(T) == 4, double, T>;  // glibc's tanhf errs by more than 2 ulp
-    return static_cast<T>(std::tanh(static_cast<wide>(a)));
+    return static_cast<T>(libm::tanh(static_cast<wide>(a)));
 }
 
 template <class T>
 if_scalar<T> log(T a)
 {
-    return std::log(a);
+    return libm::log(a);
 }
 
 /// ln(1 + a) with relative accuracy for small a.
 template <class T>
 if_scalar<T> log1p(T a)
 {
-    return std::log1p(a);
+    return libm::log1p(a);
 }
 
 /// ln(1 + e^a) with relative accuracy at both ends: e^a far below 0, a far above.
 template <class T>
 if_scalar<T> softplus(T a)
 {
-    return max(a, 0) + std::log1p(exp_neg_abs(a));
+    return max(a, 0) + libm::log1p(exp_neg_abs(a));
 }
 
 template <class T>
 if_scalar<T> sqrt(T a)
 {
-    return std::sqrt(a);
+    return libm::sqrt(a);
 }
 
 inline constexpr std::int64_t min_of(std::int64_t a, std::int64_t b) { return b < a ? b : a; }
 inline constexpr std::int64_t max_of(std::int64_t a, std::int64_t b) { return b > a ? b : a; }
 inline constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+/// The greatest; of 0 and b it is b.
+inline constexpr std::uint64_t common_divisor(std::uint64_t a, std::uint64_t b)
+{
+    while (b > 0) {
+        const std::uint64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
 inline constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
 /// How V lays out keys. A scalar is one lane; engine/simd/lanes.hpp specialises it for vectors.

@@ -68,7 +68,7 @@ struct score_place : query_place {
         return gather([&](std::int64_t at) {
             using T = typename lanes_of<V>::element;
             const bool is_there = at + offset >= 0 && at + offset < size;
-            return is_there ? static_cast<T>(table.data()[at + offset]) : std::numeric_limits<T>::quiet_NaN();
+            return is_there ? static_cast<T>(table.data()[at + offset]) : libm::quiet_nan<T>;
         });
     }
 

@@ -6,9 +6,9 @@
 
 #include "config.hpp"
 #include "element.hpp"
+#include "libm.hpp"
 
 #include <cstring>
-#include <limits>
 
 HEED_BEGIN
 namespace detail {
@@ -23,7 +23,7 @@ struct table_entry {
     using raw = E;
     using bits = std::conditional_t<sizeof(E) == 4, std::uint32_t, std::uint64_t>;
     static constexpr bits full = 0, none = sizeof(E) == 4 ? bits{0xff800000} : bits{0xfff} << (8 * sizeof(E) - 12);
-    static bool attends(E x) { return x != -std::numeric_limits<E>::infinity(); }
+    static bool attends(E x) { return x != -libm::infinity<E>; }
     static bool adds(E x) { return x != E(0); }  // a NaN does
 };
 /// Of sixteen bits, of which -inf has those of None.

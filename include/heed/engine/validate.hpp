@@ -7,7 +7,6 @@
 #include "../kv/contract.hpp"
 #include "../options.hpp"
 
-#include <numeric>
 #include <utility>
 
 HEED_BEGIN
@@ -95,10 +94,10 @@ bool may_overlap(const view<A>& out, const view<B>& in)
                row * sizeof(*v.data);
     };
     const auto period = [&](const auto& v) {
-        return std::gcd(stride(v, v.size.tokens, v.stride.tokens), stride(v, v.size.batch, v.stride.batch));
+        return common_divisor(stride(v, v.size.tokens, v.stride.tokens), stride(v, v.size.batch, v.stride.batch));
     };
     const auto rises = [](const auto& v) { return v.size.heads == 1 || v.stride.heads >= 0; };
-    const std::uint64_t common = std::gcd(period(out), period(in));
+    const std::uint64_t common = common_divisor(period(out), period(in));
     if (!rises(out) || !rises(in) || width(out) > common || width(in) > common) return true;
     const std::uint64_t behind =
         begin(in) >= begin(out) ? (begin(in) - begin(out)) % common : common - (begin(out) - begin(in)) % common;

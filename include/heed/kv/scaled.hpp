@@ -4,7 +4,7 @@
 
 #include "contract.hpp"
 
-#include <cmath>
+#include <limits>
 
 HEED_BEGIN
 

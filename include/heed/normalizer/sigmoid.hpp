@@ -32,7 +32,7 @@ struct sigmoid {
     }
     status check(const problem&) const
     {
-        if (std::isfinite(bias)) return {};
+        if (libm::isfinite(bias)) return {};
         return status::error(errc::invalid_argument, "sigmoid: bias %g is not finite", bias);
     }
 

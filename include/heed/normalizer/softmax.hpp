@@ -35,10 +35,10 @@ struct softmax1 : softmax {
 
     explicit softmax1(double extra = 1) : n(extra) {}
 
-    double log_offset(std::int64_t) const { return std::log(n); }
+    double log_offset(std::int64_t) const { return libm::log(n); }
     status check(const problem&) const
     {
-        if (n >= 0 && std::isfinite(n)) return {};
+        if (n >= 0 && libm::isfinite(n)) return {};
         return status::error(errc::invalid_argument, "softmax1: n is %g, must be finite and not negative", n);
     }
 };
@@ -67,7 +67,7 @@ struct softmax_sink : softmax {
             return status::error(errc::invalid_argument, "softmax_sink: %lld logits for %lld query heads",
                                  static_cast<long long>(count), static_cast<long long>(p.query_heads));
         for (std::int64_t h = 0; h < count; ++h)
-            if (!(logits[h] < std::numeric_limits<float>::infinity()))
+            if (!(logits[h] < libm::infinity<float>))
                 return status::error(errc::invalid_argument, "softmax_sink: logit %lld is %g",
                                      static_cast<long long>(h), static_cast<double>(logits[h]));
         return {};

@@ -33,10 +33,10 @@ struct softpick {
         const auto v = s.value();
         return ratio{select(v > 0, e, 0), select(v > 0, e, select(v < 0, -e, 0))};
     }
-    double log_offset(std::int64_t) const { return std::log(eps); }
+    double log_offset(std::int64_t) const { return libm::log(eps); }
     status check(const problem&) const
     {
-        if (eps >= 0 && std::isfinite(eps)) return {};
+        if (eps >= 0 && libm::isfinite(eps)) return {};
         return status::error(errc::invalid_argument, "softpick: eps is %g, must be finite and not negative", eps);
     }
 };

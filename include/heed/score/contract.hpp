@@ -89,7 +89,7 @@ struct scale {
 
     status check(const problem&) const
     {
-        if (std::isfinite(value)) return {};
+        if (libm::isfinite(value)) return {};
         return status::error(errc::invalid_argument, "scale: %g is not finite", value);
     }
 };

@@ -35,7 +35,7 @@ struct element_traits<std::int8_t> : detail::quantised_number<std::int8_t> {
     {
         const float most = e.largest();
         float wanted = most / 127;
-        if (127 * wanted > std::numeric_limits<float>::max()) wanted = std::nextafter(wanted, 0.f);
+        if (127 * wanted > std::numeric_limits<float>::max()) wanted = libm::nextafter(wanted, 0.f);
         // In double: half of the smallest float is none.
         return detail::scale_that_fits(wanted, [&](float s) { return double(most) <= 127.5 * double(s); });
     }

@@ -73,7 +73,7 @@ struct element_traits<iq4_nl> : detail::quantised_block<32> {
         block.d = e.finite() ? f16(0.f) : detail::f16_nan();
         if (e.finite() && !(e.largest() < 1e-15f)) {
             float most = 0;  // the first of those of largest magnitude
-            for (int c = 0; c < 32; ++c) most = std::fabs(x[c]) > std::fabs(most) ? x[c] : most;
+            for (int c = 0; c < 32; ++c) most = libm::fabs(x[c]) > libm::fabs(most) ? x[c] : most;
             const float steps = 1 / (most / detail::iq4_nl_levels[0]);
             float products = 0, squares = 0;
             for (int c = 0; c < 32; ++c) {
@@ -83,7 +83,7 @@ struct element_traits<iq4_nl> : detail::quantised_block<32> {
                 squares += rounded_product(weighted, level);
             }
             block.d = f16(squares > 0 ? products / squares : 0.f);
-            if (!(std::fabs(float(block.d)) <= 65504.f)) block.d = detail::f16_nan();
+            if (!(libm::fabs(float(block.d)) <= 65504.f)) block.d = detail::f16_nan();
         }
         for (int c = 0; c < 16; ++c) block.q[c] = static_cast<std::uint8_t>(q[c] | q[c + 16] << 4);
     }

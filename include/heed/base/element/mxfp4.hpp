@@ -72,7 +72,7 @@ struct element_traits<mxfp4> : detail::quantised_block<32> {
     {
         const float most = extremes.finite() ? extremes.largest() : 0;
         int exponent = 0;
-        std::frexp(most, &exponent);
+        libm::frexp(most, &exponent);
         const int e = exponent - 1 - 2 + 127;
         block.e = static_cast<std::uint8_t>(!extremes.finite() ? 255 : most > 0 && e > 0 ? e : 0);
         const float d = extremes.finite() ? block.half_scale() : 0;
@@ -87,7 +87,7 @@ private:
         if (d == 0) return 0;
         int best = 0;
         for (int i = 1; i < 16; ++i)
-            if (std::fabs(detail::mxfp4_levels[i] * d - x) < std::fabs(detail::mxfp4_levels[best] * d - x)) best = i;
+            if (libm::fabs(detail::mxfp4_levels[i] * d - x) < libm::fabs(detail::mxfp4_levels[best] * d - x)) best = i;
         return best;
     }
 };

@@ -5,9 +5,9 @@
 // belongs to.
 #pragma once
 
+#include "../libm.hpp"
 #include "f16.hpp"
 
-#include <cmath>
 #include <limits>
 
 HEED_BEGIN
@@ -25,7 +25,7 @@ struct extremes {
 inline int whole_number(float x, float scale, int low, int high)
 {
     if (scale == 0) return 0;
-    const float q = std::nearbyint(x / scale);
+    const float q = libm::nearbyint(x / scale);
     return q < static_cast<float>(low) ? low : q > static_cast<float>(high) ? high : static_cast<int>(q);
 }
 
@@ -36,7 +36,7 @@ inline float zero_if_nan(float scale) { return scale == scale ? scale : 0; }
 template <class Fits>
 float scale_that_fits(float wanted, Fits fits)
 {
-    return fits(wanted) ? wanted : std::nextafter(wanted, std::numeric_limits<float>::infinity());
+    return fits(wanted) ? wanted : libm::nextafter(wanted, libm::infinity<float>);
 }
 /// The same for a magnitude that is kept in an f16.
 template <class Fits>
@@ -100,7 +100,7 @@ public:
     }
 
 private:
-    static bool f16_fits(float x) { return std::fabs(float(f16(x))) <= 65504.f; }
+    static bool f16_fits(float x) { return libm::fabs(float(f16(x))) <= 65504.f; }
 
     const float* x_;
     int steps_;

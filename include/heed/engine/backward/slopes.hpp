@@ -68,7 +68,7 @@ HEED_INLINE unsigned slope_keys(const Def& def, score_place<vec<T>> place, const
     using normalizer = typename Def::normalizer_type;
     constexpr int lanes = V::lanes, vecs = micro::register_vecs;
     constexpr bool may_drop = Masked || Def::has_score_maps;
-    const V minus_infinity(-std::numeric_limits<T>::infinity());
+    const V minus_infinity(-libm::infinity<T>);
     const V shift(row.shift), one = power_of_two(V(0) - shift), inverse(row.inverse), d(row.d), zero(0);
     V s[vecs], farthest(0);
     HEED_UNROLL

@@ -89,7 +89,7 @@ HEED_INLINE V terms_of(const listed_tile<Job>& t, few_keys keys, V v, V shift, V
 {
     using normalizer = typename std::decay_t<decltype(t.job.def)>::normalizer_type;
     const auto attended = [&](V term) HEED_INLINE_LAMBDA {  // a NaN stays
-        return select(v == V(-std::numeric_limits<T>::infinity()), V(0), term);
+        return select(v == V(-libm::infinity<T>), V(0), term);
     };
     const auto terms = t.job.def.normalizer().terms(shifted_score<T, native_arch, Range>(v, shift, one));
     if constexpr (has_mass_v<normalizer>) {
@@ -121,7 +121,7 @@ HEED_INLINE vec<T> map_and_mask(const listed_tile<Job>& t, const query_place& ro
 {
     using V = vec<T>;
     const int x = keys.first, n = keys.count;
-    const V minus_infinity(-std::numeric_limits<T>::infinity());
+    const V minus_infinity(-libm::infinity<T>);
     V v = n == V::lanes ? load(s + x) : load_n(s + x, n);
     if constexpr (std::decay_t<decltype(t.job.def)>::has_score_maps) v = map_listed(t, row, x, n, v);
     v = select_bits(t.attended(r, x, n), v, minus_infinity);

@@ -129,7 +129,7 @@ HEED_INLINE T weigh(const score_row<Def, T>& row, key_range keys, vec<T> shift, 
             const int j = from + i * lanes;
             const V v = load(to.s + j);
             const auto attended = [&](V x) HEED_INLINE_LAMBDA {  // a NaN stays
-                return may_drop.value ? select(v == V(-std::numeric_limits<T>::infinity()), V(0), x) : x;
+                return may_drop.value ? select(v == V(-libm::infinity<T>), V(0), x) : x;
             };
             const auto t = policy.terms(shifted_score<T, native_arch, Range>(v, shift, one));
             if constexpr (has_mass_v<normalizer>) {
@@ -159,7 +159,7 @@ HEED_INLINE T weigh(const score_row<Def, T>& row, key_range keys, vec<T> shift, 
 /// The lowest and the highest score of each lane, after mask and score maps; a NaN does not count.
 template <class T>
 struct score_range {
-    vec<T> lowest = vec<T>(std::numeric_limits<T>::infinity()), highest = vec<T>(-std::numeric_limits<T>::infinity());
+    vec<T> lowest = vec<T>(libm::infinity<T>), highest = vec<T>(-libm::infinity<T>);
 
     HEED_INLINE T top() const { return largest(highest); }
     HEED_INLINE T bottom() const { return -largest(vec<T>(0) - lowest); }
@@ -187,13 +187,13 @@ private:
     HEED_INLINE void leave_out(int j)
     {
         for (int i = 0; i < micro::mass_lanes; i += V::lanes)
-            store(row.s + j + i, V(-std::numeric_limits<T>::infinity()));
+            store(row.s + j + i, V(-libm::infinity<T>));
     }
     template <bool IsMasked>
     HEED_INLINE void sixteen(int from, [[maybe_unused]] std::uint32_t attended, std::bool_constant<IsMasked>)
     {
         constexpr bool may_drop = IsMasked || Def::has_score_maps, pairs = elements_of<U> == 2;
-        const V minus_infinity(-std::numeric_limits<T>::infinity());
+        const V minus_infinity(-libm::infinity<T>);
         HEED_UNROLL
         for (int i = 0; i < micro::mass_lanes; i += V::lanes) {
             const int j = from + i;

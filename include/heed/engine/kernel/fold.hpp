@@ -44,7 +44,7 @@ HEED_INLINE micro::fold_factors<T> fold_sums(T& shift, T& mass, T other_shift, T
     if (other_shift != other_shift) common = other_shift;
     const T mine = power_of_two_scalar(shift - common), theirs = power_of_two_scalar(other_shift - common);
     shift = common;
-    mass = std::fma(other_mass, theirs, mass * mine);
+    mass = libm::fma(other_mass, theirs, mass * mine);
     return {mine, theirs};
 }
 
@@ -87,14 +87,14 @@ inline row_denominator<T> denominator(const Normalizer& normalizer, std::int64_t
     row_denominator<T> d{shift, has_mass_v<Normalizer> ? mass : T(1), T(0), T(1)};
     if constexpr (has_log_offset_v<Normalizer>) {
         const T z = static_cast<T>(normalizer.log_offset(head));
-        if (z > -std::numeric_limits<T>::infinity()) {
+        if (z > -libm::infinity<T>) {
             const T needed = shift_for<heed::shift::by_max>(z);
             d.shift = needed > shift ? needed : shift;
             d.rescale = power_of_two_scalar(shift - d.shift);
             T extra[vec<T>::lanes];
             store(extra, shifted_score<T>(vec<T>(z), vec<T>(d.shift), vec<T>(0)).exp());
             d.extra = extra[0];
-            d.value = std::fma(mass, d.rescale, d.extra);
+            d.value = libm::fma(mass, d.rescale, d.extra);
         }
     }
     return d;
@@ -105,8 +105,8 @@ template <class T>
 inline T log_of_denominator(const row_denominator<T>& den)
 {
     constexpr double ln2 = 0.693147180559945309417;
-    if (den.value == T(0)) return -std::numeric_limits<T>::infinity();
-    return static_cast<T>(std::log(static_cast<double>(den.value)) + static_cast<double>(den.shift) * ln2);
+    if (den.value == T(0)) return -libm::infinity<T>;
+    return static_cast<T>(libm::log(static_cast<double>(den.value)) + static_cast<double>(den.shift) * ln2);
 }
 
 /// out = o / denominator for one row; exactly 0 where the denominator is 0. An extra mass beside which the row's sums

@@ -147,7 +147,7 @@ struct partition {
     void set_spans(sequence_cut& c) const
     {
         if (workers == 1) return;
-        const double wanted = std::ceil(share(c) - 1e-6), most = static_cast<double>(c.tiles);
+        const double wanted = libm::ceil(share(c) - 1e-6), most = static_cast<double>(c.tiles);
         c.spans = max_of(static_cast<std::int64_t>(wanted < most ? wanted : most), 1);
     }
     /// Bytes that are stored of a block and a tile.

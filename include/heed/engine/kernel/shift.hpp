@@ -18,9 +18,9 @@ HEED_INLINE T shift_for(T largest_score)
 {
     using C = simd::exp_constants<T>;
     if constexpr (Rule == heed::shift::none) return T(0);
-    if (largest_score == std::numeric_limits<T>::infinity()) return std::numeric_limits<T>::quiet_NaN();
+    if (largest_score == libm::infinity<T>) return libm::quiet_nan<T>;
     if (Rule == heed::shift::at_least_zero && !(largest_score > 0)) return T(0);
-    const T t = std::ceil(largest_score * C::log2_e);
+    const T t = libm::ceil(largest_score * C::log2_e);
     return t > C::largest ? C::largest : t < -C::largest ? -C::largest : t;
 }
 
@@ -35,7 +35,7 @@ inline T power_of_two_scalar(T n)
     if (n == 0) return T(1);  // the shift did not change
     if (n != n) return n;
     constexpr T low = 2 * std::numeric_limits<T>::min_exponent;
-    return std::ldexp(T(1), static_cast<int>(n < low ? low : n));
+    return libm::ldexp(T(1), static_cast<int>(n < low ? low : n));
 }
 
 }  // namespace kernel

@@ -36,7 +36,7 @@ public:
     }
     HEED_INLINE integer_step step(std::int64_t largest_whole) const
     {
-        if (!(sum_by_halves(poison_) == 0)) return {std::numeric_limits<float>::quiet_NaN(), 0};
+        if (!(sum_by_halves(poison_) == 0)) return {libm::quiet_nan<float>, 0};
         const float wanted = largest(largest_) / static_cast<float>(largest_whole);
         constexpr float least = std::numeric_limits<float>::min();
         const float step = wanted > least ? wanted : least;

@@ -10,7 +10,7 @@ namespace micro {
 
 inline detail::extremes extremes_of(const float* x, std::int64_t n)
 {
-    constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+    constexpr float nan = libm::quiet_nan<float>;
     if (!all_finite<float>(x, n)) return {nan, nan};
     constexpr int lanes = vec<float>::lanes;
     vec<float> high(0), low(0);
@@ -28,7 +28,7 @@ inline float quantise(const float* x, std::int64_t n, E* q)
 {
     using traits = element_traits<E>;
     const detail::extremes e = extremes_of(x, n);
-    const float scale = e.finite() ? traits::scale_for(e) : std::numeric_limits<float>::quiet_NaN();
+    const float scale = e.finite() ? traits::scale_for(e) : libm::quiet_nan<float>;
     for (std::int64_t c = 0; c < n; ++c) q[c] = scale > 0 ? traits::encode(x[c], scale) : traits::encode(0, 1);
     return scale;
 }

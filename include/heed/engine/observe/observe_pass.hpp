@@ -46,7 +46,7 @@ HEED_INLINE int divide(const Normalizer& normalizer, T* s, key_range keys, const
         if constexpr (Pairs) w = rounded_to_bf16(w);
         V p = empty ? V(0) : w / den + V(0);
         if constexpr (Drop) {
-            const auto drop = v == V(-std::numeric_limits<T>::infinity());
+            const auto drop = v == V(-libm::infinity<T>);
             p = select(drop, V(0), p);
             dropped = dropped + select(drop, V(1), V(0));
         }
@@ -73,7 +73,7 @@ HEED_NOINLINE inline row_weights<T> weights_of_row(const score_row<Def, T>& row,
 /// What was seen of a row so far.
 template <class T>
 struct row_sums {
-    T highest = -std::numeric_limits<T>::infinity(), total = 0, first = 0, distance = 0, entropy = 0;
+    T highest = -libm::infinity<T>, total = 0, first = 0, distance = 0, entropy = 0;
     std::int64_t attended = 0, zeros = 0, small = 0;
 };
 
@@ -257,7 +257,7 @@ void end_observation(const observations<T>& wanted, std::int64_t index, const ro
     give(wanted.total, row.total);
     give(wanted.first_token, poisoned ? row.total : row.first);
     // 0 / 0 is a NaN of either sign, which depends on the machine.
-    give(wanted.mean_distance, row.total == T(0) ? std::numeric_limits<T>::quiet_NaN() : row.distance / row.total);
+    give(wanted.mean_distance, row.total == T(0) ? libm::quiet_nan<T> : row.distance / row.total);
     give(wanted.attended, row.attended);
     give(wanted.zeros, row.zeros);
     give(wanted.small, row.small);

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "../../base/config.hpp"
+#include "../../base/libm.hpp"
 
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -90,7 +90,7 @@ struct lane_array {
     }
     HEED_INLINE friend lane_array sqrt(lane_array a)
     {
-        for (int i = 0; i < N; ++i) a.lanes[i] = std::sqrt(a.lanes[i]);
+        for (int i = 0; i < N; ++i) a.lanes[i] = libm::sqrt(a.lanes[i]);
         return a;
     }
     HEED_INLINE friend lane_array abs(lane_array a) { return of(as_integers(a) & ~as_integers(lane_array(T(-0.0)))); }

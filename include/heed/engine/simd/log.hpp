@@ -48,7 +48,7 @@ HEED_INLINE vec<T, A> corrected_log(vec<T, A> x, F corrected)
 {
     using V = vec<T, A>;
     using C = log_constants<T>;
-    constexpr T infinity = std::numeric_limits<T>::infinity();
+    constexpr T infinity = libm::infinity<T>;
     constexpr int degree = static_cast<int>(sizeof(C::poly) / sizeof(T));
     V k;
     const V f = split_exponent(x, k) - V(1), s = f / (V(2) + f), z = s * s;
@@ -57,7 +57,7 @@ HEED_INLINE vec<T, A> corrected_log(vec<T, A> x, F corrected)
     for (int i = degree - 2; i >= 0; --i) q = fma(q, z, C::poly[i]);
     const V rest = corrected(fma(-s, fma(-z, q, f), k * V(C::ln2_low)));
     const V result = fma(k, C::ln2_high, f + rest);
-    const V other = select(x == V(0), V(-infinity), select(x > V(0), x, V(std::numeric_limits<T>::quiet_NaN())));
+    const V other = select(x == V(0), V(-infinity), select(x > V(0), x, V(libm::quiet_nan<T>)));
     return select((x > V(0)) & (x < V(infinity)), result, other);
 }
 

@@ -11,9 +11,9 @@
 #pragma once
 
 #include "../../../base/element.hpp"
+#include "../../../base/libm.hpp"
 #include "../machine.hpp"
 
-#include <cmath>
 #include <limits>
 
 HEED_BEGIN
@@ -52,7 +52,7 @@ HEED_INLINE R divide(R a, R b)
 template <class R>
 HEED_INLINE R fma(R a, R b, R c)
 {
-    return each_lane([](auto x, auto y, auto z) HEED_INLINE_LAMBDA { return std::fma(x, y, z); }, a, b, c);
+    return each_lane([](auto x, auto y, auto z) HEED_INLINE_LAMBDA { return libm::fma(x, y, z); }, a, b, c);
 }
 /// The larger; a NaN in the first argument is kept, and the first of equal ones.
 template <class R>
@@ -69,7 +69,7 @@ HEED_INLINE R min(R a, R b)
 template <class R>
 HEED_INLINE R round(R a)
 {
-    return each_lane([](auto x) HEED_INLINE_LAMBDA { return std::nearbyint(x); }, a);
+    return each_lane([](auto x) HEED_INLINE_LAMBDA { return libm::nearbyint(x); }, a);
 }
 /// 2^n for a whole n <= the largest exponent; exact down to the smallest subnormal, 0 below, NaN for NaN. Two factors,
 /// since one exponent field does not reach the subnormals.
@@ -279,7 +279,7 @@ template <class A>
 inline constexpr bool has_bf16_dots_of = false;
 
 /// What such an instruction takes for a subnormal number.
-HEED_INLINE float flushed(float x) { return std::fabs(x) < std::numeric_limits<float>::min() ? x * 0 : x; }
+HEED_INLINE float flushed(float x) { return libm::fabs(x) < std::numeric_limits<float>::min() ? x * 0 : x; }
 
 /// acc += a.first * b.first + a.second * b.second in each lane; subnormal numbers count as 0.
 template <class R, class W>
@@ -290,7 +290,7 @@ HEED_INLINE void dot(R& acc, W a, W b)
     std::memcpy(y, &b, sizeof(W));
     acc = make_lanes<R>([&](int j) HEED_INLINE_LAMBDA {
         const auto add = [](bf16 p, bf16 q, float sum) {
-            return flushed(std::fma(flushed(p), flushed(q), flushed(sum)));
+            return flushed(libm::fma(flushed(p), flushed(q), flushed(sum)));
         };
         return add(x[j].first, y[j].first, add(x[j].second, y[j].second, as_lanes(acc)[j]));
     });
