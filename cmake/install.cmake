@@ -19,6 +19,6 @@ install(TARGETS heed heed_native EXPORT heedTargets)
 install(EXPORT heedTargets NAMESPACE heed:: DESTINATION "${heed_package_dir}")
 install(DIRECTORY include/heed DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/heedConfig.cmake" "${CMAKE_CURRENT_BINARY_DIR}/heedConfigVersion.cmake"
-              cmake/Findxsimd_headers.cmake cmake/baseline_note.cmake
+              cmake/Findxsimd_headers.cmake cmake/add_kernels.cmake cmake/baseline_note.cmake
         DESTINATION "${heed_package_dir}")
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/heed.pc" DESTINATION "${CMAKE_INSTALL_DATADIR}/pkgconfig")
