@@ -32,6 +32,8 @@ E block_of(float scale, float zero, unsigned char (*byte)(std::size_t))
     return block;
 }
 
+bool equal_bits(float a, float b) { return std::memcmp(&a, &b, sizeof a) == 0; }
+
 template <class E>
 constexpr double most = sizeof(E) == heed::channels_of<E> + 8 ? 255 : 15;
 
@@ -110,7 +112,7 @@ TEMPLATE_TEST_CASE("registers hold what the channels of a block with a zero poin
     const auto same = [](float is, heed::simd::vec<float> given, int lane) {
         float x[lanes];
         heed::simd::store(x, given);
-        return std::memcmp(&is, x + lane, sizeof is) == 0;
+        return equal_bits(is, x[lane]);
     };
     std::mt19937_64 random(5);
     int wrong = 0;
@@ -133,6 +135,41 @@ TEMPLATE_TEST_CASE("registers hold what the channels of a block with a zero poin
         if (wrong != 0) FAIL("turn " << turn);
     }
     SUCCEED();
+}
+
+namespace {
+
+/// Whether registers of M, in plain C++, hold what the channels of a block and of some rows are.
+template <class E, class M>
+bool held_by(const std::vector<E>& rows)
+{
+    using lanes = heed::simd::element_lanes<M>;
+    using columns = typename heed::element_traits<E>::template columns<lanes>;
+    int wrong = 0;
+    float x[lanes::count];
+    for (int c = 0; c < heed::channels_of<E>; c += lanes::count) {
+        heed::simd::store(x, heed::element_traits<E>::template load<lanes>(rows[0], c));
+        for (int i = 0; i < lanes::count; ++i) wrong += !equal_bits(x[i], rows[0][c + i]);
+    }
+    const columns first(rows.data(), 0, sizeof(E), columns{});
+    for (int c = 0; c < columns::channels; ++c) {
+        heed::simd::store(x, first[c]);
+        for (std::size_t j = 0; j < lanes::count; ++j) wrong += !equal_bits(x[j], rows[j][c]);
+    }
+    return wrong == 0;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("four lanes in plain C++ hold what blocks with a zero point are", "", u8_block<64>, u4_block<64>)
+{
+    using heed::simd::machine::portable;
+    std::mt19937_64 random(6);
+    for (int turn = 0; turn < 50; ++turn) {
+        std::vector<TestType> rows(4);
+        for (TestType& row : rows) draw(random, row);
+        REQUIRE(held_by<TestType, portable<16>>(rows));  // wider ones are registers that a machine may lack
+    }
 }
 
 TEMPLATE_TEST_CASE("blocks with a zero point are within half of a scale, wherever their numbers lie", "", u8_block<32>,
@@ -183,9 +220,8 @@ TEMPLATE_TEST_CASE("NaN, Inf and what is too large make NaN of their block with 
             x[at] = bad;
             const written<TestType> with(x);
             for (std::size_t c = 0; c < 256; ++c)
-                REQUIRE((c / 64 == at / 64
-                             ? std::isnan(with.back.data[c])
-                             : std::memcmp(&with.back.data[c], &without.back.data[c], sizeof(float)) == 0));
+                REQUIRE((c / 64 == at / 64 ? std::isnan(with.back.data[c])
+                                           : equal_bits(with.back.data[c], without.back.data[c])));
         }
 }
 
