@@ -63,6 +63,24 @@ inline void draw(std::mt19937_64& random, heed::mxfp4& x)
     x.e = static_cast<std::uint8_t>(124 + random() % 4);
     for (std::uint8_t& q : x.q) q = static_cast<std::uint8_t>(random());
 }
+/// Zero points that lie within the numbers, beside them, and are seldom whole.
+template <class Block>
+void draw_with_zero(std::mt19937_64& random, int most, Block& x)
+{
+    x.scale = std::normal_distribution<float>(0, 4.f / static_cast<float>(most))(random);
+    x.zero = std::normal_distribution<float>(0.5f, 0.4f)(random) * static_cast<float>(most);
+    for (std::uint8_t& q : x.q) q = static_cast<std::uint8_t>(random());
+}
+template <int Channels>
+void draw(std::mt19937_64& random, heed::u8_block<Channels>& x)
+{
+    draw_with_zero(random, 255, x);
+}
+template <int Channels>
+void draw(std::mt19937_64& random, heed::u4_block<Channels>& x)
+{
+    draw_with_zero(random, 15, x);
+}
 inline void draw(std::mt19937_64& random, float& x) { x = std::normal_distribution<float>(0, 1)(random); }
 
 /// Random elements: numbers of about 1 where they have no scale beside them.

@@ -91,6 +91,9 @@ void caches(sink& to)
     heed::or_throw(
         heed::attend(def, in.q.in(), heed::ring_kv{k_ring.in(), v_ring.in(), {lengths.data(), 3}}, out.view()));
     to.give("attend, ring", hash().add(out.data));
+
+    add<heed::u8_block<64>>(to, "u8_block");
+    add<heed::u4_block<32>>(to, "u4_block");
 }
 
 }  // namespace digests

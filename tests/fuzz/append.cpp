@@ -5,9 +5,10 @@
 namespace fuzz {
 namespace {
 
-/// What a number may differ from what a cache holds of it; negative: not said.
+/// What a number may differ from what a cache holds of it, where `most` is the largest that shares its scale; negative:
+/// not said.
 template <class E>
-double allowed(double x, double scale)
+double allowed(double x, double scale, double most)
 {
     if constexpr (std::is_same_v<E, float>) return 0;
     else if constexpr (std::is_same_v<E, heed::f16> || std::is_same_v<E, heed::bf16>)
@@ -21,6 +22,7 @@ double allowed(double x, double scale)
         return std::fabs(scale) * (0.5001 + 0x1.04p-10 * steps) + 0x1.04p-11 * std::fabs(x) + steps * 0x1p-24;
     } else if constexpr (std::is_same_v<E, heed::iq4_nl>) return std::fabs(scale) * (17.01 + 0.05 * 127);
     else if constexpr (std::is_same_v<E, heed::mxfp4>) return 2 * scale;  // of what is cut off at 6 of them
+    else if constexpr (has_zero_point<E>) return scale * 0.5001 + 0x1p-22 * most;
     else return std::fabs(scale) * 0.5001 + 0x1p-22 * std::fabs(x);
 }
 
@@ -34,6 +36,7 @@ struct side_check {
         const E* row = side->rows.v.row(cell, h, slot);
         if constexpr (std::is_same_v<E, heed::mxfp4>)
             return row[c / 32].e == 0 ? 0 : std::ldexp(1., row[c / 32].e - 127);
+        else if constexpr (has_zero_point<E>) return number(row[c / channels<E>].scale);
         else if constexpr (constexpr int64 block = channels<E>; block > 1) return number(row[c / block].d);
         if (side->by == scaling::by_token) return number(*side->scale.v.row(cell, h, slot));
         if (side->by == scaling::by_channel) return number(side->scale.v.row(0, h, 0)[c]);
@@ -43,7 +46,8 @@ struct side_check {
     template <class R>
     std::pair<double, bool> shared(const R* given, int64 c, int64 dim) const
     {
-        const int64 from = channels<E> > 1 ? c / 32 * 32 : 0, to = channels<E> > 1 ? from + 32 : dim;
+        const int64 from = channels<E> > 1 ? c / channels<E> * channels<E> : 0,
+                    to = channels<E> > 1 ? from + channels<E> : dim;
         double most = 0;
         bool finite = true;
         for (int64 i = from; i < to; ++i) {
@@ -66,14 +70,14 @@ struct side_check {
                                               " is held as " + shown(static_cast<double>(got)) + ", scale " +
                                               shown(static_cast<double>(s)) + ", head " + std::to_string(h) +
                                               ", token " + std::to_string(t) + ", channel " + std::to_string(c);
+                    const auto [most, finite] = shared(given.row(0, h, t), c, given.size.dim);
                     if (chooses) {
-                        const auto [most, finite] = shared(given.row(0, h, t), c, given.size.dim);
                         if (!finite) {
                             require(got != got, where + ": beside NaN or Inf");
                             continue;
                         }
                         if (most == 0) {
-                            require(got == 0 && s == 0, where + ": a row of zeros");
+                            require(got == 0 && (s == 0 || has_zero_point<E>), where + ": a row of zeros");
                             continue;
                         }
                         if (most > 6e4 || most < 0.05) continue;  // the scale itself is not a normal number
@@ -88,7 +92,7 @@ struct side_check {
                         continue;
                     }
                     if (!std::isfinite(x) || std::fabs(x) > overflow<E> / 2) continue;
-                    const double may = allowed<E>(x, s);
+                    const double may = allowed<E>(x, s, most);
                     if (may >= 0) require(std::fabs(x - got) <= may, where);
                 }
     }
@@ -255,7 +259,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     using namespace fuzz;
     using enum scaling;
     input in(data, size);
-    switch (in.range(0, 9)) {
+    switch (in.range(0, 10)) {
     case 0: append_case<float, heed::bf16, none, none, float>(in); break;
     case 1: append_case<std::int8_t, std::int8_t, by_token, by_token, float>(in); break;
     case 2: append_case<std::int8_t, heed::fp8_e4m3, by_channel, by_token, heed::f16>(in); break;
@@ -266,6 +270,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 7: append_case<heed::q5_0, heed::q5_0, none, none, float>(in); break;
     case 8: append_case<heed::q4_1, heed::q5_1, none, none, float>(in); break;
     case 9: append_case<heed::iq4_nl, heed::mxfp4, none, none, heed::f16>(in); break;
+    case 10: append_case<heed::u4_block<64>, heed::u8_block<32>, none, none, float>(in); break;
     }
     return 0;
 }

@@ -63,6 +63,14 @@ inline void draw_element(input& in, heed::mxfp4& x, const family& f)
     for (auto& q : x.q) q = static_cast<std::uint8_t>(in.random());
 }
 
+template <class E>
+std::enable_if_t<has_zero_point<E>> draw_element(input& in, E& x, const family& f)
+{
+    x.scale = element_of<float>(f.draw(in) / 16);
+    x.zero = element_of<float>(in.uniform() * 20 - 2);
+    for (auto& q : x.q) q = static_cast<std::uint8_t>(in.random());
+}
+
 enum class scaling { none, by_token, by_channel };
 
 /// K or V of a cache, and its scales.
@@ -289,7 +297,7 @@ auto with_source(const token_map& at, const cache_side<K>& k, const cache_side<V
 template <class E>
 int64 cache_dim(input& in)
 {
-    if constexpr (channels < E >> 1) return 32 * in.range(1, 3);
+    if constexpr (channels < E >> 1) return channels<E> * in.range(1, 3);
     else return drawn_dim(in);
 }
 

@@ -68,6 +68,22 @@ double channel(const E* row, int64 c)
     }
 }
 
+/// The same of blocks with a zero point.
+inline double with_zero_point(int q, float zero, float by) { return rounded(rounded(q - number(zero)) * number(by)); }
+template <int Group>
+double channel(const heed::u8_block<Group>* row, int64 c)
+{
+    const heed::u8_block<Group>& block = row[c / Group];
+    return with_zero_point(block.q[c % Group], block.zero, block.scale);
+}
+template <int Group>
+double channel(const heed::u4_block<Group>* row, int64 c)
+{
+    const heed::u4_block<Group>& block = row[c / Group];
+    const int pair = block.q[c % Group / 2];
+    return with_zero_point(c % 2 == 0 ? pair >> 4 : pair & 15, block.zero, block.scale);
+}
+
 /// The nearest below in size, or an infinity.
 template <class E>
 E element_of(double x)

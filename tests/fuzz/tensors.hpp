@@ -27,6 +27,18 @@ template <>
 inline constexpr int64 channels<heed::iq4_nl> = 32;
 template <>
 inline constexpr int64 channels<heed::mxfp4> = 32;
+template <int Group>
+inline constexpr int64 channels<heed::u8_block<Group>> = Group;
+template <int Group>
+inline constexpr int64 channels<heed::u4_block<Group>> = Group;
+
+/// Whether E has a scale and a zero point for a group of channels.
+template <class E>
+inline constexpr bool has_zero_point = false;
+template <int Group>
+inline constexpr bool has_zero_point<heed::u8_block<Group>> = true;
+template <int Group>
+inline constexpr bool has_zero_point<heed::u4_block<Group>> = true;
 
 inline bool is_empty(const heed::extents& e) { return e.batch == 0 || e.heads == 0 || e.tokens == 0 || e.dim == 0; }
 

@@ -51,7 +51,8 @@ struct token_map {
             const int64 n = indptr[b + 1] - indptr[b];
             return n == 0 ? 0 : (n - 1) * slots + lengths[b];
         }
-        if (kind == storage::packed) return has_lengths ? lengths[b] : starts[b + 1] - starts[b];
+        if (kind == storage::packed)  // one sequence too many among none has no length
+            return has_lengths && lengths.size() > 0 ? lengths[b] : starts[b + 1] - starts[b];
         if (kind == storage::left_padded) return (has_lengths ? lengths[b] : slots) - starts[b];
         return has_lengths ? lengths[b] : slots;
     }

@@ -18,16 +18,20 @@ stored_problem<float, float> in_floats(const stored_problem<K, V>& p)
     return f;
 }
 
+/// Head sizes are rounded up to whole blocks.
 template <class K, class V, class Normalizer>
 void has_bits_of_floats(const Normalizer& normalizer)
 {
     const heed::attention def{normalizer, heed::causal{} & heed::window{5000}};
-    for (const auto& [queries, keys, key_dim, value_dim] : std::vector<std::array<int64, 4>>{{1, 1203, 288, 96},
-                                                                                             {1, 37, 32, 64},
-                                                                                             {3, 700, 96, 288},
-                                                                                             {40, 600, 544, 32},
-                                                                                             {13, 1100, 64, 160},
-                                                                                             {200, 1203, 288, 96}}) {
+    for (const auto& [queries, keys, key_channels, value_channels] :
+         std::vector<std::array<int64, 4>>{{1, 1203, 288, 96},
+                                           {1, 37, 32, 64},
+                                           {3, 700, 96, 288},
+                                           {40, 600, 544, 32},
+                                           {13, 1100, 64, 160},
+                                           {200, 1203, 288, 96}}) {
+        const int64 key_dim = heed::round_up(key_channels, heed::channels_of<K>),
+                    value_dim = heed::round_up(value_channels, heed::channels_of<V>);
         CAPTURE(queries, keys, key_dim, value_dim);
         const stored_problem<K, V> p(1, queries, std::max<int64>(keys, 100), key_dim, value_dim, 11);
         const auto f = in_floats(p);

@@ -68,12 +68,16 @@ TEST_CASE("listed tokens of a ring have the bits of a mask, and those it has los
 
 TEST_CASE("listed tokens of quantised blocks have the bits of a mask")
 {
-    for_each_selection([](int64 queries, const selection_shape& s, std::uint64_t seed) {
-        const tensor<float> q = normal<float>({1, 4, queries, 96}, seed);
-        const tensor<heed::q8_0> k = drawn_elements<heed::q8_0>({1, 2, 900, 96}, seed);
-        const tensor<heed::q4_0> v = drawn_elements<heed::q4_0>({1, 2, 900, 64}, seed + 1);
-        equal_bits(heed::softmax{}, q, heed::dense_kv{k.in(), v.in()}, selection(q.size, 2, 900, s, seed));
-    });
+    const auto listed = [](auto key_element, auto value_element) {
+        for_each_selection([&](int64 queries, const selection_shape& s, std::uint64_t seed) {
+            const tensor<float> q = normal<float>({1, 4, queries, 96}, seed);
+            const auto k = drawn_elements<decltype(key_element)>({1, 2, 900, 96}, seed);
+            const auto v = drawn_elements<decltype(value_element)>({1, 2, 900, 64}, seed + 1);
+            equal_bits(heed::softmax{}, q, heed::dense_kv{k.in(), v.in()}, selection(q.size, 2, 900, s, seed));
+        });
+    };
+    SECTION("q8_0 keys, q4_0 values") { listed(heed::q8_0{}, heed::q4_0{}); }
+    SECTION("with zero points") { listed(heed::u8_block<96>{}, heed::u4_block<32>{}); }
 }
 
 TEST_CASE("listed tokens of 16 bits have the bits of a mask")

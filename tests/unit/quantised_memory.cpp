@@ -136,6 +136,10 @@ TEST_CASE("nothing outside the rows of blocks is touched")
     {
         sweep<heed::q5_1, heed::iq4_nl>(heed::attention{heed::softmax{}}, unscaled_rows{}, 32);
     }
+    SECTION("with zero points")
+    {
+        sweep<heed::u8_block<32>, heed::u4_block<64>>(heed::attention{heed::softmax{}}, unscaled_rows{}, 64);
+    }
 }
 
 TEST_CASE("nothing outside the rows of int8 and fp8 and of their scales is touched")

@@ -13,3 +13,5 @@
 #include "element/q5_0.hpp"
 #include "element/q5_1.hpp"
 #include "element/q8_0.hpp"
+#include "element/u4_block.hpp"
+#include "element/u8_block.hpp"

@@ -88,6 +88,22 @@ struct quantised_block : no_element {
     static constexpr std::int64_t channels = Channels;
 };
 
+/// Scale and zero point of a block of several rows, for its columns: one lane a row.
+template <class Lanes>
+struct scale_and_zero {
+    typename Lanes::floats both[2];
+
+    scale_and_zero() = default;
+    /// Of the blocks at this step from `first`, which begin with them and have 8 bytes behind them. From another
+    /// channel `at` of a block on they are those of the columns before.
+    HEED_INLINE scale_and_zero(const float* first, int at, std::int64_t step_bytes, const scale_and_zero& before)
+    {
+        if (at == 0) Lanes::gather_two(first, step_bytes, both);
+        else *this = before;
+    }
+    HEED_INLINE auto number(typename Lanes::words q) const { return (Lanes::whole_numbers(q) - both[1]) * both[0]; }
+};
+
 /// The four bits of channel c of 32, where byte i of a block holds channel i below channel i + 16, as in ggml.
 constexpr int nibble_of(const std::uint8_t (&q)[16], int c) { return c < 16 ? q[c] & 15 : q[c - 16] >> 4; }
 }  // namespace detail

@@ -73,6 +73,19 @@ inline float rounded_product(float a, float b)
     return p;
 }
 
+/// The lowest and the highest of some numbers, of one at least.
+struct number_range {
+    float low, high;
+
+    number_range(const float* numbers, int channels) : low(numbers[0]), high(numbers[0])
+    {
+        for (int c = 1; c < channels; ++c) {
+            low = numbers[c] < low ? numbers[c] : low;
+            high = numbers[c] > high ? numbers[c] : high;
+        }
+    }
+};
+
 /// A block of 32 numbers as whole steps [0, steps] from the lowest: as ggml's reference rounds them, with scale and
 /// lowest number rounded to f16 behind that. Both are NaN where a number is not finite, or one of them is no f16.
 class steps_from_lowest {
@@ -82,12 +95,9 @@ public:
     {
         step_of_block = lowest_of_block = f16_nan();
         if (!extreme.finite()) return;
-        float high = lowest_ = numbers[0];
-        for (int c = 1; c < 32; ++c) {
-            lowest_ = numbers[c] < lowest_ ? numbers[c] : lowest_;
-            high = numbers[c] > high ? numbers[c] : high;
-        }
-        const float d = (high - lowest_) / static_cast<float>(most);
+        const number_range range(numbers, 32);
+        lowest_ = range.low;
+        const float d = (range.high - lowest_) / static_cast<float>(most);
         if (!(f16_fits(d) && f16_fits(lowest_))) return;
         step_of_block = f16(d), lowest_of_block = f16(lowest_);
         each_ = d >= 0x1p-126f ? 1 / d : 0;  // one that is subnormal has no inverse, and is 0 as f16
@@ -105,6 +115,42 @@ private:
     const float* x_;
     int steps_;
     float lowest_ = 0, each_ = 0;
+};
+
+/// A block of numbers as whole steps [0, most] around a zero point: x = (q - zero) scale, with
+/// scale = (highest - lowest) / most and zero = -lowest / scale, which is not rounded to a whole number. What is read
+/// back is off by half a scale, and by the roundings of float: up to 2^-22 of the block's largest number, which is more
+/// where the block lies far from 0. Equal numbers are kept as they are. The scale is NaN where a number is not finite,
+/// or is 2^127 or more.
+class steps_around_zero {
+public:
+    steps_around_zero(const float* numbers, int channels, const extremes& extreme, int most, float& scale_of_block,
+                      float& zero_of_block)
+        : x_(numbers), most_(most)
+    {
+        scale_of_block = std::numeric_limits<float>::quiet_NaN();
+        zero_of_block = 0;
+        if (!(extreme.finite() && extreme.largest() < 0x1p127f)) return;
+        const number_range range(numbers, channels);
+        float chosen = range.high > range.low ? (range.high - range.low) / static_cast<float>(most) : 1;
+        if (chosen < 0x1p-126f) chosen = 0x1p-126f;  // a subnormal one is 0 where these are flushed
+        scale_of_block = chosen;
+        zero_of_block = -range.low / chosen;
+        scale_ = static_cast<double>(chosen);
+        zero_ = static_cast<double>(zero_of_block);
+    }
+    /// In double: x / scale has more bits before the point than a float where the block lies far from 0.
+    int operator[](int c) const
+    {
+        if (scale_ == 0) return 0;
+        const double q = std::nearbyint(static_cast<double>(x_[c]) / scale_ + zero_);
+        return q < 0 ? 0 : q > most_ ? most_ : static_cast<int>(q);
+    }
+
+private:
+    const float* x_;
+    int most_;
+    double scale_ = 0, zero_ = 0;  // 0: the block is NaN
 };
 
 }  // namespace detail

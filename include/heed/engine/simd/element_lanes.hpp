@@ -21,11 +21,19 @@ struct element_lanes {
     using words = typename vectors_of<count>::words;
     using word_register = typename A::words;
 
-    /// An f16 in all lanes; and f16 that are `stride` bytes apart.
+    /// An f16 or a float in all lanes; and f16 that are `stride` bytes apart.
     HEED_INLINE static floats all(const f16& x) { return native_vec<float, A>(arch::broadcast(x, A{})); }
+    HEED_INLINE static floats all(const float& x) { return floats(x); }
     HEED_INLINE static floats gather(const f16* first, std::int64_t stride)
     {
         return native_vec<float, A>(arch::gather(first, stride, A{}));
+    }
+    /// Two floats of each row, which are `stride` bytes apart and have 8 more bytes behind them.
+    HEED_INLINE static void gather_two(const float* first, std::int64_t stride, floats (&out)[2])
+    {
+        typename A::words w[4];
+        arch::transpose_words(first, stride, w);
+        for (int i = 0; i < 2; ++i) out[i] = native_vec<float, A>(as<typename A::template registers<float>>(w[i]));
     }
     /// Elements of one number each: by the machine where it knows the format, else one by one.
     template <class E>
@@ -41,6 +49,20 @@ struct element_lanes {
     {
         if (__builtin_constant_p(upper)) return upper ? bytes >> 4 : bytes & 15u;
         return bytes >> (upper ? 4 : 0) & 15u;
+    }
+
+    /// Four bits a word, the upper ones of each byte first.
+    HEED_INLINE static words upper_halves_first(const std::uint8_t* p)
+    {
+        static_assert(count <= 16);
+        static constexpr std::uint32_t shifts[16] = {4, 0, 12, 8, 20, 16, 28, 24, 4, 0, 12, 8, 20, 16, 28, 24};
+        static constexpr std::uint32_t is_upper[16] = {0, 0, 0, 0, 0, 0, 0, 0, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u};
+        words w = words{} + word_at(p);
+        if constexpr (count > 8) {
+            const words upper = first_of(is_upper);
+            w = (w & ~upper) | (word_at(p + 4) & upper);
+        }
+        return w >> first_of(shifts) & 15u;
     }
 
     /// The number at the place that the lower four bits of each word say.
@@ -123,6 +145,21 @@ struct element_lanes {
     HEED_INLINE static floats whole_numbers_of(word_register w) { return whole_numbers(as<words>(w)); }
 
 private:
+    /// Four bytes, or as many as hold the halves of a register; the first one lowest.
+    HEED_INLINE static std::uint32_t word_at(const std::uint8_t* p)
+    {
+        std::uint32_t w = 0;
+        HEED_UNROLL
+        for (int i = 0; i < (count < 8 ? count / 2 : 4); ++i) w |= std::uint32_t{p[i]} << (8 * i);
+        return w;
+    }
+    HEED_INLINE static words first_of(const std::uint32_t (&table)[16])
+    {
+        words w;
+        std::memcpy(&w, table, sizeof(w));
+        return w;
+    }
+
     using halves_of_words = typename vectors_of<count>::halves_of_words;
     using signed_words = typename vectors_of<count>::signed_words;
     using numbers = typename vectors_of<count>::numbers;
