@@ -128,7 +128,7 @@ public:
                       float& zero_of_block)
         : x_(numbers), most_(most)
     {
-        scale_of_block = std::numeric_limits<float>::quiet_NaN();
+        scale_of_block = libm::quiet_nan<float>;
         zero_of_block = 0;
         if (!(extreme.finite() && extreme.largest() < 0x1p127f)) return;
         const number_range range(numbers, channels);
@@ -143,7 +143,7 @@ public:
     int operator[](int c) const
     {
         if (scale_ == 0) return 0;
-        const double q = std::nearbyint(static_cast<double>(x_[c]) / scale_ + zero_);
+        const double q = libm::nearbyint(static_cast<double>(x_[c]) / scale_ + zero_);
         return q < 0 ? 0 : q > most_ ? most_ : static_cast<int>(q);
     }
 
