@@ -17,14 +17,14 @@ using namespace test;
 namespace {
 
 /// What attend() leaves of a call, and the sums by key from it.
-template <class Def>
-std::vector<float> totals_of(const Def& def, const heed::view<const float>& q, const heed::view<const float>& k)
+template <class Def, class T>
+std::vector<T> totals_of(const Def& def, const heed::view<const T>& q, const heed::view<const T>& k)
 {
     const auto rows = static_cast<std::size_t>(q.size.batch * q.size.heads * q.size.tokens);
-    std::vector<float> shift(rows), mass(rows);
-    std::vector<float> totals(static_cast<std::size_t>(k.size.batch * k.size.heads * k.size.tokens), -7.f);
-    tensor<float> out(q.size);
-    const heed::row_statistics<float> stats{shift.data(), mass.data()};
+    std::vector<T> shift(rows), mass(rows);
+    std::vector<T> totals(static_cast<std::size_t>(k.size.batch * k.size.heads * k.size.tokens), T(-7));
+    tensor<T> out(q.size);
+    const heed::row_statistics<T> stats{shift.data(), mass.data()};
     heed::or_throw(heed::attend(def, q, k, k, out.view(), {.stats = stats}));
     heed::or_throw(heed::key_totals(def, q, k, stats, totals));
     return totals;
@@ -37,14 +37,14 @@ heed::view<const float> one_channel(const std::vector<float>& x, int64 heads)
 
 }  // namespace
 
-TEST_CASE("a key has the weights of all rows and heads of its group that attend it")
+TEMPLATE_TEST_CASE("a key has the weights of all rows and heads of its group that attend it", "", float, double)
 {
     // sigmoid(0) is a half; key j of 600 is attended by the rows from j - 590 on, of 10, in three heads
-    const tensor<float> q({2, 6, 10, 3}), k({2, 2, 600, 3});
+    const tensor<TestType> q({2, 6, 10, 3}), k({2, 2, 600, 3});
     const auto totals = totals_of(heed::attention{heed::sigmoid{}, heed::causal{}}, q.in(), k.in());
     for (std::size_t i = 0; i < totals.size(); ++i) {
         const auto key = static_cast<int64>(i) % 600;
-        REQUIRE(totals[i] == 0.5f * 3 * static_cast<float>(key <= 590 ? 10 : 600 - key));
+        REQUIRE(totals[i] == TestType(1.5) * static_cast<TestType>(key <= 590 ? 10 : 600 - key));
     }
 }
 
