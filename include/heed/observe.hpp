@@ -5,12 +5,14 @@
 //     heed::attend(def, q, k, v, out, {.stats = {shift, mass}});
 //     heed::observe(def, q, k, {shift, mass}, {.entropy = entropy, .first_token = first});    // [B, Hq, Sq] each
 //     heed::attention_map(def, q, k, {shift, mass}, {batch, head, first_row, rows}, out);     // [rows, Skv]
+//     heed::key_totals(def, q, k, {shift, mass}, totals);                                     // [B, Hkv, Skv]
 //
 // It costs the product q k^T once more, and no V. Every normalizer, score map, mask, element type and kv source is
 // observed as it is attended; of compute<bf16> the rounded weights are. What a head is like follows from rows:
 // measure/heads.hpp.
 #pragma once
 
+#include "engine/observe/key_sums.hpp"
 #include "engine/observe/observe_partition.hpp"
 #include "engine/planned.hpp"
 #include "engine/workspace.hpp"
@@ -129,6 +131,29 @@ public:
         };
         return kernel::run_tasks("attention_map", partition_.work(), how.executor,
                                  ceil_div(part.rows, partition_.cut.block_rows), task);
+    }
+
+    /// What the function key_totals() does.
+    template <class Queries, class K>
+    status_type key_totals(const Queries& queries, const K& k, const row_statistics<T>& stats, number_view<T> out,
+                           const options<T>& how) const noexcept
+    {
+        const detail::packed_of<Queries> q = queries;
+        const auto& kv = detail::keys_of(k);
+        status_type s = check("key_totals", q, kv, stats, 1, how);
+        if (s) s = check_totals(out);
+        if (!s) return s;
+        const auto weights = pass_over(q, kv, stats, partition_.group, 1);
+        const std::int64_t tiles = ceil_div(kv_.tokens, micro::key_tile);
+        auto task = [&](std::int64_t index, int worker) {
+            const std::int64_t line = index / tiles, token = index % tiles * micro::key_tile;
+            const std::int64_t rows = q_.heads > 0 ? rows_of(q, line / kv_.heads) * partition_.group : 0;
+            kernel::key_sums<T> sums;
+            weights.by_tile({line / kv_.heads, line % kv_.heads, 0, static_cast<int>(partition_.cut.block_rows)}, rows,
+                            token, memory_of(how, worker), [&](int, const kernel::row_weights<T>& w) { sums.add(w); });
+            sums.give(out + line * kv_.tokens + token, static_cast<int>(min_of(micro::key_tile, kv_.tokens - token)));
+        };
+        return kernel::run_tasks("key_totals", partition_.work(), how.executor, kv_.batch * kv_.heads * tiles, task);
     }
 
 private:
@@ -253,6 +278,19 @@ private:
                                       ll{kv_.tokens});
         return detail::check_count("attention_map", "out", out, part.rows * kv_.tokens);
     }
+    status_type check_totals(const number_view<T>& out) const
+    {
+        using ll = long long;
+        const detail::checked all = detail::checked(kv_.batch) * kv_.heads * kv_.tokens;
+        if (!(all * static_cast<std::int64_t>(sizeof(T))).fits())
+            return status_type::error(errc::invalid_argument,
+                                      "key_totals: out: %lld x %lld heads x %lld keys: beyond 64 bits", ll{kv_.batch},
+                                      ll{kv_.heads}, ll{kv_.tokens});
+        if (!out && all.value() > 0)
+            return status_type::error(errc::invalid_argument, "key_totals: out is null, must be %lld x %lld x %lld",
+                                      ll{kv_.batch}, ll{kv_.heads}, ll{kv_.tokens});
+        return detail::check_count("key_totals", "out", out, all.value());
+    }
 
     Def def_;
     extents q_, kv_;
@@ -309,6 +347,36 @@ status attention_map(const Def& def, const Queries& q, const K& k,
 {
     return detail::with_plan("attention_map", def, q, k, how, [&](const auto& plan, const auto& with) {
         return plan.map(q, k, stats, part, out, with);
+    });
+}
+
+/// Sums of weights by key, as policies of eviction rank keys by (H2O's accumulated scores, arXiv 2306.14048; SnapKV's,
+/// arXiv 2404.14469, with the last rows alone as q). A cache drops a key of a kv head for all query heads that read it,
+/// so a sum is over all of them:
+///
+///     out[b][g][j] = sum over rows i, and in row i over heads h = g group to (g + 1) group - 1, of p_bhij
+///
+/// out is dense [B, Hkv, Skv], overwritten; j is the position of a key, and Skv what the source says of tokens(). A key
+/// that no row attends, because it is masked, not listed by selected_keys, or not held by the cache, has 0; a row that
+/// attend() makes NaN makes the keys NaN that it attends. Rows are summed in the order of the formula, with what
+/// rounding takes from the sum beside it: beyond the errors of weights, a sum is off by at most u |sum| + (n u)^2 sum
+/// |p|, where n is rows times group and u = 2^-24, or 2^-53 of double (Ogita, Rump and Oishi 2005, Sum2). Bits do not
+/// depend on threads, the batch or the cache. q may be packed. The rest is as in observe(), beside which it takes the
+/// product q k^T once more.
+///
+///     std::vector<float> totals(B * Hkv * Skv);
+///     heed::attend(def, q, k, v, out, {.stats = {shift, mass}});
+///     heed::key_totals(def, q, k, {shift, mass}, totals);
+///     // of each head the 512 keys to keep: 4 sinks, the 128 newest, and the heaviest of the rest
+///     const auto ranked = heed::bhsd<const float>(totals.data(), {B, Hkv, 1, Skv});
+///     heed::top_keys(ranked, {512, 4, 128}, offsets, offset_room, entries, entry_room);
+template <class Def, class Queries, class K>
+status key_totals(const Def& def, const Queries& q, const K& k,
+                  const row_statistics<detail::computed_of<Queries>>& stats,
+                  number_view<detail::computed_of<Queries>> out, const options<detail::computed_of<Queries>>& how = {})
+{
+    return detail::with_plan("key_totals", def, q, k, how, [&](const auto& plan, const auto& with) {
+        return plan.key_totals(q, k, stats, out, with);
     });
 }
 

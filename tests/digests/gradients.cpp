@@ -57,6 +57,18 @@ void add_observations(sink& to, const std::string& name, const Def& def)
     to.give("attention_map, " + name, hash().add(map));
 }
 
+template <class Def>
+void add_key_totals(sink& to, const std::string& name, const Def& def)
+{
+    const inputs<float> in(2, 6, 2, 50, 1100, 40, 24);
+    tensor<float> out(in.out_size());
+    std::vector<float> shift(in.rows()), mass(in.rows()), totals(2 * 2 * 1100);
+    const heed::row_statistics<float> stats{shift.data(), mass.data(), nullptr};
+    heed::or_throw(heed::attend(def, in.q.in(), in.k.in(), in.v.in(), out.view(), {.stats = stats}));
+    heed::or_throw(heed::key_totals(def, in.q.in(), in.k.in(), stats, totals));
+    to.give("key_totals, " + name, hash().add(totals));
+}
+
 }  // namespace
 
 void gradients(sink& to)
@@ -69,6 +81,7 @@ void gradients(sink& to)
     add<double>(to, "sigmoid of double", attention{heed::sigmoid{-3}});
     add_observations(to, "softmax, causal", attention{heed::softmax{}, causal{}});
     add_observations(to, "softpick", attention{heed::softpick{}});
+    add_key_totals(to, "softmax, causal", attention{heed::softmax{}, causal{}});
 }
 
 }  // namespace digests

@@ -169,7 +169,7 @@ TEST_CASE("what observe says of weights over pages and rings is what it says ove
     const heed::attention def{heed::softpick{}, heed::causal{} & heed::window{500}};
     const std::vector<int64> lengths{1203, 700};
     const auto seen = [&](const auto& kv) {
-        std::vector<float> shift(72), mass(72), numbers(3 * 72);
+        std::vector<float> shift(72), mass(72), numbers(3 * 72), totals(2 * 2 * 1203, -7.f);
         std::vector<int64> zeros(72);
         const heed::row_statistics<float> stats{shift.data(), mass.data()};
         tensor<float> out(p.out_size());
@@ -180,6 +180,8 @@ TEST_CASE("what observe says of weights over pages and rings is what it says ove
         wanted.mean_distance = numbers.data() + 144;
         wanted.zeros = zeros.data();
         heed::or_throw(heed::observe(def, p.q.in(), kv, stats, wanted));
+        heed::or_throw(heed::key_totals(def, p.q.in(), kv, stats, totals));
+        numbers.insert(numbers.end(), totals.begin(), totals.end());
         return std::pair(numbers, zeros);
     };
     const auto expected = seen(heed::dense_kv{p.k.in(), p.v.in(), heed::index_view(lengths.data(), 2)});

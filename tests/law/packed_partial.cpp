@@ -73,7 +73,7 @@ TEST_CASE("what is observed of packed rows is what is observed of each sequence 
     const heed::dense_kv all{x.p.k.in(), x.p.v.in(), list(lengths)};
     std::vector<float> shift(204), mass(204), entropy(204, -5), alone(204, -6);
     std::vector<int64> attended(204), keys(3 * 204), one_keys(3 * 204);
-    std::vector<float> weights(3 * 204);
+    std::vector<float> weights(3 * 204), totals(4 * 2 * 1203);
     tensor<float> out({1, 4, 51, 24});
     const heed::row_statistics<float> stats{shift.data(), mass.data(), nullptr};
     heed::or_throw(heed::attend(def, x.packed(), all, out.view(), {.stats = stats}));
@@ -85,6 +85,8 @@ TEST_CASE("what is observed of packed rows is what is observed of each sequence 
         heed::thread_pool pool(threads);
         entropy.assign(204, -5);
         heed::or_throw(heed::observe(def, x.packed(), all, stats, wanted, {.executor = pool}));
+        totals.assign(totals.size(), -5);
+        heed::or_throw(heed::key_totals(def, x.packed(), all, stats, totals, {.executor = pool}));
         for (int64 b = 0; b < 4; ++b) {
             CAPTURE(threads, b);
             const auto i = static_cast<std::size_t>(b);
@@ -105,6 +107,12 @@ TEST_CASE("what is observed of packed rows is what is observed of each sequence 
             heed::or_throw(
                 heed::attention_map(def, x.packed(), all, stats, {b, 2, 0, n}, map.data(), {.executor = pool}));
             heed::or_throw(heed::attention_map(def, x.of(b), one, own_stats, {0, 2, 0, n}, own_map.data()));
+            std::vector<float> own_totals(static_cast<std::size_t>(2 * lengths[i]));
+            heed::or_throw(heed::key_totals(def, x.of(b), one, own_stats, own_totals));
+            for (std::size_t h = 0; h < 2; ++h)
+                for (std::size_t j = 0, held = own_totals.size() / 2; j < 1203; ++j)
+                    if (totals[(2 * i + h) * 1203 + j] != (j < held ? own_totals[h * held + j] : 0))
+                        FAIL("the total of head " << h << ", key " << j << " is not the sequence's own");
             for (int64 h = 0; h < 4; ++h) {
                 const auto at = static_cast<std::size_t>(h * 51 + bounds[i]), from = static_cast<std::size_t>(h * n),
                            some = static_cast<std::size_t>(n);

@@ -37,7 +37,7 @@ tensor<float> in_pinned_ring(const tensor<float>& rows, const std::vector<int64>
     return to;
 }
 
-/// Outputs and, where wanted, entropies.
+/// Outputs, entropies, totals of rows and of keys.
 template <class Def, class Kv>
 std::vector<float> seen(const Def& def, const heed::view<const float>& q, const Kv& kv, int threads)
 {
@@ -51,6 +51,9 @@ std::vector<float> seen(const Def& def, const heed::view<const float>& q, const 
     wanted.entropy = all.data();
     wanted.total = all.data() + rows;
     heed::or_throw(heed::observe(def, q, kv, how.stats, wanted, {.executor = pool}));
+    std::vector<float> totals(static_cast<std::size_t>(q.size.batch * kv.heads() * kv.tokens()), -7.f);
+    heed::or_throw(heed::key_totals(def, q, kv, how.stats, totals, {.executor = pool}));
+    all.insert(all.end(), totals.begin(), totals.end());
     all.insert(all.end(), out.data.begin(), out.data.end());
     return all;
 }

@@ -118,6 +118,16 @@ void judge_row(const plain::row& r, const float* out, const float* map, int64 ke
     for (std::size_t j = 0; j < p.size(); ++j) check("weight of key", j, p[j], map[j]);
 }
 
+/// The sums of weights by key, [batch][kv head][key].
+template <class Def>
+void judge_key_totals(const stated_case& of, const Def& def, const heed::row_statistics<float>& stats,
+                      const std::vector<plain::sum_of>& want)
+{
+    std::vector<float> got(want.size(), -7);
+    REQUIRE(heed::key_totals(def, of.p.q.in(), of.p.k.in(), stats, got));
+    for (std::size_t i = 0; i < got.size(); ++i) check("total of key", i, {want[i].value, want[i].error}, got[i]);
+}
+
 template <class Def>
 void judge(const stated_case& of, const Def& def, const plain::definition& formula)
 {
@@ -126,8 +136,10 @@ void judge(const stated_case& of, const Def& def, const plain::definition& formu
     REQUIRE(heed::observe(def, of.p.q.in(), of.p.k.in(), got.stats(), got.wanted()));
     std::vector<float> map(static_cast<std::size_t>(of.queries * of.keys));
     const plain::problem p = of.formula();
+    std::vector<plain::sum_of> key_totals(static_cast<std::size_t>(of.batch * of.kv_heads * of.keys));
     for (int64 b = 0; b < of.batch; ++b)
         for (int64 h = 0; h < of.heads; ++h) {
+            const int64 line = (b * of.kv_heads + h / (of.heads / of.kv_heads)) * of.keys;
             const int64 skipped = h;  // rows of the map
             const heed::map_part part{b, h, skipped, of.queries - skipped};
             REQUIRE(heed::attention_map(def, of.p.q.in(), of.p.k.in(), got.stats(), part, map.data()));
@@ -137,9 +149,12 @@ void judge(const stated_case& of, const Def& def, const plain::definition& formu
                 const plain::row r = plain::row_of(formula, p, b, h, i);
                 judge_statistics(formula, r, got, at);
                 judge_largest(r, got, at);
+                for (const plain::weighed& w : r.keys)
+                    key_totals[static_cast<std::size_t>(line + w.at.key)].add(w.p.value, w.p.error);
                 if (i >= skipped) judge_row(r, out.in().row(b, h, i), map.data() + (i - skipped) * of.keys, of.keys);
             }
         }
+    judge_key_totals(of, def, got.stats(), key_totals);
 }
 
 void judge_all(const stated_case& of)

@@ -39,5 +39,15 @@ HEED_INLINE std::int64_t held_tile(const Kv& kv, std::int64_t b, std::int64_t ti
     }
 }
 
+/// Whether sequence b holds tokens of a key tile, counted from position 0.
+template <class Kv>
+bool holds_tile(const Kv& kv, std::int64_t b, std::int64_t tile)
+{
+    const auto held = held_of(kv, b);
+    if (tile < held.first / micro::key_tile || tile * micro::key_tile >= held.end) return false;
+    if constexpr (has_gone_v<Kv>) return tile < held.first_tile() || tile >= held.first_tile() + held.tiles();
+    return true;
+}
+
 }  // namespace kernel
 HEED_END

@@ -120,26 +120,44 @@ public:
     template <class Take>
     void operator()(const query_block& block, const observe_memory<U>& mem, Take take) const
     {
+        prepare(block, mem);
+        const std::int64_t end = job_.kv.held(block.batch).end;
+        std::int64_t token;
+        for (std::int64_t i = 0; (token = held_tile(job_.kv, block.batch, i) * micro::key_tile) < end; ++i)
+            weigh(block, token, mem, take);
+    }
+
+    /// The same for the key tile from `token` on and all `rows` rows of a kv head, blocks and rows in ascending order.
+    template <class Take>
+    void by_tile(query_block block, std::int64_t rows, std::int64_t token, const observe_memory<U>& mem,
+                 Take take) const
+    {
+        if (!holds_tile(job_.kv, block.batch, token / micro::key_tile)) return;
+        for (const int most = block.count; block.first < rows; block.first += most) {
+            block.count = static_cast<int>(min_of(most, rows - block.first));
+            prepare(block, mem);
+            weigh(block, token, mem, take);
+        }
+    }
+
+private:
+    /// Packs a block's rows and finds their denominators.
+    void prepare(const query_block& block, const observe_memory<U>& mem) const
+    {
         for (int r = 0; r < block.count; ++r) {
             const query_place p = place(block, r);
             pack_query_of(job_, job_.row_of(job_.q, p), block.kv_head / sharing_, r, mem.scores);
             const std::int64_t i = index_of(p);
             mem.norms[r] = denominator(job_.def.normalizer(), p.head, stats_.shift[i], stats_.mass[i]);
         }
-        const token_span held = job_.kv.held(block.batch);
-        std::int64_t token;
-        for (std::int64_t i = 0; (token = held_tile(job_.kv, block.batch, i) * micro::key_tile) < held.end; ++i) {
-            tile<Job> t(job_, block, token, static_cast<int>(min_of(micro::key_tile, held.end - token)), mem.bits);
-            if (t.is_unattended()) continue;
-            t.kv_head = block.kv_head / sharing_;
-            weigh(t, mem, take);
-        }
     }
-
-private:
     template <class Take>
-    void weigh(const tile<Job>& t, const observe_memory<U>& mem, Take& take) const
+    void weigh(const query_block& block, std::int64_t token, const observe_memory<U>& mem, Take& take) const
     {
+        const std::int64_t end = job_.kv.held(block.batch).end;
+        tile<Job> t(job_, block, token, static_cast<int>(min_of(micro::key_tile, end - token)), mem.bits);
+        if (t.is_unattended()) return;
+        t.kv_head = block.kv_head / sharing_;
         score_packed(t, mem.scores, [](std::int64_t, int) { return micro::row_lines(); });
         scale_scores(t, mem.scores.scores);
         for (const register_block& rows : t.cover) {
