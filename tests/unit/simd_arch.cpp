@@ -560,6 +560,8 @@ TEST_CASE("pairs of whole numbers are made, multiplied and added as on the porta
             auto acc = L::load_words(sum.data());
             L::dot(acc, L::load_words(a.data()), L::load_words(b.data()));
             all.push_back(kept(acc));
+            L::dot(acc, L::shorts(bytes), b.data());
+            all.push_back(kept(acc));
             all.push_back(kept(L::shorts(bytes)));
             for (int at = 0; at < 32; at += 2 * words) all.push_back(kept(L::signed_nibbles(nibbles, at)));
             all.push_back(kept(L::narrow(heed::simd::load<decltype(machine)>(whole),

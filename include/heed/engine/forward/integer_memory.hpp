@@ -4,6 +4,7 @@
 
 #include "../micro/integer_outputs.hpp"
 #include "../micro/integer_scores.hpp"
+#include "../micro/integer_scores_streamed.hpp"
 #include "tile_scores.hpp"
 
 HEED_BEGIN
@@ -19,6 +20,7 @@ struct integer_memory {
 
     float* row;              // [Dqk]: queries before they are rounded
     std::uint32_t* queries;  // [rows][query_stride]
+    std::uint32_t* spread;   // [pairs][register_rows][lanes]: the same of few rows, for registers of keys
     float* query_steps;      // [rows]
     std::int64_t query_stride;
     micro::integer_strip strip;
@@ -44,6 +46,7 @@ struct integer_memory {
         m.row = c.template take<float>(dim);
         m.query_stride = dim / 2 + 16;
         m.queries = c.template take<word>(rows, m.query_stride);
+        m.spread = c.template take<word>(micro::streams_integers(1) ? dim / 2 : 0, micro::spread_step);
         m.query_steps = c.template take<float>(rows);
         m.strip.pairs = c.template take<word>(dim / 2, micro::key_strip<float>);
         m.strip.scales = c.template take<float>(dim / 32, micro::key_strip<float>);
@@ -64,10 +67,14 @@ struct integer_memory {
     }
 };
 
-/// Rows of a source in as many bytes as lines are prefetched ahead of their use.
+/// How many rows of a source are prefetched ahead of their use: some bytes. Of blocks a tile: their scales go into the
+/// weights, and are read of all rows of V before the first product. With 16 KB q8_0 took 0.96 to 1.18 times what
+/// products of floats take, with a tile 0.80 to 0.96 times (Zen 3).
 template <class Source>
 HEED_INLINE std::int64_t rows_ahead(const Source& source)
 {
+    constexpr std::int64_t block = channels_of<typename Source::element>;
+    if constexpr (native_arch::streams_integers && block > 1) return micro::key_tile;
     return min_of(max_of(micro::key_lead / max_of(source.bytes(), 1), 1), micro::key_tile);
 }
 

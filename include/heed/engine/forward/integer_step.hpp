@@ -11,9 +11,9 @@
 HEED_BEGIN
 namespace kernel {
 
-/// Packs a row of queries as row r of a block whose keys are those of kv_head.
+/// Packs a row of queries as row r of a block.
 template <class Job, class Q>
-void pack_integer_query(const Job& job, const Q* row, std::int64_t kv_head, int r, const integer_memory& mem)
+void pack_integer_query(const Job& job, const Q* row, const query_block& block, int r, const integer_memory& mem)
 {
     using E = typename Job::key_element;
     constexpr int lanes = vec<float>::lanes;
@@ -22,12 +22,15 @@ void pack_integer_query(const Job& job, const Q* row, std::int64_t kv_head, int 
     for (std::int64_t c = 0; c < whole; c += lanes) store(mem.row + c, load_as<float>(row + c) * scale);
     if (whole < dim) store(mem.row + whole, load_as_n<float>(row + whole, static_cast<int>(dim - whole)) * scale);
     if constexpr (has_channel_scales_v<decltype(job.kv)>) {
-        const float* const factors = job.kv.key_channel_scales(kv_head);
+        const float* const factors = job.kv.key_channel_scales(block.kv_head);
         for (std::int64_t c = 0; c < dim; ++c) mem.row[c] *= factors[c];
     }
     const std::int64_t terms = channels_of<E> > 1 ? channels_of<E> : dim;
-    mem.query_steps[r] = micro::pack_integers<E>(
-        mem.row, dim, micro::largest_operand(Job::def_type::integer_bits, terms), mem.queries + r * mem.query_stride);
+    std::uint32_t* const pairs = mem.queries + r * mem.query_stride;
+    mem.query_steps[r] =
+        micro::pack_integers<E>(mem.row, dim, micro::largest_operand(Job::def_type::integer_bits, terms), pairs);
+    if (micro::streams_integers(block.count))
+        micro::spread_integers(pairs, micro::integer_pairs<E>(dim), mem.spread + r * lanes);
 }
 
 /// Copies n rows of K from `token` on, with zeros behind each and for as many rows as a register has.
@@ -45,26 +48,55 @@ HEED_NOINLINE micro::matrix<const typename Source::element> padded_keys(const So
     return {to, source.stride_of(each)};
 }
 
+/// A register of rows of K from key j of the tile on, of `dim` channels: where they lie, or copied with zeros behind
+/// them.
+template <class Tile>
+HEED_INLINE auto register_of_keys(const Tile& t, int j, std::int64_t dim, char* copy)
+{
+    constexpr int lanes = vec<float>::lanes;
+    const auto source = t.key_rows();
+    const int n = t.keys - j;
+    if (n >= lanes && dim == source.dim) {
+        const auto segment = source(t.token + j);
+        if (segment.count >= lanes) return matrix_of(segment);
+    }
+    return padded_keys(source, t.token + j, n < lanes ? n : lanes, dim, copy);
+}
+
 /// Packs the strip of keys from key j of the tile on.
 template <class Tile>
 HEED_INLINE void pack_integer_strip(const Tile& t, int j, const integer_memory& mem, micro::line_feed& ahead)
 {
     using E = typename Tile::job_type::key_element;
     constexpr int lanes = vec<float>::lanes;
-    const auto source = t.key_rows();
-    const std::int64_t dim = round_up(source.dim, 16);
+    const std::int64_t dim = round_up(t.key_rows().dim, 16);
     for (int lane = 0; lane < micro::key_strip<float>; lane += lanes) {
-        const int n = t.keys - j - lane;
-        if (n <= 0) {
+        if (t.keys - j - lane <= 0) {
             micro::pack_no_keys<E>(dim, mem.strip, lane);
             continue;
         }
-        const auto segment = source(t.token + j + lane);
-        const bool in_place = n >= lanes && segment.count >= lanes && dim == source.dim;
-        micro::pack_integer_keys<E>(in_place
-                                        ? matrix_of(segment)
-                                        : padded_keys(source, t.token + j + lane, n < lanes ? n : lanes, dim, mem.copy),
-                                    dim, mem.strip, lane, ahead);
+        micro::pack_integer_keys<E>(register_of_keys(t, j + lane, dim, mem.copy), dim, mem.strip, lane, ahead);
+    }
+}
+
+/// S of a tile of few rows, as floats: nothing is packed. What lies between its keys and a whole strip is 0.
+template <class Tile>
+void score_integers_streamed(const Tile& t, const integer_memory& mem)
+{
+    using E = typename Tile::job_type::key_element;
+    constexpr int lanes = vec<float>::lanes, each = micro::mass_lanes;
+    const std::int64_t dim = round_up(t.job.kv.key_dim(), 16), bytes = t.key_rows().bytes();
+    micro::line_feed ahead = feed_of_scores(t, mem.pieces), others = ahead;
+    others.rest();
+    for (int j = t.cover.lowest / each * each; j < round_up(t.cover.highest, each); j += lanes) {
+        ahead.owe(lanes * bytes);
+        const auto k = register_of_keys(t, j, dim, mem.copy);
+        for (const register_block& rows : t.cover)
+            if (rows.attends(j / each * each, each))
+                micro::integer_scores_streamed<E>(
+                    rows.rows, {mem.spread + rows.first * lanes, mem.query_steps + rows.first}, k, dim,
+                    mem.scores.row(rows.first) + j, rows.first == 0 ? ahead : others);
+        ahead.settle();
     }
 }
 
@@ -72,6 +104,8 @@ HEED_INLINE void pack_integer_strip(const Tile& t, int j, const integer_memory& 
 template <class Tile>
 void score_integers(const Tile& t, const integer_memory& mem)
 {
+    if constexpr (native_arch::streams_integers)
+        if (micro::streams_integers(t.block.count)) return score_integers_streamed(t, mem);
     using E = typename Tile::job_type::key_element;
     constexpr int strip = micro::key_strip<float>;
     const std::int64_t pairs = micro::integer_pairs<E>(t.job.kv.key_dim());
@@ -176,10 +210,11 @@ private:
         micro::line_feed others = ahead;
         others.rest();
         const std::int64_t whole = first + (end - first) / integer_channels * integer_channels;
+        const int most_vecs = micro::integer_output_vecs<E>(t_.block.count);
         for (int j = begin_; j < t_.cover.highest; j += depth_) {
             const int stop = j + depth_ < t_.cover.highest ? j + depth_ : t_.cover.highest;
             for (std::int64_t c = first; c < whole;) {
-                const int vecs = static_cast<int>(min_of((whole - c) / lanes, micro::register_vecs));
+                const int vecs = whole - c >= most_vecs * lanes ? most_vecs : 2;
                 for (const register_block& block : t_.cover)
                     add_rows(block, {j, stop}, rows() + j, {c, c - first, vecs}, block.first == 0 ? ahead : others);
                 c += vecs * lanes;
@@ -235,8 +270,7 @@ public:
         : job_(job), block_(block), mem_(mem)
     {
         place_cursor<Job> places(job, block);
-        for (int r = 0; r < block.count; ++r)
-            pack_integer_query(job, job.row_of(job.q, places.next()), block.kv_head, r, mem);
+        for (int r = 0; r < block.count; ++r) pack_integer_query(job, job.row_of(job.q, places.next()), block, r, mem);
     }
 
     /// The partial result of the block and the keys [token, token + keys) of one tile. Returns false, with nothing

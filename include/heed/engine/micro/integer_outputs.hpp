@@ -69,17 +69,18 @@ HEED_NOINLINE inline void integer_outputs_block(const std::uint32_t* weights, in
     }
     line_feed ahead = feed;
     for (int p = 0; p < v.pairs; ++p) {
-        integer_words x[Vecs / 2][2];
         ahead.used(bytes);
+        const std::uint32_t* const w = opaque(weights + p);
         HEED_UNROLL
-        for (int i = 0; i < Vecs / 2; ++i)
-            native_lanes::interleave(v.load(2 * p, 2 * i * lanes), v.load(2 * p + 1, 2 * i * lanes), x[i]);
-        const std::uint32_t* w = weights + p;
-        HEED_UNROLL
-        for (int r = 0; r < Rows; ++r, w = opaque(w + integer_weight_stride)) {
-            const integer_words a = native_lanes::all_words(*w);
+        for (int i = 0; i < Vecs; i += 2) {
+            integer_words x[2];
+            native_lanes::interleave(v.load(2 * p, i * lanes), v.load(2 * p + 1, i * lanes), x);
             HEED_UNROLL
-            for (int i = 0; i < Vecs; ++i) native_lanes::dot(sums[r][i], a, x[i / 2][i % 2]);
+            for (int r = 0; r < Rows; ++r) {
+                const integer_words a = native_lanes::all_words(w[r * integer_weight_stride]);
+                native_lanes::dot(sums[r][i], a, x[0]);
+                native_lanes::dot(sums[r][i + 1], a, x[1]);
+            }
         }
     }
     feed = ahead;
@@ -91,14 +92,27 @@ HEED_NOINLINE inline void integer_outputs_block(const std::uint32_t* weights, in
     }
 }
 
-/// The same for two registers of channels or register_vecs.
+/// Registers of channels that a product takes at once: as many as a register block has, or more for few rows, of a
+/// block of channels at most.
+template <class E>
+constexpr int integer_output_vecs(std::int64_t rows)
+{
+    constexpr std::int64_t block = channels_of<E>;
+    if (register_vecs > 2 || rows > 2) return register_vecs;
+    return rows == 2 || block > 1 ? 4 : 8;
+}
+
+/// The same for 2, 4 or 8 registers of channels, at most integer_output_vecs of the rows.
 template <class E>
 HEED_INLINE void integer_outputs(block_shape shape, const std::uint32_t* weights, const integer_values<E>& v,
                                  const integer_sums& o, line_feed& feed)
 {
     with_rows(shape.rows, [&](auto n) HEED_INLINE_LAMBDA {
-        if constexpr (register_vecs > 2)
-            if (shape.vecs > 2) return integer_outputs_block<n.value, register_vecs>(weights, v, o, feed);
+        constexpr int most = integer_output_vecs<E>(n.value);
+        if constexpr (most == 8)
+            if (shape.vecs == 8) return integer_outputs_block<n.value, 8>(weights, v, o, feed);
+        if constexpr (most >= 4)
+            if (shape.vecs == 4) return integer_outputs_block<n.value, 4>(weights, v, o, feed);
         integer_outputs_block<n.value, 2>(weights, v, o, feed);
     });
 }

@@ -133,6 +133,10 @@ struct element_lanes {
     HEED_INLINE static void restore_order(word_register (&w)[2]) { arch::restore_order(w); }
     /// acc += a.first * b.first + a.second * b.second of the pairs in each word, modulo 2^32.
     HEED_INLINE static void dot(word_register& acc, word_register a, word_register b) { arch::dot_shorts(acc, a, b); }
+    HEED_INLINE static void dot(word_register& acc, words a, const std::uint32_t* b)
+    {
+        arch::dot_shorts(acc, as<word_register>(a), b);
+    }
     HEED_INLINE static word_register all_words(std::uint32_t w) { return as<word_register>(words{} + w); }
     HEED_INLINE static word_register load_words(const std::uint32_t* p)
     {

@@ -34,6 +34,8 @@ struct unmeasured {
     static constexpr int most_rows_of_two = 4;
     /// Whether keys are transposed there while the keys before them are multiplied.
     static constexpr bool overlaps_transposition = false;
+    /// Whether products of integers do so as well, for the rows of one register block.
+    static constexpr bool streams_integers = false;
 
     /// How decode prefetches K and V: at two distances, into the L1 cache shortly before their use and into the L2
     /// cache long before it; or at one distance, in the order of addresses.

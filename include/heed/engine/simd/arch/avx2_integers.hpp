@@ -32,12 +32,24 @@ HEED_INLINE void restore_order(__m256i (&w)[2])
     w[0] = _mm256_permute2x128_si256(low, w[1], 0x20);
     w[1] = _mm256_permute2x128_si256(low, w[1], 0x31);
 }
+/// By hand: gcc 12 takes all products of a loop before their sums, and keeps them in memory.
 HEED_INLINE void dot_shorts(__m256i& acc, __m256i a, __m256i b)
 {
 #if defined(__AVXVNNI__)
     __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b));
 #else
-    acc = _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
+    __m256i product;
+    __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(acc), "=&x"(product) : "x"(a), "x"(b));
+#endif
+}
+HEED_INLINE void dot_shorts(__m256i& acc, __m256i a, const std::uint32_t* p)
+{
+    const auto& b = *reinterpret_cast<const __m256i_u*>(p);
+#if defined(__AVXVNNI__)
+    __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(acc) : "x"(a), "m"(b));
+#else
+    __m256i product;
+    __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(acc), "=&x"(product) : "x"(a), "m"(b));
 #endif
 }
 

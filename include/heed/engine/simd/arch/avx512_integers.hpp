@@ -46,6 +46,10 @@ HEED_INLINE void dot_shorts(__m512i& acc, __m512i a, __m512i b)
     acc = _mm512_add_epi32(acc, _mm512_madd_epi16(a, b));
 #endif
 }
+HEED_INLINE void dot_shorts(__m512i& acc, __m512i a, const std::uint32_t* p)
+{
+    dot_shorts(acc, a, _mm512_loadu_si512(p));
+}
 
 }  // namespace simd::arch
 HEED_END

@@ -66,6 +66,14 @@ HEED_INLINE void dot_shorts(W& acc, W a, W b)
     for (std::size_t i = 0; i < n; ++i) sum[i / 2] += static_cast<std::uint32_t>(std::int32_t{x[i]} * y[i]);
     std::memcpy(&acc, sum, sizeof(W));
 }
+/// The same with a register of pairs in memory.
+template <class W>
+HEED_INLINE void dot_shorts(W& acc, W a, const std::uint32_t* p)
+{
+    W b;
+    std::memcpy(&b, p, sizeof(W));
+    dot_shorts(acc, a, b);
+}
 
 }  // namespace simd::arch
 HEED_END
