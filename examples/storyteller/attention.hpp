@@ -1,36 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Causal attention of several sequences over their cache, with a normalizer, an element and pages that are chosen at
-// run time.
+// Causal attention of several sequences over their cache, with a normalizer and a form that are chosen at run time.
 #pragma once
 
+#include "attention_form.hpp"
 #include "sidecar.hpp"
 
 #include <memory>
 
 namespace llama2c {
-
-/// What keys and values are kept as. int8 and fp8 (e4m3) have a scale for each token and head, q8_0 and q4_0 for each
-/// 32 channels.
-enum class element { f32, bf16, f16, int8, fp8, q8_0, q4_0 };
-
-inline constexpr const char* element_names[] = {"f32", "bf16", "f16", "int8", "fp8", "q8_0", "q4_0"};
-
-/// Throws input_error for other names.
-inline element element_named(const std::string& option, const std::string& name)
-{
-    std::string all;
-    for (int i = 0; i < static_cast<int>(std::size(element_names)); ++i) {
-        if (name == element_names[i]) return static_cast<element>(i);
-        all += (i ? ", " : "") + std::string(element_names[i]);
-    }
-    throw input_error(option + " " + name + ": is none of " + all);
-}
-
-struct cache_form {
-    element as = element::f32;
-    int64 page = 0;  ///< tokens; 0: the whole context
-    int64 sequences = 1;
-};
 
 /// How large a cache became.
 struct cache_size {
@@ -62,10 +39,14 @@ public:
     virtual cache_size size() const = 0;
 };
 
+/// Why a normalizer has no kernels for a form, in a sentence that names the option; empty where it has. Throws
+/// input_error where it is none.
+std::string why_not(const std::string& normalizer, const attention_form& form);
+
 /// Attention of a model with the named normalizer, and of `beside` what that one needs. Throws input_error for other
-/// names, and for normalizers without kernels for such a cache.
+/// names, and where why_not() says why.
 std::unique_ptr<cached_attention> make_attention(const std::string& normalizer, const sidecar& beside,
-                                                 const config& model, const cache_form& cache,
+                                                 const config& model, const attention_form& form,
                                                  heed::executor_ref executor);
 
 }  // namespace llama2c

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// cached_attention with one normalizer and one kind of cache, and the choice of the latter.
+// cached_attention with one normalizer, one kind of cache, one way to choose keys and one class of products.
 //
-// A pair of them is a set of kernels, seconds of compiling each. So every normalizer has contiguous caches of f32,
-// softmax and softpick have all; and softmax, softmax1 and those with sinks are one normalizer here, softmax with an
-// extra mass e^z where z is -inf, 0 or learnt.
+// Each of these is a set of kernels, seconds of compiling. So every normalizer has contiguous caches of f32; softmax
+// and softpick have all caches; softmax, softmax1 and those with sinks are one normalizer here, softmax with an extra
+// mass e^z where z is -inf, 0 or learnt; and that one alone has chosen keys and products of anything but floats.
 #pragma once
 
+#include "chosen_keys.hpp"
 #include "kv_cache.hpp"
 
 #include <cmath>
@@ -19,16 +20,23 @@ struct of_layers {
     std::vector<std::vector<float>> logits = {};
 };
 
-template <class Normalizer, class Cache>
+/// What attention is made of.
+template <class Normalizer>
+struct parts {
+    const config& c;
+    of_layers<Normalizer> with;
+    const attention_form& form;
+    heed::executor_ref executor;
+};
+
+/// Products: heed::compute, or nothing for floats.
+template <class Normalizer, class Cache, class Keys, class... Products>
 class attention_of final : public cached_attention {
 public:
-    attention_of(const config& c, of_layers<Normalizer> with, const cache_form& form, heed::executor_ref executor)
-        : c_(c), with_(std::move(with)), executor_(executor), cache_(c, form)
-    {
-        // The scale is that of the model's heads, which may be smaller than the cache's rows.
-        for (const Normalizer& n : with_.normalizers)
-            definitions_.emplace_back(n, heed::causal{}, heed::scale{1 / std::sqrt(static_cast<double>(c.head_dim()))});
-    }
+    explicit attention_of(parts<Normalizer> of)
+        : c_(of.c), with_(std::move(of.with)), executor_(of.executor), cache_(of.c, of.form),
+          keys_(of.c, of.form, cache_.dim())
+    {}
 
     int64 sequences() const override { return cache_.sequences(); }
     int64 length(int64 sequence) const override { return cache_.length(sequence); }
@@ -44,8 +52,8 @@ public:
     {
         const auto source = cache_.source(layer);
         const int64 rows = q.rows(), dim = cache_.dim();
-        k = widened(std::move(k));
-        v = widened(std::move(v));
+        k = repeated(std::move(k));
+        v = repeated(std::move(v));
         for (int64 b = 0; b < sequences(); ++b) {
             const int64 first = bounds_[static_cast<std::size_t>(b)],
                         n = bounds_[static_cast<std::size_t>(b) + 1] - first;
@@ -56,9 +64,19 @@ public:
         }
         q = widened(std::move(q));
         const auto out = heed::bshd(q.data(), {1, c_.heads, rows, dim});  // attention may overwrite its queries
-        const heed::packed<const float> queries{out, {bounds_.data(), static_cast<int64>(bounds_.size())}};
-        const auto& def = definitions_[definitions_.size() == 1 ? 0 : static_cast<std::size_t>(layer)];
-        heed::or_throw(heed::attend(def, queries, source, out, {.executor = executor_}));
+        // The scale is that of the model's heads, which may be smaller than the cache's rows.
+        const heed::attention def{
+            with_.normalizers[with_.normalizers.size() == 1 ? 0 : static_cast<std::size_t>(layer)],
+            keys_.mask(layer, source, out, bounds_, executor_),
+            heed::scale{1 / std::sqrt(static_cast<double>(c_.head_dim()))}, Products{}...};
+        if constexpr (decltype(def)::computes_in_bf16) {
+            const std::vector<heed::bf16> rounded(q.data(), q.data() + q.size());
+            const heed::packed<const heed::bf16> queries{heed::bshd(rounded.data(), out.size), bounds_};
+            heed::or_throw(heed::attend(def, queries, source, out, {.executor = executor_}));
+        } else {
+            const heed::packed<const float> queries{out, bounds_};
+            heed::or_throw(heed::attend(def, queries, source, out, {.executor = executor_}));
+        }
         q = narrowed(std::move(q));
     }
 
@@ -86,44 +104,36 @@ private:
         return narrow;
     }
 
-    using definition = heed::attention<Normalizer, heed::causal, heed::scale>;
+    /// The same with the model's channels again and again behind them.
+    matrix repeated(matrix rows) const
+    {
+        matrix wide = widened(std::move(rows));
+        const int64 own = c_.head_dim(), dim = cache_.dim();
+        Eigen::Map<matrix> heads(wide.data(), wide.size() / dim, dim);
+        for (int64 c = own; c < dim; ++c) heads.col(c) = heads.col(c - own);
+        return wide;
+    }
 
     const config c_;
     const of_layers<Normalizer> with_;
     heed::executor_ref executor_;
-    std::vector<definition> definitions_;
     Cache cache_;
+    Keys keys_;
     std::vector<int64> bounds_;  // of the rows of the tokens that are being added
 };
 
-template <class Cache, class Normalizer>
-std::unique_ptr<cached_attention> attention_over(const config& c, of_layers<Normalizer> with, const cache_form& form,
-                                                 heed::executor_ref executor)
-{
-    return std::make_unique<attention_of<Normalizer, Cache>>(c, std::move(with), form, executor);
-}
+// Compiled in files of their own, which include attention_over.hpp.
 
-/// Over pages, of any element.
-template <class Normalizer>
-std::unique_ptr<cached_attention> attention_over_pages(const config& c, of_layers<Normalizer> with,
-                                                       const cache_form& form, heed::executor_ref executor)
-{
-    switch (form.as) {
-    case element::f32: return attention_over<paged_cache<float>>(c, std::move(with), form, executor);
-    case element::bf16: return attention_over<paged_cache<heed::bf16>>(c, std::move(with), form, executor);
-    case element::f16: return attention_over<paged_cache<heed::f16>>(c, std::move(with), form, executor);
-    case element::int8: return attention_over<paged_cache<std::int8_t>>(c, std::move(with), form, executor);
-    case element::fp8: return attention_over<paged_cache<heed::fp8_e4m3>>(c, std::move(with), form, executor);
-    case element::q8_0: return attention_over<paged_cache<heed::q8_0>>(c, std::move(with), form, executor);
-    case element::q4_0: break;
-    }
-    return attention_over<paged_cache<heed::q4_0>>(c, std::move(with), form, executor);
-}
+/// Over pages of E.
+template <class E, class Normalizer>
+std::unique_ptr<cached_attention> attention_over_pages(parts<Normalizer> of);
 
-// Compiled in files of their own.
-extern template std::unique_ptr<cached_attention> attention_over_pages(const config&, of_layers<heed::softmax_sink>,
-                                                                       const cache_form&, heed::executor_ref);
-extern template std::unique_ptr<cached_attention> attention_over_pages(const config&, of_layers<heed::softpick>,
-                                                                       const cache_form&, heed::executor_ref);
+/// The same, to keys that are chosen.
+template <class E>
+std::unique_ptr<cached_attention> attention_to_chosen(parts<heed::softmax_sink> of);
+
+/// The same, to all keys, with products of other numbers than floats.
+template <class E, class Products>
+std::unique_ptr<cached_attention> attention_by(parts<heed::softmax_sink> of);
 
 }  // namespace llama2c

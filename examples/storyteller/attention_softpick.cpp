@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
-#include "attention_of.hpp"
+#include "attention_over.hpp"
 
 namespace llama2c {
 
-template std::unique_ptr<cached_attention> attention_over_pages(const config&, of_layers<heed::softpick>,
-                                                                const cache_form&, heed::executor_ref);
+template attention_pointer attention_over_pages<float>(parts<heed::softpick>);
+template attention_pointer attention_over_pages<heed::bf16>(parts<heed::softpick>);
+template attention_pointer attention_over_pages<heed::f16>(parts<heed::softpick>);
+template attention_pointer attention_over_pages<std::int8_t>(parts<heed::softpick>);
+template attention_pointer attention_over_pages<heed::fp8_e4m3>(parts<heed::softpick>);
 
 }  // namespace llama2c

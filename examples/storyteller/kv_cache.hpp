@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Keys and values of all layers of a model, for several sequences. Contiguous: floats, [sequence][kv head][token]
 // [channel] a layer, each sequence as long as the context. Paged: elements of E, a pool of pages [page][kv head][slot]
-// [channel] a layer.
+// [channel] a layer. Or, by attention_form::order, a token's heads side by side in either.
 //
-// q8_0 and q4_0 are blocks of 32 channels. Rows of heads of another size end in channels of zeros: with zeros in the
-// query too they change no score, those of v only make outputs that nobody reads, and a block's scale is that of its
-// largest number, so that they make the others no coarser. What they cost is memory: heads of 8 take 34 bytes in q8_0
-// and 32 in f32.
+// Blocks have 32 channels. Rows of heads of another size have their own channels again behind the last, up to a whole
+// block: with zeros there in the query they change no score, those of v only make outputs that nobody reads, and a
+// block of the same numbers has the same scale (and, of q4_1 and q5_1, the same least number), so that they make the
+// others no coarser. What they cost is memory: heads of 8 take 34 bytes in q8_0 and 32 in f32.
 #pragma once
 
 #include "attention.hpp"
@@ -18,10 +18,17 @@
 
 namespace llama2c {
 
+/// [batch, heads, tokens, channels] in memory of either order.
+template <class E>
+heed::view<E> rows_in(layout order, E* data, const heed::extents& e)
+{
+    return order == layout::token ? heed::bshd(data, e) : heed::bhsd(data, e);
+}
+
 class contiguous_cache {
 public:
-    contiguous_cache(const config& c, const cache_form& form)
-        : c_(c), lengths_(static_cast<std::size_t>(form.sequences)),
+    contiguous_cache(const config& c, const attention_form& form)
+        : c_(c), order_(form.order), lengths_(static_cast<std::size_t>(form.sequences)),
           keys_(static_cast<std::size_t>(c.layers * form.sequences * c.context * c.kv_dim())), values_(keys_.size())
     {}
 
@@ -43,7 +50,7 @@ public:
     {
         const heed::extents e{sequences(), c_.kv_heads, c_.context, c_.head_dim()};
         const int64 at = layer * e.batch * c_.context * c_.kv_dim();
-        return heed::dense_kv{heed::bhsd(keys_.data() + at, e), heed::bhsd(values_.data() + at, e),
+        return heed::dense_kv{rows_in(order_, keys_.data() + at, e), rows_in(order_, values_.data() + at, e),
                               heed::index_view{lengths_.data(), sequences()}};
     }
 
@@ -55,6 +62,7 @@ public:
 
 private:
     const config c_;
+    layout order_;
     std::vector<int64> lengths_;
     std::vector<float> keys_, values_;
     int64 most_tokens_ = 0;
@@ -67,8 +75,8 @@ class paged_cache {
     static constexpr bool is_scaled = std::is_same_v<E, std::int8_t> || std::is_same_v<E, heed::fp8_e4m3>;
 
 public:
-    paged_cache(const config& c, const cache_form& form)
-        : c_(c), row_((c.head_dim() + heed::channels_of<E> - 1) / heed::channels_of<E>),
+    paged_cache(const config& c, const attention_form& form)
+        : c_(c), order_(form.order), row_((c.head_dim() + heed::channels_of<E> - 1) / heed::channels_of<E>),
           pages_(form.sequences, c.context, form.page ? form.page : c.context),
           layers_(static_cast<std::size_t>(c.layers))
     {}
@@ -93,11 +101,11 @@ public:
     {
         pool& l = layers_[static_cast<std::size_t>(layer)];
         heed::extents e{pages_.most_pages(), c_.kv_heads, pages_.slots(), dim()};
-        const heed::paged_kv rows{heed::bhsd(l.k.data(), e), heed::bhsd(l.v.data(), e), pages_.table()};
+        const heed::paged_kv rows{rows_in(order_, l.k.data(), e), rows_in(order_, l.v.data(), e), pages_.table()};
         if constexpr (is_scaled) {
             e.dim = 1;
-            return heed::scaled_kv{rows, heed::per_token{heed::bhsd(l.k_scale.data(), e)},
-                                   heed::per_token{heed::bhsd(l.v_scale.data(), e)}};
+            return heed::scaled_kv{rows, heed::per_token{rows_in(order_, l.k_scale.data(), e)},
+                                   heed::per_token{rows_in(order_, l.v_scale.data(), e)}};
         } else {
             return rows;
         }
@@ -117,6 +125,7 @@ private:
     };
 
     const config c_;
+    layout order_;
     int64 row_;  // elements, blocks counting as one
     pages pages_;
     std::vector<pool> layers_;

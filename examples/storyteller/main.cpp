@@ -2,9 +2,9 @@
 // Runs a llama2.c checkpoint with heed's attention: prompts in one prefill call, then token by token, all sequences
 // together, against a growing KV cache of any element, in pages or not. A sidecar beside the checkpoint says
 // with which normalizer the model was trained.
-#include "../program/arguments.hpp"
 #include "../program/standard_output.hpp"
-#include "transformer.hpp"
+#include "command_line.hpp"
+#include "comparison.hpp"
 
 #include <heed/executor/threads.hpp>
 
@@ -16,63 +16,6 @@
 namespace {
 
 using namespace llama2c;
-
-const char usage[] =
-    "usage: storyteller CHECKPOINT TOKENIZER [--prompt TEXT | --batch FILE | --score FILE]\n"
-    "                   [--tokens N] [--normalizer NAME] [--cache f32|bf16|f16|int8|fp8|q8_0|q4_0] [--page N]\n"
-    "                   [--threads N] [--temperature T] [--seed N] [--ids]\n"
-    "  --prompt TEXT       is continued; --batch FILE: the prompts of its lines, all at once\n"
-    "  --score FILE        says the perplexity of a text instead\n"
-    "  --tokens N          told of each prompt, at most (256)\n"
-    "  --normalizer NAME   another than the model's sidecar says\n"
-    "  --cache, --page     what keys and values are kept as (f32), and in pages of how many tokens (the context)\n"
-    "  --threads N (1)     --temperature T (0: the likeliest token)     --seed N (1)\n"
-    "  --ids               prints tokens as numbers\n";
-
-struct settings {
-    std::string model, vocabulary, normalizer;  // normalizer: empty is the model's own
-    std::string prompt, batch, score;
-    cache_form cache;
-    int64 tokens = 256, threads = 1, seed = 1;
-    double temperature = 0;
-    bool ids = false;
-};
-
-settings parse(int argc, char** argv)
-{
-    settings s;
-    std::vector<std::string> files, tasks;
-    for (int i = 1; i < argc; ++i) {
-        const std::string a = argv[i];
-        const auto value = [&] {
-            if (++i >= argc) throw input_error(a + ": needs a value");
-            return std::string(argv[i]);
-        };
-        const auto task = [&](std::string& what) {
-            what = value();
-            tasks.push_back(a);
-        };
-        if (a == "--prompt") task(s.prompt);
-        else if (a == "--batch") task(s.batch);
-        else if (a == "--score") task(s.score);
-        else if (a == "--tokens") s.tokens = whole_number(a, value(), 0, 1 << 20);
-        else if (a == "--normalizer") s.normalizer = value();
-        else if (a == "--cache") s.cache.as = element_named(a, value());
-        else if (a == "--page") s.cache.page = whole_number(a, value(), 1, 4096);
-        else if (a == "--threads") s.threads = whole_number(a, value(), 1, 1024);
-        else if (a == "--seed") s.seed = whole_number(a, value(), 0, int64{1} << 62);
-        else if (a == "--ids") s.ids = true;
-        else if (a == "--temperature") s.temperature = number(a, value(), 0, 100);
-        else if (a.rfind("--", 0) == 0) throw input_error(a + ": unknown option");
-        else files.push_back(a);
-    }
-    if (files.size() != 2)
-        throw input_error(std::to_string(files.size()) + " files given, a checkpoint and a tokenizer are needed");
-    if (tasks.size() > 1) throw input_error(tasks[0] + " and " + tasks[1] + ": one is possible");
-    s.model = files[0];
-    s.vocabulary = files[1];
-    return s;
-}
 
 /// A text's ids, if they fit the model.
 std::vector<int> encode(const tokenizer& words, const config& c, const std::string& text, const std::string& name)
@@ -101,9 +44,9 @@ std::vector<std::pair<std::string, std::string>> read_prompts(const settings& s)
 }
 
 /// "cache q8_0, 16 tokens a page: 255 of 256 tokens in 348160 bytes, 327680 in f32"
-std::string described(const cache_size& size, const cache_form& form)
+std::string described(const cache_size& size, const attention_form& form)
 {
-    std::string text = std::string("cache ") + element_names[static_cast<int>(form.as)];
+    std::string text = std::string("cache ") + name_of(form.as);
     if (form.page) text += ", " + std::to_string(form.page) + (form.page == 1 ? " token a page" : " tokens a page");
     text += ": " + std::to_string(size.tokens) + " of " + std::to_string(size.room) + " tokens in " +
             std::to_string(size.bytes) + " bytes";
@@ -195,21 +138,26 @@ void tell(const settings& s, const checkpoint& model, const tokenizer& words, ca
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     std::fprintf(stderr, "%zu tokens, %.0f tokens/s; %s\n", told, static_cast<double>(told) / seconds,
-                 described(attention.size(), s.cache).c_str());
+                 described(attention.size(), s.form).c_str());
 }
 
-/// Perplexity of a text, its last line break left out.
-void score(const settings& s, const checkpoint& model, const tokenizer& words, cached_attention& attention)
+/// The ids of a file's text, its last line break left out.
+std::vector<int> read_text(const std::string& path, const checkpoint& model, const tokenizer& words)
 {
-    const std::vector<char> bytes = read_file(s.score);
+    const std::vector<char> bytes = read_file(path);
     std::string text(bytes.begin(), bytes.end());
     if (text.back() == '\n') text.pop_back();
-    const std::vector<int> ids = encode(words, model.c, text, s.score);
-    if (ids.size() < 2) throw input_error(s.score + ": has no text");
+    const std::vector<int> ids = encode(words, model.c, text, path);
+    if (ids.size() < 2) throw input_error(path + ": has no text");
+    return ids;
+}
+
+void score(const settings& s, const checkpoint& model, const std::vector<int>& ids, cached_attention& attention)
+{
     const double surprise = perplexity(transformer(model, attention).forward({ids}), ids);
     std::printf("perplexity %.4f, %zu tokens\n", surprise, ids.size() - 1);
     flush_standard_output();
-    std::fprintf(stderr, "%s\n", described(attention.size(), s.cache).c_str());
+    std::fprintf(stderr, "%s\n", described(attention.size(), s.form).c_str());
 }
 
 void run(const settings& s)
@@ -219,16 +167,28 @@ void run(const settings& s)
     const checkpoint model(read_file(s.model), s.model, beside.bf16);
     const tokenizer words(read_file(s.vocabulary), model.c.vocabulary, s.vocabulary);
     check_sinks(beside, model.c, s.model);
-
-    std::vector<std::vector<int>> texts;
-    if (s.score.empty())
-        for (const auto& [text, name] : read_prompts(s)) texts.push_back(encode(words, model.c, text, name));
-    cache_form cache = s.cache;
-    cache.sequences = s.score.empty() ? static_cast<int64>(texts.size()) : 1;
     heed::thread_pool pool(static_cast<int>(s.threads));
-    const auto attention = make_attention(beside.normalizer, beside, model.c, cache, pool);
-    if (s.score.empty()) tell(s, model, words, *attention, std::move(texts));
-    else score(s, model, words, *attention);
+    if (!s.compare.empty()) {
+        const std::vector<int> ids = read_text(s.compare, model, words);
+        const std::vector<comparison_line> lines = compare(model, beside, s.form, ids, pool);
+        std::printf("perplexity of %zu tokens, and how much more than with f32 and products of float\n\n",
+                    ids.size() - 1);
+        print(lines);
+        if (const int64 n = model.c.head_dim(); n % 32 != 0)
+            std::printf("\nHeads have %lld channels: blocks, of q8_0 and below, are filled up to a multiple of 32.\n",
+                        static_cast<long long>(n));
+        flush_standard_output();
+        return;
+    }
+    std::vector<std::vector<int>> texts;
+    if (s.tells())
+        for (const auto& [text, name] : read_prompts(s)) texts.push_back(encode(words, model.c, text, name));
+    else texts.push_back(read_text(s.score, model, words));
+    attention_form form = s.form;
+    form.sequences = static_cast<int64>(texts.size());
+    const auto attention = make_attention(beside.normalizer, beside, model.c, form, pool);
+    if (s.tells()) tell(s, model, words, *attention, std::move(texts));
+    else score(s, model, texts[0], *attention);
 }
 
 }  // namespace

@@ -23,9 +23,9 @@ inline std::vector<int> golden_tokens()
 }
 
 inline std::unique_ptr<llama2c::cached_attention>
-softmax_over(const llama2c::checkpoint& model, const llama2c::cache_form& cache, heed::executor_ref executor)
+softmax_over(const llama2c::checkpoint& model, const llama2c::attention_form& form, heed::executor_ref executor)
 {
-    return llama2c::make_attention("softmax", {}, model.c, cache, executor);
+    return llama2c::make_attention("softmax", {}, model.c, form, executor);
 }
 
 inline std::vector<int> greedy(const llama2c::checkpoint& model, llama2c::cached_attention& attention,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A real trained model: golden tokens, golden logits, and a loader that survives anything. Its caches are in
-// storyteller_caches.cpp.
+// storyteller_caches.cpp, and the other forms of its attention in storyteller_forms.cpp.
 #include "stories260k.hpp"
 
 #include <heed/executor/threads.hpp>
@@ -44,6 +44,7 @@ TEST_CASE("stories260K reproduces the golden logits, in one call and token by to
                 static_cast<double>(error), static_cast<double>(step_error));
     REQUIRE(error < 1e-4f);
     REQUIRE(step_error < 1e-4f);
+    REQUIRE(perplexity(logits, ids) == Approx(perplexity(golden, ids)).epsilon(1e-5));
 }
 
 TEST_CASE("the storyteller's command line", "[stories260k]")

@@ -7,12 +7,8 @@
 #include "bench/file.hpp"
 #include "bench/options.hpp"
 #endif
+#include "examples/storyteller/command_line.hpp"
 #include "examples/twins/command_line.hpp"
-
-// The whole program, of which the parser is asked; nothing else of it is compiled, for nothing calls it.
-#define main static __attribute__((unused)) storyteller_main
-#include "examples/storyteller/main.cpp"
-#undef main
 
 namespace fuzz {
 namespace {
@@ -86,14 +82,16 @@ arguments drawn_line(input& in, const char* const (&words)[N], const char* progr
 void storyteller_line(input& in)
 {
     constexpr const char* words[] = {
-        "--prompt",      "--batch", "--score", "--tokens",  "--normalizer",  "--cache", "--page",   "--threads",
-        "--temperature", "--seed",  "--ids",   "model.bin", "tokenizer.bin", "--",      "--unknown"};
+        "--prompt", "--batch",  "--score",  "--compare", "--tokens",      "--normalizer", "--cache",  "--page",
+        "--layout", "--select", "--block",  "--threads", "--temperature", "--products",   "--seed",   "--ids",
+        "token",    "int8",     "int8_by8", "model.bin", "tokenizer.bin", "--",           "--unknown"};
     arguments a = drawn_line(in, words, "storyteller");
     try {
-        const settings s = parse(a.count(), a.data());
+        const llama2c::settings s = llama2c::parse(a.count(), a.data());
+        const llama2c::attention_form& form = s.form;
         require(s.tokens >= 0 && s.tokens <= 1 << 20 && s.threads >= 1 && s.threads <= 1024 && s.temperature >= 0 &&
-                    s.temperature <= 100 && s.seed >= 0 && s.cache.page >= 0 && s.cache.page <= 4096 &&
-                    !(s.prompt.size() && s.score.size()),
+                    s.temperature <= 100 && s.seed >= 0 && form.page >= 0 && form.page <= 4096 && form.select >= 0 &&
+                    form.select <= 1 << 20 && form.block >= 1 && form.block <= 512 && !(s.prompt.size() && !s.tells()),
                 "storyteller takes options out of range");
     } catch (const llama2c::input_error& e) {
         require(e.what()[0] != 0, "an error without a sentence");
