@@ -266,6 +266,21 @@ TEMPLATE_TEST_CASE("bits of lanes and lanes of bits are those of the portable ma
     REQUIRE(wrong == 0);
 }
 
+TEST_CASE("lanes are exchanged as on the portable machine")
+{
+    const auto by = [](auto stride) {
+        constexpr int differs = decltype(stride)::value;
+        of_one([](auto a) {
+            if constexpr (differs < decltype(a)::lanes) return heed::simd::exchange<differs>(a);
+            else return a;
+        });
+    };
+    by(std::integral_constant<int, 1>{});
+    by(std::integral_constant<int, 2>{});
+    by(std::integral_constant<int, 4>{});
+    by(std::integral_constant<int, 8>{});
+}
+
 TEMPLATE_TEST_CASE("sums and the largest lane are those of the portable machine", "", float, double)
 {
     using T = TestType;

@@ -152,6 +152,19 @@ HEED_INLINE std::uint32_t nonzero_bits(float64x2_t v)
     return static_cast<std::uint32_t>(vaddvq_u64(vbicq_u64(lane_bits(v), vceqq_f64(v, vdupq_n_f64(0)))));
 }
 
+template <int By>
+HEED_INLINE float32x4_t exchange(float32x4_t v)
+{
+    if constexpr (By == 1) return vrev64q_f32(v);
+    else return vextq_f32(v, v, 2);
+}
+template <int By>
+HEED_INLINE float64x2_t exchange(float64x2_t v)
+{
+    static_assert(By == 1);
+    return vextq_f64(v, v, 1);
+}
+
 HEED_INLINE float32x4_t in_register(float32x4_t v)
 {
     __asm__("" : "+w"(v));
