@@ -15,10 +15,10 @@
 // packed rows looks, once for all sequences.
 //
 // |x - fetched x| is at most half a scale in int8, q8_0, q5_0 and q4_0, whose scale is chosen for the row or block,
-// and 2^-4 |x| or half of the smallest step in fp8; q5_1, q4_1, iq4_nl and mxfp4 are rounded as ggml does. A row of
-// zeros has scale 0. NaN and Inf make the scale NaN, and so the row or block; numbers with a given scale (of
-// channels, or repeated over tokens) are cut off at the format's largest, and may not be NaN or Inf in int8. How an
-// element is rounded is said in its file in base/element/.
+// and 2^-4 |x| in fp8_e4m3, 2^-3 |x| in fp8_e5m2, or half of their smallest step; q5_1, q4_1, iq4_nl and mxfp4 are
+// rounded as ggml does. A row of zeros has scale 0. NaN and Inf make the scale NaN, and so the row or block; numbers
+// with a given scale (of channels, or repeated over tokens) are cut off at the format's largest, and may not be NaN or
+// Inf in int8. How an element is rounded is said in its file in base/element/.
 #pragma once
 
 #include "engine/cache_checks.hpp"
@@ -86,7 +86,7 @@ public:
     static constexpr bool per_token = is_per_token_v<Scales>, per_channel = is_per_channel_v<Scales>;
     static constexpr bool in_blocks = (channels_of<E> > 1);
     static_assert(std::is_same_v<Scales, unscaled> || element_traits<E>::takes_scales,
-                  "heed: append and fetch know scales beside quantised numbers that are no blocks: int8 and fp8_e4m3");
+                  "heed: append and fetch know scales beside quantised numbers that are no blocks: int8 and fp8");
     static_assert(!std::is_same_v<Scales, unscaled> || !element_traits<E>::needs_scales,
                   "heed: rows of int8 have scales: scaled_kv");
 

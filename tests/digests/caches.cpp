@@ -122,6 +122,8 @@ void caches(sink& to)
     add_rotations<float>(to, "rotate");
     add_rotations<double>(to, "rotate, double");
     add_rotated<std::int8_t>(to, "append, int8 of rotated rows");
+
+    add<heed::fp8_e5m2>(to, "fp8_e5m2");
 }
 
 }  // namespace digests

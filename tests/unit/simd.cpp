@@ -191,6 +191,7 @@ TEST_CASE("a transposition puts one row in each lane")
     check_transposition<float, heed::f16>();
     check_transposition<float, std::int8_t>();
     check_transposition<float, heed::fp8_e4m3>();
+    check_transposition<float, heed::fp8_e5m2>();
     const auto of_pairs = [](auto exist) {
         if constexpr (exist.value)
             check_transposition<std::conditional_t<exist.value, heed::bf16_pair, float>, heed::bf16>();

@@ -368,6 +368,7 @@ TEST_CASE("elements widen and narrow as on the portable machine, in part too, an
     check_loads<float>(every_pattern<heed::f16>());
     check_loads<float>(every_pattern<std::int8_t>());
     check_loads<float>(every_pattern<heed::fp8_e4m3>());
+    check_loads<float>(every_pattern<heed::fp8_e5m2>());
     check_stores<heed::bf16>();
     check_stores<heed::f16>();
     test::guarded memory(4096);
@@ -399,6 +400,7 @@ TEST_CASE("four registers of small numbers, and f16 in all lanes, are those of t
     };
     four(every_pattern<std::int8_t>());
     four(every_pattern<heed::fp8_e4m3>());
+    four(every_pattern<heed::fp8_e5m2>());
     for (const heed::f16 x : every_pattern<heed::f16>())
         wrong += differing(heed::simd::native_vec<float, native>(heed::simd::arch::broadcast(x, native{})),
                            heed::simd::native_vec<float, portable>(heed::simd::arch::broadcast(x, portable{})));
@@ -484,6 +486,7 @@ TEST_CASE("words are transposed and taken apart as on the portable machine")
     CHECK(taken<heed::bf16>() == 0);
     CHECK(taken<heed::f16>() == 0);
     CHECK(taken<heed::fp8_e4m3>() == 0);
+    CHECK(taken<heed::fp8_e5m2>() == 0);
 }
 
 TEST_CASE("doubles are transposed, and scales gathered, as on the portable machine")
