@@ -24,6 +24,10 @@ inline void draw(std::mt19937_64& random, heed::fp8_e4m3& x)
 {
     x = heed::fp8_e4m3(std::normal_distribution<float>(0, 1)(random));
 }
+inline void draw(std::mt19937_64& random, heed::fp8_e5m2& x)
+{
+    x = heed::fp8_e5m2(std::normal_distribution<float>(0, 1)(random));
+}
 inline void draw(std::mt19937_64& random, heed::q8_0& x)
 {
     x.d = heed::f16(std::normal_distribution<float>(0, 0.015f)(random));

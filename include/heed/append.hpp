@@ -15,11 +15,11 @@
 // packed rows looks, once for all sequences.
 //
 // |x - fetched x| is at most half a scale in int8, q8_0, q5_0 and q4_0, whose scale is chosen for the row or block,
-// and 2^-4 |x| or half of the smallest step in fp8; q5_1, q4_1, iq4_nl and mxfp4 are rounded as ggml does; u8_block and
-// u4_block are off by half a scale, and by up to 2^-22 of the block's largest number. A row of zeros has scale 0 where
-// there is no zero point. NaN and Inf make the scale NaN, and so the row or block; numbers with a given scale (of
-// channels, or repeated over tokens) are cut off at the format's largest, and may not be NaN or Inf in int8. How an
-// element is rounded is said in its file in base/element/.
+// and 2^-4 |x| in fp8_e4m3, 2^-3 |x| in fp8_e5m2, or half of their smallest step; q5_1, q4_1, iq4_nl and mxfp4 are
+// rounded as ggml does; u8_block and u4_block are off by half a scale, and by up to 2^-22 of the block's largest number.
+// A row of zeros has scale 0 where there is no zero point. NaN and Inf make the scale NaN, and so the row or block;
+// numbers with a given scale (of channels, or repeated over tokens) are cut off at the format's largest, and may not be
+// NaN or Inf in int8. How an element is rounded is said in its file in base/element/.
 #pragma once
 
 #include "engine/cache_checks.hpp"
@@ -30,14 +30,55 @@
 
 HEED_BEGIN
 
-/// Leaves the rows of keys as they are.
+/// Leaves rows as they are.
 struct no_transform {
     template <class T>
     void operator()(T*, std::int64_t, std::int64_t, std::int64_t) const
     {}
 };
 
+/// What append() does to rows of keys and to rows of values before it writes them, where it changes both:
+/// `row_transforms{of_keys, of_values}`, each a transform as append() takes one.
+template <class Keys, class Values = no_transform>
+struct row_transforms {
+    Keys keys;
+    Values values;
+};
+template <class Keys, class Values>
+row_transforms(Keys, Values) -> row_transforms<Keys, Values>;
+
 namespace detail {
+
+/// A transform of keys alone, and one of both, as one of both.
+template <class Transform>
+row_transforms<const Transform&> of_both(const Transform& keys)
+{
+    return {keys, {}};
+}
+template <class Keys, class Values>
+const row_transforms<Keys, Values>& of_both(const row_transforms<Keys, Values>& both)
+{
+    return both;
+}
+
+/// Asks a transform that has a check() whether it can change rows of this size.
+template <class Transform, class = void>
+struct transform_check {
+    static status of(const Transform&, const char*, const extents&) { return {}; }
+};
+template <class Transform>
+struct transform_check<Transform, std::void_t<decltype(std::declval<const Transform&>().check("", "", extents()))>> {
+    static status of(const Transform& transform, const char* name, const extents& rows)
+    {
+        return transform.check("append", name, rows);
+    }
+};
+template <class Keys, class Values>
+status check_transforms(const row_transforms<Keys, Values>& both, const extents& k, const extents& v)
+{
+    const status s = transform_check<std::decay_t<Keys>>::of(both.keys, "k rows", k);
+    return s ? transform_check<std::decay_t<Values>>::of(both.values, "v rows", v) : s;
+}
 
 /// How one side of a cache, k or v, is written and read: at(head, token) is a row, at.scale(head, token) its scale.
 template <class T, class E, class Row, class Scales>
@@ -46,7 +87,7 @@ public:
     static constexpr bool per_token = is_per_token_v<Scales>, per_channel = is_per_channel_v<Scales>;
     static constexpr bool in_blocks = (channels_of<E> > 1);
     static_assert(std::is_same_v<Scales, unscaled> || element_traits<E>::takes_scales,
-                  "heed: append and fetch know scales beside quantised numbers that are no blocks: int8 and fp8_e4m3");
+                  "heed: append and fetch know scales beside quantised numbers that are no blocks: int8 and fp8");
     static_assert(!std::is_same_v<Scales, unscaled> || !element_traits<E>::needs_scales,
                   "heed: rows of int8 have scales: scaled_kv");
 
@@ -67,14 +108,10 @@ public:
             if (chooses()) scale = micro::quantise(x, dim, to);
             else micro::quantise_by([&](std::int64_t) { return scale; }, x, dim, to);
         } else {
-            constexpr int lanes = simd::vec<T>::lanes;
-            std::int64_t c = 0;
             if constexpr (is_quantised_v<E>) {
-                for (; c < dim; ++c) to[c] = E(x[c]);
+                for (std::int64_t c = 0; c < dim; ++c) to[c] = E(x[c]);
             } else {
-                for (; c + lanes <= dim; c += lanes) store_as(to + c, simd::load(x + c));
-                if (c < dim)
-                    store_as_n(to + c, simd::load_n(x + c, static_cast<int>(dim - c)), static_cast<int>(dim - c));
+                micro::narrow(x, dim, to);
             }
         }
     }
@@ -206,8 +243,8 @@ public:
           n_(n)
     {}
     /// Whether all can be written: a whole number with a given scale cannot be NaN or Inf.
-    template <class K, class V, class Transform>
-    status check(const view<K>& k, const view<V>& v, std::int64_t first, const Transform& transform) const
+    template <class K, class V, class Both>
+    status check(const view<K>& k, const view<V>& v, std::int64_t first, const Both& transforms) const
     {
         status s;
         const auto refuse = [&](const char* name) {
@@ -218,20 +255,20 @@ public:
                                       name, static_cast<long long>(h), static_cast<long long>(first + t));
             };
         };
-        if (!keys_.takes_all()) for_rows(k, first, transform, refuse("k"));
-        if (!values_.takes_all()) for_rows(v, first, no_transform{}, refuse("v"));
+        if (!keys_.takes_all()) for_rows(k, first, transforms.keys, refuse("k"));
+        if (!values_.takes_all()) for_rows(v, first, transforms.values, refuse("v"));
         return s;
     }
-    template <class K, class V, class Transform>
-    void write(const view<K>& k, const view<V>& v, std::int64_t first, const Transform& transform) const
+    template <class K, class V, class Both>
+    void write(const view<K>& k, const view<V>& v, std::int64_t first, const Both& transforms) const
     {
         const auto write_to = [&](const auto& side) {
             return [&](const T* row, std::int64_t h, std::int64_t t, std::int64_t dim) {
                 side.write(h, position_ + t, row, dim);
             };
         };
-        for_rows(k, first, transform, write_to(keys_));
-        for_rows(v, first, no_transform{}, write_to(values_));
+        for_rows(k, first, transforms.keys, write_to(keys_));
+        for_rows(v, first, transforms.values, write_to(values_));
     }
 
 private:
@@ -262,8 +299,9 @@ private:
 /// is a kv source over views that are not const. Its lengths or tables hold the new tokens already: raise a length,
 /// then append; a token that the cache does not hold is refused. Drafts are rolled back by lowering the length again,
 /// and the next append overwrites them. `transform(row, dim, head, position)` may change each row of keys first, in a
-/// copy: RoPE, say. It may be called twice for a row. Allocates nothing; returns a status, and nothing is written where
-/// it is false.
+/// copy: RoPE, say, or a rotation (hadamard.hpp); `row_transforms{of_keys, of_values}` changes values too. It may be
+/// called twice for a row. Where it has a `check(verb, name, extents)`, whose status is false for rows that it cannot
+/// change, append asks that first. Allocates nothing; returns a status, and nothing is written where it is false.
 template <class Cache, class K, class V, class Transform = no_transform>
 status append(const Cache& cache, std::int64_t sequence, std::int64_t position, const view<K>& k, const view<V>& v,
               const Transform& transform = {})
@@ -271,12 +309,14 @@ status append(const Cache& cache, std::int64_t sequence, std::int64_t position, 
     using T = detail::appended_t<Cache, K, V>;
     status s = detail::check_tokens("append", cache, sequence, position, k, v);
     if constexpr (detail::appended<Cache, K, V>::is_sound) {
+        const auto& transforms = detail::of_both(transform);
         if (s) s = detail::check_written(cache, k, v);
+        if (s) s = detail::check_transforms(transforms, k.size, v.size);
         if (!s) return s;
 
         const auto rows = detail::new_rows<T, Cache>(cache, sequence, position, k.size.tokens);
-        s = rows.check(k, v, 0, transform);
-        if (s) rows.write(k, v, 0, transform);
+        s = rows.check(k, v, 0, transforms);
+        if (s) rows.write(k, v, 0, transforms);
     }
     return s;
 }
@@ -292,15 +332,17 @@ status append(const Cache& cache, const index_view& bounds, const view<K>& k, co
     using T = detail::appended_t<Cache, K, V>;
     status s = detail::check_packed_tokens(cache, bounds, k, v);
     if constexpr (detail::appended<Cache, K, V>::is_sound) {
+        const auto& transforms = detail::of_both(transform);
         if (s) s = detail::check_written(cache, k, v);
+        if (s) s = detail::check_transforms(transforms, k.size, v.size);
         const auto for_sequences = [&](auto f) {
             for (std::int64_t b = 0; s && b < cache.batch(); ++b) {
                 const std::int64_t n = bounds[b + 1] - bounds[b];
                 if (n > 0) f(detail::new_rows<T, Cache>(cache, b, cache.held(b).end - n, n), bounds[b]);
             }
         };
-        for_sequences([&](const auto& rows, std::int64_t first) { s = rows.check(k, v, first, transform); });
-        for_sequences([&](const auto& rows, std::int64_t first) { rows.write(k, v, first, transform); });
+        for_sequences([&](const auto& rows, std::int64_t first) { s = rows.check(k, v, first, transforms); });
+        for_sequences([&](const auto& rows, std::int64_t first) { rows.write(k, v, first, transforms); });
     }
     return s;
 }

@@ -3,6 +3,8 @@
 #include "digests.hpp"
 #include "quantised.hpp"
 
+#include <heed/hadamard.hpp>
+
 #include <utility>
 
 namespace digests {
@@ -59,6 +61,31 @@ void add_integers(sink& to, const std::string& name)
     to.give("attend, " + name, hash().add(one.data).add(more.data));
 }
 
+/// Rotations of rows of every size up to 1024, with signs; and what append() writes of such keys and values.
+template <class T>
+void add_rotations(sink& to, const std::string& name)
+{
+    numbers from(5);
+    std::vector<float> signs(1024);
+    for (float& s : signs) s = from.bits() % 2 == 0 ? 1.f : -1.f;
+    hash of_rotated;
+    for (int64 d = 1; d <= 1024; d *= 2) {
+        tensor<T> x = drawn<T>({1, 2, 3, d}, static_cast<std::uint64_t>(d));
+        heed::or_throw(heed::rotate(x.view(), {signs}));
+        of_rotated.add(x.data);
+    }
+    to.give(name, of_rotated);
+}
+template <class E>
+void add_rotated(sink& to, const std::string& name)
+{
+    const inputs<float> in(1, 8, heads, 1, keys, dim, dim);
+    cache<E> c;
+    const heed::hadamard by;
+    heed::or_throw(heed::append(c.kv(), 0, 0, in.k.in(), in.v.in(), heed::row_transforms{by, by}));
+    to.give(name, hash().add(c.k.data).add(c.v.data).add(c.k_scale.data).add(c.v_scale.data));
+}
+
 }  // namespace
 
 void caches(sink& to)
@@ -94,6 +121,11 @@ void caches(sink& to)
 
     add<heed::u8_block<64>>(to, "u8_block");
     add<heed::u4_block<32>>(to, "u4_block");
+    add_rotations<float>(to, "rotate");
+    add_rotations<double>(to, "rotate, double");
+    add_rotated<std::int8_t>(to, "append, int8 of rotated rows");
+
+    add<heed::fp8_e5m2>(to, "fp8_e5m2");
 }
 
 }  // namespace digests

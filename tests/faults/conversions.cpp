@@ -115,6 +115,7 @@ TEST_CASE("bf16, f16 and fp8 widen and narrow alike in all modes of rounding and
     check_format<heed::bf16>("bf16");
     check_format<heed::f16>("f16");
     check_format<heed::fp8_e4m3>("fp8");
+    check_format<heed::fp8_e5m2>("fp8_e5m2");
 }
 
 #endif

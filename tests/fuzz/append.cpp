@@ -17,6 +17,10 @@ double allowed(double x, double scale, double most)
         return std::fabs(x) > 448 * std::fabs(scale)
                    ? -1
                    : (0x1p-4 + 0x1p-20) * std::fabs(x) + 0x1p-10 * std::fabs(scale) * 1.0001;
+    else if constexpr (std::is_same_v<E, heed::fp8_e5m2>)
+        return std::fabs(x) > 57344 * std::fabs(scale)
+                   ? -1
+                   : (0x1p-3 + 0x1p-20) * std::fabs(x) + 0x1p-17 * std::fabs(scale) * 1.0001;
     else if constexpr (std::is_same_v<E, heed::q4_1> || std::is_same_v<E, heed::q5_1>) {
         constexpr double steps = std::is_same_v<E, heed::q4_1> ? 15 : 31;  // the lowest number is as many away from x
         return std::fabs(scale) * (0.5001 + 0x1.04p-10 * steps) + 0x1.04p-11 * std::fabs(x) + steps * 0x1p-24;
@@ -265,7 +269,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 2: append_case<std::int8_t, heed::fp8_e4m3, by_channel, by_token, heed::f16>(in); break;
     case 3: append_case<heed::q8_0, heed::q4_0, none, none, float>(in); break;
     case 4: append_case<heed::f16, heed::q8_0, none, none, float>(in); break;
-    case 5: append_case<heed::fp8_e4m3, heed::fp8_e4m3, by_token, none, float>(in); break;
+    case 5: append_case<heed::fp8_e4m3, heed::fp8_e5m2, by_token, none, float>(in); break;
     case 6: append_case<heed::f16, heed::bf16, none, none, heed::bf16>(in); break;
     case 7: append_case<heed::q5_0, heed::q5_0, none, none, float>(in); break;
     case 8: append_case<heed::q4_1, heed::q5_1, none, none, float>(in); break;

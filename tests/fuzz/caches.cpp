@@ -130,7 +130,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     using namespace fuzz;
     using enum scaling;
     input in(data, size);
-    switch (in.range(0, 7)) {
+    switch (in.range(0, 8)) {
     case 0: cache_case<float, float, none, none, own::paged_and_ring, false>(in); break;
     case 1: cache_case<float, float, none, none, own::none, true>(in); break;
     case 2: cache_case<std::int8_t, std::int8_t, by_token, by_token, own::none, true>(in); break;
@@ -139,6 +139,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 5: cache_case<heed::q5_0, heed::mxfp4, none, none, own::none, false>(in); break;
     case 6: cache_case<heed::q5_1, heed::iq4_nl, none, none, own::none, false>(in); break;
     case 7: cache_case<heed::u8_block<64>, heed::u4_block<32>, none, none, own::none, false>(in); break;
+    case 8: cache_case<heed::fp8_e5m2, heed::fp8_e5m2, by_token, none, own::none, false>(in); break;
     }
     return 0;
 }

@@ -31,6 +31,7 @@ inline double number(double x) { return x; }
 inline double number(heed::bf16 x) { return small_float(x.bits, 8, 7, 127, true); }
 inline double number(heed::f16 x) { return small_float(x.bits, 5, 10, 15, true); }
 inline double number(heed::fp8_e4m3 x) { return small_float(x.bits, 4, 3, 7, false); }
+inline double number(heed::fp8_e5m2 x) { return small_float(x.bits, 5, 2, 15, true); }
 inline double number(std::int8_t x) { return x; }
 
 /// To float.

@@ -11,6 +11,7 @@ extern int out, dim, size, data, key, keys, value, values, row, rows, head, head
 #include <heed/heed.hpp>
 
 #include <heed/executor/threads.hpp>
+#include <heed/hadamard.hpp>
 #include <heed/measure/activations.hpp>
 #include <heed/measure/heads.hpp>
 #include <heed/observe.hpp>

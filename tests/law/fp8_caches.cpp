@@ -5,7 +5,8 @@
 
 using namespace test;
 
-TEST_CASE("attention over fp8 without scales has the bits of attention over the same floats, at any head size")
+TEMPLATE_TEST_CASE("attention over fp8 without scales has the bits of attention over the same floats, at any head size",
+                   "", heed::fp8_e4m3, heed::fp8_e5m2)
 {
     const heed::attention def{heed::softmax{}, heed::causal{}};
     for (const auto& [queries, keys, key_dim, value_dim] : std::vector<std::array<int64, 4>>{{1, 1203, 7, 33},
@@ -16,7 +17,7 @@ TEST_CASE("attention over fp8 without scales has the bits of attention over the 
                                                                                              {200, 1203, 288, 96}}) {
         CAPTURE(queries, keys, key_dim, value_dim);
         problem<float> p(1, 4, 2, queries, keys, key_dim, value_dim);
-        const auto k = drawn_elements<heed::fp8_e4m3>(p.k.size, 31), v = drawn_elements<heed::fp8_e4m3>(p.v.size, 32);
+        const auto k = drawn_elements<TestType>(p.k.size, 31), v = drawn_elements<TestType>(p.v.size, 32);
         p.k = widened(k);
         p.v = widened(v);
         tensor<float> out(p.out_size(), -7);
@@ -29,6 +30,12 @@ TEST_CASE("fp8 keys with one scale for a head, beside values of q4_0, have the b
 {
     obeys_cache_laws<heed::fp8_e4m3, heed::q4_0>(heed::softpick{}, keys_scaled_by_head{},
                                                  {{1, 33, 96}, {3, 7, 64}, {40, 45, 32}, {200, 288, 96}});
+}
+
+TEST_CASE("fp8 of 5 bits of exponent beside values of 4 have the bits of each sequence alone")
+{
+    obeys_cache_laws<heed::fp8_e5m2, heed::fp8_e4m3>(heed::softmax{}, keys_scaled_by_head{},
+                                                     {{1, 33, 96}, {3, 7, 64}, {40, 45, 32}});
 }
 
 TEST_CASE("a scale of a head that is a power of two has the bits of the scale of attention")

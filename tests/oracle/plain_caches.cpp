@@ -124,15 +124,17 @@ TEST_CASE("scales of channels and of tokens multiply the numbers that they belon
     judge_all_masks(of, 3, kv, p, "a short window");
 }
 
-TEST_CASE("a ring of 8-bit floats has its tokens' scales, and its values one for a head", "[oracle][plain]")
+TEMPLATE_TEST_CASE("a ring of 8-bit floats has its tokens' scales, and its values one for a head", "[oracle][plain]",
+                   heed::fp8_e4m3, heed::fp8_e5m2)
 {
     constexpr int64 capacity = 32;
     const tokens of({20, 33, 100});
     std::mt19937_64 random(10);
     std::uniform_real_distribution<float> some(0.004f, 0.03f);
     const auto drawn = [&](heed::extents e) {
-        test::tensor<heed::fp8_e4m3> t(e);
-        for (auto& x : t.data) x.bits = static_cast<std::uint8_t>(random() % 0x78 | (random() & 0x80));  // up to 240
+        test::tensor<TestType> t(e);
+        constexpr std::uint64_t codes = std::is_same_v<TestType, heed::fp8_e4m3> ? 0x78 : 0x5c;  // up to 240 and 224
+        for (auto& x : t.data) x.bits = static_cast<std::uint8_t>(random() % codes | (random() & 0x80));
         return t;
     };
     const auto k = drawn({3, of.kv_heads, capacity, of.key_dim}), v = drawn({3, of.kv_heads, capacity, of.value_dim});
@@ -142,9 +144,9 @@ TEST_CASE("a ring of 8-bit floats has its tokens' scales, and its values one for
     const heed::view<const float> repeated{of_heads.data.data(), {3, of.kv_heads, capacity, 1}, {0, 1, 0}};
     const heed::scaled_kv kv{heed::ring_kv{k.in(), v.in(), of.lengths()}, heed::per_token{of_tokens.in()},
                              heed::per_token{repeated}};
-    const auto stored = [&](const test::tensor<heed::fp8_e4m3>& x, int64 b, int64 h, int64 t, int64 c) {
+    const auto stored = [&](const test::tensor<TestType>& x, int64 b, int64 h, int64 t, int64 c) {
         return fp8(
-            x.data[static_cast<std::size_t>(((b * of.kv_heads + h) * capacity + t % capacity) * x.size.dim + c)].bits);
+            x.data[static_cast<std::size_t>(((b * of.kv_heads + h) * capacity + t % capacity) * x.size.dim + c)]);
     };
     plain::problem p = of.formula();
     p.holds = [&of](int64 b, int64 t) { return t < of.length(b) && t >= of.length(b) - capacity; };

@@ -147,11 +147,18 @@ void judge_all_masks(const tokens& of, int64 rows, const Kv& kv, plain::problem 
 }
 
 /// OCP E4M3: sign, 4 bits of exponent biased by 7, 3 of fraction.
-inline double fp8(unsigned bits)
+inline double fp8(heed::fp8_e4m3 stored)
 {
-    const int exponent = static_cast<int>(bits >> 3 & 15), fraction = static_cast<int>(bits & 7);
+    const int exponent = stored.bits >> 3 & 15, fraction = stored.bits & 7;
     const double x = exponent == 0 ? std::ldexp(fraction, -9) : std::ldexp(8 + fraction, exponent - 10);
-    return bits & 0x80 ? -x : x;
+    return stored.bits & 0x80 ? -x : x;
+}
+/// OCP E5M2, of finite numbers: sign, 5 bits of exponent biased by 15, 2 of fraction.
+inline double fp8(heed::fp8_e5m2 stored)
+{
+    const int exponent = stored.bits >> 2 & 31, fraction = stored.bits & 3;
+    const double x = exponent == 0 ? std::ldexp(fraction, -16) : std::ldexp(4 + fraction, exponent - 17);
+    return stored.bits & 0x80 ? -x : x;
 }
 
 }  // namespace oracle

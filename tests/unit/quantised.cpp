@@ -13,7 +13,7 @@
 
 using namespace test;
 using Catch::Matchers::Contains;
-using heed::fp8_e4m3, heed::iq4_nl, heed::q4_0, heed::q4_1, heed::q5_0, heed::q5_1, heed::q8_0;
+using heed::fp8_e4m3, heed::fp8_e5m2, heed::iq4_nl, heed::q4_0, heed::q4_1, heed::q5_0, heed::q5_1, heed::q8_0;
 
 namespace {
 
@@ -23,26 +23,39 @@ const float largest_float = std::numeric_limits<float>::max(),
             smallest_float = std::numeric_limits<float>::denorm_min();
 
 /// E4M3 by its definition: bias 7; exponent 15 holds numbers, too, but for one NaN.
-double by_definition(int code)
+double by_definition(fp8_e4m3 x)
 {
-    const int fraction = code & 7, exponent = code >> 3 & 15;
-    const double sign = code & 0x80 ? -1 : 1;
+    const int fraction = x.bits & 7, exponent = x.bits >> 3 & 15;
+    const double sign = x.bits & 0x80 ? -1 : 1;
     if (exponent == 15 && fraction == 7) return std::numeric_limits<double>::quiet_NaN();
     return sign * (exponent == 0 ? std::ldexp(fraction, -9) : std::ldexp(8 + fraction, exponent - 10));
 }
-fp8_e4m3 of_code(int code)
+/// E5M2 by its definition: bias 15; exponent 31 holds infinity and NaN.
+double by_definition(fp8_e5m2 x)
 {
-    fp8_e4m3 x;
+    const int fraction = x.bits & 3, exponent = x.bits >> 2 & 31;
+    const double sign = x.bits & 0x80 ? -1 : 1;
+    if (exponent == 31)
+        return fraction == 0 ? sign * std::numeric_limits<double>::infinity()
+                             : std::numeric_limits<double>::quiet_NaN();
+    return sign * (exponent == 0 ? std::ldexp(fraction, -16) : std::ldexp(4 + fraction, exponent - 17));
+}
+template <class E>
+E of_code(int code)
+{
+    E x;
     x.bits = static_cast<std::uint8_t>(code);
     return x;
 }
-/// The nearest of all numbers, of two the even one, found by looking at each.
+/// The nearest of all finite numbers, of two the even one, found by looking at each.
+template <class E>
 int nearest(float x)
 {
+    const double m = std::min(std::fabs(static_cast<double>(x)), 1e6);  // beyond all of them, and not beyond a double
     int best = 0;
-    for (int code = 1; code < 0x7f; ++code) {
-        const double m = std::fabs(static_cast<double>(x));
-        const double here = std::fabs(by_definition(code) - m), there = std::fabs(by_definition(best) - m);
+    for (int code = 1; std::isfinite(by_definition(of_code<E>(code))); ++code) {
+        const double here = std::fabs(by_definition(of_code<E>(code)) - m),
+                     there = std::fabs(by_definition(of_code<E>(best)) - m);
         if (here < there || (here <= there && code % 2 == 0)) best = code;
     }
     return best | (std::signbit(x) ? 0x80 : 0);
@@ -143,30 +156,31 @@ void within_half(const std::string& name, const float* x, const float* back, int
 
 }  // namespace
 
-TEST_CASE("every code of fp8 widens to what E4M3 says, and comes back")
+TEMPLATE_TEST_CASE("every code of fp8 widens to what its definition says, and comes back", "", fp8_e4m3, fp8_e5m2)
 {
-    std::vector<fp8_e4m3> every(256);
+    using E = TestType;
+    std::vector<E> every(256);
     std::vector<float> wide(256);
-    for (int code = 0; code < 256; ++code) every[static_cast<std::size_t>(code)] = of_code(code);
+    for (int code = 0; code < 256; ++code) every[static_cast<std::size_t>(code)] = of_code<E>(code);
     constexpr int lanes = heed::simd::vec<float>::lanes;
     for (std::size_t i = 0; i < 256; i += lanes) heed::simd::store(&wide[i], heed::simd::load_as<float>(&every[i]));
     for (int code = 0; code < 256; ++code) {
         CAPTURE(code);
-        const float x = of_code(code);
-        const double expected = by_definition(code);
+        const float x = of_code<E>(code);
+        const double expected = by_definition(of_code<E>(code));
         if (std::isnan(expected)) {
             REQUIRE(std::isnan(x));
             REQUIRE(std::isnan(wide[static_cast<std::size_t>(code)]));
-            REQUIRE(std::isnan(static_cast<float>(fp8_e4m3(x))));
+            REQUIRE(std::isnan(static_cast<float>(E(x))));
         } else {
             REQUIRE(x == static_cast<float>(expected));
             REQUIRE(std::signbit(x) == (code >= 0x80));
             REQUIRE(std::memcmp(&x, &wide[static_cast<std::size_t>(code)], sizeof x) == 0);
-            REQUIRE(fp8_e4m3(x).bits == code);
+            REQUIRE(E(x).bits == (std::isinf(x) ? code - 1 : code));  // the largest number, which is the code below
         }
         for (int n = 1; n < lanes; ++n) {  // parts of a register, too, with 0 behind them
             float part[lanes];
-            const fp8_e4m3 same[lanes] = {of_code(code), of_code(code), of_code(code), of_code(code)};
+            const E one = of_code<E>(code), same[lanes] = {one, one, one, one};
             heed::simd::store(part, heed::simd::load_as_n<float>(same, std::min(n, 4)));
             for (int i = 0; i < lanes; ++i)
                 REQUIRE((i >= std::min(n, 4) ? part[i] == 0 : std::isnan(x) ? std::isnan(part[i]) : part[i] == x));
@@ -174,22 +188,27 @@ TEST_CASE("every code of fp8 widens to what E4M3 says, and comes back")
     }
 }
 
-TEST_CASE("floats round to the nearest fp8, ties to even, and beyond 448 to 448")
+TEMPLATE_TEST_CASE("floats round to the nearest fp8, ties to even, and to its largest number beyond that", "", fp8_e4m3,
+                   fp8_e5m2)
 {
-    std::vector<float> x{448, 449, 463.99f, 464, 465, 480, 1e30f, largest_float, inf_f, smallest_float, 0x1p-10f, 0};
-    for (int code = 0; code < 0x7e; ++code) {
-        const float a = of_code(code), b = of_code(code + 1), middle = (a + b) / 2;
+    using E = TestType;
+    const float most = std::is_same_v<E, fp8_e4m3> ? 448.f : 57344.f;
+    std::vector<float> x{1e30f, largest_float, inf_f, smallest_float, 0x1p-10f, 0x1p-17f, 0};
+    for (const float by : {1.f, 1.002f, 1.035f, 15.f / 14, 1.08f, 1.2f}) x.push_back(most * by);
+    for (int code = 0; of_code<E>(code + 1) <= most; ++code) {
+        const float a = of_code<E>(code), b = of_code<E>(code + 1), middle = (a + b) / 2;
         for (const float y : {a, middle, std::nextafter(middle, inf_f), std::nextafter(middle, 0.f)}) x.push_back(y);
     }
+    REQUIRE(x.size() > 4 * 120);
     std::mt19937_64 random(2);
-    std::uniform_real_distribution<double> exponent(-14, 10);
+    std::uniform_real_distribution<double> exponent(-21, 17);
     for (int i = 0; i < 20000; ++i) x.push_back(static_cast<float>(std::exp2(exponent(random))));
     for (const float y : x)
         for (const float z : {y, -y})
-            if (fp8_e4m3(z).bits != nearest(std::isinf(z) ? std::copysign(1e30f, z) : z))
-                FAIL(z << " rounds to code " << int{fp8_e4m3(z).bits} << ", not " << nearest(z));
+            if (E(z).bits != nearest<E>(z))
+                FAIL(z << " rounds to code " << int{E(z).bits} << ", not " << nearest<E>(z));
     for (const float y : {nan_f, -nan_f, heed::detail::float_of(0x7f800001u)})
-        REQUIRE(std::isnan(static_cast<float>(fp8_e4m3(y))));
+        REQUIRE(std::isnan(static_cast<float>(E(y))));
 }
 
 TEST_CASE("blocks have the bytes of ggml: the scale as f16, then the numbers; q4_0 has the first 16 in lower halves")
@@ -306,7 +325,7 @@ TEMPLATE_LIST_TEST_CASE("registers hold what the channels of a block are, in its
     SUCCEED();
 }
 
-TEMPLATE_TEST_CASE("registers hold what numbers of one byte are, one lane a row", "", std::int8_t, fp8_e4m3)
+TEMPLATE_TEST_CASE("registers hold what numbers of one byte are, one lane a row", "", std::int8_t, fp8_e4m3, fp8_e5m2)
 {
     using E = TestType;
     constexpr int lanes = heed::simd::vec<float>::lanes;
@@ -390,8 +409,8 @@ TEST_CASE("blocks with a lowest number are within half of their scale, and what 
                     high = std::max(high, static_cast<double>(x[i]));
                 }
                 const double half_step = (high - low) / steps / 2, a = static_cast<double>(x[c]);
-                const double rounded = std::max(0x1p-11 * (high - low), steps * 0x1p-25) +
-                                       std::max(0x1p-11 * std::fabs(low), 0x1p-25);
+                const double rounded =
+                    std::max(0x1p-11 * (high - low), steps * 0x1p-25) + std::max(0x1p-11 * std::fabs(low), 0x1p-25);
                 if (!(std::fabs(static_cast<double>(w.back[c]) - a) <= (half_step + rounded) * (1 + 0x1p-18)))
                     FAIL(name << format << ": channel " << c << ", " << a << " is read as " << w.back[c] << " in ["
                               << low << ", " << high << "]");
@@ -417,25 +436,29 @@ TEST_CASE("levels of a table are within half of the widest gap, and what least s
     SUCCEED();
 }
 
-TEST_CASE("fp8 is within 2^-4 of each number or half of its smallest step, in steps of the scale of its row")
+TEMPLATE_TEST_CASE("fp8 is within half of a last place of each number or of its smallest step, by the scale of its row",
+                   "", fp8_e4m3, fp8_e5m2)
 {
+    using E = TestType;
+    const double half = std::is_same_v<E, fp8_e4m3> ? 0x1p-4 : 0x1p-3;
+    const double half_step = std::is_same_v<E, fp8_e4m3> ? 0x1p-10 : 0x1p-17;
     for (const auto& [name, x] : rows_up_to(largest_float, 96)) {
-        const written<fp8_e4m3> w(x);
+        const written<E> w(x);
         const double scale = static_cast<double>(w.scale.data[0]);
         for (std::size_t c = 0; c < 96; ++c) {
             const double a = static_cast<double>(x[c]), b = static_cast<double>(w.back[c]);
-            const double bound = std::max(0x1p-4 * std::fabs(a), 0x1p-10 * scale) * (1 + 0x1p-20);
+            const double bound = std::max(half * std::fabs(a), half_step * scale) * (1 + 0x1p-20);
             if (!(std::fabs(a - b) <= bound + static_cast<double>(smallest_float)))
                 FAIL(name << ": channel " << c << ", " << a << " is read as " << b << ", with scale " << scale);
         }
     }
     const std::vector<float> x = normal<float>({1, 1, 1, 96}, 3, 20).data;
-    tensor<fp8_e4m3> k({1, 1, 1, 96}), v({1, 1, 1, 96});
+    tensor<E> k({1, 1, 1, 96}), v({1, 1, 1, 96});
     const heed::dense_kv cache{k.view(), v.view()};  // without scales
     tensor<float> k_back({1, 1, 1, 96}), v_back({1, 1, 1, 96});
     heed::or_throw(heed::append(cache, 0, 0, row_view(x), row_view(x)));
     heed::or_throw(heed::fetch(cache, 0, 0, k_back.view(), v_back.view()));
-    for (std::size_t c = 0; c < 96; ++c) REQUIRE(k.data[c].bits == nearest(x[c]));
+    for (std::size_t c = 0; c < 96; ++c) REQUIRE(k.data[c].bits == nearest<E>(x[c]));
     REQUIRE(same_bits(k_back.data, widened(k).data));
     REQUIRE(same_bits(k_back.data, v_back.data));
 }
@@ -449,9 +472,11 @@ TEST_CASE("zeros are 0 exactly, with scale 0")
         };
         const written<std::int8_t> a(x);
         const written<fp8_e4m3> b(x);
+        const written<fp8_e5m2> d(x);
         all_zero(a.back);
         all_zero(b.back);
-        REQUIRE((a.scale.data[0] == 0 && b.scale.data[0] == 0));
+        all_zero(d.back);
+        REQUIRE((a.scale.data[0] == 0 && b.scale.data[0] == 0 && d.scale.data[0] == 0));
         for_each_block([&](auto element) {
             const written<decltype(element)> w(x);
             all_zero(w.back);
@@ -472,6 +497,7 @@ TEST_CASE("NaN and Inf make NaN of their row, or of their block, and of nothing 
             x[at] = bad;
             for (const float y : written<std::int8_t>(x).back) REQUIRE(std::isnan(y));
             for (const float y : written<fp8_e4m3>(x).back) REQUIRE(std::isnan(y));
+            for (const float y : written<fp8_e5m2>(x).back) REQUIRE(std::isnan(y));
             for_each_block([&](auto element) {
                 const written<decltype(element)> with(x), without(clean);
                 for (std::size_t c = 0; c < 96; ++c)
@@ -557,17 +583,22 @@ TEST_CASE("given scales stay as they are, and numbers beyond them are cut off at
                     }
                 }
     REQUIRE(cut_off >= 4);
+}
 
-    given_scales<fp8_e4m3> f;
+TEMPLATE_TEST_CASE("what is beyond the largest fp8 of a given scale is cut off there, and NaN stays", "", fp8_e4m3,
+                   fp8_e5m2)
+{
+    constexpr float most = TestType::largest;
+    given_scales<TestType> f;
     f.k_rows.view().row(0, 1, 2)[3] = inf_f;
     f.v_rows.view().row(0, 0, 0)[4] = -1e30f;
     f.v_rows.view().row(0, 0, 0)[3] = nan_f;
     f.write_and_read();
-    REQUIRE(f.k_back.in().row(0, 1, 2)[3] == 448 * f.channel(1, 3));
-    REQUIRE(f.v_back.in().row(0, 0, 0)[4] == -448 * 0.02f);
+    REQUIRE(f.k_back.in().row(0, 1, 2)[3] == most * f.channel(1, 3));
+    REQUIRE(f.v_back.in().row(0, 0, 0)[4] == -most * 0.02f);
     REQUIRE(std::isnan(f.v_back.in().row(0, 0, 0)[3]));
     REQUIRE(std::fabs(f.k_back.in().row(0, 0, 1)[2] - f.k_rows.in().row(0, 0, 1)[2]) <=
-            std::fabs(f.k_rows.in().row(0, 0, 1)[2]) / 16);
+            std::fabs(f.k_rows.in().row(0, 0, 1)[2]) / (std::is_same_v<TestType, fp8_e4m3> ? 16 : 8));
 }
 
 TEST_CASE("NaN and Inf are refused in int8 with a given scale, and nothing is written")

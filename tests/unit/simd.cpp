@@ -136,6 +136,30 @@ TEMPLATE_TEST_CASE("sums go by halves, and the largest lane is found wherever it
 
 namespace {
 
+template <int By, class T>
+void check_exchange()
+{
+    constexpr int lanes = V<T>::lanes;
+    if constexpr (By < lanes) {
+        T x[lanes], y[lanes];
+        for (int i = 0; i < lanes; ++i) x[i] = static_cast<T>(i + 1);
+        heed::simd::store(y, heed::simd::exchange<By>(heed::simd::load(x)));
+        for (int i = 0; i < lanes; ++i) REQUIRE(y[i] == static_cast<T>((i ^ By) + 1));
+    }
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("lanes are exchanged with those whose number differs in one bit", "", float, double)
+{
+    check_exchange<1, TestType>();
+    check_exchange<2, TestType>();
+    check_exchange<4, TestType>();
+    check_exchange<8, TestType>();
+}
+
+namespace {
+
 /// Rows of E that are `stride` elements apart, of which each has another number, mod 97; not an element more than are
 /// read.
 template <class U, class E>
@@ -167,6 +191,7 @@ TEST_CASE("a transposition puts one row in each lane")
     check_transposition<float, heed::f16>();
     check_transposition<float, std::int8_t>();
     check_transposition<float, heed::fp8_e4m3>();
+    check_transposition<float, heed::fp8_e5m2>();
     const auto of_pairs = [](auto exist) {
         if constexpr (exist.value)
             check_transposition<std::conditional_t<exist.value, heed::bf16_pair, float>, heed::bf16>();

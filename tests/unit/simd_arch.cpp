@@ -266,6 +266,21 @@ TEMPLATE_TEST_CASE("bits of lanes and lanes of bits are those of the portable ma
     REQUIRE(wrong == 0);
 }
 
+TEST_CASE("lanes are exchanged as on the portable machine")
+{
+    const auto by = [](auto stride) {
+        constexpr int differs = decltype(stride)::value;
+        of_one([](auto a) {
+            if constexpr (differs < decltype(a)::lanes) return heed::simd::exchange<differs>(a);
+            else return a;
+        });
+    };
+    by(std::integral_constant<int, 1>{});
+    by(std::integral_constant<int, 2>{});
+    by(std::integral_constant<int, 4>{});
+    by(std::integral_constant<int, 8>{});
+}
+
 TEMPLATE_TEST_CASE("sums and the largest lane are those of the portable machine", "", float, double)
 {
     using T = TestType;
@@ -353,6 +368,7 @@ TEST_CASE("elements widen and narrow as on the portable machine, in part too, an
     check_loads<float>(every_pattern<heed::f16>());
     check_loads<float>(every_pattern<std::int8_t>());
     check_loads<float>(every_pattern<heed::fp8_e4m3>());
+    check_loads<float>(every_pattern<heed::fp8_e5m2>());
     check_stores<heed::bf16>();
     check_stores<heed::f16>();
     test::guarded memory(4096);
@@ -384,6 +400,7 @@ TEST_CASE("four registers of small numbers, and f16 in all lanes, are those of t
     };
     four(every_pattern<std::int8_t>());
     four(every_pattern<heed::fp8_e4m3>());
+    four(every_pattern<heed::fp8_e5m2>());
     for (const heed::f16 x : every_pattern<heed::f16>())
         wrong += differing(heed::simd::native_vec<float, native>(heed::simd::arch::broadcast(x, native{})),
                            heed::simd::native_vec<float, portable>(heed::simd::arch::broadcast(x, portable{})));
@@ -469,6 +486,7 @@ TEST_CASE("words are transposed and taken apart as on the portable machine")
     CHECK(taken<heed::bf16>() == 0);
     CHECK(taken<heed::f16>() == 0);
     CHECK(taken<heed::fp8_e4m3>() == 0);
+    CHECK(taken<heed::fp8_e5m2>() == 0);
 }
 
 TEST_CASE("doubles are transposed, and scales gathered, as on the portable machine")

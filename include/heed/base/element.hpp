@@ -5,6 +5,7 @@
 #include "element/bf16.hpp"
 #include "element/f16.hpp"
 #include "element/fp8_e4m3.hpp"
+#include "element/fp8_e5m2.hpp"
 #include "element/int8.hpp"
 #include "element/iq4_nl.hpp"
 #include "element/mxfp4.hpp"

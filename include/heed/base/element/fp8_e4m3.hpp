@@ -40,14 +40,6 @@ struct fp8_e4m3 {
 };
 
 template <>
-struct element_traits<fp8_e4m3> : detail::quantised_number<fp8_e4m3> {
-    static float scale_for(const detail::extremes& e)
-    {
-        const float most = e.largest();
-        return detail::scale_that_fits(most / fp8_e4m3::largest,
-                                       [&](float s) { return most <= fp8_e4m3::largest * s; });
-    }
-    static fp8_e4m3 encode(float x, float scale) { return fp8_e4m3(x / scale); }
-};
+struct element_traits<fp8_e4m3> : detail::small_float<fp8_e4m3> {};
 
 HEED_END

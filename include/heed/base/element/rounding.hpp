@@ -54,6 +54,18 @@ inline f16 f16_nan()
     return d;
 }
 
+/// A floating-point number of one byte, the largest of which is E::largest: with a scale for a row, the row's largest
+/// number becomes that.
+template <class E>
+struct small_float : quantised_number<E> {
+    static float scale_for(const extremes& e)
+    {
+        const float most = e.largest();
+        return scale_that_fits(most / E::largest, [&](float s) { return most <= E::largest * s; });
+    }
+    static E encode(float x, float scale) { return E(x / scale); }
+};
+
 /// The scale of a block of numbers from -steps to steps - 1: its sign gives the end with one more to the larger ones.
 inline f16 scale_to_longer_end(const extremes& e, float steps)
 {

@@ -68,5 +68,15 @@ HEED_INLINE void widen(const E* row, std::int64_t c, std::int64_t n, T* to)
         if (i < n) store(to + i, load_channels_n<T>(row, c + i, static_cast<int>(n - i)));
 }
 
+/// to[c] = x[c] for n channels, rounded once.
+template <class T, class E>
+HEED_INLINE void narrow(const T* x, std::int64_t n, E* to)
+{
+    constexpr int lanes = vec<T>::lanes;
+    std::int64_t c = 0;
+    for (; c + lanes <= n; c += lanes) store_as(to + c, load(x + c));
+    if (c < n) store_as_n(to + c, load_n(x + c, static_cast<int>(n - c)), static_cast<int>(n - c));
+}
+
 }  // namespace micro
 HEED_END

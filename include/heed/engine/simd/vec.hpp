@@ -173,6 +173,12 @@ HEED_INLINE std::uint32_t nonzero_bits(vec<T, A> v)
 {
     return arch::nonzero_bits(raw(v));
 }
+/// Lane i ^ By in lane i, for a power of two By below the number of lanes.
+template <int By, class T, class A>
+HEED_INLINE vec<T, A> exchange(vec<T, A> v)
+{
+    return native_vec<T, A>(arch::exchange<By>(raw(v)));
+}
 /// acc = a * b + acc, rounded once.
 template <class T, class A>
 HEED_INLINE void accumulate(vec<T, A>& acc, vec<T, A> a, vec<T, A> b)

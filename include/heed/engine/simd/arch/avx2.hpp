@@ -225,6 +225,20 @@ HEED_INLINE std::uint32_t nonzero_bits(__m256d v)
     return static_cast<std::uint32_t>(_mm256_movemask_pd(_mm256_cmp_pd(v, _mm256_setzero_pd(), _CMP_NEQ_UQ)));
 }
 
+/// Lane i ^ By in lane i.
+template <int By>
+HEED_INLINE __m256 exchange(__m256 v)
+{
+    if constexpr (By == 4) return _mm256_permute2f128_ps(v, v, 1);
+    else return _mm256_permute_ps(v, By == 1 ? 0xb1 : 0x4e);
+}
+template <int By>
+HEED_INLINE __m256d exchange(__m256d v)
+{
+    if constexpr (By == 2) return _mm256_permute2f128_pd(v, v, 1);
+    else return _mm256_permute_pd(v, 0x5);
+}
+
 /// acc += a * b, rounded once, in the register of acc: gcc 12 multiplies into the register of a and moves the sums from
 /// register to register, which took 0.91 instead of 0.98 of the FMA peak on Zen 3.
 HEED_INLINE void accumulate(__m256& acc, __m256 a, __m256 b)

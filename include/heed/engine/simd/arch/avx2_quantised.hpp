@@ -34,6 +34,11 @@ HEED_INLINE __m256 load(const fp8_e4m3* p, machine::avx2)
 {
     return widen_upper(_mm256_slli_epi32(_mm256_cvtepu8_epi32(load_bytes(p)), 24));
 }
+/// E5M2 is the upper byte of an f16.
+HEED_INLINE __m256 load(const fp8_e5m2* p, machine::avx2)
+{
+    return widen(_mm_unpacklo_epi8(_mm_setzero_si128(), load_bytes(p)), static_cast<const f16*>(nullptr));
+}
 template <class E, class = std::enable_if_t<sizeof(E) == 1>, class = void>
 HEED_INLINE __m256 load_n(const E* p, int n, machine::avx2)
 {
@@ -51,6 +56,12 @@ HEED_INLINE __m256 take(words w, int i, const fp8_e4m3*, machine::avx2)
 {
     return widen_upper(
         _mm256_and_si256(_mm256_slli_epi32(w, 24 - 8 * i), _mm256_set1_epi32(static_cast<int>(0xff000000))));
+}
+
+HEED_INLINE __m256 take(words w, int i, const fp8_e5m2*, machine::avx2)
+{
+    const __m256i upper = i == 0 ? _mm256_slli_epi32(w, 8) : _mm256_srli_epi32(w, 8 * i - 8);
+    return widen(low_words(_mm256_and_si256(upper, _mm256_set1_epi32(0xff00))), static_cast<const f16*>(nullptr));
 }
 
 HEED_INLINE __m256 look_up(const float (&table)[16], words w, machine::avx2)

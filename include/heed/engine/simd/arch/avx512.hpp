@@ -158,6 +158,20 @@ HEED_INLINE __m512d select_bits(std::uint32_t bits, __m512d yes, __m512d no)
 HEED_INLINE std::uint32_t nonzero_bits(__m512 v) { return _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NEQ_UQ); }
 HEED_INLINE std::uint32_t nonzero_bits(__m512d v) { return _mm512_cmp_pd_mask(v, _mm512_setzero_pd(), _CMP_NEQ_UQ); }
 
+/// Lane i ^ By in lane i.
+template <int By>
+HEED_INLINE __m512 exchange(__m512 v)
+{
+    if constexpr (By < 4) return _mm512_permute_ps(v, By == 1 ? 0xb1 : 0x4e);
+    else return _mm512_shuffle_f32x4(v, v, By == 4 ? 0xb1 : 0x4e);
+}
+template <int By>
+HEED_INLINE __m512d exchange(__m512d v)
+{
+    if constexpr (By == 1) return _mm512_permute_pd(v, 0x55);
+    else return _mm512_shuffle_f64x2(v, v, By == 2 ? 0xb1 : 0x4e);
+}
+
 /// acc += a * b, rounded once, in the register of acc: gcc 12 multiplies into the register of a and moves the sums from
 /// register to register, which took 0.91 instead of 0.98 of the FMA peak on Zen 3.
 HEED_INLINE void accumulate(__m512& acc, __m512 a, __m512 b)

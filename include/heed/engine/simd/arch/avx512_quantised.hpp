@@ -17,6 +17,18 @@ HEED_INLINE __m512 load(const std::int8_t* p, machine::avx512)
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load_bytes(p)));
 }
 
+/// E5M2 is the upper byte of an f16.
+HEED_INLINE __m512 load(const fp8_e5m2* p, machine::avx512)
+{
+    return widen(_mm256_slli_epi16(_mm256_cvtepu8_epi16(load_bytes(p)), 8), static_cast<const f16*>(nullptr));
+}
+HEED_INLINE __m512 take(words w, int i, const fp8_e5m2*, machine::avx512)
+{
+    const __m512i upper = i == 0 ? _mm512_slli_epi32(w, 8) : _mm512_srli_epi32(w, static_cast<unsigned>(8 * i - 8));
+    const __m512i halves = _mm512_and_si512(upper, _mm512_set1_epi32(0xff00));
+    return widen(_mm512_cvtepi32_epi16(halves), static_cast<const f16*>(nullptr));
+}
+
 template <class E, class = std::enable_if_t<sizeof(E) == 1>, class = void>
 HEED_INLINE __m512 load_n(const E* p, int n, machine::avx512)
 {

@@ -152,6 +152,19 @@ HEED_INLINE std::uint32_t nonzero_bits(float64x2_t v)
     return static_cast<std::uint32_t>(vaddvq_u64(vbicq_u64(lane_bits(v), vceqq_f64(v, vdupq_n_f64(0)))));
 }
 
+template <int By>
+HEED_INLINE float32x4_t exchange(float32x4_t v)
+{
+    if constexpr (By == 1) return vrev64q_f32(v);
+    else return vextq_f32(v, v, 2);
+}
+template <int By>
+HEED_INLINE float64x2_t exchange(float64x2_t v)
+{
+    static_assert(By == 1);
+    return vextq_f64(v, v, 1);
+}
+
 HEED_INLINE float32x4_t in_register(float32x4_t v)
 {
     __asm__("" : "+w"(v));
@@ -236,6 +249,12 @@ HEED_INLINE float32x4_t load(const fp8_e4m3* p, machine::neon)
     return widen_upper(vshlq_n_u32(words_of_bytes(p), 24));
 }
 
+/// E5M2 is the upper byte of an f16.
+HEED_INLINE float32x4_t load(const fp8_e5m2* p, machine::neon)
+{
+    return widen(vget_low_u16(vshll_n_u8(load_bytes(p), 8)), static_cast<const f16*>(nullptr));
+}
+
 template <class E, class = std::enable_if_t<(sizeof(E) < 4)>>
 HEED_INLINE float32x4_t load_n(const E* p, int n, machine::neon)
 {
@@ -292,6 +311,11 @@ HEED_INLINE float32x4_t take(uint32x4_t w, int i, const f16* tag, machine::neon)
 HEED_INLINE float32x4_t take(uint32x4_t w, int i, const fp8_e4m3*, machine::neon)
 {
     return widen_upper(vandq_u32(vreinterpretq_u32_s32(shifted(w, 24 - 8 * i)), vdupq_n_u32(0xff000000u)));
+}
+HEED_INLINE float32x4_t take(uint32x4_t w, int i, const fp8_e5m2*, machine::neon)
+{
+    const uint32x4_t upper = vandq_u32(vshlq_u32(w, vdupq_n_s32(8 - 8 * i)), vdupq_n_u32(0xff00u));
+    return widen(vmovn_u32(upper), static_cast<const f16*>(nullptr));
 }
 
 }  // namespace simd::arch

@@ -150,6 +150,13 @@ HEED_INLINE std::uint32_t nonzero_bits(R v)
     return bits;
 }
 
+/// Lane i ^ By in lane i, for a power of two By below the number of lanes.
+template <int By, class R>
+HEED_INLINE R exchange(R v)
+{
+    return make_lanes<R>([&](int i) HEED_INLINE_LAMBDA { return as_lanes(v)[i ^ By]; });
+}
+
 /// acc += a * b, rounded once, in the register of acc.
 template <class R>
 HEED_INLINE void accumulate(R& acc, R a, R b)
