@@ -15,13 +15,16 @@ constexpr const char* form =
 
 std::string read_kv(const std::string& text, bench_case& c)
 {
-    static const std::regex kv("(f32|bf16|bf16_native|f16|(?:int8|q8_0|q4_0)(?:_by(?:8|16))?|fp8)(_sparse([0-9]{2}))?"
-                               "(_page([0-9]{1,4})(?:_(mixed|random)([0-9]{1,9}))?)?(_bshd)?(_mla)?(_layers([0-9]{1,4}))?");
+    static const std::regex kv(
+        "(f32|bf16|bf16_native|f16|(?:int8|q8_0|q4_0)(?:_by(?:8|16))?|fp8)(_sparse([0-9]{2}))?"
+        "(_page([0-9]{1,4})(?:_(mixed|random)([0-9]{1,9}))?)?(_bshd)?(_mla)?(_layers([0-9]{1,4}))?");
     std::smatch m;
     if (!std::regex_match(text, m, kv))
         return "kv type " + text +
-               " is none of f32, bf16, bf16_native, f16, int8, q8_0, q4_0 (these by integers: _by16, _by8), fp8, with or "
-               "without _sparseNN (percent, two digits), _pageN (slots) and, behind it, _mixedN (keys of all sequences but "
+               " is none of f32, bf16, bf16_native, f16, int8, q8_0, q4_0 (these by integers: _by16, _by8), fp8, with "
+               "or "
+               "without _sparseNN (percent, two digits), _pageN (slots) and, behind it, _mixedN (keys of all sequences "
+               "but "
                "the last) or _randomN (the least keys of sequences of random lengths), _bshd ([token][head][channel]), "
                "_mla (V is a part of K), _layersN";
     c.native = m[1] == "bf16_native";
@@ -211,8 +214,9 @@ std::string parse(const std::string& name, bench_case& c)
     std::string wrong = read_kv(m[4], c);
     if (wrong.empty()) wrong = read_mask(m[5], c);
     if (wrong.empty() && c.ragged() && (c.mask != mask_kind::all || c.short_keys > c.keys || c.least_keys > c.keys))
-        wrong = (c.short_keys > 0 ? "_mixed" + std::to_string(c.short_keys) : "_random" + std::to_string(c.least_keys)) +
-                " needs mask all and as many keys in the longest sequence";
+        wrong =
+            (c.short_keys > 0 ? "_mixed" + std::to_string(c.short_keys) : "_random" + std::to_string(c.least_keys)) +
+            " needs mask all and as many keys in the longest sequence";
     return wrong;
 }
 

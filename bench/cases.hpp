@@ -15,8 +15,8 @@ namespace bench {
 
 enum class mask_kind { all, causal, window, documents };
 
-/// How a mask is handed to heed: as a policy, or as a table [Sq, Skv] of 0 and -inf, in f32 or f16, of true and false, or
-/// of other numbers and -inf, in f32.
+/// How a mask is handed to heed: as a policy, or as a table [Sq, Skv] of 0 and -inf, in f32 or f16, of true and false,
+/// or of other numbers and -inf, in f32.
 enum class mask_form { policy, floats, halves, bools, tilted };
 
 /// Where a token's row stands: [head][token][channel], or [token][head][channel].

@@ -16,10 +16,10 @@
 //
 // |x - fetched x| is at most half a scale in int8, q8_0, q5_0 and q4_0, whose scale is chosen for the row or block,
 // and 2^-4 |x| in fp8_e4m3, 2^-3 |x| in fp8_e5m2, or half of their smallest step; q5_1, q4_1, iq4_nl and mxfp4 are
-// rounded as ggml does; u8_block and u4_block are off by half a scale, and by up to 2^-22 of the block's largest number.
-// A row of zeros has scale 0 where there is no zero point. NaN and Inf make the scale NaN, and so the row or block;
-// numbers with a given scale (of channels, or repeated over tokens) are cut off at the format's largest, and may not be
-// NaN or Inf in int8. How an element is rounded is said in its file in base/element/.
+// rounded as ggml does; u8_block and u4_block are off by half a scale, and by up to 2^-22 of the block's largest
+// number. A row of zeros has scale 0 where there is no zero point. NaN and Inf make the scale NaN, and so the row or
+// block; numbers with a given scale (of channels, or repeated over tokens) are cut off at the format's largest, and may
+// not be NaN or Inf in int8. How an element is rounded is said in its file in base/element/.
 #pragma once
 
 #include "engine/cache_checks.hpp"

@@ -2,8 +2,12 @@
 // One program for many CPUs: which machines the CPU of this process is one of, and the choice among tables of functions
 // that are compiled for several.
 //
-//     // kernels.cpp, compiled once with -march=x86-64 and -DKERNELS=oldest, once with -march=x86-64-v3 and -DKERNELS=avx2
-//     #include "kernels.hpp"        // struct kernels { int (*attend)(const float* q, ...); }; extern const kernels oldest, avx2;
+//     // kernels.hpp
+//     struct kernels { int (*attend)(const float* q, ...); };
+//     extern const kernels oldest, avx2;
+//
+//     // kernels.cpp, compiled with -march=x86-64 -DKERNELS=oldest, and with -march=x86-64-v3 -DKERNELS=avx2
+//     #include "kernels.hpp"
 //     #include <heed/heed.hpp>
 //     static int attend(const float* q, ...) { ... }
 //     const kernels KERNELS{&attend};
@@ -69,16 +73,24 @@ struct cpu_words {
 };
 
 // saved_ymm and saved_zmm: a CPU may have registers that its system does not save.
-inline constexpr cpu_feature cpu_features[] = {
-    {"sse3", 0, 0},          {"ssse3", 0, 9},         {"fma", 0, 12},           {"cx16", 0, 13},
-    {"sse4.1", 0, 19},       {"sse4.2", 0, 20},       {"movbe", 0, 22},         {"popcnt", 0, 23},
-    {"avx", 0, 28},          {"f16c", 0, 29},         {"sse2", 1, 26},          {"bmi", 2, 3},
-    {"avx2", 2, 5},          {"bmi2", 2, 8},          {"avx512f", 2, 16},       {"avx512dq", 2, 17},
-    {"avx512ifma", 2, 21},   {"avx512cd", 2, 28},     {"avx512bw", 2, 30},      {"avx512vl", 2, 31},
-    {"avx512vbmi", 3, 1},    {"avx512vbmi2", 3, 6},   {"gfni", 3, 8},           {"avx512vnni", 3, 11},
-    {"avx512bitalg", 3, 12}, {"avx512vpopcntdq", 3, 14}, {"avx512fp16", 4, 23}, {"avxvnni", 5, 4},
-    {"avx512bf16", 5, 5},    {"lahf", 6, 0},          {"lzcnt", 6, 5},          {"saved_xmm", 7, 1},
-    {"saved_ymm", 7, 2},     {"saved_masks", 7, 5},   {"saved_zmm", 7, 6},      {"saved_zmm16", 7, 7}};
+inline constexpr cpu_feature cpu_features[] = {{"sse3", 0, 0},          {"ssse3", 0, 9},
+                                               {"fma", 0, 12},          {"cx16", 0, 13},
+                                               {"sse4.1", 0, 19},       {"sse4.2", 0, 20},
+                                               {"movbe", 0, 22},        {"popcnt", 0, 23},
+                                               {"avx", 0, 28},          {"f16c", 0, 29},
+                                               {"sse2", 1, 26},         {"bmi", 2, 3},
+                                               {"avx2", 2, 5},          {"bmi2", 2, 8},
+                                               {"avx512f", 2, 16},      {"avx512dq", 2, 17},
+                                               {"avx512ifma", 2, 21},   {"avx512cd", 2, 28},
+                                               {"avx512bw", 2, 30},     {"avx512vl", 2, 31},
+                                               {"avx512vbmi", 3, 1},    {"avx512vbmi2", 3, 6},
+                                               {"gfni", 3, 8},          {"avx512vnni", 3, 11},
+                                               {"avx512bitalg", 3, 12}, {"avx512vpopcntdq", 3, 14},
+                                               {"avx512fp16", 4, 23},   {"avxvnni", 5, 4},
+                                               {"avx512bf16", 5, 5},    {"lahf", 6, 0},
+                                               {"lzcnt", 6, 5},         {"saved_xmm", 7, 1},
+                                               {"saved_ymm", 7, 2},     {"saved_masks", 7, 5},
+                                               {"saved_zmm", 7, 6},     {"saved_zmm16", 7, 7}};
 
 #define HEED_X86_V2 "cx16 lahf popcnt sse3 sse4.1 sse4.2 ssse3"
 #define HEED_X86_V3 HEED_X86_V2 " avx avx2 bmi bmi2 f16c fma lzcnt movbe saved_xmm saved_ymm"
@@ -110,10 +122,10 @@ struct cpu_words {
 };
 
 inline constexpr cpu_feature cpu_features[] = {
-    {"crc32", 0, 7},    {"atomics", 0, 8},  {"fphp", 0, 9},    {"asimdhp", 0, 10}, {"asimdrdm", 0, 12}, {"jscvt", 0, 13},
-    {"fcma", 0, 14},    {"lrcpc", 0, 15},   {"dcpop", 0, 16},  {"dotprod", 0, 20}, {"sve", 0, 22},      {"uscat", 0, 25},
-    {"ilrcpc", 0, 26},  {"flagm", 0, 27},   {"ssbs", 0, 28},   {"sb", 0, 29},      {"paca", 0, 30},     {"sve2", 1, 1},
-    {"flagm2", 1, 7},   {"frint", 1, 8},    {"i8mm", 1, 13},   {"bf16", 1, 14}};
+    {"crc32", 0, 7},   {"atomics", 0, 8}, {"fphp", 0, 9},   {"asimdhp", 0, 10}, {"asimdrdm", 0, 12}, {"jscvt", 0, 13},
+    {"fcma", 0, 14},   {"lrcpc", 0, 15},  {"dcpop", 0, 16}, {"dotprod", 0, 20}, {"sve", 0, 22},      {"uscat", 0, 25},
+    {"ilrcpc", 0, 26}, {"flagm", 0, 27},  {"ssbs", 0, 28},  {"sb", 0, 29},      {"paca", 0, 30},     {"sve2", 1, 1},
+    {"flagm2", 1, 7},  {"frint", 1, 8},   {"i8mm", 1, 13},  {"bf16", 1, 14}};
 
 // fp16 in -march is two of the kernel's words.
 #define HEED_ARM_V2 "crc32 atomics asimdrdm dcpop"
@@ -139,8 +151,7 @@ inline constexpr cpu_family cpu_families[] = {{nullptr, nullptr}};
 inline bool cpu_has(const cpu_words& words, const char* name, std::size_t n)
 {
 #if defined(__aarch64__)
-    if (n == 4 && std::memcmp(name, "fp16", 4) == 0)
-        return cpu_has(words, "fphp", 4) && cpu_has(words, "asimdhp", 7);
+    if (n == 4 && std::memcmp(name, "fp16", 4) == 0) return cpu_has(words, "fphp", 4) && cpu_has(words, "asimdhp", 7);
 #endif
     for (const cpu_feature& f : cpu_features)
         if (std::strlen(f.name) == n && std::memcmp(f.name, name, n) == 0) return words.word[f.word] >> f.bit & 1;

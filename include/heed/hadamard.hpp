@@ -22,7 +22,6 @@
 #include "engine/micro/walsh_hadamard.hpp"
 #include "engine/micro/widen.hpp"
 
-
 HEED_BEGIN
 
 /// The rotation of rows of D channels, D a power of two up to 8192,

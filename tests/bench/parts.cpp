@@ -228,8 +228,8 @@ TEST_CASE("pages, quantised and mixed caches compute what the same numbers in on
     }
     for (const std::string lengths : {"mixed20", "random20"}) {
         INFO(lengths);
-        const contestant ragged = make_over_cache(
-            parsed("heed/decode/softmax/f32_page16_" + lengths + "/all/b3_hq2_hkv1_sq1_skv100_d64/t1"));
+        const contestant ragged =
+            make_over_cache(parsed("heed/decode/softmax/f32_page16_" + lengths + "/all/b3_hq2_hkv1_sq1_skv100_d64/t1"));
         ragged.run();
         const std::vector<float> out = ragged.output();
         REQUIRE(out.size() == 3 * 2 * 64);

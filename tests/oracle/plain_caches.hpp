@@ -19,7 +19,8 @@ public:
     const int64 key_dim;
 
     explicit tokens(std::vector<int64> lengths, int64 key_channels = 24)
-        : key_dim(key_channels), lengths_(std::move(lengths)), longest_(*std::max_element(lengths_.begin(), lengths_.end())),
+        : key_dim(key_channels), lengths_(std::move(lengths)),
+          longest_(*std::max_element(lengths_.begin(), lengths_.end())),
           k_(test::normal<float>({batch(), kv_heads, longest_, key_dim}, 21)),
           v_(test::normal<float>({batch(), kv_heads, longest_, value_dim}, 22))
     {}

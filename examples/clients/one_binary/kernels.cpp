@@ -13,8 +13,8 @@ int attend_here(const attention* of, char* error, std::size_t error_bytes)
 {
     const heed::extents rows{1, of->heads, of->queries, of->dim}, tokens{1, of->kv_heads, of->keys, of->dim};
     const heed::status result =
-        heed::attend(heed::attention{heed::softpick{}, heed::causal{}}, heed::bhsd(of->q, rows), heed::bhsd(of->k, tokens),
-                     heed::bhsd(of->v, tokens), heed::bhsd(of->out, rows));
+        heed::attend(heed::attention{heed::softpick{}, heed::causal{}}, heed::bhsd(of->q, rows),
+                     heed::bhsd(of->k, tokens), heed::bhsd(of->v, tokens), heed::bhsd(of->out, rows));
     if (!result) std::snprintf(error, error_bytes, "%s", result.message());
     return result ? 0 : -1;
 }

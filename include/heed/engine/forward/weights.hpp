@@ -186,8 +186,7 @@ struct score_mapper {
 private:
     HEED_INLINE void leave_out(int j)
     {
-        for (int i = 0; i < micro::mass_lanes; i += V::lanes)
-            store(row.s + j + i, V(-libm::infinity<T>));
+        for (int i = 0; i < micro::mass_lanes; i += V::lanes) store(row.s + j + i, V(-libm::infinity<T>));
     }
     template <bool IsMasked>
     HEED_INLINE void sixteen(int from, [[maybe_unused]] std::uint32_t attended, std::bool_constant<IsMasked>)
