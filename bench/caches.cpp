@@ -155,7 +155,7 @@ std::string cache_refusal(const bench_case& c)
     if (c.normalizer != "softmax") return "caches are measured for softmax";
     if (c.form != mask_form::policy) return "caches are measured with masks as policies";
     if (c.weightless >= 0 || c.native) return "caches are measured without planted scores and in f32";
-    if (c.element == "f16") return "caches are measured in f32, bf16, int8, q8_0, q4_0 and fp8";
+    if (c.element == "f16") return "caches are measured in f32, bf16, int8, q8_0, q4_0, fp8 and fp8_e5m2";
     if ((c.element == "q8_0" || c.element == "q4_0") && (c.key_dim % 32 != 0 || c.value_dim % 32 != 0))
         return c.element + " has blocks of 32 channels";
     return "";
@@ -168,6 +168,7 @@ contestant make_over_cache(const bench_case& c)
     if (c.element == "q8_0") return make<heed::q8_0>(c);
     if (c.element == "q4_0") return make<heed::q4_0>(c);
     if (c.element == "fp8") return make<heed::fp8_e4m3>(c);
+    if (c.element == "fp8_e5m2") return make<heed::fp8_e5m2>(c);
     return make<float>(c);
 }
 

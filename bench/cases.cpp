@@ -16,17 +16,15 @@ constexpr const char* form =
 std::string read_kv(const std::string& text, bench_case& c)
 {
     static const std::regex kv(
-        "(f32|bf16|bf16_native|f16|(?:int8|q8_0|q4_0)(?:_by(?:8|16))?|fp8)(_sparse([0-9]{2}))?"
+        "(f32|bf16|bf16_native|f16|(?:int8|q8_0|q4_0)(?:_by(?:8|16))?|fp8(?:_e5m2)?)(_sparse([0-9]{2}))?"
         "(_page([0-9]{1,4})(?:_(mixed|random)([0-9]{1,9}))?)?(_bshd)?(_mla)?(_layers([0-9]{1,4}))?");
     std::smatch m;
     if (!std::regex_match(text, m, kv))
         return "kv type " + text +
-               " is none of f32, bf16, bf16_native, f16, int8, q8_0, q4_0 (these by integers: _by16, _by8), fp8, with "
-               "or "
-               "without _sparseNN (percent, two digits), _pageN (slots) and, behind it, _mixedN (keys of all sequences "
-               "but "
-               "the last) or _randomN (the least keys of sequences of random lengths), _bshd ([token][head][channel]), "
-               "_mla (V is a part of K), _layersN";
+               " is none of f32, bf16, bf16_native, f16, int8, q8_0, q4_0 (these by integers: _by16, _by8), fp8, "
+               "fp8_e5m2, with or without _sparseNN (percent, two digits), _pageN (slots) and, behind it, _mixedN (keys "
+               "of all sequences but the last) or _randomN (the least keys of sequences of random lengths), _bshd "
+               "([token][head][channel]), _mla (V is a part of K), _layersN";
     c.native = m[1] == "bf16_native";
     c.element = c.native ? "bf16" : m[1].str();
     if (const std::size_t by = c.element.find("_by"); by != std::string::npos) {
@@ -136,7 +134,7 @@ double bench_case::row_bytes(std::int64_t dim) const
     const auto d = static_cast<double>(dim);
     if (element == "f32") return 4 * d;
     if (element == "int8") return d + 4;
-    if (element == "fp8") return d;
+    if (element == "fp8" || element == "fp8_e5m2") return d;
     if (element == "q8_0") return d / 32 * 34;
     if (element == "q4_0") return d / 32 * 18;
     return 2 * d;

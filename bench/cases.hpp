@@ -32,7 +32,7 @@ struct span {
 
 struct bench_case {
     std::string name, impl, phase, normalizer;
-    std::string element;                 // of all four tensors: f32, bf16, f16; or of a cache: int8, q8_0, q4_0, fp8
+    std::string element;                 // of all four tensors: f32, bf16, f16; or of a cache: int8, q8_0, q4_0, fp8*
     bool native = false;                 // their products too are of bf16: heed::compute<bf16>
     int integer_bits = 0;                // products are of integers, with operands of 16 or 8: compute<std::int8_t>
     int weightless = -1;                 // percent of the keys whose scores are all negative; -1: nothing is planted

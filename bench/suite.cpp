@@ -143,7 +143,7 @@ void add_caches(builder& b)
 {
     const std::string gqa = "b1_hq32_hkv8_sq1_skv32768_d128/t1";
     b.section("decode over quantised caches, 32768 keys, heads of 128");
-    for (const std::string type : {"int8", "q8_0", "q4_0", "fp8"})
+    for (const std::string type : {"int8", "q8_0", "q4_0", "fp8", "fp8_e5m2"})
         b.row(type + ", 32/8 heads", type + "|32/8", "decode/softmax/" + type + "/all/" + gqa, heed_alone);
     b.section("the same in products of integers, of queries and weights of 16 or 8 bits");
     for (const std::string bits : {"16", "8"})

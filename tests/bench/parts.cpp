@@ -200,6 +200,7 @@ TEST_CASE("a cache counts the bytes that it stores, and mixed sequences their ow
     REQUIRE(bytes("q8_0") == 2 * 10 * 2 * 2 * 34);
     REQUIRE(bytes("q4_0_page16") == 2 * 10 * 2 * 2 * 18);
     REQUIRE(bytes("fp8") == 2 * 10 * 2 * 64);
+    REQUIRE(bytes("fp8_e5m2_page16") == bytes("fp8"));
     REQUIRE(bytes("bf16_page4") == 2 * 10 * 2 * 64 * 2);
     const bench_case mixed = parsed("heed/decode/softmax/f32_page16_mixed20/all/b3_hq4_hkv2_sq1_skv100_d64/t1");
     REQUIRE(mixed.kv_bytes() == 2 * (20 + 20 + 100) * 2 * 64 * 4);
@@ -219,7 +220,7 @@ TEST_CASE("pages, quantised and mixed caches compute what the same numbers in on
 {
     const std::string shape = "/all/b2_hq4_hkv2_sq3_skv70_d64/t1";
     for (const std::string kv :
-         {"f32_page16", "bf16_page16", "q8_0_page5", "q4_0_page1", "int8_page16", "fp8_page64"}) {
+         {"f32_page16", "bf16_page16", "q8_0_page5", "q4_0_page1", "int8_page16", "fp8_page64", "fp8_e5m2_page7"}) {
         const bench_case c = parsed("heed/prefill/softmax/" + kv + shape);
         const contestant paged = make_over_cache(c), dense = make_dense(c);
         paged.run();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// observe and attention_map beside plain loops of double, from the statistics that attend leaves.
+// observe, attention_map and key_totals beside plain loops of double, from the statistics that attend leaves.
 #include "attend.hpp"
 
 #include <heed/observe.hpp>
@@ -36,6 +36,48 @@ void near(const char* what, double got, double want, double allowed)
                                                   ", expected " + shown(static_cast<double>(want)) + " within " +
                                                   shown(static_cast<double>(allowed)));
 }
+
+/// The sums of weights by key, as heed gives them and as rows that are known add up.
+struct totals_by_key {
+    float* got = nullptr;
+    std::vector<double> want, error;
+    std::vector<bool> certain;  // of each kv head, whether all of its rows are known
+
+    template <class Def>
+    totals_by_key(input& in, const extent& e, const Def& def, const heed::view<const float>& q,
+                  const heed::view<const float>& k, const heed::row_statistics<float>& stats, shuffled& executor)
+        : want(static_cast<std::size_t>(e.batch * e.kv_heads * e.keys)), error(want.size()),
+          certain(static_cast<std::size_t>(e.batch * e.kv_heads), true)
+    {
+        got = table(in, std::vector<float>(want.size(), -7.f));
+        all_memory().keep();
+        if (!want.empty() && in.one_in(4)) {
+            const auto short_of = static_cast<int64>(want.size()) - in.range(1, static_cast<int64>(want.size()));
+            require(!heed::key_totals(def, q, k, stats, heed::number_view<float>(got, short_of)),
+                    "key_totals took room for fewer keys");
+            require(all_memory().unchanged(), "key_totals refused and wrote");
+        }
+        const heed::status s = heed::key_totals(def, q, k, stats, got, {.executor = executor});
+        require(static_cast<bool>(s), std::string("key_totals refused: ") + s.message());
+        require(all_memory().unchanged_but([&](const std::byte* at) {
+            return at >= reinterpret_cast<const std::byte*>(got) &&
+                   at < reinterpret_cast<const std::byte*>(got + want.size());
+        }),
+                "key_totals wrote beside its totals");
+    }
+    void add(std::size_t head, int64 keys, int64 key, double p, double p_error)
+    {
+        const std::size_t i = head * static_cast<std::size_t>(keys) + static_cast<std::size_t>(key);
+        want[i] += p;
+        error[i] += p_error;
+    }
+    void judge(int64 keys) const
+    {
+        for (std::size_t i = 0; i < want.size(); ++i)
+            if (certain[i / static_cast<std::size_t>(keys)])
+                near("total of a key", number(got[i]), want[i], error[i] + 4 * u * want[i] + 1e-42);
+    }
+};
 
 template <class Make>
 void observe_case(input& in, normalizer n, Make make)
@@ -157,15 +199,22 @@ void observe_case(input& in, normalizer n, Make make)
                     "attention_map took rows that are not there");
     }
 
+    totals_by_key totals(in, e, def, q_in, k_in, stats, executor);
     const oracle<float> o(r, p);
     int64 line = 0;
     for (int64 b = 0; b < e.batch; ++b)
         for (int64 h = 0; h < e.query_heads; ++h)
             for (int64 i = 0; i < e.queries; ++i, ++line) {
                 const auto x = o.weigh(b, h, i);
-                if (x.what != row<double>::certain || (x.den != 0 && x.den < 1e-25) || (x.den == 0 && !x.keys.empty()))
+                const auto kv_head = static_cast<std::size_t>(b * e.kv_heads + h / (e.query_heads / e.kv_heads));
+                if (x.what != row<double>::certain || (x.den != 0 && x.den < 1e-25) ||
+                    (x.den == 0 && !x.keys.empty())) {
+                    totals.certain[kv_head] = false;
                     continue;
+                }
                 const weights w = weights_of(o, x);
+                for (std::size_t j = 0; j < w.p.size(); ++j)
+                    totals.add(kv_head, e.keys, x.keys[j].key, w.p[j], w.error[j]);
                 const auto count = static_cast<int64>(x.keys.size());
                 double total = 0, total_error = 0, entropy = 0, entropy_error = 0, distance = 0, distance_error = 0,
                        reach = 0, top = -std::numeric_limits<double>::infinity(), top_error = 0, first = 0,
@@ -257,6 +306,7 @@ void observe_case(input& in, normalizer n, Make make)
                              want[static_cast<std::size_t>(j)], may[static_cast<std::size_t>(j)]);
                 }
             }
+    totals.judge(e.keys);
 }
 
 }  // namespace

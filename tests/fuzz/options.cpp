@@ -174,6 +174,7 @@ void case_name(input& in)
                                   "q8_0",
                                   "q4_0",
                                   "fp8",
+                                  "fp8_e5m2_page3",
                                   "f32_sparse90",
                                   "int8_page16",
                                   "q8_0_page4096",

@@ -54,7 +54,7 @@ std::vector<double> print_errors(const char* name, const Normalizer& normalizer,
     std::vector<double> of_both;
     const auto line = [&](const char* type, const auto& cache) {
         const errors e = errors_of(normalizer, p, cache);
-        std::cout << "  " << std::left << std::setw(10) << name << std::setw(17) << type << std::right
+        std::cout << "  " << std::left << std::setw(10) << name << std::setw(18) << type << std::right
                   << std::scientific << std::setprecision(1) << std::setw(9) << e.keys << std::setw(9) << e.values
                   << std::setw(9) << e.both << std::defaultfloat << std::setprecision(6) << '\n';
         of_both.push_back(e.both);
@@ -69,6 +69,7 @@ std::vector<double> print_errors(const char* name, const Normalizer& normalizer,
     line("q4_1", stored<q4_1, q4_1>(p, scales::none, scales::none));
     line("q5_1", stored<q5_1, q5_1>(p, scales::none, scales::none));
     line("iq4_nl", stored<iq4_nl, iq4_nl>(p, scales::none, scales::none));
+    line("fp8_e5m2 by token", stored<fp8_e5m2, fp8_e5m2>(p, scales::of_tokens, scales::of_tokens));
     return of_both;
 }
 
@@ -79,11 +80,11 @@ TEST_CASE("what quantisation itself costs grows with the step of each type", "[o
     for (const double spread : {1., 4.}) {
         const test::problem<float> p(1, 4, 2, 64, 1024, 128, 128, 12, spread);
         std::cout << "errors that quantisation brings to outputs, relative RMS; scores of spread " << spread
-                  << ", 1024 keys, D 128:\n                                keys   values     both\n";
+                  << ", 1024 keys, D 128:\n                                 keys   values     both\n";
         for (const std::vector<double>& e :
              {print_errors("softmax", heed::softmax{}, p), print_errors("softpick", heed::softpick{}, p)}) {
             const double q8 = e[0], by_channel = e[1], by_token = e[2], fp8 = e[3], fp8_by_head = e[4], q4 = e[5],
-                         q5 = e[6], q4_with_lowest = e[7], q5_with_lowest = e[8], levels = e[9];
+                         q5 = e[6], q4_with_lowest = e[7], q5_with_lowest = e[8], levels = e[9], fp8_e5m2 = e[10];
             CHECK(q8 > 0);
             CHECK(q8 < by_token);  // a scale for 32 channels, not 128
             CHECK(by_token < fp8);
@@ -91,6 +92,8 @@ TEST_CASE("what quantisation itself costs grows with the step of each type", "[o
             CHECK(fp8 < 2 * fp8_by_head);  // steps follow the numbers, whatever the scale
             CHECK(fp8_by_head < 2 * fp8);
             CHECK(fp8 < q4);
+            CHECK(1.6 * fp8 < fp8_e5m2);  // a bit less of fraction
+            CHECK(fp8_e5m2 < 2.4 * fp8);
             CHECK(4 * q8 < q4);
             CHECK(2 * q8 < q5);
             CHECK(1.5 * q5 < q4);

@@ -60,6 +60,7 @@ TEST_CASE("caches of int8 and fp8 with scales pass the gate, of what they hold",
         judge(board, "int8 by channel, sigmoid", family, x, by_channel, heed::sigmoid{-2});
         both("fp8 by token", stored<fp8_e4m3, fp8_e4m3>(x.p, scales::of_tokens, scales::of_tokens));
         both("fp8 by head", stored<fp8_e4m3, fp8_e4m3>(x.p, scales::of_heads, scales::of_heads));
+        both("fp8_e5m2 by token", stored<fp8_e5m2, fp8_e5m2>(x.p, scales::of_tokens, scales::of_tokens));
     });
     board.print("caches with scales");
 }

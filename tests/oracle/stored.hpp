@@ -12,9 +12,12 @@
 
 namespace oracle {
 
-using heed::fp8_e4m3, heed::iq4_nl, heed::q4_0, heed::q4_1, heed::q5_0, heed::q5_1, heed::q8_0;
+using heed::fp8_e4m3, heed::fp8_e5m2, heed::iq4_nl, heed::q4_0, heed::q4_1, heed::q5_0, heed::q5_1, heed::q8_0;
 using test::int64;
 using test::tensor;
+
+template <class E>
+inline constexpr bool is_fp8 = std::is_same_v<E, fp8_e4m3> || std::is_same_v<E, fp8_e5m2>;
 
 enum class scales { none, of_tokens, of_channels, of_heads };
 
@@ -49,7 +52,7 @@ public:
     }
 
 private:
-    /// Scales of a tensor: chosen by append(), or 1/127 or 1/448 of the largest of a channel or head.
+    /// Scales of a tensor: chosen by append(), or the largest of the format in the largest of a channel or head.
     struct scales_of {
         scales kind;
         tensor<float> numbers;
@@ -68,7 +71,7 @@ private:
                             float& most = numbers.view().row(0, h, 0)[of == scales::of_channels ? c : 0];
                             most = std::max(most, std::fabs(x.in().row(b, h, t)[c]));
                         }
-            const float top = std::is_same_v<K, fp8_e4m3> ? fp8_e4m3::largest : 127;
+            const float top = std::is_same_v<K, fp8_e4m3> ? 448 : std::is_same_v<K, fp8_e5m2> ? 57344 : 127;
             for (float& s : numbers.data) s = s > 0 ? s / top : 1;
         }
         template <class T>
@@ -87,8 +90,7 @@ private:
     {
         const heed::dense_kv rows{k, v};
         if constexpr (heed::channels_of < K >> 1) f(rows);
-        else if constexpr (std::is_same_v<K, fp8_e4m3>)
-            f(heed::scaled_kv{rows, heed::per_token{k_scale}, heed::per_token{v_scale}});
+        else if constexpr (is_fp8<K>) f(heed::scaled_kv{rows, heed::per_token{k_scale}, heed::per_token{v_scale}});
         else if (of_keys_ == scales::of_channels)
             f(heed::scaled_kv{rows, heed::per_channel{k_scale}, heed::per_token{v_scale}});
         else f(heed::scaled_kv{rows, heed::per_token{k_scale}, heed::per_token{v_scale}});

@@ -154,6 +154,10 @@ TEST_CASE("every kind of cache gets the same bytes, in chunks of any size, and n
     SECTION("q4_0 and fp8, of bf16 rows") { same_bytes_everywhere<q4_0, fp8_e4m3, bf16>(unscaled_rows{}); }
     SECTION("int8 and fp8 with scales") { same_bytes_everywhere<std::int8_t, fp8_e4m3, float>(scaled_rows{}); }
     SECTION("fp8 with scales and q8_0") { same_bytes_everywhere<fp8_e4m3, q8_0, float>(scaled_keys{}); }
+    SECTION("fp8 of both kinds, keys with scales")
+    {
+        same_bytes_everywhere<heed::fp8_e5m2, fp8_e4m3, float>(scaled_keys{});
+    }
     SECTION("q5_0") { same_bytes_everywhere<heed::q5_0, heed::q5_0, float>(unscaled_rows{}); }
     SECTION("q4_1 and iq4_nl") { same_bytes_everywhere<heed::q4_1, heed::iq4_nl, float>(unscaled_rows{}); }
     SECTION("bf16 and float") { same_bytes_everywhere<bf16, float, float>(unscaled_rows{}); }
