@@ -120,9 +120,17 @@ digests_with() {
         "$compiler" "$to"/*.o -o "$to/heed-digests" && "$to/heed-digests" tests/digests/[0-9]*.txt
 }
 
-digests_at_other_levels() {
+digests_of_gcc() {
     step 'digests, g++ -O1' digests_with g++ -O1 -march=native
     step 'digests, g++ -O3, AVX2' digests_with g++ -O3 -march=x86-64-v3
+}
+
+digests_of_others() {
     step 'digests, plain C++' digests_with g++ -O1 -march=x86-64-v3 -DHEED_PORTABLE
     step 'digests, clang++ -O3, AVX2' digests_with clang++ -O3 -march=x86-64-v3
+}
+
+# sanitized K/N: every N-th file of the unit tests from the K-th on, by AddressSanitizer and UBSan.
+sanitized() {
+    cmake --preset asan -DHEED_TEST_PART="$1" && cmake --build --preset asan && ctest --preset asan
 }

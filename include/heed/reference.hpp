@@ -10,6 +10,7 @@
 #include "kv/dense.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 HEED_BEGIN

@@ -6,6 +6,8 @@
 #include "../base/element.hpp"
 #include "../base/math.hpp"
 
+#include <cmath>
+
 HEED_BEGIN
 
 /// Count, mean and central moments of numbers that are added array by array:

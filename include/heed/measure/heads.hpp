@@ -6,6 +6,8 @@
 #include "../base/math.hpp"
 #include "../base/view.hpp"
 
+#include <cmath>
+
 HEED_BEGIN
 
 /// The sink rate of Gu et al. 2024 (arXiv 2410.10781, section 3): the share of (sample, head) whose mean weight on the

@@ -6,6 +6,7 @@
 #include "../reference.hpp"
 #include "../state.hpp"
 
+#include <cmath>
 #include <cstring>
 #include <random>
 #include <vector>

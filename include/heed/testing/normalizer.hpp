@@ -4,6 +4,8 @@
 
 #include "calls.hpp"
 
+#include <cmath>
+
 HEED_BEGIN
 namespace detail {
 
