@@ -37,10 +37,5 @@ std::vector<unsigned char> ATTEND(const isa_problem& p, const std::vector<double
 {
     std::vector<unsigned char> bytes;
     both(heed::softpick{}, p, numbers, bytes);
-#if defined(__OPTIMIZE__)
-    const float logits[] = {-1, 0, 0.5f, 3};
-    both(heed::softmax_sink{logits, 4}, p, numbers, bytes);
-    both(heed::sigmoid{-2}, p, numbers, bytes);
-#endif
     return bytes;
 }
