@@ -130,16 +130,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     using namespace fuzz;
     using enum scaling;
     input in(data, size);
-    switch (in.range(0, 8)) {
+    switch (in.range(0, 7)) {
     case 0: cache_case<float, float, none, none, own::paged_and_ring, false>(in); break;
     case 1: cache_case<float, float, none, none, own::none, true>(in); break;
-    case 2: cache_case<std::int8_t, std::int8_t, by_token, by_token, own::none, true>(in); break;
+    case 2: cache_case<heed::fp8_e5m2, std::int8_t, by_token, by_token, own::none, true>(in); break;
     case 3: cache_case<std::int8_t, heed::fp8_e4m3, by_channel, by_token, own::none, false>(in); break;
     case 4: cache_case<heed::q8_0, heed::q4_0, none, none, own::none, false>(in); break;
     case 5: cache_case<heed::q5_0, heed::mxfp4, none, none, own::none, false>(in); break;
     case 6: cache_case<heed::q5_1, heed::iq4_nl, none, none, own::none, false>(in); break;
     case 7: cache_case<heed::u8_block<64>, heed::u4_block<32>, none, none, own::none, false>(in); break;
-    case 8: cache_case<heed::fp8_e5m2, heed::fp8_e5m2, by_token, none, own::none, false>(in); break;
     }
     return 0;
 }
