@@ -45,7 +45,7 @@ struct cpu_feature {
     int word, bit;
 };
 
-/// A machine's name, and the features that its code may use; the empty name ends the list.
+/// A machine's name, and the features that its code may use; one without a name ends the list.
 struct cpu_family {
     const char *name, *features;
 };
@@ -95,11 +95,7 @@ inline constexpr cpu_feature cpu_features[] = {{"sse3", 0, 0},          {"ssse3"
 #define HEED_X86_V2 "cx16 lahf popcnt sse3 sse4.1 sse4.2 ssse3"
 #define HEED_X86_V3 HEED_X86_V2 " avx avx2 bmi bmi2 f16c fma lzcnt movbe saved_xmm saved_ymm"
 inline constexpr cpu_family cpu_families[] = {
-#if defined(__x86_64__)
-    {"x86-64", ""},
-#else
     {"x86-64", "sse2"},
-#endif
     {"x86-64-v2", HEED_X86_V2},
     {"x86-64-v3", HEED_X86_V3},
     {"x86-64-v4", HEED_X86_V3 " avx512f avx512bw avx512cd avx512dq avx512vl saved_masks saved_zmm saved_zmm16"},

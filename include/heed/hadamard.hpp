@@ -3,15 +3,15 @@
 // they are quantised; rotate and rotate_back: rows by it, and by its inverse.
 //
 //     const heed::hadamard by;
-//     heed::rotate(q, q_rotated, by);                                                   // rows of queries
-//     heed::append(cache, sequence, position, k_rows, v_rows, by);                      // keys, while they are
-//     quantised heed::attend(def, q_rotated, cache, out);                                         // (R q).(R k) = q.k
+//     heed::rotate(q, q_rotated, by);                               // rows of queries
+//     heed::append(cache, sequence, position, k_rows, v_rows, by);  // keys, while they are quantised
+//     heed::attend(def, q_rotated, cache, out);                     // (R q).(R k) = q.k
 //
 // Values too, where their outliers matter; then the outputs are rotated:
 //
 //     heed::append(cache, sequence, position, k_rows, v_rows, heed::row_transforms{by, by});
 //     heed::attend(def, q_rotated, cache, out);
-//     heed::rotate_back(out, by);                                                       // sum p_j R v_j = R o
+//     heed::rotate_back(out, by);                                   // sum p_j R v_j = R o
 //
 // A scale of a row of int8 follows its largest channel, and a few channels of K that are far larger than the rest take
 // the steps of all others. Rotated, a row has no such channels: every channel is a sum of all with signs.

@@ -4,7 +4,7 @@
 // <cmath> and <limits> have them as inline functions of float. A compiler that does not inline (-O0) emits those as
 // weak symbols, with the instructions of the file that it compiles, and the linker keeps one of each for the program:
 // the kernels for an old CPU may get std::ceil(float) in instructions of a new one. Here they live in heed's namespace,
-// which is another one for each machine, and heed calls no others.
+// which is another one for each machine, and its kernels and policies call no others.
 #pragma once
 
 #include "config.hpp"
