@@ -67,14 +67,15 @@ inline constexpr bool has_products<std::int8_t, 8> = true;
 }  // namespace detail
 
 /// What the two products are computed in. float and double need no name. compute<bf16> takes q, k and v of bf16 and
-/// rounds the weights to bf16 (2^-8), for AVX512-BF16's dot products of pairs: twice the multiply-adds. It is an error
-/// class of its own: with p_j the weights, u_j the masses over the denominator,
+/// rounds the weights to bf16 (2^-8), for dot products of pairs (AVX512-BF16, ARM's BFDOT): twice the multiply-adds. It
+/// is an error class of its own: with p_j the weights, u_j the masses over the denominator,
 ///
 ///     |o - exact| <= about 2^-8 (sum_j p_j |v_j| + |o| sum_j u_j)
 ///
 /// and as the mass is the sum of the rounded terms, errors of one sign cancel: equal keys give their V exactly. Numbers
-/// below 2^-126 count as 0. The bits depend on query and keys alone as ever, but not on other machines' AVX2 kernels.
-/// Elsewhere plan.status() says that the build has no such products.
+/// below 2^-126 count as 0. The bits depend on query and keys alone as ever, but x86 and ARM have each their own: x86
+/// rounds after every product, to nearest, and BFDOT after the sum of two, to odd. Elsewhere plan.status() says that the
+/// build has no such products.
 ///
 /// compute<std::int8_t> multiplies K and V as they are stored, whole numbers of 8 bits or less times a scale (int8,
 /// q8_0, q4_0), by queries and weights that are rounded to whole numbers of 16 bits; compute<std::int8_t, 8> rounds

@@ -36,7 +36,7 @@ HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<
         load_values<U>(v, channel, v_stride, b);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<U> a(p[r * score_stride + x]);
+            const lane_factor<U> a(p[r * score_stride + x]);
             HEED_UNROLL
             for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }
@@ -132,7 +132,7 @@ HEED_NOINLINE inline void outputs_transposed_block(const T* p, const T* v, int u
         for (int i = 0; i < Vecs; ++i) b[i] = in_register(load(v + (x * Vecs + i) * lanes));
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<T> a(p[x * score_stride + r]);
+            const lane_factor<T> a(p[x * score_stride + r]);
             HEED_UNROLL
             for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }
@@ -192,7 +192,7 @@ HEED_NOINLINE inline void outputs_listed_block(const T* p, listed_values<E> v, s
         for (int i = 0; i < elements_for<E>(Vecs * lanes); i += line_of<E>) __builtin_prefetch(ahead + i);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<T> a(p[r * score_stride + keys[x]]);
+            const lane_factor<T> a(p[r * score_stride + keys[x]]);
             HEED_UNROLL
             for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }
@@ -235,7 +235,7 @@ HEED_NOINLINE inline void outputs_selected(U p, matrix<const E> rows, int keys, 
         }
         if (!any) return;
         vec<T> sum = load_n(o + c, n);
-        accumulate(sum, vec<U>(p), load(values));
+        accumulate(sum, lane_factor<U>(p), load(values));
         store_n(o + c, sum, n);
     }
 }

@@ -23,7 +23,7 @@ HEED_NOINLINE inline void scores_block(const U* q, const U* strip, std::int64_t 
         for (int i = 0; i < Width; ++i) b[i] = in_register(load(strip + x * key_strip<T> + i * lanes));
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<U> a(q[r * query_stride<T> + x]);
+            const lane_factor<U> a(q[r * query_stride<T> + x]);
             HEED_UNROLL
             for (int i = 0; i < Width; ++i) accumulate(acc[r][i], a, b[i]);
         }

@@ -33,7 +33,7 @@ HEED_INLINE void add_odd_unit(const U* q, matrix<const E> k, std::int64_t channe
     U lane[lanes];
     for (int j = 0; j < lanes; ++j) lane[j] = unit_of<U>(k.row(j), channel, dim);
     HEED_UNROLL
-    for (int r = 0; r < Rows; ++r) accumulate(acc[r], vec<U>(q[r * query_stride<T>]), load(lane));
+    for (int r = 0; r < Rows; ++r) accumulate(acc[r], lane_factor<U>(q[r * query_stride<T>]), load(lane));
 }
 
 /// Adds the products of N registers of keys in turns of some units: first of one register, then of the next. AVX2 would
@@ -50,7 +50,7 @@ HEED_INLINE void add_keys_in_turns(const U* q, const Keys* k, vec<T> (*acc)[Rows
             for (int x = u; x < u + turn; ++x) {
                 const vec<U> b = in_register(k[i][x]);
                 HEED_UNROLL
-                for (int r = 0; r < Rows; ++r) accumulate(acc[i][r], vec<U>(q[r * query_stride<T> + x]), b);
+                for (int r = 0; r < Rows; ++r) accumulate(acc[i][r], lane_factor<U>(q[r * query_stride<T> + x]), b);
             }
             __asm__ volatile("" ::: "memory");  // as in add_keys()
         }
@@ -71,7 +71,7 @@ HEED_INLINE void add_keys(const U* q, const Keys* k, vec<T> (*acc)[Rows])
             for (int i = 0; i < N; ++i) b[i] = in_register(k[i][u]);
             HEED_UNROLL
             for (int r = 0; r < Rows; ++r) {
-                const vec<U> a(q[r * query_stride<T> + u]);
+                const lane_factor<U> a(q[r * query_stride<T> + u]);
                 HEED_UNROLL
                 for (int i = 0; i < N; ++i) accumulate(acc[i][r], a, b[i]);
             }
@@ -113,7 +113,7 @@ HEED_INLINE void add_in_order(const U* q, const key_registers<Vecs, E>& from, st
                               transposed<U, E> (&last)[Vecs], vec<T> (&acc)[Vecs][Rows], Prefetch& ahead)
 {
     using keys = transposed<U, E>;
-    constexpr int together = is_quantised_v<E> ? Vecs : 1, lanes = vec<T>::lanes;
+    constexpr int together = is_quantised_v<E> || native_arch::takes_two_of_floats ? Vecs : 1, lanes = vec<T>::lanes;
     HEED_UNROLL
     for (int i = 0; i < Vecs; i += together) {
         if (!two_distances) ahead.next(together * lanes * keys::channels);
@@ -196,7 +196,7 @@ HEED_INLINE void add_odd_channels(const U* q, unpacked_keys<Vecs, U, Panel> from
     for (; c < end; c += elements_of<U>, ++q) {
         // An i that is no constant keeps all sums in memory. Floats, which wait for memory anyway, come 2 to 4 % faster
         // so; narrower elements 8 % slower (Zen 5).
-        if constexpr (std::is_same_v<E, T>) {
+        if constexpr (std::is_same_v<E, T> && !native_arch::takes_two_of_floats) {
             for (int i = 0; i < Vecs; ++i) add_odd_unit(q, keys(i), c, from.dim, acc[i]);
         } else {
             HEED_UNROLL

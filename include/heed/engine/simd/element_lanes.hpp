@@ -118,6 +118,14 @@ struct element_lanes {
     {
         return as<words>(arch::load_signed_nibbles(p, at, A{}));
     }
+    /// As transpose(), for numbers of 16 bits that become pairs: the two halves of each word, as the machine orders them.
+    HEED_INLINE static void transpose_pairs(const void* first, std::int64_t stride, words (&out)[4])
+    {
+        typename A::words w[4];
+        arch::transpose_pairs(first, stride, w);
+        HEED_UNROLL
+        for (int i = 0; i < 4; ++i) out[i] = first_byte_lowest(as<words>(w[i]));
+    }
     // Sums of products stay in registers of the machine: from a vector of the compiler and back gcc 12 copies them.
 
     /// Two registers of whole numbers within 16 bits, side by side.
@@ -125,7 +133,7 @@ struct element_lanes {
     {
         return as<word_register>(arch::narrow_to_shorts(raw(first), raw(second), A{}));
     }
-    /// The numbers of two rows in pairs, as the machine orders them; and words of 32 bits that lie so in their order.
+    /// The numbers of two rows in pairs, as the machine orders them; and their products' sums in the order of numbers.
     HEED_INLINE static void interleave(words a, words b, word_register (&out)[2])
     {
         arch::interleave_shorts(as<word_register>(a), as<word_register>(b), out);
@@ -136,6 +144,19 @@ struct element_lanes {
     HEED_INLINE static void dot(word_register& acc, words a, const std::uint32_t* b)
     {
         arch::dot_shorts(acc, as<word_register>(a), b);
+    }
+    /// A pair that multiplies all pairs: repeated in a register, or as it is where the machine multiplies by one lane.
+    /// dot() of it is that of pairs which the machine has ordered.
+    using pair_factor = std::conditional_t<A::multiplies_by_element, std::uint32_t, word_register>;
+    HEED_INLINE static pair_factor factor(std::uint32_t pair)
+    {
+        if constexpr (A::multiplies_by_element) return pair;
+        else return all_words(pair);
+    }
+    template <class Lane, class = std::enable_if_t<A::multiplies_by_element && std::is_same_v<Lane, std::uint32_t>>>
+    HEED_INLINE static void dot(word_register& acc, Lane a, word_register b)
+    {
+        arch::dot_shorts(acc, a, b);
     }
     HEED_INLINE static word_register all_words(std::uint32_t w) { return as<word_register>(words{} + w); }
     HEED_INLINE static word_register load_words(const std::uint32_t* p)

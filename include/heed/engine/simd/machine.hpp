@@ -32,6 +32,9 @@ struct unmeasured {
     /// and for how many rows their sums find room: with 16 registers the sums would be kept in memory.
     static constexpr bool shares_broadcasts = false;
     static constexpr int most_rows_of_two = 4;
+    /// Whether two registers of floats are transposed before they are multiplied, as those of narrower elements are. On
+    /// x86 floats wait for memory, which likes the lines of one register of keys after those of the other.
+    static constexpr bool takes_two_of_floats = false;
     /// Whether keys are transposed there while the keys before them are multiplied.
     static constexpr bool overlaps_transposition = false;
     /// Whether products of integers do so as well, for the rows of one register block.
@@ -47,6 +50,8 @@ struct unmeasured {
     static constexpr bool takes_bands = true;
     /// Lines of one request.
     static constexpr int lines_at_once = 1;
+    /// Whether a register is multiplied by one lane of another, so that a factor need not be repeated in all lanes.
+    static constexpr bool multiplies_by_element = false;
     /// Registers of channels of V that decode takes at once: the more of a row, the more in the order of addresses.
     static constexpr int wide_vecs = 2;
 };

@@ -47,6 +47,10 @@
 #elif defined(__aarch64__)
 #define HEED_MACHINE neon
 #include "arch/neon.hpp"
+#include "arch/neon_integers.hpp"
+#if defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+#include "arch/neon_bf16.hpp"
+#endif
 #else
 #define HEED_MACHINE any_of_xsimd<xsimd::default_arch>
 #include "arch/any_of_xsimd.hpp"

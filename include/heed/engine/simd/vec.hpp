@@ -187,6 +187,16 @@ HEED_INLINE void accumulate(vec<T, A>& acc, vec<T, A> a, vec<T, A> b)
     arch::accumulate(sum, raw(a), raw(b));
     acc = native_vec<T, A>(sum);
 }
+/// A number that multiplies all lanes: repeated in a register, or as it is where the machine multiplies by one lane.
+template <class U, class A = native_arch>
+using lane_factor = std::conditional_t<A::multiplies_by_element, U, vec<U, A>>;
+template <class T, class A>
+HEED_INLINE void accumulate(vec<T, A>& acc, T a, vec<T, A> b)
+{
+    auto sum = raw(acc);
+    arch::accumulate(sum, a, raw(b));
+    acc = native_vec<T, A>(sum);
+}
 /// Keeps a loaded vector in its register, where the compiler would rather load it again for every use.
 template <class T, class A>
 HEED_INLINE vec<T, A> in_register(vec<T, A> v)

@@ -284,6 +284,9 @@ HEED_INLINE auto look_up(const float (&table)[16], W w, A)
 
 template <class A>
 inline constexpr bool has_bf16_dots_of = false;
+/// Whether it rounds to odd, and has bits of its own.
+template <class A>
+inline constexpr bool rounds_dots_to_odd = false;
 
 /// What such an instruction takes for a subnormal number.
 HEED_INLINE float flushed(float x) { return libm::fabs(x) < std::numeric_limits<float>::min() ? x * 0 : x; }
