@@ -65,7 +65,7 @@ struct element_lanes {
         return w >> first_of(shifts) & 15u;
     }
 
-    /// The number at the place that the lower four bits of each word say.
+    /// The number at the place that the lower four bits of each word say, of a table of whole numbers of 8 bits.
     HEED_INLINE static floats look_up(const float (&table)[16], words w)
     {
         return native_vec<float, A>(arch::look_up(table, as<typename A::words>(w), A{}));
@@ -121,10 +121,14 @@ struct element_lanes {
     /// As transpose(), for numbers of 16 bits that become pairs: the two halves of each word, as the machine orders them.
     HEED_INLINE static void transpose_pairs(const void* first, std::int64_t stride, words (&out)[4])
     {
-        typename A::words w[4];
-        arch::transpose_pairs(first, stride, w);
-        HEED_UNROLL
-        for (int i = 0; i < 4; ++i) out[i] = first_byte_lowest(as<words>(w[i]));
+        if constexpr (A::multiplies_by_element) {
+            typename A::words w[4];
+            arch::transpose_pairs(first, stride, w);
+            HEED_UNROLL
+            for (int i = 0; i < 4; ++i) out[i] = first_byte_lowest(as<words>(w[i]));
+        } else {
+            transpose(first, stride, out);
+        }
     }
     // Sums of products stay in registers of the machine: from a vector of the compiler and back gcc 12 copies them.
 
@@ -147,8 +151,7 @@ struct element_lanes {
     }
     /// A pair that multiplies all pairs: repeated in a register, or as it is where the machine multiplies by one lane.
     /// dot() of it is that of pairs which the machine has ordered.
-    using pair_factor = std::conditional_t<A::multiplies_by_element, std::uint32_t, word_register>;
-    HEED_INLINE static pair_factor factor(std::uint32_t pair)
+    HEED_INLINE static auto factor(std::uint32_t pair)
     {
         if constexpr (A::multiplies_by_element) return pair;
         else return all_words(pair);

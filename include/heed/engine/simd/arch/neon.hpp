@@ -276,14 +276,15 @@ HEED_INLINE float32x4_t load_n(const E* p, int n, machine::neon)
 }
 
 HEED_INLINE uint32x4_t load_bytes_as_words(const std::uint8_t* p, machine::neon) { return words_of_bytes(p); }
-/// By the four bytes of each number.
+/// The table in one register, of which the compiler makes a constant; the number in the upper byte of a word is that
+/// many 2^-24.
 HEED_INLINE float32x4_t look_up(const float (&table)[16], uint32x4_t w, machine::neon)
 {
-    const auto* p = reinterpret_cast<const std::uint8_t*>(table);
-    const uint8x16x4_t bytes{{vld1q_u8(p), vld1q_u8(p + 16), vld1q_u8(p + 32), vld1q_u8(p + 48)}};
-    const uint32x4_t first = vmulq_n_u32(vandq_u32(w, vdupq_n_u32(15)), 0x04040404u);
-    const uint32x4_t places = vaddq_u32(first, vdupq_n_u32(0x03020100u));
-    return vreinterpretq_f32_u8(vqtbl4q_u8(bytes, vreinterpretq_u8_u32(places)));
+    const auto at = [&](int i) HEED_INLINE_LAMBDA { return static_cast<std::int8_t>(table[i]); };
+    const int8x16_t numbers = {at(0), at(1), at(2),  at(3),  at(4),  at(5),  at(6),  at(7),
+                               at(8), at(9), at(10), at(11), at(12), at(13), at(14), at(15)};
+    const uint8x16_t places = vreinterpretq_u8_u32(vandq_u32(w, vdupq_n_u32(15)));
+    return vcvtq_n_f32_s32(vshlq_n_s32(vreinterpretq_s32_s8(vqtbl1q_s8(numbers, places)), 24), 24);
 }
 
 // ---- transposition

@@ -28,10 +28,10 @@ HEED_INLINE void dot(float32x4_t& acc, bf16_pair a, uint32x4_t b)
     __asm__ volatile("bfdot %0.4s, %1.8h, %2.2h[0]" : "+w"(acc) : "w"(b), "w"(pair));
 }
 
-/// Four floats rounded to bf16, ties to even; subnormal ones become 0, which the conversion would keep.
+/// Four floats rounded to bf16, ties to even; subnormal ones, which the conversion would keep, become 0 of their sign.
 HEED_INLINE uint16x4_t round_to_bf16(float32x4_t v)
 {
-    const uint32x4_t subnormal = vcaltq_f32(v, vdupq_n_f32(0x1p-126f));
+    const uint32x4_t subnormal = vandq_u32(vcaltq_f32(v, vdupq_n_f32(0x1p-126f)), vdupq_n_u32(0x7fffffff));
     const float32x4_t normal = vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(v), subnormal));
     return vreinterpret_u16_bf16(vcvt_bf16_f32(normal));
 }

@@ -273,7 +273,8 @@ HEED_INLINE auto take(W w, int i, const E*, A)
         return static_cast<float>(x[i]);
     });
 }
-/// The number at the place that the lower four bits of each word say, of a table aligned to 64 bytes.
+/// The number at the place that the lower four bits of each word say, of a table of whole numbers of 8 bits, aligned to
+/// 64 bytes.
 template <class W, class A>
 HEED_INLINE auto look_up(const float (&table)[16], W w, A)
 {
