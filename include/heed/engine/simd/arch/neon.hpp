@@ -9,9 +9,8 @@
 HEED_BEGIN
 namespace simd::machine {
 
-/// Not measured; instructions are counted under qemu (gcc 12, -O2). In batches of xsimd, and plain C++ for the rest, a
-/// call of 512 x 512 tokens with D 64 takes 37.1 M, here 18.1 M; one of 4 on 1024 tokens with D 128 takes 2.29 M
-/// (f32), 6.20 M (f16) and 10.4 M (q4_0), here 1.08 M, 0.90 M and 1.42 M.
+/// Not measured: sizes are argued from what the cores have, by llvm-mca and counts of instructions under qemu
+/// (bench/mca).
 struct neon : unmeasured {
     template <class T>
     using array = arch::lane_array<T, 16 / static_cast<int>(sizeof(T))>;
@@ -21,15 +20,22 @@ struct neon : unmeasured {
     using registers = typename batch<T>::register_type;
     using words = uint32x4_t;
 
+    // 24 sums, four keys and a query's lane take 29 of 32 registers, and 10 loads 24 FMAs: two loads a cycle would do for
+    // five FMAs a cycle, and no core has more than four.
     static constexpr int register_vecs = 4, wide_vecs = 4;
+    // Half of the L1 cache of 64 KiB that Neoverse N1, V1 and their like have; and scores of 400 KiB with K, V and O
+    // beside them in an L2 cache of 1 MiB.
     static constexpr int strip_bytes = 32 * 1024;
     static constexpr int query_block = 192, small_query_block = 192;
     static constexpr int l1_apart = 0, rows_apart = 0;
-    static constexpr bool multiplies_by_element = true, takes_two_of_floats = true;
+    static constexpr bool multiplies_by_element = true;
 
     // 5 % fewer instructions for q8_0 and q4_0, and as many for the others.
     static constexpr bool shares_broadcasts = true;
     static constexpr int most_rows_of_two = 6;
+    // With one register of keys, four rows have four sums, which wait for each other: at 0.76 FMAs a cycle a Neoverse N1
+    // would read 9 GB/s of keys at 3 GHz.
+    static constexpr bool takes_two_of_floats = true;
 };
 
 }  // namespace simd::machine
@@ -41,8 +47,8 @@ HEED_INLINE float64x2_t fma(float64x2_t a, float64x2_t b, float64x2_t c) { retur
 HEED_INLINE void accumulate(float32x4_t& acc, float32x4_t a, float32x4_t b) { acc = vfmaq_f32(acc, a, b); }
 HEED_INLINE void accumulate(float64x2_t& acc, float64x2_t a, float64x2_t b) { acc = vfmaq_f64(acc, a, b); }
 /// By one lane, in the register of acc. Volatile, because gcc 12 would take the products of several channels together
-/// before it allocates registers, and keep sums in memory: 41 stack accesses in 192 products instead of none, 0.80 of
-/// the FMA peak of a Neoverse N1 instead of 0.99 by llvm-mca.
+/// before it allocates registers, and keep sums in memory: by llvm-mca 0.71 of the FMA peak of a Neoverse N1 with
+/// intrinsics and 0.80 with asm that is not volatile (51 and 41 stack accesses in 192 products), so 0.99 (none).
 HEED_INLINE void accumulate(float32x4_t& acc, float a, float32x4_t b)
 {
     __asm__ volatile("fmla %0.4s, %1.4s, %2.s[0]" : "+w"(acc) : "w"(b), "w"(a));
