@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// calls TIMES ROWS KEYS DIM: attends ROWS query heads of one kv head to KEYS keys, TIMES times, and prints a hash of the
-// outputs. bench/mca/run counts its instructions: the difference of two and one times is those of a call. ELEMENT is
-// what K and V hold, and PRODUCTS, where it is defined, what is multiplied.
+// calls TIMES ROWS KEYS DIM: attends ROWS query heads of one kv head to KEYS keys, TIMES times, and prints a hash of
+// the outputs. bench/mca/run counts its instructions: the difference of two and one times is those of a call. ELEMENT
+// is what K and V hold, and PRODUCTS, where it is defined, what is multiplied.
 #include <heed/heed.hpp>
 
 #include <cinttypes>

@@ -74,8 +74,8 @@ inline constexpr bool has_products<std::int8_t, 8> = true;
 ///
 /// and as the mass is the sum of the rounded terms, errors of one sign cancel: equal keys give their V exactly. Numbers
 /// below 2^-126 count as 0. The bits depend on query and keys alone as ever, but x86 and ARM have each their own: x86
-/// rounds after every product, to nearest, and BFDOT after the sum of two, to odd. Elsewhere plan.status() says that the
-/// build has no such products.
+/// rounds after every product, to nearest, and BFDOT after the sum of two, to odd. Elsewhere plan.status() says that
+/// the build has no such products.
 ///
 /// compute<std::int8_t> multiplies K and V as they are stored, whole numbers of 8 bits or less times a scale (int8,
 /// q8_0, q4_0), by queries and weights that are rounded to whole numbers of 16 bits; compute<std::int8_t, 8> rounds

@@ -118,7 +118,8 @@ struct element_lanes {
     {
         return as<words>(arch::load_signed_nibbles(p, at, A{}));
     }
-    /// As transpose(), for numbers of 16 bits that become pairs: the two halves of each word, as the machine orders them.
+    /// As transpose(), for numbers of 16 bits that become pairs: the two halves of each word, as the machine orders
+    /// them.
     HEED_INLINE static void transpose_pairs(const void* first, std::int64_t stride, words (&out)[4])
     {
         if constexpr (A::multiplies_by_element) {

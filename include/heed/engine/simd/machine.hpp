@@ -50,8 +50,9 @@ struct unmeasured {
     static constexpr bool takes_bands = true;
     /// Lines of one request.
     static constexpr int lines_at_once = 1;
-    /// Whether a register is multiplied by one lane of another, so that a factor need not be repeated in all lanes. Such
-    /// a machine has accumulate(), dot() and dot_shorts() of one number or pair, and transpose_pairs() for the latter.
+    /// Whether a register is multiplied by one lane of another, so that a factor need not be repeated in all lanes.
+    /// Such a machine has accumulate(), dot() and dot_shorts() of one number or pair, and transpose_pairs() for the
+    /// latter.
     static constexpr bool multiplies_by_element = false;
     /// Registers of channels of V that decode takes at once: the more of a row, the more in the order of addresses.
     static constexpr int wide_vecs = 2;

@@ -20,8 +20,8 @@ struct neon : unmeasured {
     using registers = typename batch<T>::register_type;
     using words = uint32x4_t;
 
-    // 24 sums, four keys and a query's lane take 29 of 32 registers, and 10 loads 24 FMAs: two loads a cycle would do for
-    // five FMAs a cycle, and no core has more than four.
+    // 24 sums, four keys and a query's lane take 29 of 32 registers, and 10 loads 24 FMAs: two loads a cycle would do
+    // for 4.8 FMAs a cycle, and no core has more than four.
     static constexpr int register_vecs = 4, wide_vecs = 4;
     // Half of the L1 cache of 64 KiB that Neoverse N1, V1 and their like have; and scores of 400 KiB with K, V and O
     // beside them in an L2 cache of 1 MiB.
@@ -33,8 +33,8 @@ struct neon : unmeasured {
     // 5 % fewer instructions for q8_0 and q4_0, and as many for the others.
     static constexpr bool shares_broadcasts = true;
     static constexpr int most_rows_of_two = 6;
-    // With one register of keys, four rows have four sums, which wait for each other: at 0.76 FMAs a cycle a Neoverse N1
-    // would read 9 GB/s of keys at 3 GHz.
+    // With one register of keys, four rows have four sums, which wait for each other: at 0.76 FMAs a cycle a Neoverse
+    // N1 would read 9 GB/s of keys at 3 GHz.
     static constexpr bool takes_two_of_floats = true;
 };
 

@@ -49,9 +49,7 @@ HEED_INLINE void interleave_shorts(uint32x4_t a, uint32x4_t b, uint32x4_t (&out)
 /// By one lane, in the register of acc; volatile as in accumulate().
 HEED_INLINE void dot_shorts(uint32x4_t& acc, std::uint32_t a, uint32x4_t b)
 {
-    __asm__ volatile("smlal %0.4s, %1.4h, %2.h[0]\n\tsmlal2 %0.4s, %1.8h, %2.h[1]"
-                     : "+w"(acc)
-                     : "w"(b), "x"(a));
+    __asm__ volatile("smlal %0.4s, %1.4h, %2.h[0]\n\tsmlal2 %0.4s, %1.8h, %2.h[1]" : "+w"(acc) : "w"(b), "x"(a));
 }
 HEED_INLINE void dot_shorts(uint32x4_t& acc, uint32x4_t a, uint32x4_t b)
 {
