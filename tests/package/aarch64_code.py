@@ -17,7 +17,7 @@ WEIGHTS = "weigh_row"
 BRANCH = r"(?:b(?:\.\w+)?|cbn?z|tbn?z)\s+(?:.*,\s*)?([0-9a-f]+) <"
 ON_ONE_NUMBER = r"(?:f(?!mov|cvt\s)\w+|[su]cvtf)\s+[hsd]\d+"
 WIDENS = r"[su]cvtf|fmul"  # the latter a subnormal f16
-ROUNDS = r"frintn\s+v"
+ON_A_VECTOR = r"f(?!mov)\w+\s+v"
 PRODUCT = r"(?:fmla|smlal|bfdot)\s+v"
 
 
@@ -64,9 +64,9 @@ def complaints(name, code):
         return [text.expandtabs(1).strip() for _, text in instructions if re.match(pattern, text)]
 
     if WEIGHTS in name:  # whose first and last steps, of one number a row, stand beside the loops
-        vector = [run for run in straight(code) if matching(ROUNDS, run)]
+        vector = [run for run in straight(code) if matching(ON_A_VECTOR, run)]
         if not vector:
-            yield "rounds no vector"
+            yield "computes with no vector"
         scalar = [text for run in vector for text in matching(ON_ONE_NUMBER, run)]
         if len(scalar) > 2 * len(vector):  # gcc adds up two constants anew for every sixteen scores
             yield f"computes with single numbers beside vectors: {scalar[0]} and {len(scalar) - 1} more"

@@ -647,7 +647,7 @@ TEST_CASE("pairs of whole numbers are made, multiplied and added as on the porta
             all.push_back(kept(L::all_words(a[0])));
             typename L::word_register two[2];
             L::interleave(L::shorts(bytes), L::template signed_fields<8>(L::shorts(bytes), 8), two);
-            typename L::word_register sums[2] = {L::load_words(sum.data()), L::load_words(b.data())};
+            typename L::word_register sums[2] = {L::all_words(0), L::all_words(0)};
             for (int i = 0; i < 2; ++i) L::dot(sums[i], L::factor(a[0]), two[i]);
             L::restore_order(sums);
             all.push_back(kept(sums[0]));
