@@ -16,6 +16,11 @@
 #error "heed: masks are -inf, NaN marks faults, sums have an order: compile this file with -fno-fast-math (README)"
 #endif
 
+// A program for 32 bits names its registers: gcc's default for i686 is the x87, which keeps 64 bits of a float.
+#if defined(__i386__) && __FLT_EVAL_METHOD__ != 0
+#error "heed: x87 rounds floats when it likes: compile this file with -msse2 -mfpmath=sse"
+#endif
+
 #if defined(__cpp_exceptions)
 #define HEED_EXCEPTIONS
 #else

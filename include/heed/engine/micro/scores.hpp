@@ -17,13 +17,13 @@ HEED_NOINLINE inline void scores_block(const U* q, const U* strip, std::int64_t 
     constexpr int lanes = vec<T>::lanes;
     vec<T> acc[Rows][Width];
     load_block(acc, more, matrix<T>{s, score_stride});
-    const auto unit = [&](int x) HEED_INLINE_LAMBDA {
+    const auto unit = [&](auto aligned, int x) HEED_INLINE_LAMBDA {
         vec<U> b[Width];
         HEED_UNROLL
         for (int i = 0; i < Width; ++i) b[i] = in_register(load(strip + x * key_strip<T> + i * lanes));
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<U> a(q[r * query_stride<T> + x]);
+            const vec<U> a = repeat<aligned.value>(q + r * query_stride<T>, x);
             HEED_UNROLL
             for (int i = 0; i < Width; ++i) accumulate(acc[r][i], a, b[i]);
         }
@@ -32,12 +32,12 @@ HEED_NOINLINE inline void scores_block(const U* q, const U* strip, std::int64_t 
     for (; u + ahead_every <= units; u += ahead_every) {
         ahead.next();
         HEED_UNROLL
-        for (int x = 0; x < ahead_every; ++x) unit(x);
+        for (int x = 0; x < ahead_every; ++x) unit(std::true_type{}, x);
         q += ahead_every;
         strip += ahead_every * key_strip<T>;
     }
     for (; u < units; ++u) {
-        unit(0);
+        unit(std::false_type{}, 0);
         ++q;
         strip += key_strip<T>;
     }

@@ -12,6 +12,9 @@ namespace simd::machine {
 
 /// The sizes of a machine that nobody has measured: 16 registers, and caches like those of most.
 struct unmeasured {
+    /// Whether a * b + c rounds once, as in every build for FMA; where it rounds twice, results have bits of their own.
+    static constexpr bool rounds_once = true;
+
     /// Registers of a register block, of as many keys or channels: 6 rows x 2 fill 16 registers with 12 accumulators.
     static constexpr int register_vecs = 2;
 
@@ -27,6 +30,9 @@ struct unmeasured {
 
     /// Whether half a strip of keys keeps the multipliers busy, so that a tile's first or last keys may go alone.
     static constexpr bool half_strips = false;
+
+    /// Whether a number of memory at a multiple of 16 bytes takes fewer instructions to be in all lanes.
+    static constexpr bool repeats_aligned = false;
 
     /// Decode, where keys are transposed in registers. Whether two registers of keys share the broadcasts of a query,
     /// and for how many rows their sums find room: with 16 registers the sums would be kept in memory.

@@ -44,6 +44,10 @@
 #include "arch/avx2.hpp"
 #include "arch/avx2_quantised.hpp"
 #include "arch/avx2_integers.hpp"
+#elif defined(__SSE2__) && !defined(__AVX__)
+#define HEED_MACHINE sse
+#include "arch/sse.hpp"
+#include "arch/sse_elements.hpp"
 #elif defined(__aarch64__)
 #define HEED_MACHINE neon
 #include "arch/neon.hpp"
