@@ -59,7 +59,7 @@ HEED_INLINE void scores(int rows, const U* q, packed_keys<U> k, bool more, sum_t
 {
     constexpr int half = key_strip<sum_t<U>> / 2;
     with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA {
-        if constexpr (native_arch::half_strips) {
+        if constexpr (native_sizes::half_strips) {
             static_assert(half % mass_lanes == 0);
             if (k.wanted.end <= half || k.wanted.first >= half) {
                 const int from = k.wanted.first >= half ? half : 0;

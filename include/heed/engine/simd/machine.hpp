@@ -72,6 +72,20 @@ struct sound<M, std::enable_if_t<(sizeof(typename M::template array<float>) > 0 
                                                     "size that it does not say");
 };
 
+/// True for sizes that kernels can use; a sentence says which are not.
+template <class S>
+struct sound_sizes : std::true_type {
+    static_assert(S::register_vecs == 2 || S::register_vecs == 4, "heed: register_vecs is 2 or 4");
+    static_assert(S::wide_vecs == S::register_vecs || S::wide_vecs == 2 * S::register_vecs,
+                  "heed: wide_vecs is register_vecs or twice that");
+    static_assert(S::strip_bytes >= 4096 && S::strip_bytes <= 65536 && S::strip_bytes % 4096 == 0,
+                  "heed: strip_bytes is 4 to 64 KiB, in whole 4 KiB");
+    static_assert(S::small_query_block >= 12 && S::small_query_block <= S::query_block && S::query_block <= 1024,
+                  "heed: 12 <= small_query_block <= query_block <= 1024");
+    static_assert(S::l1_apart >= 0 && S::rows_apart >= 0 && S::lines_at_once > 0,
+                  "heed: l1_apart and rows_apart are not negative, lines_at_once is 1 at least");
+};
+
 /// Arrays of some bytes: plain C++ on any machine. What instruction sets do is compared with what it does.
 template <int Bytes>
 struct portable : unmeasured {
