@@ -10,6 +10,8 @@
 #endif
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
+#undef near
+#undef far
 #elif defined(__wasm__)
 #include <cstdlib>
 #else
@@ -29,7 +31,10 @@ inline std::size_t page_size()
 }
 /// Null where there is no room.
 inline void* reserve_pages(std::size_t bytes) { return VirtualAlloc(nullptr, bytes, MEM_RESERVE, PAGE_NOACCESS); }
-inline bool open_pages(void* p, std::size_t bytes) { return VirtualAlloc(p, bytes, MEM_COMMIT, PAGE_READWRITE) != nullptr; }
+inline bool open_pages(void* p, std::size_t bytes)
+{
+    return VirtualAlloc(p, bytes, MEM_COMMIT, PAGE_READWRITE) != nullptr;
+}
 inline void release_pages(void* p, std::size_t) { VirtualFree(p, 0, MEM_RELEASE); }
 
 #elif defined(__wasm__)

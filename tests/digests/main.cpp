@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// heed-digests FILE          compares this build's results with those of FILE, and names what it cannot compute; a build
+// heed-digests FILE          compares this build's results with those of FILE, and names what it cannot compute; a
+// build
 //                            that rounds products and sums one after the other has none of a release's
 // heed-digests --as FILE     compares them whatever this build is for
 // heed-digests --print       prints them: the file of a release, or of two builds that have to agree

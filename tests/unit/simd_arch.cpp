@@ -185,10 +185,8 @@ TEST_CASE("a number of memory is repeated in all lanes")
 {
     alignas(16) float x[16];
     for (int i = 0; i < 16; ++i) x[i] = static_cast<float>(i) - 0.5f;
-    for (int i = 0; i < 16; ++i) {
-        REQUIRE(differing(heed::simd::repeat<true, native>(x, i), heed::simd::vec<float, portable>(x[i])) == 0);
-        REQUIRE(differing(heed::simd::repeat<false, native>(x + 1, i - 1), heed::simd::vec<float, portable>(x[i])) == 0);
-    }
+    for (int i = 0; i < 16; ++i)
+        REQUIRE(differing(heed::simd::repeat<native>(x, i), heed::simd::vec<float, portable>(x[i])) == 0);
 }
 
 TEST_CASE("comparisons, and what they select, are those of the portable machine")

@@ -3,6 +3,7 @@
 // A weight of exactly 0 contributes exactly nothing, so leaving its key out changes no bit.
 #pragma once
 
+#include "aligned_units.hpp"
 #include "prefetch.hpp"
 #include "units.hpp"
 
@@ -31,36 +32,38 @@ HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<
     const E* v = panel.first();
     vec<T> acc[Rows][Vecs];
     load_block(acc, more, matrix<T>{o, o_stride});
-    const auto unit = [&](auto aligned, int x) HEED_INLINE_LAMBDA {
+    const auto unit = [&](int x) HEED_INLINE_LAMBDA {
         vec<U> b[Vecs];
         load_values<U>(v, channel, v_stride, b);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<U> a = repeat<aligned.value>(p + r * score_stride, x);
+            const vec<U> a(p[r * score_stride + x]);
             HEED_UNROLL
             for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }
         v = row_after(v, rows_of<U, E>, v_stride);
     };
     int j = 0;
-    constexpr bool aligns = native_arch::repeats_aligned && std::is_same_v<Panel, packed_panel<float>>;
-    if constexpr (aligns)
-        for (; reinterpret_cast<std::uintptr_t>(p) % 16 != 0 && j < units; ++j, ++p) unit(std::false_type{}, 0);
-    constexpr std::bool_constant<aligns> aligned{};
+    if constexpr (takes_aligned_units<U> && std::is_same_v<Panel, packed_panel<U>>) {
+        for (; j < units && reinterpret_cast<std::uintptr_t>(p) % 16 != 0; ++j, ++p) unit(0);
+        j += add_aligned_units<score_stride, Vecs * lanes>(acc, p, v, units - j, [&] {
+            for (int x = 0; x < ahead_every; x += Prefetch::every) ahead.next(Prefetch::share * Vecs * lanes);
+        });
+    }
     for (; j + ahead_every <= units; j += ahead_every) {
         v = panel.next_group(v);
         HEED_UNROLL
         for (int x = 0; x < ahead_every; ++x) {
             constexpr int used = Prefetch::share * rows_of<U, E> * Vecs * lanes;
             if (x == 0 && Prefetch::every == ahead_every) ahead.next(used);
-            unit(aligned, x);
+            unit(x);
             if (Prefetch::every < ahead_every && (x + 1) % Prefetch::every == 0) ahead.next(used);
         }
         p += ahead_every;
     }
     if (j < units) v = panel.next_group(v);
     for (; j < units; ++j) {
-        unit(std::false_type{}, 0);
+        unit(0);
         ++p;
     }
     store_block(acc, matrix<T>{o, o_stride});

@@ -3,6 +3,7 @@
 // ascending order, so that a score's bits depend on its query and key alone.
 #pragma once
 
+#include "aligned_units.hpp"
 #include "pack.hpp"
 
 HEED_BEGIN
@@ -17,27 +18,29 @@ HEED_NOINLINE inline void scores_block(const U* q, const U* strip, std::int64_t 
     constexpr int lanes = vec<T>::lanes;
     vec<T> acc[Rows][Width];
     load_block(acc, more, matrix<T>{s, score_stride});
-    const auto unit = [&](auto aligned, int x) HEED_INLINE_LAMBDA {
+    const auto unit = [&](int x) HEED_INLINE_LAMBDA {
         vec<U> b[Width];
         HEED_UNROLL
         for (int i = 0; i < Width; ++i) b[i] = in_register(load(strip + x * key_strip<T> + i * lanes));
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<U> a = repeat<aligned.value>(q + r * query_stride<T>, x);
+            const vec<U> a(q[r * query_stride<T> + x]);
             HEED_UNROLL
             for (int i = 0; i < Width; ++i) accumulate(acc[r][i], a, b[i]);
         }
     };
     std::int64_t u = 0;
+    if constexpr (takes_aligned_units<U>)
+        u = add_aligned_units<query_stride<T>, key_strip<T>>(acc, q, strip, units, [&] { ahead.next(); });
     for (; u + ahead_every <= units; u += ahead_every) {
         ahead.next();
         HEED_UNROLL
-        for (int x = 0; x < ahead_every; ++x) unit(std::true_type{}, x);
+        for (int x = 0; x < ahead_every; ++x) unit(x);
         q += ahead_every;
         strip += ahead_every * key_strip<T>;
     }
     for (; u < units; ++u) {
-        unit(std::false_type{}, 0);
+        unit(0);
         ++q;
         strip += key_strip<T>;
     }

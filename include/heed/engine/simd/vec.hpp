@@ -179,13 +179,11 @@ HEED_INLINE vec<T, A> exchange(vec<T, A> v)
 {
     return native_vec<T, A>(arch::exchange<By>(raw(v)));
 }
-/// p[i] in all lanes; `Aligned` says that p is at a multiple of 16 bytes, and i a constant once loops are unrolled.
-template <bool Aligned, class A = native_arch, class U>
-HEED_INLINE vec<U, A> repeat(const U* p, int i)
+/// p[i] in all lanes, of p at a multiple of 16 bytes; i is a constant once loops are unrolled.
+template <class A = native_arch>
+HEED_INLINE vec<float, A> repeat(const float* p, int i)
 {
-    if constexpr (Aligned && A::repeats_aligned && std::is_same_v<U, float>)
-        return native_vec<U, A>(arch::repeat(p, i, A{}));
-    else return vec<U, A>(p[i]);
+    return native_vec<float, A>(arch::repeat(p, i, A{}));
 }
 /// acc = a * b + acc, rounded once.
 template <class T, class A>

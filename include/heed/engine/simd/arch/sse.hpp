@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// x86 before AVX: SSE2, and what SSE4.1 has beyond it; and WebAssembly, whose compilers know these functions. There is no
-// fused multiply-add: products and sums round one after the other, and so all of these builds have the same bits, which
-// are not those of builds for FMA.
+// x86 before AVX: SSE2, and what SSE4.1 has beyond it; and WebAssembly, whose compilers know these functions. There is
+// no fused multiply-add: products and sums round one after the other, and so all of these builds have the same bits,
+// which are not those of builds for FMA.
 #pragma once
 
 #include "portable.hpp"
@@ -116,7 +116,10 @@ HEED_INLINE __m128d power_of_two(__m128d n)
 }
 
 /// The number whose exponent are the low bits of x, and whose fraction is 0.
-HEED_INLINE __m128 exponent_from_low_bits(__m128 x) { return _mm_castsi128_ps(_mm_slli_epi32(_mm_castps_si128(x), 23)); }
+HEED_INLINE __m128 exponent_from_low_bits(__m128 x)
+{
+    return _mm_castsi128_ps(_mm_slli_epi32(_mm_castps_si128(x), 23));
+}
 HEED_INLINE __m128d exponent_from_low_bits(__m128d x)
 {
     return _mm_castsi128_pd(_mm_slli_epi64(_mm_castpd_si128(x), 52));

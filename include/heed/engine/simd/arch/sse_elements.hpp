@@ -8,15 +8,15 @@
 HEED_BEGIN
 namespace simd::arch {
 
-/// Floats of f16 in the low 16 bits of words. A normal one takes its exponent along; a subnormal one stands behind 2^-14,
-/// which is taken off; Inf and NaN have the largest exponent.
+/// Floats of f16 in the low 16 bits of words. A normal one takes its exponent along; a subnormal one stands behind
+/// 2^-14, which is taken off; Inf and NaN have the largest exponent.
 HEED_INLINE __m128 widen_words(__m128i w, const f16*)
 {
     const __m128i sign = _mm_slli_epi32(_mm_and_si128(w, _mm_set1_epi32(0x8000)), 16);
     const __m128i magnitude = _mm_slli_epi32(_mm_and_si128(w, _mm_set1_epi32(0x7fff)), 13);
     const __m128i normal = _mm_add_epi32(magnitude, _mm_set1_epi32(112 << 23));
-    const __m128i low = _mm_castps_si128(_mm_sub_ps(
-        _mm_castsi128_ps(_mm_or_si128(magnitude, _mm_set1_epi32(113 << 23))), _mm_set1_ps(0x1p-14f)));
+    const __m128i low = _mm_castps_si128(
+        _mm_sub_ps(_mm_castsi128_ps(_mm_or_si128(magnitude, _mm_set1_epi32(113 << 23))), _mm_set1_ps(0x1p-14f)));
     const __m128i is_low = _mm_cmplt_epi32(magnitude, _mm_set1_epi32(1 << 23));
     const __m128i is_endless = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32((31 << 23) - 1));
     const __m128i endless = _mm_and_si128(is_endless, _mm_set1_epi32(112 << 23));
