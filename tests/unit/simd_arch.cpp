@@ -24,12 +24,8 @@ namespace {
 using native = heed::simd::native_arch;
 using portable = heed::simd::machine::portable<4 * heed::simd::vec<float>::lanes>;
 
-// Where there is no such instruction, heed multiplies and adds: what is computed by fma has bits of its own there.
-#if defined(__FMA__) || defined(__aarch64__)
-constexpr bool rounds_once = true;
-#else
-constexpr bool rounds_once = false;
-#endif
+// Where a machine multiplies and then adds, what is computed by fma has bits of its own.
+constexpr bool rounds_once = native::rounds_once;
 
 template <class T>
 constexpr int lanes = heed::simd::vec<T>::lanes;
@@ -189,6 +185,14 @@ TEST_CASE("arithmetic has the bits of the portable machine")
             return c;
         });
     }
+}
+
+TEST_CASE("a number of memory is repeated in all lanes")
+{
+    alignas(16) float x[16];
+    for (int i = 0; i < 16; ++i) x[i] = static_cast<float>(i) - 0.5f;
+    for (int i = 0; i < 16; ++i)
+        REQUIRE(differing(heed::simd::repeat<native>(x, i), heed::simd::vec<float, portable>(x[i])) == 0);
 }
 
 TEST_CASE("comparisons, and what they select, are those of the portable machine")

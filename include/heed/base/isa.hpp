@@ -19,8 +19,12 @@
 #define HEED_ISA_PORTABLE
 #endif
 
-// The registers.
-#if defined(__AVX512F__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
+// The registers. Emscripten's -msse4.2 speaks of x86 too.
+#if defined(__wasm_relaxed_simd__)
+#define HEED_ISA_REGISTERS wasm_relaxed_simd
+#elif defined(__wasm_simd128__)
+#define HEED_ISA_REGISTERS wasm_simd128
+#elif defined(__AVX512F__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
 #define HEED_ISA_REGISTERS avx512
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #define HEED_ISA_REGISTERS avx2_fma_f16c
@@ -58,10 +62,6 @@
 #define HEED_ISA_REGISTERS lasx
 #elif defined(__loongarch_sx)
 #define HEED_ISA_REGISTERS lsx
-#elif defined(__wasm_relaxed_simd__)
-#define HEED_ISA_REGISTERS wasm_relaxed_simd
-#elif defined(__wasm_simd128__)
-#define HEED_ISA_REGISTERS wasm_simd128
 #else
 #define HEED_ISA_REGISTERS generic
 #endif
@@ -93,7 +93,7 @@
 #endif
 
 // Whole numbers: x86-64-v3 and v4 have all of them, SSE4.2 counts bits.
-#if defined(__SSE4_2__) && !defined(__POPCNT__)
+#if defined(__SSE4_2__) && !defined(__POPCNT__) && !defined(__wasm__)
 #define HEED_ISA_POPCNT _no_popcnt
 #elif !defined(__SSE4_2__) && defined(__POPCNT__)
 #define HEED_ISA_POPCNT _popcnt
@@ -339,6 +339,13 @@
 #define HEED_ISA_ZICOND
 #endif
 
+// Sizes of a user's own, of which a program has one set: engine/simd/select.hpp.
+#if defined(HEED_OWN_SIZES)
+#define HEED_ISA_SIZES _own_sizes
+#else
+#define HEED_ISA_SIZES
+#endif
+
 // All of it, in one word.
 #define HEED_NOTHING
 #define HEED_ISA_GROUP_0 \
@@ -357,7 +364,7 @@
     HEED_JOIN8(HEED_ISA_SVE_BITS, HEED_ISA_LSE, HEED_ISA_RCPC, HEED_ISA_SHA3, HEED_ISA_FP16FML, HEED_ISA_MOPS, \
                HEED_ISA_CSSC, HEED_ISA_ZBA)
 #define HEED_ISA_GROUP_5 \
-    HEED_JOIN8(HEED_ISA_ZBB, HEED_ISA_ZBS, HEED_ISA_ZFH, HEED_ISA_ZICOND, HEED_NOTHING, HEED_NOTHING, HEED_NOTHING, \
+    HEED_JOIN8(HEED_ISA_ZBB, HEED_ISA_ZBS, HEED_ISA_ZFH, HEED_ISA_ZICOND, HEED_ISA_SIZES, HEED_NOTHING, HEED_NOTHING, \
                HEED_NOTHING)
 #define HEED_ISA \
     HEED_JOIN8(HEED_ISA_PORTABLE, HEED_ISA_REGISTERS, HEED_ISA_GROUP_0, HEED_ISA_GROUP_1, HEED_ISA_GROUP_2, \

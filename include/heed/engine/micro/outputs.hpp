@@ -3,6 +3,7 @@
 // A weight of exactly 0 contributes exactly nothing, so leaving its key out changes no bit.
 #pragma once
 
+#include "aligned_units.hpp"
 #include "prefetch.hpp"
 #include "units.hpp"
 
@@ -43,6 +44,12 @@ HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<
         v = row_after(v, rows_of<U, E>, v_stride);
     };
     int j = 0;
+    if constexpr (takes_aligned_units<U> && std::is_same_v<Panel, packed_panel<U>>) {
+        for (; j < units && reinterpret_cast<std::uintptr_t>(p) % 16 != 0; ++j, ++p) unit(0);
+        j += add_aligned_units<score_stride, Vecs * lanes>(acc, p, v, units - j, [&] {
+            for (int x = 0; x < ahead_every; x += Prefetch::every) ahead.next(Prefetch::share * Vecs * lanes);
+        });
+    }
     for (; j + ahead_every <= units; j += ahead_every) {
         v = panel.next_group(v);
         HEED_UNROLL

@@ -3,6 +3,7 @@
 // ascending order, so that a score's bits depend on its query and key alone.
 #pragma once
 
+#include "aligned_units.hpp"
 #include "pack.hpp"
 
 HEED_BEGIN
@@ -29,6 +30,8 @@ HEED_NOINLINE inline void scores_block(const U* q, const U* strip, std::int64_t 
         }
     };
     std::int64_t u = 0;
+    if constexpr (takes_aligned_units<U>)
+        u = add_aligned_units<query_stride<T>, key_strip<T>>(acc, q, strip, units, [&] { ahead.next(); });
     for (; u + ahead_every <= units; u += ahead_every) {
         ahead.next();
         HEED_UNROLL
@@ -59,7 +62,7 @@ HEED_INLINE void scores(int rows, const U* q, packed_keys<U> k, bool more, sum_t
 {
     constexpr int half = key_strip<sum_t<U>> / 2;
     with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA {
-        if constexpr (native_arch::half_strips) {
+        if constexpr (native_sizes::half_strips) {
             static_assert(half % mass_lanes == 0);
             if (k.wanted.end <= half || k.wanted.first >= half) {
                 const int from = k.wanted.first >= half ? half : 0;

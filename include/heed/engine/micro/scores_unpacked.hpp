@@ -15,7 +15,7 @@ inline constexpr int unpacked_vecs = 2;
 /// Whether the next ones are transposed there while these are multiplied. Floats wait for memory anyway, and like its
 /// lines in another order.
 template <class E>
-inline constexpr bool overlaps_transposition = native_arch::overlaps_transposition && !std::is_floating_point_v<E>;
+inline constexpr bool overlaps_transposition = native_sizes::overlaps_transposition && !std::is_floating_point_v<E>;
 
 /// Query rows as pack_query() leaves them, query_stride apart: row x of `parts` is part x of the first one.
 template <class U>
@@ -61,7 +61,7 @@ HEED_INLINE void add_keys_in_turns(const U* q, const Keys* k, vec<T> (*acc)[Rows
 template <int Rows, int N, class U, class Keys, class T>
 HEED_INLINE void add_keys(const U* q, const Keys* k, vec<T> (*acc)[Rows])
 {
-    if constexpr (!native_arch::shares_broadcasts && N > 1) {
+    if constexpr (!native_sizes::shares_broadcasts && N > 1) {
         add_keys_in_turns<Rows, N>(q, k, acc);
     } else {  // registers of keys share the broadcasts of a query
         HEED_UNROLL
@@ -254,7 +254,7 @@ HEED_INLINE void scores_unpacked(int rows, packed_queries<U> q, Panel panel, int
     constexpr int lanes = vec<U>::lanes;
     with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA {
         int done = 0;
-        if constexpr (n.value <= native_arch::most_rows_of_two) {
+        if constexpr (n.value <= native_sizes::most_rows_of_two) {
             done = groups / unpacked_vecs * unpacked_vecs;
             if (done > 0)
                 scores_unpacked_block<n.value, unpacked_vecs>(q.parts.data, q.parts.stride, q.dim, panel, done, s,

@@ -179,6 +179,12 @@ HEED_INLINE vec<T, A> exchange(vec<T, A> v)
 {
     return native_vec<T, A>(arch::exchange<By>(raw(v)));
 }
+/// p[i] in all lanes, of p at a multiple of 16 bytes; i is a constant once loops are unrolled.
+template <class A = native_arch>
+HEED_INLINE vec<float, A> repeat(const float* p, int i)
+{
+    return native_vec<float, A>(arch::repeat(p, i, A{}));
+}
 /// acc = a * b + acc, rounded once.
 template <class T, class A>
 HEED_INLINE void accumulate(vec<T, A>& acc, vec<T, A> a, vec<T, A> b)

@@ -191,6 +191,12 @@ HEED_INLINE auto load_n(const E* p, int n, A)
     for (int i = 0; i < n; ++i) to.set(i, static_cast<number_t<E>>(p[i]));
     return to;
 }
+/// p[i] in all lanes, of p at a multiple of 16 bytes.
+template <class A>
+HEED_INLINE auto repeat(const float* p, int i, A)
+{
+    return typename A::template array<float>(p[i]);
+}
 /// Four registers in a row.
 template <class E, class R, class A>
 HEED_INLINE void load(const E* p, R (&out)[4], A machine)
