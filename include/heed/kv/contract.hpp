@@ -19,6 +19,10 @@
 //
 //     std::int64_t heads_side_by_side() const;           // how many: all, or 1
 //
+// and one of pages says whether those of a page lie behind each other, [page][head][slot][channel]:
+//
+//     std::int64_t heads_of_a_page() const;              // how many: all, or 1
+//
 // A source whose numbers are multiplied by scales adds those of these that it has; see kv/scaled.hpp:
 //
 //     auto key_scales(batch, head) const;                // rows as above, of one float: k_j is scale_j times its row
@@ -174,6 +178,18 @@ std::int64_t heads_side_by_side(const view<K>& k, const view<V>& v)
 {
     return is_by_token(k) && is_by_token(v) ? k.size.heads : 1;
 }
+/// The same of heads whose rows of a page lie behind each other without gaps, where a view's batch is its pages.
+template <class K>
+bool is_by_page(const view<K>& x)
+{
+    const checked row = checked(elements_for<K>(x.size.dim)) * x.element_stride(), head = row * x.size.tokens;
+    return x.size.heads > 1 && head.fits() && x.stride.tokens == row.value() && x.stride.heads == head.value();
+}
+template <class K, class V>
+std::int64_t heads_of_a_page(const view<K>& k, const view<V>& v)
+{
+    return is_by_page(k) && is_by_page(v) ? k.size.heads : 1;
+}
 template <class S, class = void>
 struct has_heads_side_by_side : std::false_type {};
 template <class S>
@@ -184,6 +200,16 @@ template <class S>
 std::int64_t heads_side_by_side_of(const S& source)
 {
     if constexpr (has_heads_side_by_side<S>::value) return source.heads_side_by_side();
+    else return 1;
+}
+template <class S, class = void>
+struct has_heads_of_a_page : std::false_type {};
+template <class S>
+struct has_heads_of_a_page<S, std::void_t<decltype(std::declval<const S&>().heads_of_a_page())>> : std::true_type {};
+template <class S>
+std::int64_t heads_of_a_page_of(const S& source)
+{
+    if constexpr (has_heads_of_a_page<S>::value) return source.heads_of_a_page();
     else return 1;
 }
 

@@ -257,6 +257,7 @@ struct paged_kv {
     std::int64_t tokens() const { return detail::longest(*this); }
 
     std::int64_t heads_side_by_side() const { return detail::heads_side_by_side(k, v); }
+    std::int64_t heads_of_a_page() const { return detail::heads_of_a_page(k, v); }
 
     auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
     auto values(std::int64_t b, std::int64_t h) const { return rows_in(v, b, h); }

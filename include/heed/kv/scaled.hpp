@@ -104,6 +104,7 @@ public:
     token_span held(std::int64_t b) const { return source.held(b); }
     bool ragged() const { return source.ragged(); }
     std::int64_t heads_side_by_side() const { return detail::heads_side_by_side_of(source); }
+    std::int64_t heads_of_a_page() const { return detail::heads_of_a_page_of(source); }
     std::int64_t tokens() const { return source.tokens(); }
     auto keys(std::int64_t b, std::int64_t h) const { return source.keys(b, h); }
     auto values(std::int64_t b, std::int64_t h) const { return source.values(b, h); }

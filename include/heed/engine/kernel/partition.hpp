@@ -90,9 +90,9 @@ struct band_limits {
 struct partition {
     sequence_cut cut;  // of each sequence where they are alike; of others the largest of each number
     std::int64_t batch = 0, kv_heads = 0, group = 1;
-    std::int64_t key_dim = 0, value_dim = 0, tokens = 0;  // tokens: of the longest sequence
-    bool copies = false;                                  // whether rows of K and V may lie in several segments
-    bool ragged = false;                                  // whether sequences differ
+    std::int64_t key_dim = 0, value_dim = 0, tokens = 0;                   // tokens: of the longest sequence
+    bool copies = false;                                                   // whether rows of K and V may be copied
+    bool ragged = false;                                                   // whether sequences differ
     std::int64_t o_stride = 0, pass_tasks = 0, fold_tasks = 0, slots = 0;  // slots: stored partials
     std::int64_t most_rows = micro::query_block;                           // of a block
     std::int64_t band = 1;                                                 // kv heads of a task
@@ -138,6 +138,7 @@ struct partition {
         };
         band = most <= micro::streaming_rows && kv_heads > 0 ? bands.heads : 1;
         while (band > 1 && (kv_heads % band != 0 || !is_enough())) --band;
+        copies = copies || band > 1;
     }
     /// Cost of an unsplit block as a multiple of the longest that a task should have.
     double share(const sequence_cut& c) const
@@ -186,7 +187,7 @@ struct problem_sizes {
     std::int64_t group() const { return query_heads > 0 ? query_heads / kv_heads : 1; }
 };
 
-/// The kv heads of a source that decode may take together: see micro::takes_bands.
+/// The kv heads of a source that decode may take together: see micro::takes_bands and micro::takes_pages.
 template <class Kv>
 std::int64_t most_heads_of_band(const Kv& kv)
 {
@@ -196,8 +197,9 @@ std::int64_t most_heads_of_band(const Kv& kv)
         };
         const std::int64_t row = max_of(bytes(kv.key_dim(), typename Kv::key_element{}),
                                         bytes(kv.value_dim(), typename Kv::value_element{}));
-        return min_of(min_of(detail::heads_side_by_side_of(kv), micro::most_heads_of_band),
-                      max_of(micro::band_row_bytes / max_of(row, 1), 1));
+        const std::int64_t heads =
+            max_of(detail::heads_side_by_side_of(kv), micro::takes_pages ? detail::heads_of_a_page_of(kv) : 1);
+        return min_of(min_of(heads, micro::most_heads_of_band), max_of(micro::band_row_bytes / max_of(row, 1), 1));
     }
     return 1;
 }

@@ -107,6 +107,12 @@ struct strided_group {
     const E* row(int x) const { return micro::row_after(data, x, stride); }
     int run_from(int, int n) const { return n; }
     micro::row_panel<E> panel(int x) const { return {row(x), stride, {}}; }
+    /// The same rows where they were copied to, side by side.
+    void move_to(const E* copy, std::int64_t elements)
+    {
+        data = copy;
+        stride = micro::stride_of<E>(elements);
+    }
 };
 
 /// Up to `Groups` groups of `Size` rows: a group lies at a constant stride, the groups anywhere.
@@ -118,6 +124,11 @@ struct scattered_groups {
     const E* row(int x) const { return micro::row_after(starts[x / Size], x % Size, stride); }
     int run_from(int x, int n) const { return n < Size - x % Size ? n : Size - x % Size; }
     micro::row_groups<E> panel(int x) const { return {starts + x / Size, stride, {}}; }
+    void move_to(const E* copy, std::int64_t elements)
+    {
+        stride = micro::stride_of<E>(elements);
+        for (int i = 0; i < Groups; ++i) starts[i] = micro::row_after(copy, i * Size, stride);
+    }
 };
 
 /// Rows [token, token + n), n <= Groups * Size, as one of these: where they lie, or, where a group of them is not
@@ -143,6 +154,31 @@ HEED_INLINE auto grouped(const Source& source, std::int64_t token, [[maybe_unuse
         }
         return to;
     }
+}
+
+/// Whether rows at such a stride share too few sets of the L1 cache: see micro::copies_rows.
+template <class E>
+HEED_INLINE bool share_sets(std::int64_t stride)
+{
+    return micro::copies_rows && static_cast<std::int64_t>(micro::stride_bytes_of<E>(stride)) % micro::set_bytes == 0;
+}
+
+/// Copies the first n rows of `from`, of so many elements, side by side, and lets it name the copy. before(x) is called
+/// before row x is read.
+template <class Group, class E, class F>
+HEED_INLINE void lay_side_by_side(Group& from, int n, std::int64_t elements, E* copy, F before)
+{
+    const std::int64_t bytes = elements * static_cast<std::int64_t>(sizeof(E));
+    char* to = reinterpret_cast<char*>(copy);
+    for (int x = 0; x < n; ++x, to += bytes) {
+        before(x);
+        const char* const row = reinterpret_cast<const char*>(from.row(x));
+        std::int64_t c = 0;
+        for (; c + micro::line_of<char> <= bytes; c += micro::line_of<char>)
+            std::memcpy(to + c, row + c, micro::line_of<char>);  // a constant: no call
+        if (c < bytes) std::memcpy(to + c, row + c, static_cast<std::size_t>(bytes - c));
+    }
+    from.move_to(copy, elements);
 }
 
 /// Channels of n rows from `token` on, to be prefetched: as many of them as exist and lie at one stride.

@@ -54,6 +54,8 @@ struct unmeasured {
     static constexpr int l1_apart = 8, rows_apart = 32;
     /// Whether decode takes kv heads whose rows of a token lie side by side together.
     static constexpr bool takes_bands = true;
+    /// Whether it copies their rows side by side where these would share one set of the L1 cache.
+    static constexpr bool copies_rows = false;
     /// Lines of one request.
     static constexpr int lines_at_once = 1;
     /// Whether a register is multiplied by one lane of another, so that a factor need not be repeated in all lanes.
