@@ -266,7 +266,7 @@ private:
                                    const kernel::band_limits& bands) const
     {
         const kernel::problem_sizes p{
-            kv_.batch,        q_.heads, kv_.heads, kv_.dim, value_dim_, workers, !Kv::contiguous || Def::lists > 0,
+            kv_.batch,        q_.heads, kv_.heads, kv_.dim, value_dim_, workers, !Kv::contiguous || has_key_blocks_v<Kv> || Def::lists > 0,
             def_.list_rows(), bands};
         const auto held = [&](std::int64_t b) { return kernel::held_of(kv, b); };
         const bool is_packed = q.bounds.size() > 0;

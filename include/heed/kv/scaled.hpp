@@ -2,7 +2,7 @@
 // Scales beside keys and values.
 #pragma once
 
-#include "contract.hpp"
+#include "channel_blocks.hpp"
 
 #include <limits>
 
@@ -78,9 +78,15 @@ status check_token_scales(const char* name, const view<S>& scale, const view<E>&
 /// and above 0.
 template <class Source, class KeyScales, class ValueScales>
 class scaled_kv {
-    static_assert(detail::is_per_token_v<KeyScales> || detail::is_per_channel_v<KeyScales> ||
+    static constexpr bool in_blocks = detail::is_per_channel_block_v<KeyScales>;
+    static_assert(detail::is_per_token_v<KeyScales> || detail::is_per_channel_v<KeyScales> || in_blocks ||
                       std::is_same_v<KeyScales, unscaled>,
-                  "heed: keys are scaled by per_token or per_channel of float, or are unscaled{}");
+                  "heed: keys are scaled by per_token, per_channel or per_channel_block of float, or are unscaled{}");
+    static_assert(in_blocks == detail::is_codes_v<typename Source::key_element>,
+                  "heed: scales and zero points of blocks of tokens, per_channel_block, are those of keys of codes<8> or "
+                  "codes<4>, and of no others");
+    static_assert(!in_blocks || detail::has_aligned_blocks<Source>::value,
+                  "heed: scales of blocks of tokens lie beside dense_kv or paged_kv: elsewhere tokens move within blocks");
     static_assert(detail::is_per_token_v<ValueScales> || std::is_same_v<ValueScales, unscaled>,
                   "heed: values are scaled by per_token of float, or are unscaled{}");
 
@@ -134,6 +140,13 @@ public:
         return key_scale.scale.row(0, h, 0);
     }
 
+    template <class S = KeyScales, class = std::enable_if_t<detail::is_per_channel_block_v<S>>>
+    auto key_blocks(std::int64_t b, std::int64_t h) const
+    {
+        const auto scale = source.rows_in(key_scale.scale, b, h), zero = source.rows_in(key_scale.zero, b, h);
+        return detail::channel_blocks<std::remove_const_t<decltype(scale)>>{scale, zero, key_scale.tokens};
+    }
+
     auto as_const() const
     {
         return heed::scaled_kv{detail::as_const(source), const_scales(key_scale), const_scales(value_scale)};
@@ -170,12 +183,15 @@ public:
     {
         source.views(f);
         if constexpr (!std::is_same_v<KeyScales, unscaled>) f("k scale", key_scale.scale);
+        if constexpr (in_blocks) f("k zero", key_scale.zero);
         if constexpr (!std::is_same_v<ValueScales, unscaled>) f("v scale", value_scale.scale);
     }
 
 private:
     status check_scales(status s) const
     {
+        if constexpr (in_blocks)
+            if (s) s = detail::check_channel_blocks(key_scale, source.k, !contiguous);
         if constexpr (detail::is_per_token_v<KeyScales>)
             if (s) s = detail::check_token_scales("k scale", key_scale.scale, source.k);
         if constexpr (detail::is_per_token_v<ValueScales>)
@@ -214,6 +230,11 @@ private:
     static per_channel<const S> const_scales(const per_channel<S>& s)
     {
         return {s.scale};
+    }
+    template <class S>
+    static per_channel_block<const S> const_scales(const per_channel_block<S>& s)
+    {
+        return {s.scale, s.zero, s.tokens};
     }
 
     template <class S>

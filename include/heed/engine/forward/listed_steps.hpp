@@ -167,20 +167,29 @@ private:
     {
         constexpr int lanes = V::lanes, least = micro::unpacked_vecs * lanes;
         static_assert(copied_rows >= least);
+        const auto source = keys_of(job_.kv, block_.batch, block_.kv_head);
+        using R = typename decltype(source)::read_element;
+        const std::int64_t row_bytes = bytes_of<R>(job_.kv.key_dim());
         const std::int64_t room = copied_rows * max_of(job_.kv.key_dim(), job_.kv.value_dim()) *
-                                  static_cast<std::int64_t>(sizeof(T)) / key_bytes_;
+                                  static_cast<std::int64_t>(sizeof(T)) / row_bytes;
         const int at_once = static_cast<int>(min_of(room, micro::overlapped_keys)) / least * least;
         const std::int64_t dim = job_.kv.key_dim();
         char* const copy = static_cast<char*>(scores_.copy);
+        [[maybe_unused]] int tile = 0;
         for (int x = 0; x < c.count; x += at_once) {
             const int keys = at_once < c.count - x ? at_once : c.count - x;
             const int whole = static_cast<int>(round_up(keys, lanes));
             for (int i = 0; i < whole; ++i) {
                 const int of = i < keys ? x + i : x + keys - 1;  // what fills the last register
-                copy_row(c.keys[of], key_bytes_, copy + i * key_bytes_);
+                if constexpr (source.widens) {
+                    while (of >= c.end_of(tile)) ++tile;
+                    (void)widened(source, c.of[tile].token + c.key[of], 1, copy + i * row_bytes);
+                } else {
+                    copy_row(c.keys[of], key_bytes_, copy + i * key_bytes_);
+                }
             }
-            const micro::row_panel<K> rows{
-                reinterpret_cast<const K*>(copy), micro::stride_of<K>(elements_for<K>(dim)), {}};
+            const micro::row_panel<R> rows{
+                reinterpret_cast<const R*>(copy), micro::stride_of<R>(elements_for<R>(dim)), {}};
             for_register_blocks([&](int first, int count) {
                 micro::scores_unpacked(count,
                                        micro::packed_queries<U>{{scores_.query(0, first), scores_.part_stride}, dim},
