@@ -24,6 +24,9 @@ class row_requests {
 public:
     /// Rows whose first lines are requested together.
     static constexpr int at_once = 4;
+    /// Into the L1 cache, from where later rows push them into the L2 cache, or at two distances into the L2 cache:
+    /// 1.30 ms instead of 1.87 over f32, the same over q8_0 (Zen 5, 2048 of 131072 tokens; medians of three runs).
+    static constexpr int locality = micro::two_distances ? 2 : 3;
 
     /// First the keys of a chunk, and then its values.
     row_requests(const Chunk& c, std::int64_t key_bytes, std::int64_t value_bytes)
@@ -34,7 +37,7 @@ public:
     HEED_INLINE void take(int n)
     {
         const int begin = first_, end = n < rows_ - begin ? begin + n : rows_;
-        for (int i = begin; i < end; ++i) micro::prefetch_line<2>(address(i));
+        for (int i = begin; i < end; ++i) micro::prefetch_line<locality>(address(i));
         for (int i = rest_; i < begin; ++i) request_rest(i);
         first_ = end;
         rest_ = begin;
@@ -62,7 +65,7 @@ private:
         const std::uintptr_t at = address(i);
         const std::uintptr_t end = at + static_cast<std::uintptr_t>(bytes_[i >= chunk_->count]);
         for (std::uintptr_t line = at - micro::in_line(at) + cache_line; line < end; line += cache_line)
-            micro::prefetch_line<2>(line);
+            micro::prefetch_line<locality>(line);
     }
 
     const Chunk* chunk_;
