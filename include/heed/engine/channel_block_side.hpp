@@ -5,7 +5,7 @@
 #pragma once
 
 #include "../base/element/rounding.hpp"
-#include "../kv/channel_blocks.hpp"
+#include "../kv/scaled.hpp"
 
 HEED_BEGIN
 namespace detail {
@@ -62,8 +62,7 @@ public:
     {
         const auto of = at_.steps(head, token);
         const auto* from = at_(head, token);
-        for (std::int64_t c = 0; c < dim; ++c)
-            x[c] = static_cast<T>((channel_of(from, c) - of.zero[c]) * of.scale[c]);
+        for (std::int64_t c = 0; c < dim; ++c) x[c] = static_cast<T>((channel_of(from, c) - of.zero[c]) * of.scale[c]);
     }
 
 private:

@@ -26,8 +26,8 @@ inline constexpr bool are_terms_v<weight<Part>, V> = are_terms_v<ratio<Part>, V>
 /// the callable of a map_score.
 template <class P, class T>
 struct vector_probe {
-    using type =
-        std::conditional_t<is_normalizer_v<P>, terms_call_heed_functions<const P&, simd::shifted_score<T>>, identity<simd::vec<T>>>;
+    using type = std::conditional_t<is_normalizer_v<P>, terms_call_heed_functions<const P&, simd::shifted_score<T>>,
+                                    identity<simd::vec<T>>>;
 };
 template <class F, class Slope, class T>
 struct vector_probe<map_score<F, Slope>, T> {

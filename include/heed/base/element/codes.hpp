@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // codes: whole numbers without a sign, 8 bits or 4 each, whose scales and zero points lie elsewhere
-// (kv/channel_blocks.hpp): the K of caches that are quantised by channel, as KIVI and OpenVINO keep it.
+// (kv/scaled.hpp): the K of caches that are quantised by channel, as KIVI and OpenVINO keep it.
 #pragma once
 
 #include "contract.hpp"
@@ -18,7 +18,7 @@ struct codes {
     int code(int c) const
     {
         if constexpr (Bits == 8) return q[c];
-        else return c % 2 == 0 ? q[c / 2] >> 4 : q[c / 2] & 15;
+        else return q[c / 2] >> (c % 2 == 0 ? 4 : 0) & 15;
     }
     void set(int c, int to)
     {
@@ -39,6 +39,24 @@ struct element_traits<codes<Bits>> : detail::quantised_block<32> {
         if constexpr (Bits == 8) return Lanes::whole_numbers(Lanes::bytes(block.q + at));
         else return Lanes::whole_numbers(Lanes::upper_halves_first(block.q + at / 2));
     }
+
+    /// 16 bytes of each row, from channel `at` of a block on.
+    template <class Lanes>
+    struct columns {
+        static constexpr int channels = 128 / Bits;
+        typename Lanes::words q[4];
+
+        columns() = default;
+        HEED_INLINE columns(const codes<Bits>* row, int at, std::int64_t step_bytes, const columns&)
+        {
+            Lanes::transpose(row->q + at * Bits / 8, step_bytes, q);
+        }
+        HEED_INLINE auto operator[](int i) const
+        {
+            if constexpr (Bits == 8) return Lanes::whole_numbers(q[i / 4] >> (8 * (i % 4)) & 255u);
+            else return Lanes::whole_numbers(q[i / 8] >> ((i % 2 == 0 ? 4 : 0) + 8 * (i % 8 / 2)) & 15u);
+        }
+    };
 };
 
 namespace detail {

@@ -129,11 +129,10 @@ class streamed_scores {
 public:
     /// Keys that are scored in one call; ranges of keys begin and end at multiples of `least`.
     static constexpr int least = vecs * lanes;
-    static constexpr bool copies = !Kv::contiguous || has_key_blocks_v<Kv>;
-    static constexpr int at_once = !copies && micro::overlaps_transposition<typename Tile::job_type::key_element>
+    static constexpr int at_once = Kv::contiguous && micro::overlaps_transposition<typename Tile::job_type::key_element>
                                        ? micro::overlapped_keys
                                        : least;
-    static_assert(!copies || copied_rows >= least);
+    static_assert(Kv::contiguous || copied_rows >= least);
 
     HEED_INLINE streamed_scores(const Tile& t, const scores_memory<U>& mem)
         : begin(t.cover.lowest / least * least), end(begin + whole_lanes(t, begin)), t_(t), mem_(mem)
