@@ -4,6 +4,7 @@
 // (KIVI, Liu et al. 2024, arXiv 2402.02750; OpenVINO's caches by channel).
 #pragma once
 
+#include "../base/math.hpp"
 #include "contract.hpp"
 
 #include <limits>
