@@ -265,9 +265,15 @@ private:
     kernel::partition partition_of(const packed<Q>& q, const Kv& kv, int workers,
                                    const kernel::band_limits& bands) const
     {
-        const kernel::problem_sizes p{
-            kv_.batch,        q_.heads, kv_.heads, kv_.dim, value_dim_, workers, !Kv::contiguous || Def::lists > 0,
-            def_.list_rows(), bands};
+        const kernel::problem_sizes p{kv_.batch,
+                                      q_.heads,
+                                      kv_.heads,
+                                      kv_.dim,
+                                      value_dim_,
+                                      workers,
+                                      !Kv::contiguous || has_key_blocks_v<Kv> || Def::lists > 0,
+                                      def_.list_rows(),
+                                      bands};
         const auto held = [&](std::int64_t b) { return kernel::held_of(kv, b); };
         const bool is_packed = q.bounds.size() > 0;
         if (kv_.batch > 1 && (is_packed || kv.ragged()))

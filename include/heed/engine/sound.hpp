@@ -26,8 +26,8 @@ inline constexpr bool are_terms_v<weight<Part>, V> = are_terms_v<ratio<Part>, V>
 /// the callable of a map_score.
 template <class P, class T>
 struct vector_probe {
-    using type =
-        std::conditional_t<is_normalizer_v<P>, terms_call_heed_functions<const P&, simd::shifted_score<T>>, identity<simd::vec<T>>>;
+    using type = std::conditional_t<is_normalizer_v<P>, terms_call_heed_functions<const P&, simd::shifted_score<T>>,
+                                    identity<simd::vec<T>>>;
 };
 template <class F, class Slope, class T>
 struct vector_probe<map_score<F, Slope>, T> {
@@ -66,14 +66,14 @@ struct sound_inputs {
                           are_computed_in_T = std::is_same_v<compute_t<Q>, T> &&
                                               std::is_same_v<compute_t<widened_t<K>>, T> &&
                                               std::is_same_v<compute_t<widened_t<V>>, T>,
-                          keys_have_scales =
-                              !element_traits<K>::needs_scales || has_key_scales_v<Kv> || has_channel_scales_v<Kv>,
+                          keys_have_scales = !element_traits<K>::needs_scales || has_key_scales_v<Kv> ||
+                                             has_channel_scales_v<Kv> || has_key_blocks_v<Kv>,
                           values_have_scales = !element_traits<V>::needs_scales || has_value_scales_v<Kv>;
     static constexpr bool value = are_elements && are_computed_in_T && keys_have_scales && values_have_scales;
 
     static_assert(are_computed_in_T, "heed: q, k, v and out are made of float, bf16 and f16 in any mix, k and v of "
                                      "quantised elements too, or all of double");
-    static_assert(keys_have_scales, "heed: keys of int8 have scales: scaled_kv");
+    static_assert(keys_have_scales, "heed: keys of int8 have scales: scaled_kv; keys of codes have zero points, too");
     static_assert(values_have_scales, "heed: values of int8 have scales: scaled_kv");
 };
 

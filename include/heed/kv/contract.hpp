@@ -28,6 +28,13 @@
 //     auto key_scales(batch, head) const;                // rows as above, of one float: k_j is scale_j times its row
 //     auto value_scales(batch, head) const;              // the same for values
 //     const float* key_channel_scales(head) const;       // one for each channel of k
+//     auto key_blocks(batch, head) const;                // of(token): scales and zero points of the channels of k, and
+//                                                        // for how many tokens from there on
+//
+// A source where the tokens [n b, n b + n) stand in rows one behind the other, for any n that divides the rows of a
+// view, and where no token takes the place of another, says so: scales of blocks of tokens may lie beside it.
+//
+//     static constexpr bool aligned_blocks = true;
 //
 // A source that has lost tokens between those that it holds adds
 //
@@ -138,6 +145,11 @@ template <class S, class = void>
 struct has_channel_scales : std::false_type {};
 template <class S>
 struct has_channel_scales<S, std::void_t<decltype(std::declval<const S&>().key_channel_scales(0))>> : std::true_type {};
+
+template <class S, class = void>
+struct has_key_blocks : std::false_type {};
+template <class S>
+struct has_key_blocks<S, std::void_t<decltype(std::declval<const S&>().key_blocks(0, 0))>> : std::true_type {};
 
 template <class S, class = void>
 struct has_gone : std::false_type {};
@@ -258,6 +270,8 @@ template <class S>
 inline constexpr bool has_value_scales_v = detail::has_value_scales<std::remove_cv_t<S>>::value;
 template <class S>
 inline constexpr bool has_channel_scales_v = detail::has_channel_scales<std::remove_cv_t<S>>::value;
+template <class S>
+inline constexpr bool has_key_blocks_v = detail::has_key_blocks<std::remove_cv_t<S>>::value;
 template <class S>
 inline constexpr bool has_gone_v = detail::has_gone<std::remove_cv_t<S>>::value;
 

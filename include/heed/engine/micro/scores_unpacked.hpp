@@ -3,6 +3,7 @@
 // transposed in registers as they come from memory. The bits are those of packed keys.
 #pragma once
 
+#include "coded_keys.hpp"
 #include "pack.hpp"
 
 HEED_BEGIN
@@ -94,7 +95,7 @@ struct unpacked_keys {
     row_parts<T> parts;
 
     HEED_INLINE unpacked_keys from_group(int g) const { return {panel.template from_group<lanes>(g), dim, parts}; }
-    HEED_INLINE const E* rows_of_group(int g) const { return panel.template group<lanes>(g); }
+    HEED_INLINE row_of_t<E> rows_of_group(int g) const { return panel.template group<lanes>(g); }
     HEED_INLINE std::int64_t begin_of(std::int64_t part) const { return parts.begin(part) * each; }
     HEED_INLINE std::int64_t end_of(std::int64_t part) const { return min_of(parts.end(part) * each, dim); }
 };
@@ -102,7 +103,7 @@ struct unpacked_keys {
 /// The first rows of Vecs registers of keys; each is followed by the others of its register.
 template <int Vecs, class E>
 struct key_registers {
-    const E* rows[Vecs];
+    row_of_t<E> rows[Vecs];
     std::int64_t row_stride;
 };
 
@@ -178,7 +179,7 @@ private:
     const source& from_;
     int groups_;
     keys next_[Vecs] = {};
-    const typename Panel::element* rows_[Vecs] = {};
+    row_of_t<typename Panel::element> rows_[Vecs] = {};
     // Where next_ was taken; at first, at the end of the groups before these.
     int group_ = -Vecs;
     std::int64_t part_, channel_ = 0, end_ = 0;
@@ -236,7 +237,8 @@ HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_st
                 if constexpr (overlaps) next.add(a, acc, ahead);
                 else add_in_order(a, first, c, last, acc, ahead);
             }
-            add_odd_channels(a, here, c, end, acc);
+            if constexpr (std::is_pointer_v<row_of_t<typename Panel::element>>)  // rows of codes are whole blocks
+                add_odd_channels(a, here, c, end, acc);
         }
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) {
