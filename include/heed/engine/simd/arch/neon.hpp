@@ -251,20 +251,20 @@ HEED_INLINE float32x4_t load(const std::int8_t* p, machine::neon)
     return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u8(load_bytes(p))))));
 }
 
-/// The E4M3 numbers in the upper bytes of 32-bit lanes whose other bytes are 0, as floats. With the magnitude in its
-/// place, y is the number if that is normal. A subnormal one is 2 y - 2^-6, which is the lower of the two only there.
-/// NaN has one magnitude.
-HEED_INLINE float32x4_t widen_upper(uint32x4_t b)
+/// The E4M3 numbers in the upper bytes of 16-bit lanes, whatever is in the lower ones, as floats. With sign and
+/// magnitude in their places they are the numbers of f16, subnormal ones too, divided by 2^8. NaN has one magnitude.
+HEED_INLINE float32x4_t widen_upper(uint16x4_t b)
 {
-    const uint32x4_t sign = vandq_u32(b, vdupq_n_u32(0x80000000u)), magnitude = vshrq_n_u32(veorq_u32(b, sign), 4);
-    const float32x4_t y = vreinterpretq_f32_u32(vaddq_u32(magnitude, vdupq_n_u32(120u << 23)));
-    const float32x4_t x = min(y, fma(y, vdupq_n_f32(2), vdupq_n_f32(-0x1p-6f)));
-    const uint32x4_t is_nan = vceqq_u32(magnitude, vdupq_n_u32(0x7fu << 20));
-    return vreinterpretq_f32_u32(vorrq_u32(vorrq_u32(vreinterpretq_u32_f32(x), sign), is_nan));
+    const int16x4_t two_signs = vshr_n_s16(vreinterpret_s16_u16(b), 1);
+    const uint16x4_t h = vand_u16(vreinterpret_u16_s16(two_signs), vdup_n_u16(0xbf80));
+    const float32x4_t x = vmulq_n_f32(widen(h, static_cast<const f16*>(nullptr)), 0x1p8f);
+    const uint16x4_t is_nan = vceq_u16(vshl_n_u16(h, 1), vdup_n_u16(0x7f00));
+    const int32x4_t all_ones = vmovl_s16(vreinterpret_s16_u16(is_nan));
+    return vreinterpretq_f32_s32(vorrq_s32(vreinterpretq_s32_f32(x), all_ones));
 }
 HEED_INLINE float32x4_t load(const fp8_e4m3* p, machine::neon)
 {
-    return widen_upper(vshlq_n_u32(words_of_bytes(p), 24));
+    return widen_upper(vget_low_u16(vshll_n_u8(load_bytes(p), 8)));
 }
 
 /// E5M2 is the upper byte of an f16.
@@ -317,7 +317,6 @@ HEED_INLINE void transpose(const double* in, std::int64_t stride, float64x2_t (&
     out[1] = vtrn2q_f64(a, b);
 }
 
-HEED_INLINE int32x4_t shifted(uint32x4_t w, int by) { return vshlq_s32(vreinterpretq_s32_u32(w), vdupq_n_s32(by)); }
 HEED_INLINE float32x4_t take(uint32x4_t w, int, const float*, machine::neon) { return vreinterpretq_f32_u32(w); }
 HEED_INLINE float32x4_t take(uint32x4_t w, int i, const bf16*, machine::neon)
 {
@@ -329,7 +328,7 @@ HEED_INLINE float32x4_t take(uint32x4_t w, int i, const f16* tag, machine::neon)
 }
 HEED_INLINE float32x4_t take(uint32x4_t w, int i, const fp8_e4m3*, machine::neon)
 {
-    return widen_upper(vandq_u32(vreinterpretq_u32_s32(shifted(w, 24 - 8 * i)), vdupq_n_u32(0xff000000u)));
+    return widen_upper(vshrn_n_u32(w << (24 - 8 * i), 16));
 }
 HEED_INLINE float32x4_t take(uint32x4_t w, int i, const fp8_e5m2*, machine::neon)
 {

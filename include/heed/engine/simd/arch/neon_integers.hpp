@@ -46,10 +46,17 @@ HEED_INLINE void interleave_shorts(uint32x4_t a, uint32x4_t b, uint32x4_t (&out)
     out[0] = vreinterpretq_u32_u64(vzip1q_u64(x, y));
     out[1] = vreinterpretq_u32_u64(vzip2q_u64(x, y));
 }
-/// By one lane, in the register of acc; volatile as in accumulate().
+/// By one lane, in the register of acc; volatile as in accumulate(). The lane's register is one of the lower sixteen,
+/// of which clang gives asm none but whole ones, and it needs no asm.
 HEED_INLINE void dot_shorts(uint32x4_t& acc, std::uint32_t a, uint32x4_t b)
 {
+#if defined(__clang__)
+    const int16x4_t pair = vreinterpret_s16_u32(vdup_n_u32(a));
+    const int32x4_t sum = vmlal_lane_s16(vreinterpretq_s32_u32(acc), vget_low_s16(shorts_of(b)), pair, 0);
+    acc = vreinterpretq_u32_s32(vmlal_high_lane_s16(sum, shorts_of(b), pair, 1));
+#else
     __asm__ volatile("smlal %0.4s, %1.4h, %2.h[0]\n\tsmlal2 %0.4s, %1.8h, %2.h[1]" : "+w"(acc) : "w"(b), "x"(a));
+#endif
 }
 HEED_INLINE void dot_shorts(uint32x4_t& acc, uint32x4_t a, uint32x4_t b)
 {
