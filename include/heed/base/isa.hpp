@@ -216,7 +216,7 @@
 #endif
 
 // Bytes and bits in registers of AVX-512: "vbmi2" is all that came with it.
-#if defined(__AVX512VBMI__) && defined(__AVX512VBMI2__) && defined(__AVX512IFMA__) && defined(__AVX512BITALG__) && \
+#if defined(__AVX512VBMI__) && defined(__AVX512VBMI2__) && defined(__AVX512IFMA__) && defined(__AVX512BITALG__) &&     \
     defined(__AVX512VPOPCNTDQ__)
 #define HEED_ISA_FULL_VBMI2 1
 #else
@@ -348,24 +348,24 @@
 
 // All of it, in one word.
 #define HEED_NOTHING
-#define HEED_ISA_GROUP_0 \
-    HEED_JOIN8(HEED_ISA_FMA, HEED_ISA_F16C, HEED_ISA_POPCNT, HEED_ISA_BMI, HEED_ISA_BMI1, HEED_ISA_BMI2, \
+#define HEED_ISA_GROUP_0                                                                                               \
+    HEED_JOIN8(HEED_ISA_FMA, HEED_ISA_F16C, HEED_ISA_POPCNT, HEED_ISA_BMI, HEED_ISA_BMI1, HEED_ISA_BMI2,               \
                HEED_ISA_LZCNT, HEED_ISA_MOVBE)
-#define HEED_ISA_GROUP_1 \
-    HEED_JOIN8(HEED_ISA_SSE4A, HEED_ISA_FMA4, HEED_ISA_XOP, HEED_ISA_TBM, HEED_ISA_VL, HEED_ISA_PART_512, \
-               HEED_ISA_CD, HEED_ISA_DQ)
-#define HEED_ISA_GROUP_2 \
-    HEED_JOIN8(HEED_ISA_BW, HEED_ISA_BF16, HEED_ISA_FP16, HEED_ISA_VNNI, HEED_ISA_AVXVNNI, HEED_ISA_DOTS, \
+#define HEED_ISA_GROUP_1                                                                                               \
+    HEED_JOIN8(HEED_ISA_SSE4A, HEED_ISA_FMA4, HEED_ISA_XOP, HEED_ISA_TBM, HEED_ISA_VL, HEED_ISA_PART_512, HEED_ISA_CD, \
+               HEED_ISA_DQ)
+#define HEED_ISA_GROUP_2                                                                                               \
+    HEED_JOIN8(HEED_ISA_BW, HEED_ISA_BF16, HEED_ISA_FP16, HEED_ISA_VNNI, HEED_ISA_AVXVNNI, HEED_ISA_DOTS,              \
                HEED_ISA_ALL_VBMI2, HEED_ISA_VBMI)
-#define HEED_ISA_GROUP_3 \
-    HEED_JOIN8(HEED_ISA_VBMI2, HEED_ISA_IFMA, HEED_ISA_BITALG, HEED_ISA_VPOPCNT, HEED_ISA_GFNI, HEED_ISA_AVXIFMA, \
+#define HEED_ISA_GROUP_3                                                                                               \
+    HEED_JOIN8(HEED_ISA_VBMI2, HEED_ISA_IFMA, HEED_ISA_BITALG, HEED_ISA_VPOPCNT, HEED_ISA_GFNI, HEED_ISA_AVXIFMA,      \
                HEED_ISA_APX, HEED_ISA_SVE)
-#define HEED_ISA_GROUP_4 \
-    HEED_JOIN8(HEED_ISA_SVE_BITS, HEED_ISA_LSE, HEED_ISA_RCPC, HEED_ISA_SHA3, HEED_ISA_FP16FML, HEED_ISA_MOPS, \
+#define HEED_ISA_GROUP_4                                                                                               \
+    HEED_JOIN8(HEED_ISA_SVE_BITS, HEED_ISA_LSE, HEED_ISA_RCPC, HEED_ISA_SHA3, HEED_ISA_FP16FML, HEED_ISA_MOPS,         \
                HEED_ISA_CSSC, HEED_ISA_ZBA)
-#define HEED_ISA_GROUP_5 \
-    HEED_JOIN8(HEED_ISA_ZBB, HEED_ISA_ZBS, HEED_ISA_ZFH, HEED_ISA_ZICOND, HEED_ISA_SIZES, HEED_NOTHING, HEED_NOTHING, \
+#define HEED_ISA_GROUP_5                                                                                               \
+    HEED_JOIN8(HEED_ISA_ZBB, HEED_ISA_ZBS, HEED_ISA_ZFH, HEED_ISA_ZICOND, HEED_ISA_SIZES, HEED_NOTHING, HEED_NOTHING,  \
                HEED_NOTHING)
-#define HEED_ISA \
-    HEED_JOIN8(HEED_ISA_PORTABLE, HEED_ISA_REGISTERS, HEED_ISA_GROUP_0, HEED_ISA_GROUP_1, HEED_ISA_GROUP_2, \
+#define HEED_ISA                                                                                                       \
+    HEED_JOIN8(HEED_ISA_PORTABLE, HEED_ISA_REGISTERS, HEED_ISA_GROUP_0, HEED_ISA_GROUP_1, HEED_ISA_GROUP_2,            \
                HEED_ISA_GROUP_3, HEED_ISA_GROUP_4, HEED_ISA_GROUP_5)

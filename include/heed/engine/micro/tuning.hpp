@@ -66,7 +66,8 @@ inline constexpr int query_stride = strip_units<T> + 16;
 
 /// Keys of a panel of V, which stays in the L1 cache in the same way; or a tile of them, in the L2 cache.
 template <class T>
-inline constexpr int value_depth = native_sizes::values_from_l2 || strip_units<T> > key_tile ? key_tile : strip_units<T>;
+inline constexpr int value_depth =
+    native_sizes::values_from_l2 || strip_units<T> > key_tile ? key_tile : strip_units<T>;
 
 /// Query rows of a block; of a smaller one, where that makes too few blocks to keep all workers busy.
 inline constexpr std::int64_t query_block = native_sizes::query_block;

@@ -72,8 +72,8 @@
 //         static constexpr bool two_distances = false;
 //     };
 //
-// -DHEED_OWN_SIZES='"sizes.hpp"', for all files of a program. They change speed and not a bit; simd/machine.hpp says what
-// each of them is.
+// -DHEED_OWN_SIZES='"sizes.hpp"', for all files of a program. They change speed and not a bit; simd/machine.hpp says
+// what each of them is.
 #if defined(HEED_OWN_SIZES)
 #include HEED_OWN_SIZES
 #endif
