@@ -30,6 +30,15 @@ struct element_traits<std::int8_t> : detail::quantised_number<std::int8_t> {
         {}
     };
 
+    /// The bytes from channel c on, and as numbers without sign: 128 more.
+    static constexpr int bytes_at_once = 0, fields = 1, bias = 128;
+    static HEED_INLINE const void* bytes(const std::int8_t* row, std::int64_t c) { return row + c; }
+    template <class Words>
+    static HEED_INLINE Words field(Words w, int)
+    {
+        return w ^ 0x80808080u;
+    }
+
     /// -128 is not used: its negative is none.
     static float scale_for(const detail::extremes& e)
     {

@@ -75,6 +75,15 @@ struct element_traits<q4_0> : detail::quantised_block<32> {
         return Lanes::gather(&block->d, stride);
     }
 
+    /// The bytes of a block, and their halves as numbers without sign: 8 more.
+    static constexpr int bytes_at_once = 16, fields = 2, bias = 8;
+    static HEED_INLINE const void* bytes(const q4_0* row, std::int64_t c) { return row[c / 32].q; }
+    template <class Words>
+    static HEED_INLINE Words field(Words w, int f)
+    {
+        return f == 0 ? w & 0x0f0f0f0fu : w >> 4 & 0x0f0f0f0fu;
+    }
+
     static void encode(const float* x, const detail::extremes& e, q4_0& block)
     {
         block.d = detail::scale_to_longer_end(e, 8);

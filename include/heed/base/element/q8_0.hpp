@@ -64,6 +64,15 @@ struct element_traits<q8_0> : detail::quantised_block<32> {
         return Lanes::gather(&block->d, stride);
     }
 
+    /// The bytes of a block, and as numbers without sign: 128 more.
+    static constexpr int bytes_at_once = 32, fields = 1, bias = 128;
+    static HEED_INLINE const void* bytes(const q8_0* row, std::int64_t c) { return row[c / 32].q; }
+    template <class Words>
+    static HEED_INLINE Words field(Words w, int)
+    {
+        return w ^ 0x80808080u;
+    }
+
     static void encode(const float* x, const detail::extremes& e, q8_0& block)
     {
         block.d = detail::f16_nan();

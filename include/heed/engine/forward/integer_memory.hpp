@@ -2,6 +2,8 @@
 // Products of integers: what a worker holds, and which lines a tile prefetches.
 #pragma once
 
+#include "../micro/byte_outputs.hpp"
+#include "../micro/byte_scores.hpp"
 #include "../micro/integer_outputs.hpp"
 #include "../micro/integer_scores.hpp"
 #include "../micro/integer_scores_streamed.hpp"
@@ -30,11 +32,21 @@ struct integer_memory {
     float* value_scales;          // [key_tile]
     std::uint32_t* sums;          // [rows][sums_stride]
     std::int64_t sums_stride;
-    const void** value_rows;  // [key_tile + 1]
+    const void** value_rows;  // [key_tile + 3]
     micro::piece* pieces;     // [2 key_tile + 1]: what is prefetched
     char* copy;               // rows of K that lie apart or do not come out even, or last channels of rows of V
     key_bits* bits;           // [rows]
     partial<T> tile, sum;     // of this tile, and of the tiles so far
+
+    // Products of bytes: queries of few rows, spread, and what their sums start with; weights of all blocks of channels
+    // of few rows, or of one block; and scales of all blocks.
+    std::int16_t* whole_row;     // [Dqk]
+    std::uint32_t* byte_queries;  // [2][byte_query_stride]
+    std::uint32_t* byte_starts;   // [2][byte_start_stride]
+    std::int64_t byte_query_stride, byte_start_stride;
+    std::uint32_t* byte_weights;
+    float* key_factors;   // [key_tile]
+    float* block_scales;  // [Dv / 32][key_tile]
 
     template <class Carver>
     static integer_memory carve(Carver& c, const partition& p)
@@ -53,17 +65,37 @@ struct integer_memory {
         m.scores = {};
         m.scores.scores = c.template take<float>(rows, micro::score_stride);
         m.weights = c.template take<word>(rows, micro::integer_weight_stride);
-        m.weight_steps = c.template take<float>(rows);
+        m.weight_steps = c.template take<float>(simd::multiplies_bytes ? rows + micro::streaming_rows * ceil_div(p.value_dim, 32) : rows);
         m.value_scales = c.template take<float>(micro::key_tile);
-        m.sums_stride = round_up(p.value_dim, integer_channels);
+        m.sums_stride = round_up(p.value_dim, simd::multiplies_bytes ? 64 : integer_channels);
         m.sums = c.template take<word>(rows, m.sums_stride);
-        m.value_rows = c.template take<const void*>(micro::key_tile + 1);
+        m.value_rows = c.template take<const void*>(micro::key_tile + 3);
         m.pieces = c.template take<micro::piece>(2 * micro::key_tile + 1);
         m.copy = c.template take<char>(max_of(dim * lanes * 2, std::int64_t{micro::key_tile} * integer_channels));
         m.bits = c.template take<key_bits>(rows);
+        m.carve_bytes(c, p);
         m.tile = partial<T>::carve(c, rows, p.o_stride);
         m.sum = partial<T>::carve(c, rows, p.o_stride);
         return m;
+    }
+
+private:
+    template <class Carver>
+    void carve_bytes(Carver& c, const partition& p)
+    {
+        if constexpr (simd::multiplies_bytes) {
+            constexpr int lanes = vec<float>::lanes, least = micro::streaming_rows;
+            const std::int64_t rows = p.cut.block_rows, dim = round_up(p.key_dim, 64), blocks = ceil_div(p.value_dim, 32);
+            byte_query_stride = dim / 4 * micro::register_rows * 2 * lanes;
+            byte_start_stride = dim / 32 * micro::register_rows * lanes;
+            whole_row = c.template take<std::int16_t>(dim + 2 * lanes);
+            byte_queries = c.template take<std::uint32_t>(2, byte_query_stride);
+            byte_starts = c.template take<std::uint32_t>(2, byte_start_stride);
+            byte_weights =
+                c.template take<std::uint32_t>(max_of(rows, least * blocks), 2 * micro::byte_weight_stride);
+            key_factors = c.template take<float>(micro::key_tile);
+            block_scales = c.template take<float>(blocks, micro::key_tile);
+        }
     }
 };
 

@@ -5,7 +5,7 @@
 // row and its tile. So is the partial result, whoever shares the block and wherever rows lie.
 #pragma once
 
-#include "integer_memory.hpp"
+#include "byte_step.hpp"
 #include "tile_step.hpp"
 
 HEED_BEGIN
@@ -26,41 +26,14 @@ void pack_integer_query(const Job& job, const Q* row, const query_block& block, 
         for (std::int64_t c = 0; c < dim; ++c) mem.row[c] *= factors[c];
     }
     const std::int64_t terms = channels_of<E> > 1 ? channels_of<E> : dim;
+    const std::int64_t largest = micro::largest_operand(Job::def_type::integer_bits, terms);
+    if constexpr (simd::multiplies_bytes)
+        if (takes_bytes(block.count)) return spread_query(job, block, r, largest, mem);
     std::uint32_t* const pairs = mem.queries + r * mem.query_stride;
     mem.query_steps[r] =
-        micro::pack_integers<E>(mem.row, dim, micro::largest_operand(Job::def_type::integer_bits, terms), pairs);
+        micro::pack_integers<E>(mem.row, dim, largest, pairs);
     if (micro::streams_integers(block.count))
         micro::spread_integers(pairs, micro::integer_pairs<E>(dim), mem.spread + r * lanes);
-}
-
-/// Copies n rows of K from `token` on, with zeros behind each and for as many rows as a register has.
-template <class Source>
-HEED_NOINLINE micro::matrix<const typename Source::element> padded_keys(const Source& source, std::int64_t token, int n,
-                                                                        std::int64_t dim, char* copy)
-{
-    using E = typename Source::element;
-    const std::int64_t each = elements_for<E>(dim);
-    const auto bytes = static_cast<std::size_t>(each) * sizeof(E);
-    E* const to = reinterpret_cast<E*>(copy);
-    std::memset(copy, 0, bytes * vec<float>::lanes);
-    for (int i = 0; i < n; ++i)
-        std::memcpy(to + i * each, source(token + i).data, static_cast<std::size_t>(source.bytes()));
-    return {to, source.stride_of(each)};
-}
-
-/// A register of rows of K from key j of the tile on, of `dim` channels: where they lie, or copied with zeros behind
-/// them.
-template <class Tile>
-HEED_INLINE auto register_of_keys(const Tile& t, int j, std::int64_t dim, char* copy)
-{
-    constexpr int lanes = vec<float>::lanes;
-    const auto source = t.key_rows();
-    const int n = t.keys - j;
-    if (n >= lanes && dim == source.dim) {
-        const auto segment = source(t.token + j);
-        if (segment.count >= lanes) return matrix_of(segment);
-    }
-    return padded_keys(source, t.token + j, n < lanes ? n : lanes, dim, copy);
 }
 
 /// Packs the strip of keys from key j of the tile on.
@@ -280,6 +253,14 @@ public:
     {
         const tile<Job> t(job_, block_, token, keys, mem_.bits);
         if (t.is_unattended()) return false;
+        if constexpr (simd::multiplies_bytes) {
+            if (takes_bytes(block_.count)) {
+                score_bytes(t, mem_);
+                weigh_rows(t, mem_.scores, result);
+                byte_outputs_pass<tile<Job>>(t, mem_, result.o).run();
+                return true;
+            }
+        }
         score_integers(t, mem_);
         weigh_tile(t, mem_.scores, result);
         integer_outputs_pass<tile<Job>>(t, mem_, result.o).run();

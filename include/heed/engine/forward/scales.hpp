@@ -38,14 +38,21 @@ HEED_INLINE void prefetch_scales(const Rows& source, std::int64_t token, std::in
         micro::prefetch_row(segment.data, min_of(min_of(segment.count, end - token), micro::key_tile));
 }
 
+/// The scales of a tile's keys, where next ones are prefetched.
+template <class Tile, class Rows, class T>
+HEED_INLINE void gather_scales_of(const Tile& t, const Rows& source, T* factors)
+{
+    const int first = static_cast<int>(max_of(t.job.kv.held(t.block.batch).first - t.token, 0));
+    gather_scales(source, t.token, first, t.keys, factors);
+    prefetch_scales(source, t.token + micro::key_tile, t.job.kv.held(t.block.batch).end);
+}
+
 /// Replaces every register x of the rows of scores by f(x, scales of its keys).
 template <class Tile, class Rows, class F, class T = typename Tile::T>
 void with_scales(const Tile& t, const Rows& source, T* scores, F f)
 {
     alignas(cache_line) T factors[micro::key_tile];
-    const int first = static_cast<int>(max_of(t.job.kv.held(t.block.batch).first - t.token, 0));
-    gather_scales(source, t.token, first, t.keys, factors);
-    prefetch_scales(source, t.token + micro::key_tile, t.job.kv.held(t.block.batch).end);
+    gather_scales_of(t, source, factors);
     for (const register_block& rows : t.cover) {
         const int begin = rows.begin(), end = rows.end();
         for (int r = rows.first; r < rows.end_row(); ++r)

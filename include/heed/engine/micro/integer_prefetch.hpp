@@ -34,6 +34,20 @@ public:
     {
         while (owed_ > 0) ask();
     }
+    /// Prefetches what is owed, at most n lines, or has the caller do so: where the next n lines follow each other it
+    /// returns the first of them, otherwise `idle`, which is in the L1 cache.
+    HEED_INLINE const char* take(int n, const void* idle)
+    {
+        const std::uintptr_t first = at_, bytes = static_cast<std::uintptr_t>(n) * line_of<char>;
+        if (__builtin_expect(owed_ >= static_cast<std::int64_t>(bytes) && end_ - first > bytes, 1)) {
+            owed_ -= static_cast<std::int64_t>(bytes);
+            at_ = first + bytes;
+            return reinterpret_cast<const char*>(first);
+        }
+        for (int i = 0; i < n; ++i) ask();
+        return static_cast<const char*>(idle);
+    }
+    HEED_INLINE static void prefetch(const char* line) { prefetch_line<locality>(reinterpret_cast<std::uintptr_t>(line)); }
     /// Whatever is used, nothing: what follows is prefetched by another.
     HEED_INLINE void rest() { owed_ = std::numeric_limits<std::int64_t>::min() / 2; }
 

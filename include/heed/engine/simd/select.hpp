@@ -36,6 +36,9 @@
 #endif
 #include "arch/avx512_quantised.hpp"
 #include "arch/avx512_integers.hpp"
+#if defined(__AVX512VNNI__) && defined(__AVX512VBMI__)
+#include "arch/avx512_bytes.hpp"
+#endif
 #if defined(__AVX512BF16__)
 #include "arch/avx512_bf16.hpp"
 #endif

@@ -355,4 +355,5 @@ HEED_INLINE auto pair_rows(const bf16* a, const bf16* b, A machine)
 
 HEED_END
 
+#include "portable_bytes.hpp"
 #include "portable_shorts.hpp"
