@@ -26,6 +26,7 @@
 #include "mask/prefix.hpp"
 #include "mask/selected_keys.hpp"
 #include "mask/window.hpp"
+#include "normalizer/entmax.hpp"
 #include "normalizer/relu.hpp"
 #include "normalizer/sigmoid.hpp"
 #include "normalizer/softmax.hpp"

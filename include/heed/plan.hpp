@@ -10,7 +10,7 @@
 // on with the next stage, calling run_task() itself.
 #pragma once
 
-#include "engine/forward/forward_pass.hpp"
+#include "engine/forward/threshold_pass.hpp"
 #include "engine/planned.hpp"
 #include "engine/sound.hpp"
 #include "engine/validate.hpp"
@@ -166,6 +166,7 @@ public:
     }
 
 private:
+    using computed = kernel::computed_definition_t<Def, T>;
     using memory = kernel::memory_of<Def, T>;
     static constexpr bool takes_bands = kernel::takes_bands_v<Def, T>;
 
@@ -281,14 +282,14 @@ private:
     auto make_pass(const packed<Q>& q, const Kv& kv, const Sink& to, void* workspace, key_part part = {}) const
     {
         const auto source = detail::as_const(kv);
-        using job = kernel::job<Def, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
-        return kernel::forward_pass<job, Sink>({def_, source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)),
+        using job = kernel::job<computed, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
+        return kernel::pass_of<job, Sink>({def_, source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)),
                                                 partition_.group, part.first_key, part.total_keys, q.bounds,
                                                 part.tile_stride},
                                                partition_, to, workspace);
     }
 
-    Def def_;
+    computed def_;
     extents q_, kv_;
     std::int64_t value_dim_ = 0;
 };

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+// The forward pass of a normalizer with a threshold. K is read once: scores come tile by tile, and of each row the keys
+// are listed that may have a weight. From the list follow the threshold, the weights and the rows of V that are read.
+//
+// What a row gets does not depend on how: whether its outputs come from its list, from tiles that lists are spread over,
+// or, where a list does not fit, from scores that are computed once more, every partial result of a tile is the
+// same, and so is the order in which they are folded.
+#pragma once
+
+#include "forward_pass.hpp"
+#include "root_search.hpp"
+
+HEED_BEGIN
+namespace kernel {
+
+template <class Job, class Sink>
+class threshold_pass : forward_pass<Job, Sink> {
+    using base = forward_pass<Job, Sink>;
+    using T = typename Job::T;
+    using U = typename Job::unit;
+    using memory = threshold_memory<U>;
+    using definition = std::decay_t<decltype(std::declval<Job>().def)>;
+    using policy_type = typename definition::policy_type;
+
+public:
+    using base::base;
+
+    void run_task(int stage, std::int64_t task, int worker) const
+    {
+        if (this->p_.stage(stage) == partition::work_of::list) return this->tasks().list(this->job_);
+        carver c(this->base_ + static_cast<std::size_t>(worker) * this->p_.worker_bytes);
+        const memory mem = memory::carve(c, this->p_);
+        const sequence_tasks of = this->tasks().sequence_of(task, false);
+        run(this->tasks().block_of(of, task - of.first.pass), of.cut.tiles, mem);
+    }
+
+private:
+    void run(const query_block& block, std::int64_t tiles, const memory& mem) const
+    {
+        mem.begin(block.count);
+        const policy_type policy = this->job_.def.normalizer().policy;
+        if (!list_keys(policy, block, tiles, mem)) return run_in_parts(block, tiles, mem);
+        for (int r = 0; r < block.count; ++r) mem.thresholds[r] = threshold_of(policy, mem.lists[r], mem.near);
+        give_outputs(block, tiles, mem);
+    }
+    /// Fewer rows have longer lists; of one row, whose list does not fit, scores are computed again and again.
+    void run_in_parts(const query_block& block, std::int64_t tiles, const memory& mem) const
+    {
+        if (mem.places_of(block.count) >= mem.longest) {
+            find_by_passes(block, tiles, mem);
+            return give_outputs(block, tiles, mem);
+        }
+        const int rows = (block.count + 3) / 4;
+        query_block part = block;
+        for (int r = 0; r < block.count; r += rows) {
+            part.first = block.first + r;
+            part.count = rows < block.count - r ? rows : block.count - r;
+            run(part, tiles, mem);
+        }
+    }
+
+    /// Calls take(r, scores, keys, top, token) for each row and tile of which the mask leaves any key.
+    template <class Take>
+    void for_scores(const query_block& block, std::int64_t tiles, const memory& mem, Take take) const
+    {
+        for (std::int64_t i = this->attended_tile(block, 0, tiles); i < tiles; i = this->attended_tile(block, i + 1, tiles)) {
+            const std::int64_t token = this->first_of(block, i);
+            const tile<Job> t(this->job_, block, token, static_cast<int>(this->keys_from(block, token)), mem.bits);
+            if (t.is_unattended()) continue;
+            if (block.count <= micro::streaming_rows) {
+                decode_prefetch<tile<Job>> prefetch(t, true);
+                score_streamed(t, mem.scores, prefetch);
+            } else {
+                const std::int64_t after = this->attended_tile(block, i + 1, tiles);
+                const micro::row_lines next = after < tiles ? this->first_keys(block, after) : micro::row_lines();
+                score_packed(t, mem.scores, [&](std::int64_t, int) HEED_INLINE_LAMBDA { return next; });
+            }
+            scale_scores(t, mem.scores.scores);
+            with_maps_of(t, [&](const auto& def) HEED_INLINE_LAMBDA {
+                for (const register_block& rows : t.cover) {
+                    if (rows.is_empty()) continue;
+                    const key_range keys{rows.begin(), rows.end()};
+                    for (int r = rows.first; r < rows.end_row(); ++r) {
+                        const auto row = score_row_of<std::decay_t<decltype(def)>::has_score_maps>(t, def, r, mem.scores);
+                        const auto range = t.cover.masked ? map_row<true, U>(row, keys) : map_row<false, U>(row, keys);
+                        take(r, row.s, keys, range.top(), token);
+                    }
+                }
+            });
+        }
+    }
+
+    /// Lists what may have a weight. False where a list is full.
+    bool list_keys(const policy_type& policy, const query_block& block, std::int64_t tiles, const memory& mem) const
+    {
+        pack_queries(this->job_, block, mem.scores);
+        const std::int64_t room = mem.places_of(block.count) - row_list<T>::spare;
+        bool fits = this->job_.kv.held(block.batch).end <= most_listed_tokens;
+        std::int64_t payloads_of = -1;
+        if (!fits) return false;
+        for_scores(block, tiles, mem, [&](int r, const T* s, key_range keys, T top, std::int64_t token) {
+            if (!fits) return;
+            if (token != payloads_of) {
+                for (int j = 0; j < micro::key_tile; ++j) mem.payloads[j] = as_payload<T>(token + j);
+                payloads_of = token;
+            }
+            row_list<T>& list = mem.lists[r];
+            const bool first = list.count == 0;
+            see_top(list, top);
+            if (list.count + (keys.end - keys.begin) > room) tighten(policy, list, mem.near);
+            if (list.count + (keys.end - keys.begin) > room) fits = false;
+            else list.collect(s, keys, mem.payloads);
+            if (first && list.count > worth_tightening) tighten(policy, list, mem.near);
+        });
+        return fits;
+    }
+    /// Keys of a row's first tile that are worth a search for what the tile says of the threshold.
+    static constexpr int worth_tightening = 48;
+
+    static void see_top(row_list<T>& list, T top)
+    {
+        if (!(top > list.highest)) return;
+        list.highest = top;
+        const T reach = static_cast<T>(policy_type::threshold.reach);
+        if (top < libm::infinity<T>) list.raise_floor((top - reach) - slack(top, reach));
+    }
+
+    /// The same thresholds from sums over all scores, which are computed for each.
+    void find_by_passes(const query_block& block, std::int64_t tiles, const memory& mem) const
+    {
+        const policy_type policy = this->job_.def.normalizer().policy;
+        pack_queries(this->job_, block, mem.scores);
+        for (int r = 0; r < block.count; ++r) mem.lists[r] = row_list<T>();
+        for_scores(block, tiles, mem, [&](int r, const T*, key_range, T top, std::int64_t) {
+            if (top > mem.lists[r].highest) mem.lists[r].highest = top;
+        });
+        for (int r = 0; r < block.count; ++r) {
+            root_search<policy_type, T> search(-static_cast<T>(policy_type::threshold.reach), 0);
+            if (!(mem.lists[r].highest < libm::infinity<T>)) continue;
+            (void)policy;
+            (void)search;
+        }
+    }
+
+    /// The pass over the same rows by a definition that knows their thresholds.
+    void give_outputs(const query_block& block, std::int64_t tiles, const memory& mem) const
+    {
+        const threshold_rows<T> rows{mem.thresholds, -block.kv_head * this->job_.group - block.first, 1, this->job_.group};
+        const definition def(this->job_.def, rows);
+        const Job job{def, this->job_.kv, this->job_.q, this->job_.scale, this->job_.group, this->job_.first_key, this->job_.total_keys, this->job_.bounds, this->job_.tile_stride};
+        const threshold_pass known(job, this->p_, this->to_, this->base_);
+        known.run_block(block, tiles, mem, {});
+        give_thresholds(block, mem);
+    }
+    void give_thresholds(const query_block& block, const memory& mem) const
+    {
+        if (!this->to_.stats.threshold) return;
+        place_cursor<Job> places(this->job_, block);
+        for (int r = 0; r < block.count; ++r) this->to_.stats.threshold[this->job_.index_of(places.next())] = mem.thresholds[r];
+    }
+};
+
+/// The pass of a definition.
+template <class Job, class Sink>
+using pass_of = std::conditional_t<is_thresholded_v<typename Job::def_type>, threshold_pass<Job, Sink>, forward_pass<Job, Sink>>;
+
+}  // namespace kernel
+HEED_END
