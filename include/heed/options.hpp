@@ -5,7 +5,6 @@
 
 #include "base/view.hpp"
 #include "executor/contract.hpp"
-#include "normalizer/threshold.hpp"
 
 #include <cstddef>
 
@@ -24,8 +23,6 @@ struct row_statistics {
     number_view<T> shift = {};  ///< M: the power-of-two shift of the row
     number_view<T> mass = {};   ///< l: sum of u, times 2^-M; the extra mass is not in it
     number_view<T> lse = {};    ///< ln(c + sum of u), natural, extra mass included; -inf for an empty row
-    /// Of a normalizer with a threshold: what was found out of the row. Others leave it as it is.
-    number_view<row_threshold<T>> threshold = {};
 };
 
 /// Options of a call on tensors of T: float also for bf16 and f16.

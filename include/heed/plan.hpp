@@ -117,6 +117,9 @@ public:
     status_type run_partial(const Queries& queries, const Kv& kv, const state<T>& s, key_part part,
                             const options<T>& how) const noexcept
     {
+        static_assert(!kernel::finds_thresholds_v<Def>,
+                      "heed: the threshold of a row needs all its keys: attend() finds it, where keep_thresholds says "
+                      "so it leaves it, and attend_partial() takes it from known_thresholds");
         const detail::packed_of<Queries> q = queries;
         if (!status_) return status_;
         const extents& size = q.rows.size;
@@ -228,9 +231,21 @@ private:
             [&] { return status_; }, [&] { return check(q, kv); }, [&] { return check_as_planned(q, kv); },
             [&] { return detail::check_input_memory("run", q, kv); },
             [&] {
-                return def_.check({kv_.batch, q_.heads, kv_.heads, partition_.cut.rows / partition_.group, total_keys});
+                return detail::first_error(
+                    [&] {
+                        return def_.check(
+                            {kv_.batch, q_.heads, kv_.heads, partition_.cut.rows / partition_.group, total_keys});
+                    },
+                    [&] { return check_thresholds(); });
             },
             [&] { return detail::check_resources("run", how, partition_.workers, partition_.total_bytes); });
+    }
+    /// That a table of thresholds has one for each row.
+    status_type check_thresholds() const
+    {
+        if constexpr (Def::keeps_thresholds || Def::knows_thresholds)
+            return detail::check_thresholds("run", def_.template thresholds<T>(), q_);
+        return {};
     }
     /// Checks that sizes and lengths equal the planned ones.
     template <class Q, class Kv>
@@ -278,12 +293,21 @@ private:
         return kernel::make_partition<memory>(p, q_.tokens, kv_.batch > 0 ? held(0) : decltype(held(0)){});
     }
 
+    /// What a call computes: where thresholds are known, it is told how they lie.
+    template <class Q>
+    decltype(auto) definition_of_call(const packed<Q>& q) const
+    {
+        if constexpr (Def::knows_thresholds)
+            return computed(def_, kernel::threshold_rows_of<T>(def_.template thresholds<T>(), q_, q.bounds));
+        else return (def_);
+    }
+
     template <class Q, class Kv, class Sink>
     auto make_pass(const packed<Q>& q, const Kv& kv, const Sink& to, void* workspace, key_part part = {}) const
     {
         const auto source = detail::as_const(kv);
         using job = kernel::job<computed, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
-        return kernel::pass_of<job, Sink>({def_, source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)),
+        return kernel::pass_of<job, Sink>({definition_of_call(q), source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)),
                                                 partition_.group, part.first_key, part.total_keys, q.bounds,
                                                 part.tile_stride},
                                                partition_, to, workspace);

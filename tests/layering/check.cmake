@@ -5,7 +5,7 @@ cmake_minimum_required(VERSION 3.25)
 set(vocabulary    "base/")
 set(contracts     "normalizer/contract normalizer/threshold score/contract mask/contract mask/lists kv/contract executor/contract")  # vocabulary
 set(policies      "normalizer/ score/ mask/ kv/ executor/")        # contracts, as a policy may be a mask and a score map, vocabulary
-set(definition    "attention dispatch options gradients observations partial_result")  # contracts; attention knows the default normalizer
+set(definition    "attention compute dispatch options gradients observations partial_result")  # contracts; attention knows the default normalizer
 set(simd          "engine/simd/")                                  # vocabulary; xsimd, and intrinsics in arch/
 set(micro         "engine/micro/")                                 # vocabulary, simd
 set(kernel        "engine/kernel/ engine/workspace")               # contracts, definition, simd, micro

@@ -30,6 +30,7 @@
 
 #include "../base/place.hpp"
 #include "../base/probe.hpp"
+#include "../base/view.hpp"
 
 HEED_BEGIN
 
@@ -63,8 +64,42 @@ struct share_of {
 /// Zeros for a row without keys.
 template <class T>
 struct row_threshold {
+    using number = T;
+
     T origin = 0, high = 0, low = 0;
 };
+
+/// A policy that says where attend() leaves the thresholds of rows: one for each [B, Hq, Sq], dense, of packed queries
+/// [Hq, rows]; float, or double for double tensors.
+///
+///     std::vector<heed::row_threshold<float>> taus(B * Hq * Sq);
+///     heed::attend(heed::attention{heed::entmax15{}, heed::keep_thresholds{taus}}, q, k, v, out);
+template <class T>
+struct keep_thresholds {
+    number_view<row_threshold<T>> rows;
+
+    explicit keep_thresholds(number_view<row_threshold<T>> of_rows) : rows(of_rows) {}
+};
+template <class C>
+keep_thresholds(C&&) -> keep_thresholds<typename std::remove_const_t<detail::element_of_container<C>>::number>;
+template <class T>
+keep_thresholds(row_threshold<T>*) -> keep_thresholds<T>;
+
+/// A policy that says what the thresholds of rows are: those that attend() left. With it weights are ordinary weights of
+/// a score, so that keys may come in parts, and be observed:
+///
+///     heed::attention known{heed::entmax15{}, heed::known_thresholds{taus}};
+///     heed::observe(known, q, k, {shift, mass}, {.zeros = zeros});
+template <class T>
+struct known_thresholds {
+    number_view<row_threshold<T>> rows;
+
+    explicit known_thresholds(number_view<row_threshold<T>> of_rows) : rows(of_rows) {}
+};
+template <class C>
+known_thresholds(C&&) -> known_thresholds<typename std::remove_const_t<detail::element_of_container<C>>::number>;
+template <class T>
+known_thresholds(row_threshold<T>*) -> known_thresholds<T>;
 
 namespace detail {
 
@@ -107,6 +142,24 @@ public:
 private:
     V share_, row_;
 };
+
+template <class P>
+inline constexpr bool keeps_thresholds_v = false;
+template <class T>
+inline constexpr bool keeps_thresholds_v<keep_thresholds<T>> = true;
+template <class P>
+inline constexpr bool knows_thresholds_v = false;
+template <class T>
+inline constexpr bool knows_thresholds_v<known_thresholds<T>> = true;
+template <class P>
+inline constexpr bool is_threshold_table_v = keeps_thresholds_v<P> || knows_thresholds_v<P>;
+
+template <class T, class Table>
+constexpr void require_table_of()
+{
+    static_assert(std::is_same_v<Table, keep_thresholds<T>> || std::is_same_v<Table, known_thresholds<T>>,
+                  "heed: thresholds are heed::row_threshold<double> for double tensors, and row_threshold<float> for others");
+}
 
 template <class N, class = void>
 struct has_rank : std::false_type {};

@@ -18,7 +18,7 @@ namespace kernel {
 template <class Def, class U>
 using memory_of = std::conditional_t<
     (Def::integer_bits > 0), integer_memory,
-    std::conditional_t<has_threshold_v<typename Def::normalizer_type>, threshold_memory<U>, forward_memory<U>>>;
+    std::conditional_t<finds_thresholds_v<Def>, threshold_memory<U>, forward_memory<U>>>;
 template <class Job>
 using steps_of = std::conditional_t<(Job::def_type::integer_bits > 0), integer_steps<Job>, block_steps<Job>>;
 
@@ -32,7 +32,7 @@ template <class Job, class Sink>
 class forward_pass {
     using T = typename Job::T;
     using U = typename Job::unit;
-    using memory = std::conditional_t<is_thresholded_v<typename Job::def_type>, threshold_memory<U>, memory_of<typename Job::def_type, U>>;
+    using memory = memory_of<typename Job::def_type, U>;
     using steps = steps_of<Job>;
     /// Whether decode prefetches what it reads behind the end of a head: rows of several segments are listed, others
     /// are followed by the next head's.

@@ -141,7 +141,7 @@ private:
     void poison() { done_ = poisoned_ = true; }
 
     T lo_, hi_ = T(0), t_;
-    root_sums of_lo_;
+    root_sums of_lo_ = {};
     int steps_ = 0;
     bool has_lo_ = false, done_ = false, poisoned_ = false;
 };

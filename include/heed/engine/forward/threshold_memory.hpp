@@ -9,6 +9,11 @@
 HEED_BEGIN
 namespace kernel {
 
+/// Whether a definition has a threshold that is to be found.
+template <class Def>
+inline constexpr bool finds_thresholds_v = (has_threshold_v<typename Def::normalizer_type> || is_thresholded_v<Def>) &&
+                                           !Def::knows_thresholds;
+
 template <class Unit>
 struct threshold_memory : forward_memory<Unit> {
     using U = Unit;
@@ -23,6 +28,7 @@ struct threshold_memory : forward_memory<Unit> {
     T* keys_of_lists;                      // [places]
     T* near;                               // [longest]: what a search looks at
     const void** values;                   // [longest]: rows of V
+    int* ends;                             // [longest]: of tiles
     T* payloads;                           // [key_tile]
     row_list<T>* lists;                    // [rows]
     row_threshold<T>* thresholds;          // [rows]
@@ -41,6 +47,7 @@ struct threshold_memory : forward_memory<Unit> {
         m.keys_of_lists = c.template take<T>(m.places);
         m.near = c.template take<T>(m.longest + row_list<T>::spare);
         m.values = c.template take<const void*>(m.longest + row_list<T>::spare);
+        m.ends = c.template take<int>(m.longest + row_list<T>::spare);
         m.payloads = c.template take<T>(micro::key_tile);
         m.lists = c.template take<row_list<T>>(rows);
         m.thresholds = c.template take<row_threshold<T>>(rows);

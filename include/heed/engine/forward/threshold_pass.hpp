@@ -8,6 +8,7 @@
 #pragma once
 
 #include "forward_pass.hpp"
+#include "list_outputs.hpp"
 #include "root_search.hpp"
 
 HEED_BEGIN
@@ -41,14 +42,16 @@ private:
         const policy_type policy = this->job_.def.normalizer().policy;
         if (!list_keys(policy, block, tiles, mem)) return run_in_parts(block, tiles, mem);
         for (int r = 0; r < block.count; ++r) mem.thresholds[r] = threshold_of(policy, mem.lists[r], mem.near);
+        keep_thresholds(block, mem);
         give_outputs(block, tiles, mem);
     }
     /// Fewer rows have longer lists; of one row, whose list does not fit, scores are computed again and again.
     void run_in_parts(const query_block& block, std::int64_t tiles, const memory& mem) const
     {
-        if (mem.places_of(block.count) >= mem.longest) {
+        if (block.count == 1) {
             find_by_passes(block, tiles, mem);
-            return give_outputs(block, tiles, mem);
+            keep_thresholds(block, mem);
+            return threshold_pass(known(block, mem), this->p_, this->to_, this->base_).run_block(block, tiles, mem, {});
         }
         const int rows = (block.count + 3) / 4;
         query_block part = block;
@@ -125,44 +128,111 @@ private:
         if (top < libm::infinity<T>) list.raise_floor((top - reach) - slack(top, reach));
     }
 
-    /// The same thresholds from sums over all scores, which are computed for each.
+    /// The same thresholds from sums over all scores, which are computed for each step of the search: of a row alone
+    /// whose list is longer than all lists together may be.
     void find_by_passes(const query_block& block, std::int64_t tiles, const memory& mem) const
     {
         const policy_type policy = this->job_.def.normalizer().policy;
+        T highest = -libm::infinity<T>;
         pack_queries(this->job_, block, mem.scores);
-        for (int r = 0; r < block.count; ++r) mem.lists[r] = row_list<T>();
-        for_scores(block, tiles, mem, [&](int r, const T*, key_range, T top, std::int64_t) {
-            if (top > mem.lists[r].highest) mem.lists[r].highest = top;
-        });
+        for_scores(block, tiles, mem, [&](int, const T*, key_range, T top, std::int64_t) { highest = top > highest ? top : highest; });
+        root_search<policy_type, T> search(-static_cast<T>(policy_type::threshold.reach), T(0));
+        while (!search.is_done()) {
+            root_sums sums;
+            for_scores(block, tiles, mem, [&](int, T* s, key_range keys, T, std::int64_t) {
+                const vec<T> m(highest);
+                for (int j = keys.begin; j < keys.end; j += vec<T>::lanes) store(s + j, load(s + j) - m);
+                const root_sums some = exact_sums(policy, s + keys.begin, keys.end - keys.begin, search.t());
+                sums = {sums.f + some.f, sums.g + some.g};
+            });
+            search.take(sums);
+        }
+        mem.thresholds[0] = search.threshold(highest);
+    }
+
+    /// The outputs of rows whose thresholds are known and whose lists hold all keys that have a weight.
+    void give_outputs(const query_block& block, std::int64_t tiles, const memory& mem) const
+    {
+        const Job job = known(block, mem);
+        if constexpr (elements_of<U> == 2) {
+            return threshold_pass(job, this->p_, this->to_, this->base_).run_block(block, tiles, mem, {});
+        } else {
+            std::int64_t entries = 0;
+            place_cursor<Job> places(job, block);
+            for (int r = 0; r < block.count; ++r) {
+                weigh_list(job.def.normalizer_of(places.next()), mem.lists[r]);
+                entries += mem.lists[r].count;
+            }
+            const std::int64_t keys = this->job_.kv.held(block.batch).end - this->held_from(block);
+            this->begin_rows(block, mem.sum);
+            if (may_list() && static_cast<double>(entries) <= listed_share * static_cast<double>(keys * block.count))
+                outputs_of_lists(job, block, mem);
+            else outputs_of_tiles(job, block, tiles, mem);
+            this->end_rows(block, mem.sum);
+        }
+    }
+    bool may_list() const
+    {
+        return !has_value_scales_v<typename Job::kv_type> && this->job_.kv.value_dim() % vec<T>::lanes == 0;
+    }
+    void outputs_of_lists(const Job& job, const query_block& block, const memory& mem) const
+    {
+        place_cursor<Job> places(job, block);
         for (int r = 0; r < block.count; ++r) {
-            root_search<policy_type, T> search(-static_cast<T>(policy_type::threshold.reach), 0);
-            if (!(mem.lists[r].highest < libm::infinity<T>)) continue;
-            (void)policy;
-            (void)search;
+            outputs_of_list(job, block, mem.lists[r], mem.values, mem.ends, mem.sum.row(r));
+            mem.sum.shift[r] = job.def.normalizer_of(places.next()).shift_of_row();
+        }
+    }
+    void outputs_of_tiles(const Job& job, const query_block& block, std::int64_t tiles, const memory& mem) const
+    {
+        int next[memory::most_rows] = {};
+        bool sparse = false;
+        for (std::int64_t i = this->attended_tile(block, 0, tiles); i < tiles; i = this->attended_tile(block, i + 1, tiles)) {
+            const std::int64_t token = this->first_of(block, i);
+            const tile<Job> t(job, block, token, static_cast<int>(this->keys_from(block, token)), mem.bits);
+            if (t.is_unattended()) continue;
+            place_cursor<Job> places(job, block);
+            for (const register_block& rows : t.cover)
+                for (int r = rows.first; r < rows.end_row(); ++r) {
+                    mem.tile.mass[r] = spread_list(t, rows, mem.lists[r], next[r], mem.scores.row(r));
+                    mem.tile.shift[r] = job.def.normalizer_of(places.next()).shift_of_row();
+                }
+            scale_weights(t, mem.scores.scores);
+            if (block.count <= micro::streaming_rows) {
+                decode_prefetch<tile<Job>> prefetch(t, true);
+                outputs_streamed(t, mem.scores, mem.outputs, mem.tile.o, prefetch, sparse);
+            } else {
+                outputs_packed(t, mem.scores, mem.outputs, mem.tile.o, {});
+            }
+            repair_outputs(t, mem.scores, mem.tile.o);
+            this->fold(block, mem.sum, mem.tile);
+        }
+    }
+    /// The call, by a definition that knows the thresholds of a block.
+    Job known(const query_block& block, const memory& mem) const
+    {
+        const Job& of = this->job_;
+        const threshold_rows<T> rows{mem.thresholds, -block.kv_head * of.group - block.first, 0, 1, of.group};
+        return {definition(of.def, rows), of.kv, of.q, of.scale, of.group, of.first_key, of.total_keys, of.bounds, of.tile_stride};
+    }
+
+    void keep_thresholds(const query_block& block, const memory& mem) const
+    {
+        if constexpr (definition::keeps_thresholds) {
+            place_cursor<Job> places(this->job_, block);
+            row_threshold<T>* const to = this->job_.def.template thresholds<T>();
+            for (int r = 0; r < block.count; ++r) to[this->job_.index_of(places.next())] = mem.thresholds[r];
         }
     }
 
-    /// The pass over the same rows by a definition that knows their thresholds.
-    void give_outputs(const query_block& block, std::int64_t tiles, const memory& mem) const
-    {
-        const threshold_rows<T> rows{mem.thresholds, -block.kv_head * this->job_.group - block.first, 1, this->job_.group};
-        const definition def(this->job_.def, rows);
-        const Job job{def, this->job_.kv, this->job_.q, this->job_.scale, this->job_.group, this->job_.first_key, this->job_.total_keys, this->job_.bounds, this->job_.tile_stride};
-        const threshold_pass known(job, this->p_, this->to_, this->base_);
-        known.run_block(block, tiles, mem, {});
-        give_thresholds(block, mem);
-    }
-    void give_thresholds(const query_block& block, const memory& mem) const
-    {
-        if (!this->to_.stats.threshold) return;
-        place_cursor<Job> places(this->job_, block);
-        for (int r = 0; r < block.count; ++r) this->to_.stats.threshold[this->job_.index_of(places.next())] = mem.thresholds[r];
-    }
+    /// If at most this share of keys has a weight, rows of V are taken from lists.
+    static constexpr double listed_share = 0.25;
 };
 
-/// The pass of a definition.
+/// The pass of a definition: one that knows its thresholds has nothing to find.
 template <class Job, class Sink>
-using pass_of = std::conditional_t<is_thresholded_v<typename Job::def_type>, threshold_pass<Job, Sink>, forward_pass<Job, Sink>>;
+using pass_of = std::conditional_t<finds_thresholds_v<typename Job::def_type>, threshold_pass<Job, Sink>,
+                                   forward_pass<Job, Sink>>;
 
 }  // namespace kernel
 HEED_END

@@ -94,15 +94,17 @@ struct row_normalizer<N, T, threshold_kind::share> {
     HEED_INLINE T shift_of_row() const { return T(0); }
 };
 
-/// Where the thresholds of some rows of one sequence stand.
+/// Where the thresholds of some rows stand: of packed queries, row 0 of a sequence is bounds[sequence].
 template <class T>
 struct threshold_rows {
     const row_threshold<T>* at = nullptr;
-    std::int64_t first = 0, of_head = 0, of_row = 0;  // the place of head 0's row 0, and from one to the next
+    std::int64_t first = 0, of_batch = 0, of_head = 0, of_row = 0;  // and from one to the next
+    index_view bounds = {};
 
     HEED_INLINE const row_threshold<T>& operator()(const query_place& p) const
     {
-        return at[first + p.head * of_head + p.row * of_row];
+        const std::int64_t from = bounds.size() > 0 ? bounds[p.batch] : p.batch * of_batch;
+        return at[first + from + p.head * of_head + p.row * of_row];
     }
 };
 
@@ -112,8 +114,7 @@ struct thresholded : Def {
     using policy_type = typename Def::normalizer_type;
     using normalizer_type = row_normalizer<policy_type, T>;
 
-    explicit thresholded(const Def& def) : Def(def) {}
-    thresholded(const thresholded& def, const threshold_rows<T>& of) : thresholded(def) { rows = of; }
+    explicit thresholded(const Def& def, const threshold_rows<T>& of = {}) : Def(def), rows(of) {}
 
     /// That of no row, of which nothing is asked but what all rows share.
     normalizer_type normalizer() const { return {Def::normalizer(), {}, T(0)}; }
@@ -127,11 +128,15 @@ struct thresholded : Def {
     threshold_rows<T> rows;
 };
 
-/// Whether a definition is asked for the normalizer of a row.
-template <class Def>
-inline constexpr bool is_thresholded_v = false;
 template <class Def, class T>
 inline constexpr bool is_thresholded_v<thresholded<Def, T>> = true;
+
+/// The thresholds that a call knows, or leaves: dense, one for each row of q.
+template <class T>
+threshold_rows<T> threshold_rows_of(row_threshold<T>* at, const extents& q, index_view bounds)
+{
+    return {at, 0, q.heads * q.tokens, q.tokens, 1, bounds};
+}
 
 /// What kernels compute of a definition.
 template <class Def, class T, bool = has_threshold_v<typename Def::normalizer_type>>
