@@ -231,21 +231,16 @@ private:
             [&] { return status_; }, [&] { return check(q, kv); }, [&] { return check_as_planned(q, kv); },
             [&] { return detail::check_input_memory("run", q, kv); },
             [&] {
-                return detail::first_error(
-                    [&] {
-                        return def_.check(
-                            {kv_.batch, q_.heads, kv_.heads, partition_.cut.rows / partition_.group, total_keys});
-                    },
-                    [&] { return check_thresholds(); });
+                if constexpr (Def::keeps_thresholds || Def::knows_thresholds)
+                    if (const status_type s = check_thresholds(); !s) return s;
+                return def_.check({kv_.batch, q_.heads, kv_.heads, partition_.cut.rows / partition_.group, total_keys});
             },
             [&] { return detail::check_resources("run", how, partition_.workers, partition_.total_bytes); });
     }
     /// That a table of thresholds has one for each row.
     status_type check_thresholds() const
     {
-        if constexpr (Def::keeps_thresholds || Def::knows_thresholds)
-            return detail::check_thresholds("run", def_.template thresholds<T>(), q_);
-        return {};
+        return detail::check_thresholds("run", def_.template thresholds<T>(), q_);
     }
     /// Checks that sizes and lengths equal the planned ones.
     template <class Q, class Kv>

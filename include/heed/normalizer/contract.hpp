@@ -199,7 +199,7 @@ struct sound_threshold<N, threshold_kind::rank> {
 };
 template <class N>
 struct sound_threshold<N, threshold_kind::share> {
-    using inner = typename decltype(N::threshold)::inner;
+    using inner = typename std::remove_cv_t<decltype(N::threshold)>::inner;
     static constexpr bool is_of_mass = !has_threshold_v<inner> && is_normalizer_v<inner> && has_mass_v<inner>;
     static constexpr bool value = is_of_mass && !has_shift<N>::value && !has_log_offset_v<N>;
     static_assert(is_of_mass, "heed: share_of<N>: N is a normalizer without a threshold that divides by a mass");

@@ -42,7 +42,7 @@ template <class T>
 struct row_list {
     T* scores = nullptr;
     T* keys = nullptr;  // payloads
-    int count = 0;
+    int count = 0, tightened = 24;   // and how many there were when the floor was last raised by a search
     T highest = -libm::infinity<T>;  // score
     T floor = -libm::infinity<T>;    // scores up to here have weight 0
     T shift = T(0), mass = T(0);     // of a share: the inner normalizer's sums so far
@@ -69,7 +69,21 @@ struct row_list {
         }
         count = static_cast<int>(to - scores);
     }
-    /// Forgets the keys with is_out(score), which gives a bit for each lane that stays.
+    /// The same by what is known of the scores s: those whose `by` is above a bound.
+    HEED_INLINE void collect_by(const T* by, T bound, const T* s, key_range range, const T* payloads)
+    {
+        constexpr int lanes = vec<T>::lanes;
+        const vec<T> least(bound), dropped(-libm::infinity<T>);
+        for (int j = range.begin; j < range.end; j += lanes) {
+            const vec<T> v = load(s + j);
+            const std::uint32_t bits = above_bits(load(by + j), least) & above_bits(v, dropped);
+            if (bits == 0) continue;
+            store_chosen(scores + count, v, bits);
+            store_chosen(keys + count, load(payloads + j), bits);
+            count += __builtin_popcount(bits);
+        }
+    }
+    /// Keeps the keys of which stays(scores) gives a bit.
     template <class Stays>
     HEED_INLINE void keep(Stays stays)
     {

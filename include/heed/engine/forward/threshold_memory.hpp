@@ -30,6 +30,7 @@ struct threshold_memory : forward_memory<Unit> {
     const void** values;                   // [longest]: rows of V
     int* ends;                             // [longest]: of tiles
     T* payloads;                           // [key_tile]
+    T* copied;                             // [key_tile]: scores of a row
     row_list<T>* lists;                    // [rows]
     row_threshold<T>* thresholds;          // [rows]
 
@@ -49,6 +50,7 @@ struct threshold_memory : forward_memory<Unit> {
         m.values = c.template take<const void*>(m.longest + row_list<T>::spare);
         m.ends = c.template take<int>(m.longest + row_list<T>::spare);
         m.payloads = c.template take<T>(micro::key_tile);
+        m.copied = c.template take<T>(micro::key_tile + micro::mass_lanes);
         m.lists = c.template take<row_list<T>>(rows);
         m.thresholds = c.template take<row_threshold<T>>(rows);
         return m;

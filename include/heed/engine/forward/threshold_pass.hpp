@@ -9,7 +9,7 @@
 
 #include "forward_pass.hpp"
 #include "list_outputs.hpp"
-#include "root_search.hpp"
+#include "row_finder.hpp"
 
 HEED_BEGIN
 namespace kernel {
@@ -36,37 +36,61 @@ public:
     }
 
 private:
+    using finder = row_finder<policy_type, T>;
+    static constexpr bool sums_shares = detail::threshold_kind_v<policy_type> == threshold_kind::share;
+
     void run(const query_block& block, std::int64_t tiles, const memory& mem) const
     {
         mem.begin(block.count);
         const policy_type policy = this->job_.def.normalizer().policy;
-        if (!list_keys(policy, block, tiles, mem)) return run_in_parts(block, tiles, mem);
-        for (int r = 0; r < block.count; ++r) mem.thresholds[r] = threshold_of(policy, mem.lists[r], mem.near);
+        const bool listed = list_keys(policy, block, tiles, mem);
+        if (!listed && !sums_shares) return run_in_parts(policy, block, tiles, mem);
+        place_cursor<Job> places(this->job_, block, this->job_.position_of_row_0(block.batch));
+        for (int r = 0; r < block.count; ++r)
+            mem.thresholds[r] = finder(policy, places.next()).find(mem.lists[r], mem.near);
         keep_thresholds(block, mem);
-        give_outputs(block, tiles, mem);
+        if (listed) give_outputs(block, tiles, mem);
+        else compute_again(block, tiles, mem);
     }
-    /// Fewer rows have longer lists; of one row, whose list does not fit, scores are computed again and again.
-    void run_in_parts(const query_block& block, std::int64_t tiles, const memory& mem) const
+    /// Fewer rows have longer lists. Of one row whose list does not fit, scores are computed again and again.
+    void run_in_parts(const policy_type& policy, query_block block, std::int64_t tiles, const memory& mem) const
     {
         if (block.count == 1) {
-            find_by_passes(block, tiles, mem);
+            if constexpr (!sums_shares) find_by_passes(policy, block, tiles, mem);
             keep_thresholds(block, mem);
-            return threshold_pass(known(block, mem), this->p_, this->to_, this->base_).run_block(block, tiles, mem, {});
+            return compute_again(block, tiles, mem);
         }
-        const int rows = (block.count + 3) / 4;
-        query_block part = block;
-        for (int r = 0; r < block.count; r += rows) {
-            part.first = block.first + r;
-            part.count = rows < block.count - r ? rows : block.count - r;
-            run(part, tiles, mem);
+        const int end = block.count, rows = (end + 3) / 4;
+        for (int r = 0; r < end; r += rows, block.first += rows) {
+            block.count = rows < end - r ? rows : end - r;
+            run(block, tiles, mem);
         }
     }
+    /// Scores once more, with thresholds that are known.
+    void compute_again(const query_block& block, std::int64_t tiles, const memory& mem) const
+    {
+        threshold_pass(known(block, mem), this->p_, this->to_, this->base_).run_block(block, tiles, mem, {});
+    }
 
-    /// Calls take(r, scores, keys, top, token) for each row and tile of which the mask leaves any key.
+    /// Calls take(row, r, keys, range, token, masked) for each row and tile of which the mask leaves any key; row has
+    /// its scores, mapped, and -inf where a key is not attended.
     template <class Take>
     void for_scores(const query_block& block, std::int64_t tiles, const memory& mem, Take take) const
     {
-        for (std::int64_t i = this->attended_tile(block, 0, tiles); i < tiles; i = this->attended_tile(block, i + 1, tiles)) {
+        const auto for_rows = [&](const tile<Job>& t, const auto& def, auto masked) HEED_INLINE_LAMBDA {
+            for (const register_block& rows : t.cover) {
+                if (rows.is_empty()) continue;
+                const key_range keys{rows.begin(), rows.end()};
+                for (int r = rows.first; r < rows.end_row(); ++r) {
+                    const auto row = score_row_of<true>(t, def, r, mem.scores);
+                    const score_range<T> range = map_row<masked.value, U>(row, keys);
+                    take(row, r, keys, range, t.token, masked);
+                }
+            }
+        };
+        std::int64_t after;
+        for (std::int64_t i = this->attended_tile(block, 0, tiles); i < tiles; i = after) {
+            after = this->attended_tile(block, i + 1, tiles);
             const std::int64_t token = this->first_of(block, i);
             const tile<Job> t(this->job_, block, token, static_cast<int>(this->keys_from(block, token)), mem.bits);
             if (t.is_unattended()) continue;
@@ -74,91 +98,102 @@ private:
                 decode_prefetch<tile<Job>> prefetch(t, true);
                 score_streamed(t, mem.scores, prefetch);
             } else {
-                const std::int64_t after = this->attended_tile(block, i + 1, tiles);
                 const micro::row_lines next = after < tiles ? this->first_keys(block, after) : micro::row_lines();
                 score_packed(t, mem.scores, [&](std::int64_t, int) HEED_INLINE_LAMBDA { return next; });
             }
             scale_scores(t, mem.scores.scores);
             with_maps_of(t, [&](const auto& def) HEED_INLINE_LAMBDA {
-                for (const register_block& rows : t.cover) {
-                    if (rows.is_empty()) continue;
-                    const key_range keys{rows.begin(), rows.end()};
-                    for (int r = rows.first; r < rows.end_row(); ++r) {
-                        const auto row = score_row_of<std::decay_t<decltype(def)>::has_score_maps>(t, def, r, mem.scores);
-                        const auto range = t.cover.masked ? map_row<true, U>(row, keys) : map_row<false, U>(row, keys);
-                        take(r, row.s, keys, range.top(), token);
-                    }
-                }
+                if (t.cover.masked) for_rows(t, def, std::true_type{});
+                else for_rows(t, def, std::false_type{});
             });
         }
     }
 
-    /// Lists what may have a weight. False where a list is full.
+    /// Lists what may have a weight. False where a list is full, or none is worth while.
     bool list_keys(const policy_type& policy, const query_block& block, std::int64_t tiles, const memory& mem) const
     {
-        pack_queries(this->job_, block, mem.scores);
         const std::int64_t room = mem.places_of(block.count) - row_list<T>::spare;
-        bool fits = this->job_.kv.held(block.batch).end <= most_listed_tokens;
+        bool fits = finder::is_bounded && this->job_.kv.held(block.batch).end <= most_listed_tokens;
+        if (!fits && !sums_shares) return false;
         std::int64_t payloads_of = -1;
-        if (!fits) return false;
-        for_scores(block, tiles, mem, [&](int r, const T* s, key_range keys, T top, std::int64_t token) {
-            if (!fits) return;
+        pack_queries(this->job_, block, mem.scores);
+        for_scores(block, tiles, mem, [&](const auto& row, int r, key_range keys, score_range<T> range,
+                                          std::int64_t token, auto masked) {
+            if (!fits && !sums_shares) return;
             if (token != payloads_of) {
                 for (int j = 0; j < micro::key_tile; ++j) mem.payloads[j] = as_payload<T>(token + j);
                 payloads_of = token;
             }
             row_list<T>& list = mem.lists[r];
-            const bool first = list.count == 0;
-            see_top(list, top);
-            if (list.count + (keys.end - keys.begin) > room) tighten(policy, list, mem.near);
-            if (list.count + (keys.end - keys.begin) > room) fits = false;
-            else list.collect(s, keys, mem.payloads);
-            if (first && list.count > worth_tightening) tighten(policy, list, mem.near);
+            const finder find(policy, row.place);
+            const T* weights = nullptr;
+            const T* scores = row.s;
+            [[maybe_unused]] T shift = T(0);
+            find.see_top(list, range.top());
+            if constexpr (sums_shares) {
+                scores = std::copy_n(row.s + keys.begin, keys.end - keys.begin, mem.copied + keys.begin) - keys.end;
+                weights = row.s;
+                T mass;
+                (void)weigh_row<masked.value, T>(inner_row(row), nullptr_row(row), keys, range, shift, mass);
+                find.add(list, shift, mass);
+            }
+            const int n = keys.end - keys.begin, before = list.count;
+            if (fits && before + n > room) find.tighten(list, mem.near);
+            if (list.count + n > room) fits = false;
+            if (!fits) return;
+            if constexpr (sums_shares) {
+                (void)scores;
+                list.collect_by(weights, find.bound(list, shift), mem.copied, keys, mem.payloads);
+            } else {
+                (void)weights;
+                list.collect(scores, keys, mem.payloads);
+                if (list.count > 2 * list.tightened && find.is_worth_tightening(list)) {
+                    find.tighten(list, mem.near);
+                    list.tightened = list.count;
+                }
+            }
         });
         return fits;
     }
-    /// Keys of a row's first tile that are worth a search for what the tile says of the threshold.
-    static constexpr int worth_tightening = 48;
-
-    static void see_top(row_list<T>& list, T top)
+    /// A row as the inner normalizer of a share has it.
+    template <class Row>
+    static auto inner_row(const Row& row)
     {
-        if (!(top > list.highest)) return;
-        list.highest = top;
-        const T reach = static_cast<T>(policy_type::threshold.reach);
-        if (top < libm::infinity<T>) list.raise_floor((top - reach) - slack(top, reach));
+        using def_type = std::decay_t<decltype(*row.def)>;
+        static constexpr inner_definition<def_type> inner{};
+        return score_row<inner_definition<def_type>, T>{&inner, row.scale, row.s, row.bits, row.place};
+    }
+    template <class Row>
+    static auto nullptr_row(const Row& row)
+    {
+        return static_cast<const std::decay_t<decltype(inner_row(row))>*>(nullptr);
     }
 
     /// The same thresholds from sums over all scores, which are computed for each step of the search: of a row alone
     /// whose list is longer than all lists together may be.
-    void find_by_passes(const query_block& block, std::int64_t tiles, const memory& mem) const
+    void find_by_passes(const policy_type& policy, const query_block& block, std::int64_t tiles, const memory& mem) const
     {
-        const policy_type policy = this->job_.def.normalizer().policy;
         T highest = -libm::infinity<T>;
         pack_queries(this->job_, block, mem.scores);
-        for_scores(block, tiles, mem, [&](int, const T*, key_range, T top, std::int64_t) { highest = top > highest ? top : highest; });
-        root_search<policy_type, T> search(-static_cast<T>(policy_type::threshold.reach), T(0));
-        while (!search.is_done()) {
-            root_sums sums;
-            for_scores(block, tiles, mem, [&](int, T* s, key_range keys, T, std::int64_t) {
-                const vec<T> m(highest);
-                for (int j = keys.begin; j < keys.end; j += vec<T>::lanes) store(s + j, load(s + j) - m);
-                const root_sums some = exact_sums(policy, s + keys.begin, keys.end - keys.begin, search.t());
-                sums = {sums.f + some.f, sums.g + some.g};
-            });
-            search.take(sums);
-        }
-        mem.thresholds[0] = search.threshold(highest);
+        for_scores(block, tiles, mem, [&](const auto&, int, key_range, score_range<T> range, std::int64_t, auto) {
+            highest = range.top() > highest ? range.top() : highest;
+        });
+        const finder find(policy, place_of(this->job_, block, 0, block.first));
+        mem.thresholds[0] = find.find_by_passes(highest, [&](auto f) {
+            for_scores(block, tiles, mem, [&](const auto& row, int, key_range keys, const score_range<T>&, std::int64_t,
+                                              auto) { f(row.s, keys); });
+        });
     }
 
     /// The outputs of rows whose thresholds are known and whose lists hold all keys that have a weight.
     void give_outputs(const query_block& block, std::int64_t tiles, const memory& mem) const
     {
-        const Job job = known(block, mem);
         if constexpr (elements_of<U> == 2) {
-            return threshold_pass(job, this->p_, this->to_, this->base_).run_block(block, tiles, mem, {});
+            compute_again(block, tiles, mem);
         } else {
+            const Job job = known(block, mem);
             std::int64_t entries = 0;
-            place_cursor<Job> places(job, block);
+            place_cursor<Job> places(job, block, job.position_of_row_0(block.batch));
             for (int r = 0; r < block.count; ++r) {
                 weigh_list(job.def.normalizer_of(places.next()), mem.lists[r]);
                 entries += mem.lists[r].count;
@@ -177,7 +212,7 @@ private:
     }
     void outputs_of_lists(const Job& job, const query_block& block, const memory& mem) const
     {
-        place_cursor<Job> places(job, block);
+        place_cursor<Job> places(job, block, job.position_of_row_0(block.batch));
         for (int r = 0; r < block.count; ++r) {
             outputs_of_list(job, block, mem.lists[r], mem.values, mem.ends, mem.sum.row(r));
             mem.sum.shift[r] = job.def.normalizer_of(places.next()).shift_of_row();
@@ -191,7 +226,7 @@ private:
             const std::int64_t token = this->first_of(block, i);
             const tile<Job> t(job, block, token, static_cast<int>(this->keys_from(block, token)), mem.bits);
             if (t.is_unattended()) continue;
-            place_cursor<Job> places(job, block);
+            place_cursor<Job> places(job, block, job.position_of_row_0(block.batch));
             for (const register_block& rows : t.cover)
                 for (int r = rows.first; r < rows.end_row(); ++r) {
                     mem.tile.mass[r] = spread_list(t, rows, mem.lists[r], next[r], mem.scores.row(r));

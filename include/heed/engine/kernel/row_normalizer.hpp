@@ -78,7 +78,7 @@ HEED_INLINE detail::score_archetype shifted_by(detail::probe::number, T)
 template <class N, class T>
 struct row_normalizer<N, T, threshold_kind::share> {
     static constexpr auto shift = heed::shift::none;
-    using inner = typename decltype(N::threshold)::inner;
+    using inner = typename std::remove_cv_t<decltype(N::threshold)>::inner;
 
     N policy;
     row_threshold<T> at = {};
@@ -130,6 +130,16 @@ struct thresholded : Def {
 
 template <class Def, class T>
 inline constexpr bool is_thresholded_v<thresholded<Def, T>> = true;
+
+/// The inner normalizer of a share, for scores that are mapped: `Def` is a definition of it.
+template <class Def>
+struct inner_definition {
+    using normalizer_type = typename Def::normalizer_type::inner;
+    static constexpr bool has_score_maps = Def::has_score_maps;
+    static constexpr int lists = Def::lists;
+
+    HEED_INLINE normalizer_type normalizer() const { return {}; }
+};
 
 /// The thresholds that a call knows, or leaves: dense, one for each row of q.
 template <class T>
