@@ -18,6 +18,29 @@
 #include "partial_result.hpp"
 
 HEED_BEGIN
+namespace detail {
+
+/// What a call computes: a definition, which is told where the thresholds lie that it knows.
+template <class T, class Def>
+decltype(auto) definition_of_call([[maybe_unused]] const Def& def, [[maybe_unused]] const extents& q,
+                                  [[maybe_unused]] const index_view& bounds)
+{
+    using computed = kernel::computed_definition_t<Def, T>;
+    if constexpr (Def::knows_thresholds)
+        return computed(def, kernel::threshold_rows_of<T>(def.template thresholds<T>(), q, bounds));
+    else if constexpr (!std::is_same_v<computed, Def>) return computed(def);
+    else return (def);
+}
+
+/// Whether a verb that looks at a part of the keys, or once more at all of them, knows the thresholds of rows.
+template <class Def>
+struct sound_thresholds {
+    static constexpr bool value = !kernel::finds_thresholds_v<Def>;
+    static_assert(value, "heed: the threshold of a row needs all its keys: attend() finds it and leaves it where "
+                         "keep_thresholds says, other verbs take it from known_thresholds");
+};
+
+}  // namespace detail
 
 /// A definition and a shape, checked once, then run as often as wanted on tensors of that shape; computed in T, float
 /// or double. status() says what is wrong with either, in a sentence with the sizes in it. run() and run_partial() are
@@ -117,9 +140,7 @@ public:
     status_type run_partial(const Queries& queries, const Kv& kv, const state<T>& s, key_part part,
                             const options<T>& how) const noexcept
     {
-        static_assert(!kernel::finds_thresholds_v<Def>,
-                      "heed: the threshold of a row needs all its keys: attend() finds it, where keep_thresholds says "
-                      "so it leaves it, and attend_partial() takes it from known_thresholds");
+        static_assert(detail::sound_thresholds<Def>::value);
         const detail::packed_of<Queries> q = queries;
         if (!status_) return status_;
         const extents& size = q.rows.size;
@@ -288,27 +309,18 @@ private:
         return kernel::make_partition<memory>(p, q_.tokens, kv_.batch > 0 ? held(0) : decltype(held(0)){});
     }
 
-    /// What a call computes: where thresholds are known, it is told how they lie.
-    template <class Q>
-    decltype(auto) definition_of_call(const packed<Q>& q) const
-    {
-        if constexpr (Def::knows_thresholds)
-            return computed(def_, kernel::threshold_rows_of<T>(def_.template thresholds<T>(), q_, q.bounds));
-        else return (def_);
-    }
-
     template <class Q, class Kv, class Sink>
     auto make_pass(const packed<Q>& q, const Kv& kv, const Sink& to, void* workspace, key_part part = {}) const
     {
         const auto source = detail::as_const(kv);
         using job = kernel::job<computed, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
-        return kernel::pass_of<job, Sink>({definition_of_call(q), source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)),
+        return kernel::pass_of<job, Sink>({detail::definition_of_call<T>(def_, q_, q.bounds), source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)),
                                                 partition_.group, part.first_key, part.total_keys, q.bounds,
                                                 part.tile_stride},
                                                partition_, to, workspace);
     }
 
-    computed def_;
+    Def def_;
     extents q_, kv_;
     std::int64_t value_dim_ = 0;
 };

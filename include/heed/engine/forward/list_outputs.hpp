@@ -66,7 +66,8 @@ void outputs_of_list(const Job& job, const query_block& block, const row_list<T>
     std::int64_t from = 0, tile_end = 0;  // of the segment, of the tile
     int tiles = 0;
     const auto end_tile = [&](int i) {
-        row.mass = tiles == 0 ? masses.take() : row.mass + masses.take();
+        const T mass = masses.take();
+        if constexpr (has_mass_v<typename Job::def_type::normalizer_type>) row.mass = tiles == 0 ? mass : row.mass + mass;
         ends[tiles++] = i;
     };
     for (int i = 0; i < list.count; ++i) {
@@ -98,7 +99,7 @@ T spread_list(const Tile& t, const register_block& rows, const row_list<T>& list
         weights[token - t.token] = list.scores[next];
         masses.add(token, list.scores[next]);
     }
-    return masses.take();
+    return has_mass_v<typename Tile::job_type::def_type::normalizer_type> ? masses.take() : T(0);
 }
 
 }  // namespace kernel
