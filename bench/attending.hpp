@@ -40,6 +40,9 @@ contestant observed(const contestant& attending, const Def& def, const heed::vie
                     const heed::view<const float>& k, heed::options<float> how,
                     const std::shared_ptr<row_numbers>& rows)
 {
+    if constexpr (heed::has_threshold_v<typename Def::normalizer_type>) {
+        return attending;  // what observe() takes besides stands in no case
+    } else {
     const heed::observe_plan plan(def, q, k, how);
     heed::or_throw(plan.status());
     const auto scratch = std::make_shared<std::vector<std::byte>>(plan.workspace_bytes());
@@ -50,6 +53,7 @@ contestant observed(const contestant& attending, const Def& def, const heed::vie
                 (void)scratch;
             },
             attending.output, attending.description + ", then observe"};
+    }
 }
 
 template <class E, class Def>

@@ -23,8 +23,8 @@
 #pragma once
 
 #include "testing/mask.hpp"
-#include "testing/normalizer.hpp"
 #include "testing/score.hpp"
+#include "testing/threshold.hpp"
 
 HEED_BEGIN
 
@@ -48,7 +48,7 @@ status check(const Policy& policy, const problem& p)
         if (status s = policy.check(p); !s) return s;
     if constexpr (is_normalizer_v<Policy>) {
         if constexpr (detail::sound_normalizer<Policy>::value)
-            return detail::normalizer_check<T, Policy>(policy, p).run();
+            return detail::check_normalizer<T, Policy>(policy, p);
         else return {};
     } else {
         status s;

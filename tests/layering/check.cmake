@@ -3,16 +3,16 @@ cmake_minimum_required(VERSION 3.25)
 #
 #   layer          files                                             may include
 set(vocabulary    "base/")
-set(contracts     "normalizer/contract score/contract mask/contract mask/lists kv/contract executor/contract")  # vocabulary
+set(contracts     "normalizer/contract normalizer/threshold score/contract mask/contract mask/lists kv/contract executor/contract")  # vocabulary
 set(policies      "normalizer/ score/ mask/ kv/ executor/")        # contracts, as a policy may be a mask and a score map, vocabulary
-set(definition    "attention dispatch options gradients observations partial_result")  # contracts; attention knows the default normalizer
+set(definition    "attention compute dispatch options gradients observations partial_result")  # contracts; attention knows the default normalizer
 set(simd          "engine/simd/")                                  # vocabulary; xsimd, and intrinsics in arch/
 set(micro         "engine/micro/")                                 # vocabulary, simd
 set(kernel        "engine/kernel/ engine/workspace")               # contracts, definition, simd, micro
 set(forward       "engine/forward/")                               # the same, kernel
 set(backward      "engine/backward/")                              # the same, forward
 set(observe       "engine/observe/")                               # the same, forward
-set(verbs         "attend append hadamard block_summary key_scores top_keys move_rows plan state backward observe reference reference_backward summarise heed engine/planned engine/sound engine/validate engine/cache_checks engine/channel_block_side")  # all above
+set(verbs         "attend append hadamard block_summary key_scores top_keys move_rows plan state backward observe reference reference_threshold reference_backward summarise heed engine/planned engine/sound engine/validate engine/cache_checks engine/channel_block_side")  # all above
 set(measures      "measure/")                                      # vocabulary: what follows from a verb's results
 set(adapters      "adapt/")                                        # verbs and one foreign header
 set(instruments   "testing testing/")                              # all of it; no other layer includes them

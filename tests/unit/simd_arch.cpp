@@ -276,6 +276,30 @@ TEMPLATE_TEST_CASE("bits of lanes and lanes of bits are those of the portable ma
     REQUIRE(wrong == 0);
 }
 
+TEMPLATE_TEST_CASE("lanes are compared, chosen and widened as on the portable machine", "", float, double)
+{
+    using T = TestType;
+    int wrong = 0;
+    for_pairs<T>([&](const T* a, const T* b) {
+        const auto x = heed::simd::load<native>(a), y = heed::simd::load<native>(b);
+        const auto p = heed::simd::load<portable>(a), q = heed::simd::load<portable>(b);
+        const std::uint32_t bits = heed::simd::above_bits(p, q);
+        wrong += heed::simd::above_bits(x, y) != bits;
+        T chosen[lanes<T>], expected[lanes<T>];
+        heed::simd::store_chosen(chosen, x, bits);
+        heed::simd::store_chosen(expected, p, bits);
+        for (int i = 0; i < __builtin_popcount(bits); ++i) wrong += !same(chosen[i], expected[i]);
+        if constexpr (sizeof(T) == sizeof(float))
+            for (const int half : {0, 1}) {
+                double got[lanes<double>];
+                heed::simd::store(got, heed::simd::widened_half(x, half));
+                for (int i = 0; i < lanes<double>; ++i)
+                    wrong += !same(got[i], static_cast<double>(a[half * lanes<double> + i]));
+            }
+    });
+    REQUIRE(wrong == 0);
+}
+
 TEST_CASE("lanes are exchanged as on the portable machine")
 {
     const auto by = [](auto stride) {

@@ -22,12 +22,28 @@ inline constexpr bool are_terms_v<ratio<Part>, V> =
 template <class Part, class V>
 inline constexpr bool are_terms_v<weight<Part>, V> = are_terms_v<ratio<Part>, V>;
 
+/// What terms() of a normalizer receives in kernels.
+template <class P, class T, threshold_kind Kind = threshold_kind_v<P>>
+struct vector_score_of {
+    using type = simd::shifted_score<T>;
+};
+template <class P, class T>
+struct vector_score_of<P, T, threshold_kind::sum> {
+    using type = score_above_threshold<simd::vec<T>>;
+};
+template <class P, class T>
+struct vector_score_of<P, T, threshold_kind::share> {
+    using type = score_share<simd::vec<T>>;
+};
+template <class P, class T>
+using vector_score = typename vector_score_of<P, T>::type;
+
 /// What a policy gives for a vector of T. What a score map says that it returns tells nothing of what is in it, but for
 /// the callable of a map_score.
 template <class P, class T>
 struct vector_probe {
-    using type = std::conditional_t<is_normalizer_v<P>, terms_call_heed_functions<const P&, simd::shifted_score<T>>,
-                                    identity<simd::vec<T>>>;
+    using type =
+        std::conditional_t<is_normalizer_v<P>, terms_call_heed_functions<const P&, vector_score<P, T>>, identity<simd::vec<T>>>;
 };
 template <class F, class Slope, class T>
 struct vector_probe<map_score<F, Slope>, T> {

@@ -241,6 +241,27 @@ void end_partition(partition& p, const task_counts<checked>& all)
     p.total_bytes = static_cast<std::size_t>(total.value());
 }
 
+/// Whether a Memory says how many rows of a block it holds at most; then a block is one task, and keys are not split.
+template <class Memory, class = void>
+inline constexpr bool holds_blocks_v = false;
+template <class Memory>
+inline constexpr bool holds_blocks_v<Memory, std::void_t<decltype(Memory::most_rows)>> = true;
+
+template <class Memory>
+void limit_rows_to(partition& p)
+{
+    if constexpr (holds_blocks_v<Memory>) p.most_rows = min_of(p.most_rows, Memory::most_rows);
+}
+/// Counts the work as so much that no block is more than its share.
+template <class Memory>
+void keep_blocks_whole(partition& p)
+{
+    if constexpr (holds_blocks_v<Memory>) {
+        const double whole = static_cast<double>(p.band * tasks_of_worker) * p.workers * p.cut.block_cost();
+        p.cost = p.cost > whole ? p.cost : whole;
+    }
+}
+
 /// Sequences that are alike: `queries` rows each over the tokens `held`.
 template <class Memory, class Held = token_span>
 partition make_partition(const problem_sizes& sizes, std::int64_t queries, const Held& held)
@@ -251,9 +272,11 @@ partition make_partition(const problem_sizes& sizes, std::int64_t queries, const
     const sequence_cut one = cut_rows(queries * p.group, held, p.most_rows);
     p.set_band(sizes.bands, queries * p.group, one.tiles * min_of(p.batch, std::int64_t{p.workers} * tasks_of_worker));
     p.limit_rows(p.batch * p.kv_heads * ceil_div(queries * p.group, p.most_rows));
+    limit_rows_to<Memory>(p);
     p.cut = cut_rows(queries * p.group, held, p.most_rows, p.list_rows);
     p.tokens = held.end;
     p.cost = static_cast<double>(p.blocks() * p.band) * p.cut.block_cost();
+    keep_blocks_whole<Memory>(p);
     p.set_spans(p.cut);
     task_counts<checked> all;
     p.add(p.cut, p.batch, sizeof(T), all);
@@ -289,6 +312,7 @@ partition make_ragged_partition(const problem_sizes& sizes, std::int64_t most_qu
     }
     p.set_band(sizes.bands, most_queries * p.group, tiles);
     p.limit_rows(blocks);
+    limit_rows_to<Memory>(p);
     for (std::int64_t b = 0; b < p.batch; ++b) {
         const sequence_cut c = cut_rows(queries(b) * p.group, held(b), p.most_rows, p.list_rows);
         p.cut.rows = max_of(p.cut.rows, c.rows);
@@ -299,6 +323,7 @@ partition make_ragged_partition(const problem_sizes& sizes, std::int64_t most_qu
         p.tokens = max_of(p.tokens, held(b).end);
         p.cost += static_cast<double>(p.kv_heads * c.blocks_per_head) * c.block_cost();
     }
+    keep_blocks_whole<Memory>(p);
     task_counts<checked> all;
     for_sequences(p, queries, held, [&](std::int64_t, const sequence_cut& c) {
         p.add(c, 1, sizeof(T), all);

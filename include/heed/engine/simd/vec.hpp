@@ -173,6 +173,25 @@ HEED_INLINE std::uint32_t nonzero_bits(vec<T, A> v)
 {
     return arch::nonzero_bits(raw(v));
 }
+/// Bit i is set where lane i is not at most that of b, NaN included.
+template <class T, class A>
+HEED_INLINE std::uint32_t above_bits(vec<T, A> a, vec<T, A> b)
+{
+    return arch::above_bits(raw(a), raw(b));
+}
+/// Stores the lanes whose bit is set, side by side. A whole register may be written.
+template <class T, class A>
+HEED_INLINE void store_chosen(T* p, vec<T, A> v, std::uint32_t bits)
+{
+    arch::store_chosen(p, raw(v), bits);
+}
+/// The lower (0) or upper (1) half of the lanes in double.
+template <class A>
+HEED_INLINE vec<double, A> widened_half(vec<float, A> v, int half)
+{
+    return native_vec<double, A>(arch::widened_half<typename A::template registers<double>>(raw(v), half));
+}
+
 /// Lane i ^ By in lane i, for a power of two By below the number of lanes.
 template <int By, class T, class A>
 HEED_INLINE vec<T, A> exchange(vec<T, A> v)

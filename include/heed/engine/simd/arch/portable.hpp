@@ -150,6 +150,30 @@ HEED_INLINE std::uint32_t nonzero_bits(R v)
     return bits;
 }
 
+/// Bit i is set where lane i is not at most that of b, NaN included.
+template <class R>
+HEED_INLINE std::uint32_t above_bits(R a, R b)
+{
+    std::uint32_t bits = 0;
+    for (int i = 0; i < as_lanes(a).size; ++i) bits |= std::uint32_t{!(as_lanes(a)[i] <= as_lanes(b)[i])} << i;
+    return bits;
+}
+/// Stores the lanes whose bit is set, side by side; others may write whatever they like behind them, a register in all.
+template <class T, class R>
+HEED_INLINE void store_chosen(T* p, R v, std::uint32_t bits)
+{
+    T x[sizeof(R) / sizeof(T)];
+    as_lanes(v).store_unaligned(x);
+    for (; bits; bits &= bits - 1) *p++ = x[__builtin_ctz(bits)];
+}
+/// One half of the lanes, the lower or the upper, in double.
+template <class D, class R>
+HEED_INLINE D widened_half(R v, int half)
+{
+    const auto x = as_lanes(v);
+    return make_lanes<D>([&](int i) HEED_INLINE_LAMBDA { return static_cast<double>(x[half * (x.size / 2) + i]); });
+}
+
 /// Lane i ^ By in lane i, for a power of two By below the number of lanes.
 template <int By, class R>
 HEED_INLINE R exchange(R v)
