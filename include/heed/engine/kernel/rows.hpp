@@ -105,8 +105,8 @@ HEED_NOINLINE rows<const float> widened(const Source& source, std::int64_t token
         const auto segment = source(token + i);
         const auto steps = source.of(token + i);
         some = min_of(min_of(segment.count, steps.count), n - i);
-        micro::widen_codes(segment.data, segment.stride, some, source.dim, steps.scale, steps.zero,
-                           to + i * source.dim);
+        micro::widen_codes(micro::coded_row<typename Source::element>{segment.data, steps.scale, steps.zero},
+                           segment.stride, some, source.dim, to + i * source.dim);
     }
     return {to, source.dim, n};
 }

@@ -31,6 +31,19 @@ struct row_of<coded<Codes>> {
     using type = coded_row<Codes>;
 };
 
+/// Rows of channels, of one block of tokens, as numbers: to[i][c] = (row i's code c - zero[c]) scale[c].
+template <class Codes>
+HEED_NOINLINE inline void widen_codes(const coded_row<Codes>& from, std::int64_t stride, std::int64_t rows,
+                                      std::int64_t dim, float* to)
+{
+    constexpr int lanes = vec<float>::lanes;
+    for (std::int64_t c = 0; c < dim; c += lanes) {
+        const vec<float> scale = load(from.scale + c), zero = load(from.zero + c);
+        for (std::int64_t i = 0; i < rows; ++i)
+            store(to + i * dim + c, (load_channels<float>(row_after(from.data, i, stride), c) - zero) * scale);
+    }
+}
+
 /// Registers of keys: starts[i] is the first row of the i-th, whose rows are at one step.
 template <class Codes>
 struct coded_panel {

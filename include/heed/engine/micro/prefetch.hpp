@@ -286,7 +286,7 @@ public:
     /// For every n channels that are used; what is left of `at_once` bytes counts for the next time.
     HEED_INLINE void next(int n)
     {
-        const int bytes = n * static_cast<int>(sizeof(T)) / static_cast<int>(channels_of<T>);
+        const int bytes = static_cast<int>(elements_for<T>(n)) * static_cast<int>(sizeof(T));
         if (bytes % at_once == 0) {
             for (int i = 0; i < bytes; i += at_once) request();  // not unrolled: as fast, and 10 % less code
         } else {

@@ -191,17 +191,19 @@ HEED_INLINE void add_odd_channels(const U* q, unpacked_keys<Vecs, U, Panel> from
                                   vec<T> (&acc)[Vecs][Rows])
 {
     using E = typename Panel::element;
-    const auto keys = [&](int i) HEED_INLINE_LAMBDA {
-        return matrix<const E>{from.rows_of_group(i), from.panel.row_stride};
-    };
-    for (; c < end; c += elements_of<U>, ++q) {
-        // An i that is no constant keeps all sums in memory. Floats, which wait for memory anyway, come 2 to 4 % faster
-        // so; narrower elements 8 % slower (Zen 5).
-        if constexpr (std::is_same_v<E, T> && !native_arch::takes_two_of_floats) {
-            for (int i = 0; i < Vecs; ++i) add_odd_unit(q, keys(i), c, from.dim, acc[i]);
-        } else {
-            HEED_UNROLL
-            for (int i = 0; i < Vecs; ++i) add_odd_unit(q, keys(i), c, from.dim, acc[i]);
+    if constexpr (std::is_pointer_v<row_of_t<E>>) {  // rows of codes have none
+        const auto keys = [&](int i) HEED_INLINE_LAMBDA {
+            return matrix<const E>{from.rows_of_group(i), from.panel.row_stride};
+        };
+        for (; c < end; c += elements_of<U>, ++q) {
+            // An i that is no constant keeps all sums in memory. Floats, which wait for memory anyway, come 2 to 4 %
+            // faster so; narrower elements 8 % slower (Zen 5).
+            if constexpr (std::is_same_v<E, T> && !native_arch::takes_two_of_floats) {
+                for (int i = 0; i < Vecs; ++i) add_odd_unit(q, keys(i), c, from.dim, acc[i]);
+            } else {
+                HEED_UNROLL
+                for (int i = 0; i < Vecs; ++i) add_odd_unit(q, keys(i), c, from.dim, acc[i]);
+            }
         }
     }
 }
@@ -237,8 +239,7 @@ HEED_NOINLINE inline void scores_unpacked_block(const U* q, std::int64_t part_st
                 if constexpr (overlaps) next.add(a, acc, ahead);
                 else add_in_order(a, first, c, last, acc, ahead);
             }
-            if constexpr (std::is_pointer_v<row_of_t<typename Panel::element>>)  // rows of codes are whole blocks
-                add_odd_channels(a, here, c, end, acc);
+            add_odd_channels(a, here, c, end, acc);
         }
         HEED_UNROLL
         for (int i = 0; i < Vecs; ++i) {

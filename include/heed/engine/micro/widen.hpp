@@ -68,19 +68,6 @@ HEED_INLINE void widen(const E* row, std::int64_t c, std::int64_t n, T* to)
         if (i < n) store(to + i, load_channels_n<T>(row, c + i, static_cast<int>(n - i)));
 }
 
-/// to[i][c] = (row i's number c - zero[c]) scale[c] for `dim` channels, whole blocks, of some rows.
-template <class E>
-HEED_NOINLINE inline void widen_codes(const E* row, std::int64_t stride, std::int64_t rows, std::int64_t dim,
-                                      const float* scale, const float* zero, float* to)
-{
-    constexpr int lanes = vec<float>::lanes;
-    for (std::int64_t c = 0; c < dim; c += lanes) {
-        const vec<float> by = load(scale + c), from = load(zero + c);
-        for (std::int64_t i = 0; i < rows; ++i)
-            store(to + i * dim + c, (load_channels<float>(row_after(row, i, stride), c) - from) * by);
-    }
-}
-
 /// to[c] = x[c] for n channels, rounded once.
 template <class T, class E>
 HEED_INLINE void narrow(const T* x, std::int64_t n, E* to)
