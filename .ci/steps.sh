@@ -110,21 +110,21 @@ foreign() {
         cmake --build "$to" --target $targets && ctest --test-dir "$to" --output-on-failure -R "$tests"  # targets: words
 }
 
-# Machines of no layer of their own, under qemu: Debian's names of one and qemu's, and -march, which gcc's default is on
-# all but the 32 bits of x86.
+# Machines of no layer of their own, under qemu: Debian's names of one and of its compiler, qemu's, and -march, which
+# POWER spells -mcpu.
 other_machines() {
     local rc=0 line triple package qemu arch flags
     while read -r triple package qemu arch flags; do
         need "g++-$package" qemu-user &&
             foreign "$triple" 'quickstart heed-unit heed-digests' '^(unit|digests)$' \
                 -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR="$qemu" -DCMAKE_CXX_COMPILER="$triple-g++" \
-                -DCMAKE_CXX_FLAGS="-O1 -Wno-psabi $flags" -DHEED_ARCH="$arch" \
+                -DCMAKE_CXX_FLAGS="-O1 -Wno-psabi $flags" -DHEED_ARCH="${arch#-}" \
                 -DCMAKE_CROSSCOMPILING_EMULATOR="qemu-$qemu;-L;/usr/$triple" \
                 -DCMAKE_FIND_ROOT_PATH="/usr/$triple;$PWD/build/portable_headers" &&
             "qemu-$qemu" -L "/usr/$triple" "build/$triple/examples/guide/quickstart" || { rc=1; echo "$triple FAILED"; }
     done <<'END'
 riscv64-linux-gnu      riscv64-linux-gnu      riscv64  rv64gc
-powerpc64le-linux-gnu  powerpc64le-linux-gnu  ppc64le  none     -mcpu=power8
+powerpc64le-linux-gnu  powerpc64le-linux-gnu  ppc64le  -        -mcpu=power8
 s390x-linux-gnu        s390x-linux-gnu        s390x    z13
 arm-linux-gnueabihf    arm-linux-gnueabihf    arm      armv7-a+fp
 i686-linux-gnu         i686-linux-gnu         i386     i686     -msse2 -mfpmath=sse
