@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// From lists to outputs, once thresholds are known: row by row, where few keys have a weight, or tile by tile, where the
-// weights of all rows are spread over the tile as if its scores had been computed again. Both have the bits of the tile
-// step.
+// From lists to outputs, once thresholds are known: row by row, where few keys have a weight, or tile by tile, where
+// the weights of all rows are spread over the tile as if its scores had been computed again. Both have the bits of the
+// tile step.
 #pragma once
 
 #include "../micro/outputs_of_row.hpp"
@@ -67,7 +67,8 @@ void outputs_of_list(const Job& job, const query_block& block, const row_list<T>
     int tiles = 0;
     const auto end_tile = [&](int i) {
         const T mass = masses.take();
-        if constexpr (has_mass_v<typename Job::def_type::normalizer_type>) row.mass = tiles == 0 ? mass : row.mass + mass;
+        if constexpr (has_mass_v<typename Job::def_type::normalizer_type>)
+            row.mass = tiles == 0 ? mass : row.mass + mass;
         ends[tiles++] = i;
     };
     for (int i = 0; i < list.count; ++i) {
@@ -82,8 +83,8 @@ void outputs_of_list(const Job& job, const query_block& block, const row_list<T>
     }
     if (list.count > 0) end_tile(list.count);
     for (int i = 0; i < micro::row_ahead; ++i) at[list.count + i] = list.count > 0 ? at[list.count - 1] : nullptr;
-    micro::outputs_of_row(micro::weighed_rows<T, E>{list.scores, at, ends, tiles},
-                          job.kv.value_dim() / vec<T>::lanes, row.o);
+    micro::outputs_of_row(micro::weighed_rows<T, E>{list.scores, at, ends, tiles}, job.kv.value_dim() / vec<T>::lanes,
+                          row.o);
 }
 
 /// The weights of row r in a tile, spread from its list, and their sum; `next` is where in the list the tile begins.
