@@ -148,10 +148,9 @@ public:
     {
         number_view<row_threshold<T>> result;
         visit([&](const auto& p) {
-            if constexpr (detail::is_threshold_table_v<std::decay_t<decltype(p)>>) {
-                detail::require_table_of<T, std::decay_t<decltype(p)>>();
-                result = p.rows;
-            }
+            using table = std::decay_t<decltype(p)>;
+            if constexpr (detail::is_threshold_table_v<table>)
+                if constexpr (detail::sound_table<T, table>::value) result = p.rows;
         });
         return result;
     }

@@ -154,13 +154,15 @@ inline constexpr bool knows_thresholds_v<known_thresholds<T>> = true;
 template <class P>
 inline constexpr bool is_threshold_table_v = keeps_thresholds_v<P> || knows_thresholds_v<P>;
 
+/// Whether a table is one of T's thresholds, and a sentence where it is not.
 template <class T, class Table>
-constexpr void require_table_of()
-{
-    static_assert(
-        std::is_same_v<Table, keep_thresholds<T>> || std::is_same_v<Table, known_thresholds<T>>,
-        "heed: thresholds are heed::row_threshold<double> for double tensors, and row_threshold<float> for others");
-}
+struct sound_table {
+    static constexpr bool value =
+        std::is_same_v<Table, keep_thresholds<T>> || std::is_same_v<Table, known_thresholds<T>>;
+    static_assert(value,
+                  "heed: thresholds are heed::row_threshold<double> for double tensors, and row_threshold<float> "
+                  "for others");
+};
 
 template <class N, class = void>
 struct has_rank : std::false_type {};
