@@ -43,16 +43,16 @@ contestant observed(const contestant& attending, const Def& def, const heed::vie
     if constexpr (heed::has_threshold_v<typename Def::normalizer_type>) {
         return attending;  // what observe() takes besides stands in no case
     } else {
-    const heed::observe_plan plan(def, q, k, how);
-    heed::or_throw(plan.status());
-    const auto scratch = std::make_shared<std::vector<std::byte>>(plan.workspace_bytes());
-    how.workspace = {scratch->data(), scratch->size()};
-    return {[=] {
-                attending.run();
-                heed::or_throw(plan.run(q, k, rows->stats(), rows->wanted(), how));
-                (void)scratch;
-            },
-            attending.output, attending.description + ", then observe"};
+        const heed::observe_plan plan(def, q, k, how);
+        heed::or_throw(plan.status());
+        const auto scratch = std::make_shared<std::vector<std::byte>>(plan.workspace_bytes());
+        how.workspace = {scratch->data(), scratch->size()};
+        return {[=] {
+                    attending.run();
+                    heed::or_throw(plan.run(q, k, rows->stats(), rows->wanted(), how));
+                    (void)scratch;
+                },
+                attending.output, attending.description + ", then observe"};
     }
 }
 

@@ -73,9 +73,12 @@ void add_types_and_normalizers(builder& b)
 void add_thresholds(builder& b)
 {
     const auto rows = [&](const std::string& what, const std::string& size) {
-        b.row("softmax, " + what, "threshold|softmax " + what, size.substr(0, size.find('*')) + "softmax" + size.substr(size.find('*') + 1), heed_alone);
-        for (const std::string n : {"entmax15_1", "entmax15_10", "entmax15_50", "sparsemax_10", "top_k_10", "elastic_10"})
-            b.row("  " + n, "threshold|" + n + " " + what, size.substr(0, size.find('*')) + n + size.substr(size.find('*') + 1), heed_alone);
+        b.row("softmax, " + what, "threshold|softmax " + what,
+              size.substr(0, size.find('*')) + "softmax" + size.substr(size.find('*') + 1), heed_alone);
+        for (const std::string n :
+             {"entmax15_1", "entmax15_10", "entmax15_50", "sparsemax_10", "top_k_10", "elastic_10"})
+            b.row("  " + n, "threshold|" + n + " " + what,
+                  size.substr(0, size.find('*')) + n + size.substr(size.find('*') + 1), heed_alone);
     };
     b.section("normalizers with a threshold, and the per cent of keys that have a weight, f32");
     rows("prefill 2048 x 2048, D 128", "prefill/*/f32/all/b1_hq1_hkv1_sq2048_skv2048_d128/t1");

@@ -24,7 +24,8 @@ double exceeded_by(double share)
 /// The mean of max(x - z, 0)^power of normal numbers x, for power 1 and 2.
 double mean_above(double z, int power)
 {
-    const double density = std::exp(-z * z / 2) / std::sqrt(2 * std::acos(-1.)), share = std::erfc(z / std::sqrt(2.)) / 2;
+    const double density = std::exp(-z * z / 2) / std::sqrt(2 * std::acos(-1.)),
+                 share = std::erfc(z / std::sqrt(2.)) / 2;
     return power == 1 ? density - z * share : (1 + z * z) * share - z * density;
 }
 
@@ -45,8 +46,7 @@ contestant make_thresholded(const bench_case& c)
     const auto keys = static_cast<double>(c.keys);
     if (name == "entmax15") return with_spread(c, heed::entmax15{}, 2 / std::sqrt(keys * mean_above(z, 2)));
     if (name == "sparsemax") return with_spread(c, heed::sparsemax{}, 1 / (keys * mean_above(z, 1)));
-    if (name == "top_k")
-        return with_spread(c, heed::top_k{std::max<std::int64_t>(std::llround(share * keys), 1)}, 1);
+    if (name == "top_k") return with_spread(c, heed::top_k{std::max<std::int64_t>(std::llround(share * keys), 1)}, 1);
     // e^(z - 1/2) / n is the share of the score z, which the last row is to lose.
     static std::vector<float> offsets;
     offsets.assign(static_cast<std::size_t>(c.query_heads), static_cast<float>(-std::exp(z - 0.5)));

@@ -64,9 +64,8 @@ template <class P>
 inline constexpr bool is_query_offset_v = std::is_same_v<P, query_offset>;
 
 template <class P>
-inline constexpr bool is_policy_v =
-    is_normalizer_v<P> || is_score_map_v<P> || is_mask_v<P> || is_scale_v<P> || is_query_offset_v<P> ||
-    is_compute_v<P> || is_threshold_table_v<P>;
+inline constexpr bool is_policy_v = is_normalizer_v<P> || is_score_map_v<P> || is_mask_v<P> || is_scale_v<P> ||
+                                    is_query_offset_v<P> || is_compute_v<P> || is_threshold_table_v<P>;
 
 /// Whether P is a policy other than a normalizer, and a sentence where it is none and none has been said.
 template <class P>
@@ -111,9 +110,12 @@ class attention {
     static_assert((int{detail::is_query_offset_v<Policies>} + ... + 0) <= 1,
                   "heed: attention{...} takes one heed::query_offset");
     static_assert((int{detail::is_compute_v<Policies>} + ... + 0) <= 1, "heed: attention{...} takes one heed::compute");
-    static_assert((int{detail::is_threshold_table_v<Policies>} + ... + 0) <= int{(has_threshold_v<Policies> || ... || false)},
-                  "heed: attention{...} takes one heed::keep_thresholds or heed::known_thresholds, beside a normalizer with a threshold");
-    static_assert(!(has_threshold_v<Policies> || ... || false) || !((detail::integer_bits_v<Policies> > 0) || ... || false),
+    static_assert((int{detail::is_threshold_table_v<Policies>} + ... + 0) <=
+                      int{(has_threshold_v<Policies> || ... || false)},
+                  "heed: attention{...} takes one heed::keep_thresholds or heed::known_thresholds, beside a normalizer "
+                  "with a threshold");
+    static_assert(!(has_threshold_v<Policies> || ... || false) ||
+                      !((detail::integer_bits_v<Policies> > 0) || ... || false),
                   "heed: compute<std::int8_t> takes no normalizer with a threshold yet");
 
 public:
@@ -146,10 +148,9 @@ public:
     {
         number_view<row_threshold<T>> result;
         visit([&](const auto& p) {
-            if constexpr (detail::is_threshold_table_v<std::decay_t<decltype(p)>>) {
-                detail::require_table_of<T, std::decay_t<decltype(p)>>();
-                result = p.rows;
-            }
+            using table = std::decay_t<decltype(p)>;
+            if constexpr (detail::is_threshold_table_v<table>)
+                if constexpr (detail::sound_table<T, table>::value) result = p.rows;
         });
         return result;
     }

@@ -211,8 +211,9 @@ private:
         const auto source = detail::as_const(kv);
         using job = kernel::job<kernel::computed_definition_t<Def, T>, std::remove_const_t<decltype(source)>,
                                 std::remove_const_t<Q>>;
-        return kernel::weights_pass<job>(
-            {detail::definition_of_call<T>(def_, q.rows.size, q.bounds), source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)), group, 0, -1, q.bounds}, sharing, stats);
+        return kernel::weights_pass<job>({detail::definition_of_call<T>(def_, q.rows.size, q.bounds), source, q.rows,
+                                          static_cast<T>(def_.scale_for(kv_.dim)), group, 0, -1, q.bounds},
+                                         sharing, stats);
     }
 
     template <class Q, class Kv>

@@ -259,10 +259,7 @@ private:
             [&] { return detail::check_resources("run", how, partition_.workers, partition_.total_bytes); });
     }
     /// That a table of thresholds has one for each row.
-    status_type check_thresholds() const
-    {
-        return detail::check_thresholds("run", def_.template thresholds<T>(), q_);
-    }
+    status_type check_thresholds() const { return detail::check_thresholds("run", def_.template thresholds<T>(), q_); }
     /// Checks that sizes and lengths equal the planned ones.
     template <class Q, class Kv>
     status_type check_as_planned(const packed<Q>& q, const Kv& kv) const
@@ -320,10 +317,10 @@ private:
     {
         const auto source = detail::as_const(kv);
         using job = kernel::job<computed, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
-        return kernel::pass_of<job, Sink>({detail::definition_of_call<T>(def_, q_, q.bounds), source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)),
-                                                partition_.group, part.first_key, part.total_keys, q.bounds,
-                                                part.tile_stride},
-                                               partition_, to, workspace);
+        return kernel::pass_of<job, Sink>({detail::definition_of_call<T>(def_, q_, q.bounds), source, q.rows,
+                                           static_cast<T>(def_.scale_for(kv_.dim)), partition_.group, part.first_key,
+                                           part.total_keys, q.bounds, part.tile_stride},
+                                          partition_, to, workspace);
     }
 
     Def def_;

@@ -79,7 +79,8 @@ void weigh_by_threshold(const Normalizer& normalizer, const query_place& at, con
         m = reference_shift(normalizer, at.head, s);
         const auto k = static_cast<std::size_t>(std::max<std::int64_t>(normalizer.rank(at.head), 1));
         const Real t = falling[std::min(k, falling.size()) - 1];
-        if constexpr (has_log_offset_v<Normalizer>) den = std::exp(static_cast<Real>(normalizer.log_offset(at.head)) - m);
+        if constexpr (has_log_offset_v<Normalizer>)
+            den = std::exp(static_cast<Real>(normalizer.log_offset(at.head)) - m);
         for (std::size_t j = 0; j < s.size(); ++j) {
             if (!(s[j] >= t)) continue;
             const auto terms = normalizer.terms(reference_score<Real>(s[j], m));

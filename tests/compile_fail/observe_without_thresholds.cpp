@@ -1,4 +1,5 @@
 // expect: the threshold of a row needs all its keys
+#include <heed/heed.hpp>
 #include <heed/observe.hpp>
 
 heed::status call(heed::view<const float> q, heed::view<const float> k, heed::view<const float> v,

@@ -88,7 +88,9 @@ void judge(const Normalizer& normalizer, const formula& weights_of, double scale
     std::vector<T> shift(thresholds.size()), mass(thresholds.size());
     heed::options<T> how;
     how.stats = {shift, mass};
-    const auto with = [&](const auto& table) { return heed::attention{normalizer, heed::causal{}, heed::scale{scale}, table}; };
+    const auto with = [&](const auto& table) {
+        return heed::attention{normalizer, heed::causal{}, heed::scale{scale}, table};
+    };
     const tensor<T> out = p.attend(with(heed::keep_thresholds{thresholds}), how);
     tensor<double> reference(p.out_size());
     heed::or_throw(heed::reference(heed::attention{normalizer, heed::causal{}, heed::scale{scale}}, p.q.in(), p.k.in(),
@@ -158,5 +160,6 @@ TEST_CASE("shares are functions of softmax", "[plain][thresholds]")
                  }),
                  0.3, 700, 16);
     judge<float>(heed::clipped_softmax{-0.1, 1.1},
-                 share_of([](double a, int64, int64) { return std::min(std::max(1.2 * a - 0.1, 0.), 1.); }), 1, 130, 16);
+                 share_of([](double a, int64, int64) { return std::min(std::max(1.2 * a - 0.1, 0.), 1.); }), 1, 130,
+                 16);
 }

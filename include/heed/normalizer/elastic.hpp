@@ -43,8 +43,8 @@ struct elastic_softmax {
     }
 };
 
-/// Clipped softmax (Bondarenko, Nagel and Blankevoort 2023, arXiv 2306.12929): softmax stretched to [gamma, zeta] and cut
-/// off at 0 and 1, so that weights can be exactly 0 and 1 at finite scores,
+/// Clipped softmax (Bondarenko, Nagel and Blankevoort 2023, arXiv 2306.12929): softmax stretched to [gamma, zeta] and
+/// cut off at 0 and 1, so that weights can be exactly 0 and 1 at finite scores,
 ///
 ///     p_ij = clip((zeta - gamma) a_ij + gamma, 0, 1)          gamma <= 0, zeta >= 1
 struct clipped_softmax {
@@ -61,8 +61,8 @@ struct clipped_softmax {
     status check(const problem&) const
     {
         if (gamma <= 0 && zeta >= 1 && libm::isfinite(gamma) && libm::isfinite(zeta)) return {};
-        return status::error(errc::invalid_argument, "clipped_softmax: gamma %g and zeta %g, must be at most 0 and at least 1",
-                             gamma, zeta);
+        return status::error(errc::invalid_argument,
+                             "clipped_softmax: gamma %g and zeta %g, must be at most 0 and at least 1", gamma, zeta);
     }
 };
 

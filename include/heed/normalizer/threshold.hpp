@@ -59,8 +59,8 @@ struct share_of {
     using inner = Normalizer;
 };
 
-/// What attend() found out of a row before it weighed: of sum_is_one origin = m, the largest score, and tau = m + high +
-/// low; of rank m and the k-th largest score; of share_of the shift M and the denominator of the inner normalizer.
+/// What attend() found out of a row before it weighed: of sum_is_one origin = m, the largest score, and tau = m + high
+/// + low; of rank m and the k-th largest score; of share_of the shift M and the denominator of the inner normalizer.
 /// Zeros for a row without keys.
 template <class T>
 struct row_threshold {
@@ -85,8 +85,8 @@ keep_thresholds(C&&) -> keep_thresholds<typename std::remove_const_t<detail::ele
 template <class T>
 keep_thresholds(row_threshold<T>*) -> keep_thresholds<T>;
 
-/// A policy that says what the thresholds of rows are: those that attend() left. With it weights are ordinary weights of
-/// a score, so that keys may come in parts, and be observed:
+/// A policy that says what the thresholds of rows are: those that attend() left. With it weights are ordinary weights
+/// of a score, so that keys may come in parts, and be observed:
 ///
 ///     heed::attention known{heed::entmax15{}, heed::known_thresholds{taus}};
 ///     heed::observe(known, q, k, {shift, mass}, {.zeros = zeros});
@@ -154,12 +154,15 @@ inline constexpr bool knows_thresholds_v<known_thresholds<T>> = true;
 template <class P>
 inline constexpr bool is_threshold_table_v = keeps_thresholds_v<P> || knows_thresholds_v<P>;
 
+/// Whether a table is one of T's thresholds, and a sentence where it is not.
 template <class T, class Table>
-constexpr void require_table_of()
-{
-    static_assert(std::is_same_v<Table, keep_thresholds<T>> || std::is_same_v<Table, known_thresholds<T>>,
-                  "heed: thresholds are heed::row_threshold<double> for double tensors, and row_threshold<float> for others");
-}
+struct sound_table {
+    static constexpr bool value =
+        std::is_same_v<Table, keep_thresholds<T>> || std::is_same_v<Table, known_thresholds<T>>;
+    static_assert(value,
+                  "heed: thresholds are heed::row_threshold<double> for double tensors, and row_threshold<float> "
+                  "for others");
+};
 
 template <class N, class = void>
 struct has_rank : std::false_type {};
@@ -170,8 +173,8 @@ struct has_rank<N, std::void_t<decltype(std::int64_t{std::declval<const N&>().ra
 template <class N, class = void>
 struct has_row_number : std::false_type {};
 template <class N>
-struct has_row_number<N, std::void_t<decltype(double{std::declval<const N&>().row(query_place{})})>>
-    : std::true_type {};
+struct has_row_number<N, std::void_t<decltype(double{std::declval<const N&>().row(query_place{})})>> : std::true_type {
+};
 
 template <class N, class = void>
 struct has_least_share : std::false_type {};

@@ -6,8 +6,8 @@
 
 HEED_BEGIN
 
-/// Softmax over the k largest scores of a row; scores that equal the k-th largest all stay, so that weights do not depend
-/// on the order of keys. Of rows with fewer than k keys it is softmax. The verbs fail where k is below 1.
+/// Softmax over the k largest scores of a row; scores that equal the k-th largest all stay, so that weights do not
+/// depend on the order of keys. Of rows with fewer than k keys it is softmax. The verbs fail where k is below 1.
 struct top_k : softmax {
     static constexpr auto threshold = heed::rank;
 

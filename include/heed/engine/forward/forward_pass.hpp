@@ -16,9 +16,9 @@ namespace kernel {
 
 /// What a worker holds, and what it does with a tile, in a definition's products.
 template <class Def, class U>
-using memory_of = std::conditional_t<
-    (Def::integer_bits > 0), integer_memory,
-    std::conditional_t<finds_thresholds_v<Def>, threshold_memory<U>, forward_memory<U>>>;
+using memory_of =
+    std::conditional_t<(Def::integer_bits > 0), integer_memory,
+                       std::conditional_t<finds_thresholds_v<Def>, threshold_memory<U>, forward_memory<U>>>;
 template <class Job>
 using steps_of = std::conditional_t<(Job::def_type::integer_bits > 0), integer_steps<Job>, block_steps<Job>>;
 

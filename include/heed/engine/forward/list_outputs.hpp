@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// From lists to outputs, once thresholds are known: row by row, where few keys have a weight, or tile by tile, where the
-// weights of all rows are spread over the tile as if its scores had been computed again. Both have the bits of the tile
-// step.
+// From lists to outputs, once thresholds are known: row by row, where few keys have a weight, or tile by tile, where
+// the weights of all rows are spread over the tile as if its scores had been computed again. Both have the bits of the
+// tile step.
 #pragma once
 
 #include "../micro/outputs_of_row.hpp"
@@ -67,7 +67,8 @@ void outputs_of_list(const Job& job, const query_block& block, const row_list<T>
     int tiles = 0;
     const auto end_tile = [&](int i) {
         const T mass = masses.take();
-        if constexpr (has_mass_v<typename Job::def_type::normalizer_type>) row.mass = tiles == 0 ? mass : row.mass + mass;
+        if constexpr (has_mass_v<typename Job::def_type::normalizer_type>)
+            row.mass = tiles == 0 ? mass : row.mass + mass;
         ends[tiles++] = i;
     };
     for (int i = 0; i < list.count; ++i) {
@@ -82,24 +83,36 @@ void outputs_of_list(const Job& job, const query_block& block, const row_list<T>
     }
     if (list.count > 0) end_tile(list.count);
     for (int i = 0; i < micro::row_ahead; ++i) at[list.count + i] = list.count > 0 ? at[list.count - 1] : nullptr;
-    micro::outputs_of_row(micro::weighed_rows<T, E>{list.scores, at, ends, tiles},
-                          job.kv.value_dim() / vec<T>::lanes, row.o);
+    micro::outputs_of_row(micro::weighed_rows<T, E>{list.scores, at, ends, tiles}, job.kv.value_dim() / vec<T>::lanes,
+                          row.o);
 }
 
-/// The weights of row r in a tile, spread from its list, and their sum; `next` is where in the list the tile begins.
+/// The weights of a row in a tile, spread from its list, and their sum; `next` is where in the list the tile begins.
+/// (The sum takes all keys of the tile, register by register, since additions of single lanes would wait for each other
+/// in memory; 0 changes no sum.)
 template <class Tile, class T = typename Tile::T>
 T spread_list(const Tile& t, const register_block& rows, const row_list<T>& list, int& next, T* weights)
 {
+    constexpr int lanes = vec<T>::lanes, vecs = micro::mass_lanes / lanes;
+    if (rows.is_empty()) return T(0);
+    micro::fill_zero(weights + rows.begin(), rows.end() - rows.begin());
     const std::int64_t end = t.token + t.keys;
-    lane_masses<T> masses;
-    if (!rows.is_empty()) micro::fill_zero(weights + rows.begin(), rows.end() - rows.begin());
-    for (; next < list.count; ++next) {
-        const std::int64_t token = key_of_payload(list.keys[next]);
+    int i = next;
+    for (; i < list.count; ++i) {
+        const std::int64_t token = key_of_payload(list.keys[i]);
         if (token >= end) break;
-        weights[token - t.token] = list.scores[next];
-        masses.add(token, list.scores[next]);
+        weights[token - t.token] = list.scores[i];
     }
-    return has_mass_v<typename Tile::job_type::def_type::normalizer_type> ? masses.take() : T(0);
+    if (i == next || !has_mass_v<typename Tile::job_type::def_type::normalizer_type>) {
+        next = i;
+        return T(0);
+    }
+    next = i;
+    vec<T> sums[vecs];
+    for (vec<T>& sum : sums) sum = vec<T>(0);
+    for (int j = rows.begin(); j < rows.end(); j += micro::mass_lanes)
+        for (int x = 0; x < vecs; ++x) sums[x] = sums[x] + load(weights + j + x * lanes);
+    return sum_of_lanes<T>(sums);
 }
 
 }  // namespace kernel

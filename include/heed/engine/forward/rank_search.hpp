@@ -54,8 +54,10 @@ public:
         const std::int64_t half = (lo_ >> 1) + (hi_ >> 1) + (lo_ & hi_ & 1);
         at_ = half;
         if (++steps_ % 3 != 0) {
-            const double a = number_at<T>(lo_), b = number_at<T>(hi_ - 1), of_lo = libm::log(static_cast<double>(from_lo_));
-            const double share = (of_lo - libm::log(static_cast<double>(wanted_))) / (of_lo - libm::log(static_cast<double>(from_hi_) + 0.5));
+            const double a = number_at<T>(lo_), b = number_at<T>(hi_ - 1),
+                         of_lo = libm::log(static_cast<double>(from_lo_));
+            const double share = (of_lo - libm::log(static_cast<double>(wanted_))) /
+                                 (of_lo - libm::log(static_cast<double>(from_hi_) + 0.5));
             const double guess = a + (b - a) * share;
             const std::int64_t order = guess >= a && guess <= b ? order_of(static_cast<T>(guess)) : half;
             if (order > lo_ && order < hi_) at_ = order;

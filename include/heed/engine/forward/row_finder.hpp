@@ -115,7 +115,10 @@ public:
 
     HEED_INLINE void see_top(row_list<T>& list, T top) const { list.highest = top > list.highest ? top : list.highest; }
     /// Adds what a tile comes to.
-    HEED_INLINE void add(row_list<T>& list, T shift, T mass) const { (void)fold_sums(list.shift, list.mass, shift, mass); }
+    HEED_INLINE void add(row_list<T>& list, T shift, T mass) const
+    {
+        (void)fold_sums(list.shift, list.mass, shift, mass);
+    }
     /// What the weight of a key in units of 2^shift must exceed, if the key is to have a weight in the end.
     HEED_INLINE T bound(const row_list<T>& list, T shift) const
     {
@@ -132,7 +135,7 @@ public:
     }
     row_threshold<T> find(const row_list<T>& list, T*) const
     {
-        if (!(list.highest > -libm::infinity<T>) && !(list.mass != list.mass)) return {};
+        if (!(list.highest > -libm::infinity<T>)&&!(list.mass != list.mass)) return {};
         const row_denominator<T> den = denominator(inner{}, head_, list.shift, list.mass);
         return {den.shift, den.value, T(0)};
     }

@@ -41,7 +41,7 @@ HEED_INLINE std::int64_t key_of_payload(const T& x)
 template <class T>
 struct row_list {
     T* scores = nullptr;
-    T* keys = nullptr;  // payloads
+    T* keys = nullptr;               // payloads
     int count = 0, tightened = 24;   // and how many there were when the floor was last raised by a search
     T highest = -libm::infinity<T>;  // score
     T floor = -libm::infinity<T>;    // scores up to here have weight 0

@@ -11,8 +11,8 @@ namespace kernel {
 
 /// Whether a definition has a threshold that is to be found.
 template <class Def>
-inline constexpr bool finds_thresholds_v = (has_threshold_v<typename Def::normalizer_type> || is_thresholded_v<Def>) &&
-                                           !Def::knows_thresholds;
+inline constexpr bool finds_thresholds_v = (has_threshold_v<typename Def::normalizer_type> ||
+                                            is_thresholded_v<Def>)&&!Def::knows_thresholds;
 
 template <class Unit>
 struct threshold_memory : forward_memory<Unit> {

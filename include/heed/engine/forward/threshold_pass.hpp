@@ -2,8 +2,8 @@
 // The forward pass of a normalizer with a threshold. K is read once: scores come tile by tile, and of each row the keys
 // are listed that may have a weight. From the list follow the threshold, the weights and the rows of V that are read.
 //
-// What a row gets does not depend on how: whether its outputs come from its list, from tiles that lists are spread over,
-// or, where a list does not fit, from scores that are computed once more, every partial result of a tile is the
+// What a row gets does not depend on how: whether its outputs come from its list, from tiles that lists are spread
+// over, or, where a list does not fit, from scores that are computed once more, every partial result of a tile is the
 // same, and so is the order in which they are folded.
 #pragma once
 
@@ -109,7 +109,8 @@ private:
         }
     }
 
-    /// Lists what may have a weight. False where a list is full, or none is worth while.
+    /// Lists what may have a weight. False where a list is full, or none is worth while: of shares the sums of the
+    /// inner normalizer are there all the same.
     bool list_keys(const policy_type& policy, const query_block& block, std::int64_t tiles, const memory& mem) const
     {
         const std::int64_t room = mem.places_of(block.count) - row_list<T>::spare;
@@ -117,61 +118,58 @@ private:
         if (!fits && !sums_shares) return false;
         std::int64_t payloads_of = -1;
         pack_queries(this->job_, block, mem.scores);
-        for_scores(block, tiles, mem, [&](const auto& row, int r, key_range keys, score_range<T> range,
-                                          std::int64_t token, auto masked) {
-            if (!fits && !sums_shares) return;
-            if (token != payloads_of) {
-                for (int j = 0; j < micro::key_tile; ++j) mem.payloads[j] = as_payload<T>(token + j);
-                payloads_of = token;
-            }
-            row_list<T>& list = mem.lists[r];
-            const finder find(policy, row.place);
-            const T* weights = nullptr;
-            const T* scores = row.s;
-            [[maybe_unused]] T shift = T(0);
-            find.see_top(list, range.top());
-            if constexpr (sums_shares) {
-                scores = std::copy_n(row.s + keys.begin, keys.end - keys.begin, mem.copied + keys.begin) - keys.end;
-                weights = row.s;
-                T mass;
-                (void)weigh_row<masked.value, T>(inner_row(row), nullptr_row(row), keys, range, shift, mass);
-                find.add(list, shift, mass);
-            }
-            const int n = keys.end - keys.begin, before = list.count;
-            if (fits && before + n > room) find.tighten(list, mem.near);
-            if (list.count + n > room) fits = false;
-            if (!fits) return;
-            if constexpr (sums_shares) {
-                (void)scores;
-                list.collect_by(weights, find.bound(list, shift), mem.copied, keys, mem.payloads);
-            } else {
-                (void)weights;
-                list.collect(scores, keys, mem.payloads);
-                if (list.count > 2 * list.tightened && find.is_worth_tightening(list)) {
-                    find.tighten(list, mem.near);
-                    list.tightened = list.count;
-                }
-            }
-        });
+        for_scores(block, tiles, mem,
+                   [&](const auto& row, int r, key_range keys, const score_range<T>& range, std::int64_t token,
+                       [[maybe_unused]] auto masked) {
+                       if (!fits && !sums_shares) return;
+                       if (token != payloads_of) {
+                           for (int j = 0; j < micro::key_tile; ++j) mem.payloads[j] = as_payload<T>(token + j);
+                           payloads_of = token;
+                       }
+                       row_list<T>& list = mem.lists[r];
+                       const finder find(policy, row.place);
+                       find.see_top(list, range.top());
+                       [[maybe_unused]] T shift = T(0);
+                       if constexpr (sums_shares)
+                           shift = add_sums<masked.value>(find, list, row, keys, range, mem.copied);
+                       const int n = keys.end - keys.begin;
+                       if constexpr (finder::is_bounded) {
+                           if (fits && list.count + n > room) find.tighten(list, mem.near);
+                           if (list.count + n > room) fits = false;
+                           if (!fits) return;
+                           if constexpr (sums_shares) {
+                               list.collect_by(row.s, find.bound(list, shift), mem.copied, keys, mem.payloads);
+                           } else {
+                               list.collect(row.s, keys, mem.payloads);
+                               if (list.count <= 2 * list.tightened || !find.is_worth_tightening(list)) return;
+                               find.tighten(list, mem.near);
+                               list.tightened = list.count;
+                           }
+                       }
+                   });
         return fits;
     }
-    /// A row as the inner normalizer of a share has it.
-    template <class Row>
-    static auto inner_row(const Row& row)
+    /// Adds what a tile comes to for the inner normalizer of a share. The scores of the row become its weights, in
+    /// units of 2^shift, which is returned; `copied` receives the scores.
+    template <bool Masked, class Row>
+    static T add_sums(const finder& find, row_list<T>& list, const Row& row, key_range keys, score_range<T> range,
+                      T* copied)
     {
-        using def_type = std::decay_t<decltype(*row.def)>;
-        static constexpr inner_definition<def_type> inner{};
-        return score_row<inner_definition<def_type>, T>{&inner, row.scale, row.s, row.bits, row.place};
-    }
-    template <class Row>
-    static auto nullptr_row(const Row& row)
-    {
-        return static_cast<const std::decay_t<decltype(inner_row(row))>*>(nullptr);
+        using inner = inner_definition<std::decay_t<decltype(*row.def)>>;
+        const inner def{};
+        const score_row<inner, T> of_inner{&def, row.scale, row.s, row.bits, row.place};
+        const score_row<inner, T>* const next = nullptr;
+        std::copy_n(row.s + keys.begin, keys.end - keys.begin, copied + keys.begin);
+        T shift, mass;
+        (void)weigh_row<Masked, T>(of_inner, next, keys, range, shift, mass);
+        find.add(list, shift, mass);
+        return shift;
     }
 
     /// The same thresholds from sums over all scores, which are computed for each step of the search: of a row alone
     /// whose list is longer than all lists together may be.
-    void find_by_passes(const policy_type& policy, const query_block& block, std::int64_t tiles, const memory& mem) const
+    void find_by_passes(const policy_type& policy, const query_block& block, std::int64_t tiles,
+                        const memory& mem) const
     {
         T highest = -libm::infinity<T>;
         pack_queries(this->job_, block, mem.scores);
@@ -180,8 +178,10 @@ private:
         });
         const finder find(policy, place_of(this->job_, block, 0, block.first));
         mem.thresholds[0] = find.find_by_passes(highest, [&](auto f) {
-            for_scores(block, tiles, mem, [&](const auto& row, int, key_range keys, const score_range<T>&, std::int64_t,
-                                              auto) { f(row.s, keys); });
+            for_scores(block, tiles, mem,
+                       [&](const auto& row, int, key_range keys, const score_range<T>&, std::int64_t, auto) {
+                           f(row.s, keys);
+                       });
         });
     }
 
@@ -222,7 +222,8 @@ private:
     {
         int next[memory::most_rows] = {};
         bool sparse = false;
-        for (std::int64_t i = this->attended_tile(block, 0, tiles); i < tiles; i = this->attended_tile(block, i + 1, tiles)) {
+        for (std::int64_t i = this->attended_tile(block, 0, tiles); i < tiles;
+             i = this->attended_tile(block, i + 1, tiles)) {
             const std::int64_t token = this->first_of(block, i);
             const tile<Job> t(job, block, token, static_cast<int>(this->keys_from(block, token)), mem.bits);
             if (t.is_unattended()) continue;
@@ -248,7 +249,15 @@ private:
     {
         const Job& of = this->job_;
         const threshold_rows<T> rows{mem.thresholds, -block.kv_head * of.group - block.first, 0, 1, of.group};
-        return {definition(of.def, rows), of.kv, of.q, of.scale, of.group, of.first_key, of.total_keys, of.bounds, of.tile_stride};
+        return {definition(of.def, rows),
+                of.kv,
+                of.q,
+                of.scale,
+                of.group,
+                of.first_key,
+                of.total_keys,
+                of.bounds,
+                of.tile_stride};
     }
 
     void keep_thresholds(const query_block& block, const memory& mem) const
@@ -266,8 +275,8 @@ private:
 
 /// The pass of a definition: one that knows its thresholds has nothing to find.
 template <class Job, class Sink>
-using pass_of = std::conditional_t<finds_thresholds_v<typename Job::def_type>, threshold_pass<Job, Sink>,
-                                   forward_pass<Job, Sink>>;
+using pass_of =
+    std::conditional_t<finds_thresholds_v<typename Job::def_type>, threshold_pass<Job, Sink>, forward_pass<Job, Sink>>;
 
 }  // namespace kernel
 HEED_END

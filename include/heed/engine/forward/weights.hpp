@@ -153,7 +153,8 @@ HEED_INLINE T weigh(const score_row<Def, T>& row, key_range keys, vec<T> shift, 
             };
             const auto t = policy.terms(shifted_score<T, native_arch, Range>(v, shift, one));
             if constexpr (has_mass_v<normalizer>) {
-                // A product that is stored and added is not added by a multiply-add, whatever the compiler thinks of it.
+                // A product that is stored and added is not added by a multiply-add, whatever the compiler thinks of
+                // it.
                 const V mass = is_thresholded_v<Def> ? in_register(attended(t.mass)) : attended(t.mass);
                 to.put_weight(j, attended(t.weight));
                 to.add_mass(i, mass);

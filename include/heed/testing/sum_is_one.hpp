@@ -31,13 +31,14 @@ public:
                                  of_nan);
         for (T y = reach / 4096, before = 0; y <= reach; before = y, y += reach / 4096) {
             if (weight(y) < weight(before))
-                return status::error(errc::invalid_argument, "check: terms: w falls from %.9g to %.9g between %g and %g",
-                                     weight(before), weight(y), static_cast<double>(before), static_cast<double>(y));
+                return status::error(errc::invalid_argument,
+                                     "check: terms: w falls from %.9g to %.9g between %g and %g", weight(before),
+                                     weight(y), static_cast<double>(before), static_cast<double>(y));
             const double twice = std::pow(2., degree) * weight(y);
             if (degree != 1 && !is_close(weight(2 * y), twice, 1e-5 * twice))
-                return status::error(errc::invalid_argument,
-                                     "check: sum_is_one: w(%g) is %g and w(%g) is %g, which is no degree of %g",
-                                     static_cast<double>(y), weight(y), static_cast<double>(2 * y), weight(2 * y), degree);
+                return status::error(
+                    errc::invalid_argument, "check: sum_is_one: w(%g) is %g and w(%g) is %g, which is no degree of %g",
+                    static_cast<double>(y), weight(y), static_cast<double>(2 * y), weight(2 * y), degree);
         }
         return {};
     }
@@ -48,8 +49,8 @@ private:
     const Normalizer& n_;
 };
 
-/// The check of a normalizer, by its kind: of one with a rank the terms are, and of a share that a weight of 0 stays one
-/// below its least share.
+/// The check of a normalizer, by its kind: of one with a rank the terms are, and of a share that a weight of 0 stays
+/// one below its least share.
 template <class T, class Normalizer>
 status check_normalizer(const Normalizer& n, const problem& p)
 {
@@ -63,12 +64,13 @@ status check_normalizer(const Normalizer& n, const problem& p)
                 double row = 0;
                 if constexpr (has_row_number<Normalizer>::value) row = n.row(at);
                 const double least = n.least_share(at);
-                for (double share = least; share > 0 && share < 1; share = share > 1e-6 ? share / 2 : 0) {
+                for (double share = least; share > 0 && share<1; share = share> 1e-6 ? share / 2 : 0) {
                     const double w = as_ratio<double>(n.terms(score_share<double>(share * (1 - 1e-9), row))).weight;
                     if (w != 0)
-                        return status::error(errc::invalid_argument,
-                                             "check: least_share: a share of %g has weight %g, though %g is said to have none",
-                                             share, w, least);
+                        return status::error(
+                            errc::invalid_argument,
+                            "check: least_share: a share of %g has weight %g, though %g is said to have none", share, w,
+                            least);
                 }
             }
         return {};
