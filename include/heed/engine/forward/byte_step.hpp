@@ -60,7 +60,8 @@ void score_bytes(const Tile& t, const integer_memory& mem)
     others.rest();
     const int end = static_cast<int>(round_up(t.cover.highest, lanes));
     for (int j = t.cover.lowest / lanes * lanes, n; j < end; j += n * lanes) {
-        const auto k = registers_of_keys(t, j, t.cover.count > 1 ? min_of(end, j + shared_keys) : end, mem.copy, n);
+        const int stop = t.cover.count > 1 && j + shared_keys < end ? j + shared_keys : end;
+        const auto k = registers_of_keys(t, j, stop, mem.copy, n);
         for (int i = 0; i < t.cover.count; ++i) {
             const register_block& rows = t.cover[i];
             if (!rows.attends(j, n * lanes)) continue;
