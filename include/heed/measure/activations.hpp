@@ -87,10 +87,10 @@ private:
     double lowest_ = std::numeric_limits<double>::infinity(), highest_ = -lowest_;
 };
 
-/// The element of rank `rank` of |x[0, n)| in rising order, 0 <= rank < n, found without a copy: positive numbers sort
+/// The element at place `place` of |x[0, n)| in rising order, 0 <= place < n, found without a copy: positive numbers sort
 /// like their bits, and each pass settles one byte of the bits. NaN counts as larger than infinity.
 template <class E>
-E nth_magnitude(const E* x, std::int64_t n, std::int64_t rank)
+E nth_magnitude(const E* x, std::int64_t n, std::int64_t place)
 {
     static_assert(is_element_v<E>, "heed: activations are float, double, heed::bf16 or heed::f16");
     using bits = std::conditional_t<sizeof(E) == 8, std::uint64_t,
@@ -106,7 +106,7 @@ E nth_magnitude(const E* x, std::int64_t n, std::int64_t rank)
             if ((b & settled) == found) ++having[(b >> shift) & 0xff];
         }
         int byte = 0;
-        while (byte < 255 && rank >= having[byte]) rank -= having[byte++];
+        while (byte < 255 && place >= having[byte]) place -= having[byte++];
         found = static_cast<bits>(found | static_cast<bits>(byte) << shift);
         settled = static_cast<bits>(settled | static_cast<bits>(0xff) << shift);
     }

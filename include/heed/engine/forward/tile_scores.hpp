@@ -147,15 +147,17 @@ public:
                          Near& near) const
     {
         const auto source = t_.key_rows();
-        const bool copies = std::is_same_v<Near, told_before> && share_sets<E>(source(t_.token + from).stride);
+        constexpr bool may_copy = std::is_same_v<Near, told_before> && !decltype(source)::widens;
+        const bool copies = may_copy && share_sets<E>(source(t_.token + from).stride);
         const int most = copies && at_once > copied ? copied : at_once;
         for (int j = from; j < to; j += most) {
             const int keys = most < to - j ? most : to - j;
             prefetch.before(ahead, near, keys * source.elements(), keys);
             auto k = grouped<vecs, lanes>(source, t_.token + j, keys, mem_.copy);
-            if (copies && k.row(0) != mem_.copy)  // else gathered already
-                lay_side_by_side(k, keys, source.elements(), static_cast<E*>(mem_.copy),
-                                 [&](int x) HEED_INLINE_LAMBDA { prefetch.before_copy(ahead, x, source.dim); });
+            if constexpr (may_copy)
+                if (copies && k.row(0) != mem_.copy)  // else gathered already
+                    lay_side_by_side(k, keys, source.elements(), static_cast<E*>(mem_.copy),
+                                     [&](int x) HEED_INLINE_LAMBDA { prefetch.before_copy(ahead, x, source.dim); });
             const auto score = [&](const register_block& rows, auto& reader) {
                 if (rows.attends(j, keys)) add(rows, k, j, keys / lanes, reader);
             };
@@ -164,14 +166,15 @@ public:
         }
     }
     /// Keys that do not fill a register: the last ones that do, of which some have their scores already. Fewer keys
-    /// than that are packed. `idle` prefetches nothing of use.
+    /// than that, and codes, are packed. `idle` prefetches nothing of use.
     template <class Stream>
     HEED_INLINE void add_rest(Stream& idle) const
     {
         if (end >= t_.cover.highest) return;
-        if (t_.keys < lanes) return score_strip(t_, 0, mem_, {});
-        const int first = t_.keys - lanes;
         const auto source = t_.key_rows();
+        // registers of codes begin at multiples of their lanes, as blocks of tokens do
+        if (source.widens || t_.keys < lanes) return score_strip(t_, end / strip * strip, mem_, {});
+        const int first = t_.keys - lanes;
         const auto k = grouped<vecs, lanes>(source, t_.token + first, lanes, mem_.copy);
         for (const register_block& rows : t_.cover) {
             if (!rows.attends(end, t_.keys - end)) continue;
