@@ -38,6 +38,8 @@
 #include "plan.hpp"
 #include "score/alibi.hpp"
 #include "score/bias.hpp"
+#include "score/decay.hpp"
+#include "score/log_length_scale.hpp"
 #include "score/softcap.hpp"
 #include "state.hpp"
 #include "summarise.hpp"

@@ -41,6 +41,9 @@ void forward(sink& to)
     add<float>(to, "sigmoid, causal", attention{heed::sigmoid{-3}, causal{}});
     add<float>(to, "relu<2>", attention{heed::relu<2>{}});
     add<float>(to, "softmax, softcap, alibi", attention{heed::softmax{}, heed::softcap{20}, heed::alibi{slopes, 8}});
+    add<float>(to, "softpick, log length", attention{heed::softpick{}, heed::log_length_scale{slopes, 8}, causal{}});
+    const auto gates = test::normal<float>({2, 1, 1, 1100}, 9);
+    add<float>(to, "softmax, decay", attention{heed::softmax{}, heed::decay(gates.in()), causal{}});
     add<double>(to, "softmax of double, causal", attention{heed::softmax{}, causal{}});
     add<double>(to, "softpick of double", attention{heed::softpick{}});
     add<heed::bf16>(to, "softpick of bf16, causal", attention{heed::softpick{}, causal{}});

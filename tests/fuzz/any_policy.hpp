@@ -59,8 +59,17 @@ struct any_map {
         case map_step<T>::softcap: return heed::softcap{step->cap}.map(s, at);
         case map_step<T>::alibi: return heed::alibi{step->slopes, step->heads}.map(s, at);
         case map_step<T>::bias: return heed::bias<T>(step->table.view()).map(s, at);
+        case map_step<T>::decay: return heed::decay<T>(step->table.view()).map(s, at);
+        case map_step<T>::log_length: return log_length().map(s, at);
         default: return s;
         }
+    }
+    heed::log_length_scale log_length() const
+    {
+        heed::log_length_scale map{step->slopes, step->heads};
+        map.offset = step->offset;
+        map.least = step->least;
+        return map;
     }
     heed::status check(const heed::problem& p) const
     {
@@ -69,6 +78,8 @@ struct any_map {
         case map_step<T>::softcap: return heed::softcap{step->cap}.check(p);
         case map_step<T>::alibi: return heed::alibi{step->slopes, step->heads}.check(p);
         case map_step<T>::bias: return heed::bias<T>(step->table.view()).check(p);
+        case map_step<T>::decay: return heed::decay<T>(step->table.view()).check(p);
+        case map_step<T>::log_length: return log_length().check(p);
         default: return {};
         }
     }

@@ -66,8 +66,8 @@ struct score_table {
 /// One score map.
 template <class T>
 struct map_step {
-    enum kind { none, softcap, alibi, bias } what = none;
-    double cap = 1;
+    enum kind { none, softcap, alibi, bias, decay, log_length } what = none;
+    double cap = 1, offset = 0, least = 0;
     const float* slopes = nullptr;
     int64 heads = 0;
     score_table<T> table;
@@ -77,7 +77,7 @@ struct map_step {
     static map_step drawn(input& in, const extent& e, bool hostile)
     {
         map_step m;
-        m.what = static_cast<kind>(in.range(0, 5) % 4);
+        m.what = static_cast<kind>(in.range(0, 7) % 6);
         if (m.what == softcap) {
             constexpr double caps[] = {1, 5, 50, 0.1, 1e4};
             constexpr double wild_caps[] = {0, -1, 1e-30, 1e30, 1e31, 1e300, std::numeric_limits<double>::infinity()};
@@ -87,6 +87,17 @@ struct map_step {
             for (float& s : slopes) s = static_cast<float>(in.uniform() - 0.2) * (in.one_in(4) ? 0.01f : 0.5f);
             m.heads = static_cast<int64>(slopes.size());
             m.slopes = fuzz::table(in, slopes);
+        } else if (m.what == log_length) {
+            std::vector<float> factors(static_cast<std::size_t>(e.query_heads + (hostile ? in.range(0, 1) : 0)));
+            for (float& f : factors) f = static_cast<float>(in.uniform());
+            m.heads = static_cast<int64>(factors.size());
+            m.slopes = fuzz::table(in, factors);
+            m.offset = in.one_in(2) ? 0 : 0.5;
+            m.least = hostile && in.one_in(4) ? std::numeric_limits<double>::quiet_NaN() : in.one_in(2) ? 0 : 1;
+        } else if (m.what == decay) {
+            m.table = score_table<T>::drawn(in, e, [&] { return static_cast<T>(-8 * in.uniform()); });
+            m.table.size[2] = 1;
+            if (hostile) m.table.spoil(in, [&] { return m.is_sound(e); });
         } else if (m.what == bias) {
             const bool masks = in.one_in(2);
             m.table = score_table<T>::drawn(in, e, [&] {
@@ -121,10 +132,11 @@ struct map_step {
     {
         if (what == softcap) return cap >= 1e-30 && cap <= 1e30;
         if (what == alibi) return heads == e.query_heads;
-        if (what != bias) return true;
+        if (what == log_length) return heads == e.query_heads && least == least;
+        if (what != bias && what != decay) return true;
         return (table.size[0] == e.batch || table.size[0] == 1) &&
                (table.size[1] == e.query_heads || table.size[1] == 1) &&
-               (table.size[2] == e.queries || table.size[2] == 1) && table.size[3] == e.keys;
+               ((what == bias && table.size[2] == e.queries) || table.size[2] == 1) && table.size[3] == e.keys;
     }
 };
 

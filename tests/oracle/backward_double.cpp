@@ -31,14 +31,18 @@ constexpr int64 heads = 2;
 struct small_problem {
     test::gradient_problem<double> p;
     std::array<float, heads> slopes{0.5f, 0.25f}, logits{-0.5f, 0.25f};
-    test::tensor<double> added;
+    test::tensor<double> added, gates;
+    bool by_length;  // which maps
 
-    explicit small_problem(std::uint64_t seed)
+    explicit small_problem(std::uint64_t seed, bool lengths)
         : p(test::problem<double>(2, heads, 1, 4, 7, 3, 2, seed)),
-          added(test::normal<double>({1, heads, 4, 7}, seed + 5))
+          added(test::normal<double>({1, heads, 4, 7}, seed + 5)), gates(test::normal<double>({1, heads, 1, 7}, 3)),
+          by_length(lengths)
     {}
     some_maps<double> maps() const
     {
+        if (by_length)
+            return {heed::decay(gates.in()), heed::log_length_scale(slopes.data(), heads), heed::bias(added.in())};
         return {heed::softcap{2.5}, heed::alibi(slopes.data(), heads), heed::bias(added.in())};
     }
     template <class Normalizer>
@@ -59,10 +63,10 @@ struct small_problem {
     }
 };
 
-small_problem away_from_kinks()
+small_problem away_from_kinks(bool by_length)
 {
     for (std::uint64_t seed = 1;; ++seed) {
-        small_problem x(seed);
+        small_problem x(seed, by_length);
         if (x.nearest_to_a_kink() > 0.02) return x;
     }
 }
@@ -124,9 +128,9 @@ void for_each_normalizer_of(const small_problem& x, double z, F f)
 
 /// Checks all gradients against differences of `attend`.
 template <class Real, class Gradient, class Attend>
-void check_differences(Gradient gradient, Attend attend, double tolerance)
+void check_differences(bool by_length, Gradient gradient, Attend attend, double tolerance)
 {
-    small_problem x = away_from_kinks();
+    small_problem x = away_from_kinks(by_length);
     double z = -1;
     for_each_normalizer_of(x, z, [&](const std::string& name, const auto& normalizer) {
         INFO(name);
@@ -160,8 +164,9 @@ void check_differences(Gradient gradient, Attend attend, double tolerance)
 
 TEST_CASE("the reference of the gradient is the central difference of the reference", "[oracle]")
 {
+    const bool by_length = GENERATE(false, true);
     check_differences<long double>(
-        [](const auto& def, const auto& p) { return p.template reference<long double>(def); },
+        by_length, [](const auto& def, const auto& p) { return p.template reference<long double>(def); },
         [](const auto& def, const auto& p, test::tensor<long double>& out) {
             heed::or_throw(heed::reference<long double>(def, p.q.in(), p.k.in(), p.v.in(), out.view()));
         },
@@ -170,9 +175,11 @@ TEST_CASE("the reference of the gradient is the central difference of the refere
 
 TEST_CASE("gradients in double are the central differences of attend", "[oracle]")
 {
-    check_differences<double>([](const auto& def, const auto& p) { return p.backward(def); },
-                              [](const auto& def, const auto& p, test::tensor<double>& out) {
-                                  heed::or_throw(heed::attend(def, p.q.in(), p.k.in(), p.v.in(), out.view()));
-                              },
-                              1e-7);
+    const bool by_length = GENERATE(false, true);
+    check_differences<double>(
+        by_length, [](const auto& def, const auto& p) { return p.backward(def); },
+        [](const auto& def, const auto& p, test::tensor<double>& out) {
+            heed::or_throw(heed::attend(def, p.q.in(), p.k.in(), p.v.in(), out.view()));
+        },
+        1e-7);
 }

@@ -20,6 +20,7 @@ struct tables {
     std::array<float, 4> slopes{0.5f, 0.25f, 0.125f, 0.0625f};
     std::unique_ptr<bool[]> allowed = std::make_unique<bool[]>(static_cast<std::size_t>(batch * queries * keys));
     test::tensor<T> added = test::normal<T>({1, heads, queries, keys}, 5);
+    test::tensor<T> gates = test::normal<T>({batch, heads, 1, keys}, 7);
 
     tables()
     {
@@ -59,6 +60,8 @@ struct tables {
                 {"bias", {{}, {}, bias}},
                 {"softcap, bias", {heed::softcap{1.5}, {}, bias}},
                 {"alibi, bias", {{}, alibi, bias}},
+                {"decay", {heed::decay(gates.in()), {}, {}}},
+                {"log length, bias", {{}, heed::log_length_scale(slopes.data(), heads), bias}},
                 {"map of one's own", {farther_is_less{}, {}, {}}}};
     }
 };

@@ -102,11 +102,11 @@ private:
     std::variant<std::monostate, Maps...> choice_;
 };
 
-/// Up to three score maps, in the order written. T is the element type of a bias, which is that of the tensors.
+/// Up to three score maps, in the order written. T is the element type of tables, which is that of the tensors.
 template <class T>
 struct some_maps {
-    some_map<heed::parameter::none, heed::softcap, farther_is_less> bent;
-    some_map<heed::parameter::per_head, heed::alibi> tilted;
+    some_map<heed::parameter::none, heed::softcap, farther_is_less, heed::decay<T>> bent;
+    some_map<heed::parameter::per_head, heed::alibi, heed::log_length_scale> tilted;
     some_map<heed::parameter::per_score, heed::bias<T>> shifted;
 };
 
