@@ -2,7 +2,7 @@
 // The normalizers by name, and which kernels there are for them.
 #include "attention_of.hpp"
 
-#include "../guide/ablations.hpp"
+#include "../guide/recipes.hpp"
 
 namespace llama2c {
 namespace {
@@ -152,10 +152,10 @@ std::unique_ptr<cached_attention> make_attention(const std::string& name, const 
     case normalizer::sigmoid: return contiguous(heed::sigmoid{beside.bias});
     case normalizer::relu1: return contiguous(heed::relu<1>{});
     case normalizer::relu2: return contiguous(heed::relu<2>{});
-    case normalizer::relu_softmax: return contiguous(ablation::relu_softmax{});
+    case normalizer::relu_softmax: return contiguous(recipe::relu_softmax{});
     case normalizer::rectified_only: break;
     }
-    return contiguous(ablation::rectified_only{});
+    return contiguous(recipe::rectified_only{});
 }
 
 }  // namespace llama2c

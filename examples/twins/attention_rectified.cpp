@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "../guide/ablations.hpp"
+#include "../guide/recipes.hpp"
 #include "attention_families.hpp"
 #include "attention_of.hpp"
 
@@ -12,8 +12,8 @@ std::unique_ptr<attention<float>> make_rectified_attention(const std::string& no
         return std::make_unique<attention_of<float, make>>(make{n});
     };
     if (normalizer == "softpick") return with(heed::softpick{});
-    if (normalizer == "relu-softmax") return with(ablation::relu_softmax{});
-    if (normalizer == "rectified-only") return with(ablation::rectified_only{});
+    if (normalizer == "relu-softmax") return with(recipe::relu_softmax{});
+    if (normalizer == "rectified-only") return with(recipe::rectified_only{});
     return nullptr;
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The examples' own policies keep the contract.
 #include "../../examples/clients/compute_op.hpp"
-#include "../../examples/guide/ablations.hpp"
 #include "../masks.hpp"
 
 #include <heed/testing.hpp>
@@ -15,12 +14,6 @@ namespace {
 std::string says(const heed::status& s) { return s.message(); }
 
 }  // namespace
-
-TEST_CASE("the ablations of softpick keep the contract")
-{
-    REQUIRE(says(heed::check(ablation::relu_softmax{})) == "ok");
-    REQUIRE(says(heed::check(ablation::rectified_only{})) == "ok");
-}
 
 TEST_CASE("the policies of compute_op keep the contract, with and without tables")
 {
