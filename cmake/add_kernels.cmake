@@ -71,6 +71,7 @@ ${listed}    };
 }
 ")
     add_library(${name} STATIC "${folder}/${name}.cpp" ${objects})
+    set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)  # shared libraries may be made of it
     target_link_libraries(${name} PUBLIC heed::heed)
     target_include_directories(${name} PUBLIC "${folder}")
 endfunction()

@@ -92,8 +92,8 @@ private:
                 if (in_turns) ahead = turns_.ahead(k, {&band_, token, keys, false, j / n * band_.heads + h}, others);
                 const scores_memory<U> mem = scores_of(h);
                 const scores_type s(*tiles[h], mem);
-                const int from = s.begin > j ? s.begin : j, to = s.end < j + n ? s.end : j + n;
-                if (from < to) s.add(from, to, prefetch, ahead, others, told);
+                const key_range some = s.within(j, j + n);
+                if (some.begin < some.end) s.add(some.begin, some.end, prefetch, ahead, others, told);
                 if (j + n >= keys) s.add_rest(ahead);
             }
         }

@@ -140,6 +140,9 @@ public:
 
     const int begin, end;  // keys that fill a register
 
+    /// Those of [from, to).
+    HEED_INLINE key_range within(int from, int to) const { return {from < begin ? begin : from, end < to ? end : to}; }
+
     /// Keys [from, to), of which `ahead` prefetches what comes next; `others` is idle. Of a band, rows that would not
     /// stay in the L1 cache where they lie are copied first.
     template <class Stream, class Near>

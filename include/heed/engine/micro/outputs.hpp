@@ -19,6 +19,21 @@ struct weight_rows {
     HEED_INLINE weight_rows from_row(int r) const { return {data + r * score_stride, units}; }
 };
 
+/// Adds the first units of a packed panel where weights are read in groups, up to where these end, and says how many.
+template <int Rows, int Vecs, class U, class T, class F, class Prefetch>
+HEED_INLINE int add_from_aligned(vec<T> (&acc)[Rows][Vecs], const U*& p, const U*& v, int units, F unit, Prefetch& ahead)
+{
+    int j = 0;
+    if constexpr (takes_aligned_units<U>) {
+        constexpr int width = Vecs * vec<T>::lanes;
+        for (; j < units && reinterpret_cast<std::uintptr_t>(p) % 16 != 0; ++j, ++p) unit(0);
+        j += add_aligned_units<score_stride, width>(acc, p, v, units - j, [&] {
+            for (int x = 0; x < ahead_every; x += Prefetch::every) ahead.next(Prefetch::share * width);
+        });
+    }
+    return j;
+}
+
 /// The sums of one panel, from o or from 0. `panel` is packed, or rows of V that are made into units on the way.
 template <int Rows, int Vecs, class U, class Panel, class Prefetch>
 HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<U>* o, std::int64_t o_stride,
@@ -44,12 +59,7 @@ HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<
         v = row_after(v, rows_of<U, E>, v_stride);
     };
     int j = 0;
-    if constexpr (takes_aligned_units<U> && std::is_same_v<Panel, packed_panel<U>>) {
-        for (; j < units && reinterpret_cast<std::uintptr_t>(p) % 16 != 0; ++j, ++p) unit(0);
-        j += add_aligned_units<score_stride, Vecs * lanes>(acc, p, v, units - j, [&] {
-            for (int x = 0; x < ahead_every; x += Prefetch::every) ahead.next(Prefetch::share * Vecs * lanes);
-        });
-    }
+    if constexpr (std::is_same_v<Panel, packed_panel<U>>) j = add_from_aligned(acc, p, v, units, unit, ahead);
     for (; j + ahead_every <= units; j += ahead_every) {
         v = panel.next_group(v);
         HEED_UNROLL

@@ -1,0 +1,52 @@
+# examples/clients/c_api: the shared library exports its five functions and nothing else; a program in C and, where rustc is
+# there, one in Rust attend by it, with the kernels of every CPU that this one is.
+cmake_minimum_required(VERSION 3.25)
+include(${CMAKE_CURRENT_LIST_DIR}/run.cmake)
+set(here ${WORK}/c_api)
+set(build ${here}/build)
+file(REMOVE_RECURSE ${here})
+file(WRITE ${here}/CMakeLists.txt "cmake_minimum_required(VERSION 3.21)
+project(host LANGUAGES C CXX)
+set(ATTENTION_ARCHS x86-64 x86-64-v3)
+add_subdirectory(${SOURCE} heed)
+add_subdirectory(${SOURCE}/examples/clients/c_api c_api)
+")
+run("configure" ${CMAKE_COMMAND} -S ${here} -B ${build} -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${COMPILER}
+    -DXSIMD_INCLUDE_DIR=${XSIMD} -DCMAKE_BUILD_TYPE=None "-DCMAKE_CXX_FLAGS=-O1 -Wall -Wextra -Werror -Wno-maybe-uninitialized -Wno-restrict"
+    "-DCMAKE_C_FLAGS=-O1 -Wall -Wextra -Wpedantic -Werror")
+run("build" ${CMAKE_COMMAND} --build ${build})
+
+run("exports" ${CMAKE_NM} -D --defined-only ${build}/c_api/libattention.so)
+string(REGEX MATCHALL "[A-Za-z] [^\n]+" exported "${run_output}")
+list(FILTER exported EXCLUDE REGEX "^[AVW] ")  # versions; weak ones are looked at below
+list(TRANSFORM exported REPLACE "^[A-Z] " "")
+list(SORT exported)
+set(wanted attention_arch attention_isa attention_run attention_version attention_workspace_bytes)
+if(NOT exported STREQUAL wanted)
+    message(FATAL_ERROR "libattention exports ${exported}, not ${wanted}")
+endif()
+if(run_output MATCHES "heed")
+    message(FATAL_ERROR "libattention exports symbols of heed:\n${run_output}")
+endif()
+
+find_program(RUSTC rustc)
+if(RUSTC)
+    run("rustc" ${RUSTC} -O --edition 2021 -L ${build}/c_api -o ${build}/attend_in_rust
+        ${SOURCE}/examples/clients/c_api/main.rs)
+else()
+    message(STATUS "c_api: without its program in Rust: rustc is not here")
+endif()
+
+foreach(arch x86-64 x86-64-v3)
+    set(with ${CMAKE_COMMAND} -E env HEED_KERNELS=${arch} LD_LIBRARY_PATH=${build}/c_api)
+    run("C, ${arch}" ${with} ${build}/c_api/attend_in_c)
+    if(NOT run_output MATCHES "kernels for ${arch} \\(")
+        message(FATAL_ERROR "HEED_KERNELS=${arch}: the program in C printed\n${run_output}")
+    endif()
+    if(RUSTC)
+        run("Rust, ${arch}" ${with} ${build}/attend_in_rust)
+        if(NOT run_output MATCHES "kernels for ${arch}: error ")
+            message(FATAL_ERROR "HEED_KERNELS=${arch}: the program in Rust printed\n${run_output}")
+        endif()
+    endif()
+endforeach()
