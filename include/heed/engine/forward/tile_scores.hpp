@@ -11,6 +11,11 @@
 HEED_BEGIN
 namespace kernel {
 
+/// Keys [begin, end) of a tile.
+struct key_range {
+    int begin, end;
+};
+
 /// What scores are made of, and where: of one query block, tile after tile.
 template <class Unit>
 struct scores_memory {

@@ -99,11 +99,6 @@ HEED_INLINE T shift_of(const score_row<Def, T>& row, T top)
     else return shift_for<Def::normalizer_type::shift>(top);
 }
 
-/// Keys [begin, end) of a tile, whole sixteens.
-struct key_range {
-    int begin, end;
-};
-
 /// Where the terms of scores go: the weight in place of its score, the mass to 16 lanes. With Pairs both are rounded to
 /// bf16: what the weights lose is missing in the mass as well, so that errors of one sign cancel. Such weights lie side
 /// by side over the row's own scores: the weight of key j is the j-th bf16 of the row. Writing it never overtakes
