@@ -186,7 +186,8 @@ public:
             [&] {
                 return detail::check_written_tensor("run", "out", out, {q_.batch, q_.heads, q_.tokens, value_dim_});
             },
-            [&] { return check_apart(out, q, kv); }, [&] { return detail::check_counts("run", how.stats, q_); });
+            [&] { return check_apart(out, q, kv); }, [&] { return detail::check_counts("run", how.stats, q_); },
+            [&] { return check_slope_out(out, q, kv); });
     }
 
 private:
@@ -287,6 +288,36 @@ private:
                 s = status_type::error(errc::invalid_argument, "run: out overlaps k or v");
         });
         return s;
+    }
+    /// That the outputs of slopes can be left where they are asked for.
+    template <class Q, class Kv, class O>
+    status_type check_slope_out([[maybe_unused]] const view<O>& out, [[maybe_unused]] const packed<Q>& q,
+                                [[maybe_unused]] const Kv& kv) const
+    {
+        if constexpr (Def::keeps_thresholds) {
+            using normalizer = typename Def::normalizer_type;
+            const view<T> to = def_.template slope_out<T>();
+            if (!to.data) return {};
+            if (!kernel::has_slope_out_v<normalizer>)
+                return status_type::error(errc::invalid_argument, "run: slope_out: %s",
+                                          needs_slope_out_v<normalizer>
+                                              ? "slopes() of the normalizer gives no heed::weight"
+                                              : "gradients of a rank ask for out alone");
+            return detail::first_error(
+                [&] {
+                    return detail::check_written_tensor("run", "slope_out", to,
+                                                        {q_.batch, q_.heads, q_.tokens, value_dim_});
+                },
+                [&] {
+                    bool apart = !detail::may_overlap(to, out) && !detail::may_overlap(to, q.rows);
+                    kv.views([&](const char*, const auto& rows) {
+                        if (apart) apart = !detail::may_overlap(to, rows);
+                    });
+                    if (apart) return status_type();
+                    return status_type::error(errc::invalid_argument, "run: slope_out overlaps q, k, v or out");
+                });
+        }
+        return {};
     }
 
     /// The cut of queries and keys that check() has found sound.
