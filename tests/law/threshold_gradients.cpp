@@ -141,8 +141,8 @@ TEST_CASE("thresholds: what gradients lack is said before anything is written", 
     };
     std::vector<heed::row_threshold<float>> few(5);
     REQUIRE(backward_fails(heed::known_thresholds{of.thresholds}, "known_thresholds has no slope_out"));
-    REQUIRE(
-        backward_fails(heed::known_thresholds{of.thresholds, tokens(of.slope_out.in(), 0, 2)}, "slope_out.tokens 2"));
+    REQUIRE(backward_fails(heed::known_thresholds{of.thresholds, tokens(of.slope_out.in(), 0, 2)},
+                           "slope_out is [1, 2, 2, 8]"));
     REQUIRE(backward_fails(heed::known_thresholds{few, of.slope_out.in()}, "thresholds has 5"));
     REQUIRE(backward_fails(heed::known_thresholds{of.thresholds, g.dq.in()}, "dq overlaps slope_out"));
 
@@ -155,6 +155,6 @@ TEST_CASE("thresholds: what gradients lack is said before anything is written", 
     };
     tensor<float> other = p.q;
     REQUIRE(attend_fails(heed::entmax15{}, out.view(), "slope_out overlaps"));
-    REQUIRE(attend_fails(heed::entmax15{}, tokens(other.view(), 0, 2), "slope_out.tokens 2"));
+    REQUIRE(attend_fails(heed::entmax15{}, tokens(other.view(), 0, 2), "slope_out is [1, 2, 2, 8]"));
     REQUIRE(attend_fails(heed::top_k{3}, other.view(), "gradients of a rank ask for out alone"));
 }

@@ -68,13 +68,21 @@ struct slope_row {
     T *p, *a, *b;  // p holds scores before
 };
 
-/// The normalizer of a row.
+/// The normalizer of a row: one that is found once for all of a strip's keys, where a definition is asked for it.
+template <class Def, bool = is_thresholded_v<Def>>
+struct normalizer_at {
+    const Def& def;
+
+    HEED_INLINE normalizer_at(const Def& of, const query_place&) : def(of) {}
+    HEED_INLINE auto operator()() const { return def.normalizer(); }
+};
 template <class Def>
-HEED_INLINE auto normalizer_at(const Def& def, [[maybe_unused]] const query_place& row)
-{
-    if constexpr (is_thresholded_v<Def>) return def.normalizer_of(row);
-    else return def.normalizer();
-}
+struct normalizer_at<Def, true> {
+    typename Def::normalizer_type normalizer;
+
+    HEED_INLINE normalizer_at(const Def& of, const query_place& row) : normalizer(of.normalizer_of(row)) {}
+    HEED_INLINE const auto& operator()() const { return normalizer; }
+};
 
 /// Fills a slope_row for a strip and says what is in it; with Masked, keys without a bit have p = a = b = 0.
 template <bool Masked, class Def, class T>
@@ -85,7 +93,7 @@ HEED_INLINE unsigned slope_keys(const Def& def, score_place<vec<T>> place, const
     using normalizer = typename Def::normalizer_type;
     constexpr int lanes = V::lanes, vecs = micro::register_vecs;
     constexpr bool may_drop = Masked || Def::has_score_maps;
-    const auto policy = normalizer_at(def, place);
+    const normalizer_at<Def> normalizer_of_row(def, place);
     const V minus_infinity(-libm::infinity<T>);
     const V shift(row.shift), one = power_of_two(V(0) - shift), inverse(row.inverse), d(row.d), zero(0);
     V s[vecs], farthest(0);
@@ -106,16 +114,20 @@ HEED_INLINE unsigned slope_keys(const Def& def, score_place<vec<T>> place, const
             if constexpr (may_drop) return select(s[i] == minus_infinity, zero, x);
             else return x;
         };
-        const auto t = policy.terms(score);
-        const auto u = policy.slopes(score);
+        const auto t = normalizer_of_row().terms(score);
+        const auto u = normalizer_of_row().slopes(score);
         V p, a, b = zero;
-        if constexpr (has_mass_v<normalizer>) p = dropped(t.weight * inverse);
-        else p = dropped(t.value * inverse);
-        if constexpr (has_moving_mass_v<normalizer>) {
+        if constexpr (has_mass_v<normalizer>) {
             const V mass(u.mass);
+            p = dropped(t.weight * inverse);
             a = dropped(V(u.weight) * inverse);
             b = dropped(select(mass == zero, zero, mass * d));
+        } else if constexpr (has_moving_mass_v<normalizer>) {
+            p = dropped(t.value * inverse);
+            a = dropped(u.weight * inverse);
+            b = dropped(select(u.mass == zero, zero, u.mass * d));
         } else {
+            p = dropped(t.value * inverse);
             a = dropped(V(u.value) * inverse);
         }
         store(to.p + i * lanes, p);

@@ -7,9 +7,9 @@
 // same, and so is the order in which they are folded.
 #pragma once
 
+#include "candidates.hpp"
 #include "forward_pass.hpp"
 #include "list_outputs.hpp"
-#include "row_finder.hpp"
 
 HEED_BEGIN
 namespace kernel {
@@ -55,6 +55,21 @@ private:
         const policy_type policy = this->job_.def.normalizer().policy;
         const bool listed = list_keys(policy, block, tiles, mem);
         if (!listed && !sums_shares) return run_in_parts(policy, block, tiles, mem);
+        if constexpr (leaves_lists_v<Sink>) return give_lists(policy, block, mem);
+        else give_rows(policy, block, tiles, mem, listed);
+    }
+    /// Leaves the lists of a part of the keys.
+    void give_lists(const policy_type& policy, const query_block& block, const memory& mem) const
+    {
+        place_cursor<Job> places(this->job_, block);
+        for (int r = 0; r < block.count; ++r) {
+            const query_place p = places.next();
+            this->to_.fold(policy, p, this->job_.index_of(p), mem.lists[r]);
+        }
+    }
+    void give_rows(const policy_type& policy, const query_block& block, std::int64_t tiles, const memory& mem,
+                   bool listed) const
+    {
         place_cursor<Job> places(this->job_, block, this->job_.position_of_row_0(block.batch));
         for (int r = 0; r < block.count; ++r)
             mem.thresholds[r] = finder(policy, places.next()).find(mem.lists[r], mem.near);
@@ -65,15 +80,21 @@ private:
     /// Fewer rows have longer lists. Of one row whose list does not fit, scores are computed again and again.
     void run_in_parts(const policy_type& policy, query_block block, std::int64_t tiles, const memory& mem) const
     {
-        if (block.count == 1) {
-            if constexpr (!sums_shares) find_by_passes(policy, block, tiles, mem);
-            keep_thresholds(block, tiles, mem, false);
-            return compute_again(block, tiles, mem);
-        }
+        if (block.count == 1) return run_alone(policy, block, tiles, mem);
         const int end = block.count, rows = (end + 3) / 4;
         for (int r = 0; r < end; r += rows, block.first += rows) {
             block.count = rows < end - r ? rows : end - r;
             run(block, tiles, mem);
+        }
+    }
+    void run_alone(const policy_type& policy, const query_block& block, std::int64_t tiles, const memory& mem) const
+    {
+        if constexpr (leaves_lists_v<Sink>) {
+            this->to_.overflow(this->job_.index_of(place_of(this->job_, block, 0, block.first)));
+        } else {
+            if constexpr (!sums_shares) find_by_passes(policy, block, tiles, mem);
+            keep_thresholds(block, tiles, mem, false);
+            compute_again(block, tiles, mem);
         }
     }
     /// Scores once more, with thresholds that are known.
