@@ -3,6 +3,7 @@
 #include "case_mask.hpp"
 #include "contestants.hpp"
 #include "inputs.hpp"
+#include "thresholds.hpp"
 
 #include <heed/executor/threads.hpp>
 
@@ -11,8 +12,16 @@
 namespace bench {
 namespace {
 
-template <class Def>
-contestant make(const bench_case& c, const Def& def)
+/// What attend leaves, beside statistics, of a normalizer with a threshold.
+struct left_of_thresholds {
+    std::vector<heed::row_threshold<float>> rows;
+    std::vector<float> slopes;
+    heed::view<float> slope_out;
+};
+
+/// forward(left) and backward(left) are the definitions of the two passes.
+template <class Forward, class Backward>
+contestant make(const bench_case& c, const Forward& forward, const Backward& backward)
 {
     const heed::extents rows{c.batch, c.query_heads, c.queries, c.key_dim},
         out_rows{c.batch, c.query_heads, c.queries, c.value_dim};
@@ -21,6 +30,7 @@ contestant make(const bench_case& c, const Def& def)
     struct held {
         std::shared_ptr<const inputs<float>> in;
         std::vector<float> out, dout, shift, mass, gradients;
+        left_of_thresholds left;
         heed::thread_pool pool;
         std::vector<std::byte> scratch;
         explicit held(const bench_case& of) : in(inputs_of<float>(of)), pool(of.threads) {}
@@ -43,9 +53,12 @@ contestant make(const bench_case& c, const Def& def)
     heed::options<float> how;
     if (c.threads > 1) how.executor = h->pool;
     how.stats = {h->shift.data(), h->mass.data(), nullptr};
-    heed::or_throw(heed::attend(def, q, k, v, out, how));
+    h->left.rows.resize(h->shift.size());
+    h->left.slopes.resize(h->out.size());
+    h->left.slope_out = heed::bhsd(h->left.slopes.data(), out_rows);
+    heed::or_throw(heed::attend(forward(h->left), q, k, v, out, how));
 
-    const heed::backward_plan plan(def, q, k, v, how);
+    const heed::backward_plan plan(backward(h->left), q, k, v, how);
     heed::or_throw(plan.status());
     h->scratch.resize(plan.workspace_bytes());
     how.workspace = {h->scratch.data(), h->scratch.size()};
@@ -57,15 +70,38 @@ contestant make(const bench_case& c, const Def& def)
             plan.describe().text};
 }
 
+template <class Def>
+contestant make(const bench_case& c, const Def& def)
+{
+    const auto same = [&](const left_of_thresholds&) { return def; };
+    return make(c, same, same);
+}
+contestant make_of_threshold(const bench_case& c)
+{
+    return with_thresholded(c, [&](const auto& normalizer, const heed::scale& scale) {
+        constexpr bool moves = heed::needs_slope_out_v<std::decay_t<decltype(normalizer)>>;
+        return make(
+            c,
+            [&](left_of_thresholds& left) {
+                const heed::keep_thresholds keep{left.rows, moves ? left.slope_out : heed::view<float>()};
+                return heed::attention{normalizer, scale, case_mask(c), keep};
+            },
+            [&](left_of_thresholds& left) {
+                const heed::known_thresholds known{left.rows, heed::view<const float>(left.slope_out)};
+                return heed::attention{normalizer, scale, case_mask(c), known};
+            });
+    });
+}
+
 }  // namespace
 
 std::string backward_refusal(const bench_case& c)
 {
     if (c.element != "f32" || c.over_cache()) return "backward is measured in f32 only";
     if (c.layers > 1 || c.form != mask_form::policy) return "backward is measured in one layer, with masks as policies";
-    const bool known =
-        c.normalizer == "softmax" || c.normalizer == "softpick" || c.normalizer == "sigmoid" || c.normalizer == "relu1";
-    return known ? "" : "backward is measured for softmax, softpick, sigmoid and relu1";
+    return c.normalizer == "softmax1" || c.normalizer == "softmax_sink" || c.normalizer == "relu2"
+               ? "backward is measured for softmax, softpick, sigmoid, relu1 and normalizers with a threshold"
+               : "";
 }
 
 contestant make_backward(const bench_case& c)
@@ -73,6 +109,7 @@ contestant make_backward(const bench_case& c)
     if (c.normalizer == "softmax") return make(c, heed::attention{heed::softmax{}, case_mask(c)});
     if (c.normalizer == "softpick") return make(c, heed::attention{heed::softpick{}, case_mask(c)});
     if (c.normalizer == "relu1") return make(c, heed::attention{heed::relu<1>{}, case_mask(c)});
+    if (c.normalizer != "sigmoid") return make_of_threshold(c);
     return make(c, heed::attention{heed::sigmoid{-std::log(static_cast<double>(c.keys))}, case_mask(c)});
 }
 

@@ -100,7 +100,7 @@ void add_backward(builder& b)
 {
     b.section("backward, f32, 10 flops a pair and channel");
     const std::string d128 = "b1_hq2_hkv2_sq2048_skv2048_d128/t1", d64 = "b1_hq4_hkv4_sq1024_skv1024_d64/t1";
-    for (const std::string n : {"softmax", "softpick", "sigmoid"})
+    for (const std::string n : {"softmax", "softpick", "sigmoid", "entmax15_10"})
         b.row(n + ", 2048 x 2048, 2 heads of 128", "backward|" + n, "backward/" + n + "/f32/all/" + d128, heed_alone);
     for (const std::string n : {"softmax", "softpick"})
         b.row(n + ", causal", "backward|" + n + ", causal", "backward/" + n + "/f32/causal/" + d128, heed_alone);

@@ -155,6 +155,17 @@ public:
         return result;
     }
 
+    /// The view that stands beside it: where attend() leaves what is attended by slopes, or left it.
+    template <class T>
+    auto slope_out() const
+    {
+        view<std::conditional_t<keeps_thresholds, T, const T>> result;
+        visit([&](const auto& p) {
+            if constexpr (detail::is_threshold_table_v<std::decay_t<decltype(p)>>) result = p.slope_out;
+        });
+        return result;
+    }
+
     static constexpr bool has_score_maps = (is_score_map_v<Policies> || ...);
 
     /// Whether some score maps say where they change nothing, and whether others do not.

@@ -7,6 +7,10 @@
 //
 // with ds taken through the slopes of the score maps for dq and dk, and dlog c_i = -D_i c_i / den_i for the extra mass.
 // Weights are computed again from the row statistics {M, l} of the forward pass, tile by tile.
+//
+// Where weights sum to 1 by a threshold, p_ij = w(s_ij - tau_i), tau moves with the scores: u = w and D_i = dO_i .
+// o'_i, o'_i = sum_j w'_ij v_j / sum_j w'_ij, so that sum_j ds_ij = 0. Of p_ij = f(a_ij), a_ij = e_ij / l_i the weights
+// of another normalizer: ds_ij = (e'_ij f'_ij (dO_i . v_j) - u'_ij D_i) / l_i, o'_i = sum_j f'_ij a_ij v_j.
 #pragma once
 
 #include "engine/backward/backward_pass.hpp"
@@ -16,11 +20,26 @@
 HEED_BEGIN
 namespace detail {
 
+/// Whether the normalizers of a share have what the gradient asks of them.
+template <class N, threshold_kind Kind = threshold_kind_v<N>>
+struct sound_share_gradient : std::true_type {};
+template <class N>
+struct sound_share_gradient<N, threshold_kind::share> {
+    static constexpr bool value =
+        !has_mass_v<N> && has_slopes_v<typename std::remove_cv_t<decltype(N::threshold)>::inner>;
+    static_assert(value, "heed: backward of a share_of normalizer takes heed::weight{w} and an inner normalizer with "
+                         "slopes()");
+};
+
 /// Whether there is a backward pass of a definition.
 template <class Def>
 struct sound_gradient {
-    static constexpr bool value = !has_threshold_v<typename Def::normalizer_type>;
-    static_assert(value, "heed: there is no backward pass yet of a normalizer with a threshold");
+    using normalizer = typename Def::normalizer_type;
+    static constexpr bool knows = !has_threshold_v<normalizer> || Def::knows_thresholds,
+                          value = knows && sound_share_gradient<normalizer>::value;
+    static_assert(knows,
+                  "heed: backward of a normalizer with a threshold takes known_thresholds{thresholds, slope_out} "
+                  "in its definition: what attend() left in keep_thresholds{thresholds, slope_out}");
 };
 
 }  // namespace detail
@@ -47,7 +66,7 @@ public:
     backward_plan(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const options<T>& how = {})
         : planned(plan<Def, T>(def, q, k, v, how).status()), def_(def), q_(q.size), k_(k.size), v_(v.size)
     {
-        using job = kernel::backward_job<Def, dense_kv<const T>, T, T, T>;
+        using job = kernel::backward_job<computed, dense_kv<const T>, T, T, T>;
         if (!status_) return;
         partition_ = kernel::make_backward_partition<job>(
             {q_.batch, q_.heads, k_.heads, k_.dim, v_.dim, how.executor.concurrency()}, q_.tokens, k_.tokens);
@@ -112,7 +131,8 @@ public:
             return detail::first_error(
                 [&] { return disjoint(name, g, "q", q); }, [&] { return disjoint(name, g, "k", k); },
                 [&] { return disjoint(name, g, "v", v); }, [&] { return disjoint(name, g, "out", out); },
-                [&] { return disjoint(name, g, "dout", dout); });
+                [&] { return disjoint(name, g, "dout", dout); },
+                [&] { return needs_slope_out ? disjoint(name, g, "slope_out", slope_out()) : status_type(); });
         };
         return detail::first_error(
             [&] { return status_; }, [&] { return detail::check_tensor("backward", "q", q, q_); },
@@ -120,6 +140,7 @@ public:
             [&] { return detail::check_tensor("backward", "v", v, v_); },
             [&] { return detail::check_tensor("backward", "out", out, rows); },
             [&] { return detail::check_tensor("backward", "dout", dout, rows); },
+            [&] { return check_thresholds(rows); },
             [&] {
                 return def_.check({q_.batch, q_.heads, k_.heads, q_.tokens, k_.tokens});
             },
@@ -129,6 +150,26 @@ public:
     }
 
 private:
+    using computed = kernel::computed_definition_t<Def, T>;
+    static constexpr bool needs_slope_out = needs_slope_out_v<normalizer>;
+
+    view<const T> slope_out() const { return def_.template slope_out<T>(); }
+    /// That what attend() left of thresholds is there.
+    status_type check_thresholds([[maybe_unused]] const extents& rows) const
+    {
+        if constexpr (has_threshold_v<normalizer>)
+            if (const status_type s = detail::check_thresholds("backward", def_.template thresholds<T>(), q_); !s)
+                return s;
+        if (!needs_slope_out) return {};
+        if (!slope_out().data && !detail::is_empty(rows))
+            return status_type::error(errc::invalid_argument,
+                                      "backward: known_thresholds has no slope_out, which attend() leaves in "
+                                      "keep_thresholds{thresholds, slope_out}: [%lld, %lld, %lld, %lld]",
+                                      static_cast<long long>(rows.batch), static_cast<long long>(rows.heads),
+                                      static_cast<long long>(rows.tokens), static_cast<long long>(rows.dim));
+        return detail::check_tensor("backward", "slope_out", slope_out(), rows);
+    }
+
     /// The wanted tensors among the gradients: each by itself and beside the inputs, by apart(name, view); then beside
     /// each other.
     template <class Apart>
@@ -185,14 +226,23 @@ private:
                   const view<DO>& dout, const gradients<T>& to) const
     {
         const auto source = kv.as_const();
-        using job = kernel::backward_job<Def, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>,
-                                         std::remove_const_t<O>, std::remove_const_t<DO>>;
-        return job{{def_, source, q, static_cast<T>(def_.scale_for(k_.dim)), partition_.group, 0, k_.tokens},
-                   out,
+        using output = std::conditional_t<needs_slope_out, T, std::remove_const_t<O>>;
+        using job = kernel::backward_job<computed, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>,
+                                         output, std::remove_const_t<DO>>;
+        return job{{detail::definition_of_call<T>(def_, q_, {}), source, q, static_cast<T>(def_.scale_for(k_.dim)),
+                    partition_.group, 0, k_.tokens},
+                   output_of_slopes(out),
                    dout,
                    stats,
                    to,
                    nullptr};
+    }
+    /// What D is made of: o', where it differs from out.
+    template <class O>
+    auto output_of_slopes(const view<O>& out) const
+    {
+        if constexpr (needs_slope_out) return slope_out();
+        else return out;
     }
     template <class Job>
     kernel::backward_pass<Job> make_pass(const Job& job, void* workspace) const
@@ -215,9 +265,12 @@ backward_plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const 
 /// are float, or double, also for tensors of bf16 and f16; they overlap nothing. Takes 2.5 times the multiply-adds of
 /// attend and memory O(workers * tile). A slope, weight or gradient of exactly 0 passes nothing on, whatever it would
 /// be multiplied by; a row that attends no key, or whose denominator is 0, has gradient 0. Where 1/den overflows, in
-/// softpick rows with no score beyond 1e-38, gradients do too. The bits do not depend on
-/// the number of threads. options.stats is not looked at. Allocates only where options.workspace is not given. Returns
-/// a status; nothing is written where it is false.
+/// softpick rows with no score beyond 1e-38, gradients do too. The bits do not depend on the number of threads.
+/// options.stats is not looked at. Allocates only where options.workspace is not given. Returns a status; nothing is
+/// written where it is false.
+///
+/// A definition whose normalizer has a threshold has known_thresholds{thresholds, slope_out}, as attend() left them in
+/// keep_thresholds{thresholds, slope_out}. D is then dO . slope_out, except for a rank, which needs no slope_out.
 template <class Def, class Q, class K, class V, class O, class DO>
 status backward(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
                 const row_statistics<compute_t<Q>>& stats, const view<DO>& dout, const gradients<compute_t<Q>>& to,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a part of the keys gives: the state {M, l, o} as a value, and which keys they were. state.hpp has the verbs.
+// What a part of the keys gives: the state {M, l, o} as a value, and which keys they were. state.hpp has the verbs. And
+// what it says of thresholds, for which threshold_state.hpp has them.
 #pragma once
 
 #include "base/math.hpp"
@@ -30,7 +31,57 @@ struct key_part {
     std::int64_t tile_stride = 1;  ///< key tiles of the sequence from one of the part to its next
 };
 
+/// What some of the keys say of the threshold of a row. The number of scores is 0 for no key, and `too_many` where
+/// there was no place for one: then all of them are needed once more, in more places.
+template <class T>
+struct row_candidates {
+    static constexpr std::int64_t too_many = -1;
+
+    T highest = -libm::infinity<T>;  ///< the largest score
+    T bound = -libm::infinity<T>;    ///< scores up to here have weight 0, whatever other keys there are
+    std::int64_t count = 0;          ///< of scores above
+
+    bool overflows() const { return count < 0; }
+};
+
+/// The scores of [B, Hq, Sq] rows that may have a weight, in the caller's memory, dense: those of row i from
+/// scores + i * places on. Packed queries have [1, Hq, rows]. It may be copied as bytes to another machine.
+template <class T>
+struct threshold_state {
+    row_candidates<T>* rows = nullptr;  // [B, Hq, Sq]
+    T* scores = nullptr;                // [B, Hq, Sq, places]
+    extents size;                       // B, Hq, Sq, and places as dim
+
+    std::int64_t count() const { return size.batch * size.heads * size.tokens; }
+};
+
 namespace detail {
+
+template <class T>
+status check_rows(const char* verb, const char* name, const threshold_state<T>& s)
+{
+    using ll = long long;
+    const extents& e = s.size;
+    const checked bytes = checked(e.batch) * e.heads * e.tokens * max_of(e.dim, 1) * static_cast<ll>(sizeof(T));
+    if (e.batch < 0 || e.heads < 0 || e.tokens < 0 || e.dim < 0 || !bytes.fits())
+        return status::error(errc::invalid_argument, "%s: %s: [%lld, %lld, %lld, %lld] is negative or beyond 64 bits",
+                             verb, name, ll{e.batch}, ll{e.heads}, ll{e.tokens}, ll{e.dim});
+    if (s.count() > 0 && (!s.rows || (!s.scores && e.dim > 0)))
+        return status::error(errc::invalid_argument, "%s: %s has null rows or scores", verb, name);
+    return {};
+}
+template <class T>
+status check_state(const char* verb, const char* name, const threshold_state<T>& s)
+{
+    using ll = long long;
+    const extents& e = s.size;
+    if (const status ok = check_rows(verb, name, s); !ok) return ok;
+    for (std::int64_t i = 0; i < s.count(); ++i)
+        if (s.rows[i].count < row_candidates<T>::too_many || s.rows[i].count > e.dim)
+            return status::error(errc::invalid_argument, "%s: row %lld of %s has %lld scores in %lld places", verb,
+                                 ll{i}, name, ll{s.rows[i].count}, ll{e.dim});
+    return {};
+}
 
 template <class T>
 status check_state(const char* verb, const char* name, const state<T>& s)

@@ -141,21 +141,19 @@ public:
                             const options<T>& how) const noexcept
     {
         static_assert(detail::sound_thresholds<Def>::value);
-        const detail::packed_of<Queries> q = queries;
-        if (!status_) return status_;
-        const extents& size = q.rows.size;
-        const detail::checked end = end_of(part, kv.tokens());
-        const std::int64_t total = part.total_keys < 0 ? end.value() : part.total_keys;
-        const status_type ok = detail::first_error(
-            [&] { return check_part(part, kv.tokens(), end, total); }, [&] { return check_inputs(q, kv, how, total); },
-            [&] {
-                return detail::check_extents("attend_partial", "state", s.size,
-                                             {size.batch, size.heads, size.tokens, kv.value_dim()});
-            },
-            [&] { return detail::check_state("attend_partial", "state", s); });
-        if (!ok) return ok;
-        const auto pass = make_pass(q, kv, kernel::to_state<T>{s.shift, s.mass, s.out}, how.workspace.data, part);
-        return kernel::run_all("attend_partial", pass, partition_, how.executor);
+        if (const status_type ok = check_state("attend_partial", s, kv.value_dim()); !ok) return ok;
+        return run_part("attend_partial", queries, kv, kernel::to_state<T>{s.shift, s.mass, s.out}, part, how);
+    }
+    /// Adds what the keys of kv, a part of the sequence, say of the thresholds of rows: threshold_partial() with the
+    /// memory and executor of the host. Allocates nothing. Fails, with nothing written, like run().
+    template <class Queries, class Kv>
+    status_type run_threshold_partial(const Queries& queries, const Kv& kv, const threshold_state<T>& s, key_part part,
+                                      const options<T>& how) const noexcept
+    {
+        static_assert(kernel::finds_thresholds_v<Def>);
+        if (const status_type ok = check_state("threshold_partial", s, s.size.dim); !ok) return ok;
+        return run_part("threshold_partial", queries, kv, kernel::to_candidates<T>{s.rows, s.scores, s.size.dim}, part,
+                        how);
     }
 
     /// One task, for hosts with their own loop. The arguments are those check_run() accepts.
@@ -186,7 +184,8 @@ public:
             [&] {
                 return detail::check_written_tensor("run", "out", out, {q_.batch, q_.heads, q_.tokens, value_dim_});
             },
-            [&] { return check_apart(out, q, kv); }, [&] { return detail::check_counts("run", how.stats, q_); });
+            [&] { return check_apart(out, q, kv); }, [&] { return detail::check_counts("run", how.stats, q_); },
+            [&] { return check_slope_out(out, q, kv); });
     }
 
 private:
@@ -227,21 +226,44 @@ private:
                                   sizeof(T) == 4 ? "float" : "double");
     }
 
+    /// That a state has `dim` numbers for each row, and memory.
+    template <class State>
+    status_type check_state(const char* verb, const State& s, std::int64_t dim) const
+    {
+        return detail::first_error(
+            [&] { return status_; },
+            [&] {
+                return detail::check_extents(verb, "state", s.size, {q_.batch, q_.heads, q_.tokens, dim});
+            },
+            [&] { return detail::check_state(verb, "state", s); });
+    }
+    /// Passes over a part of the keys.
+    template <class Queries, class Kv, class Sink>
+    status_type run_part(const char* verb, const Queries& queries, const Kv& kv, const Sink& to, const key_part& part,
+                         const options<T>& how) const noexcept
+    {
+        const detail::packed_of<Queries> q = queries;
+        const detail::checked end = end_of(part, kv.tokens());
+        const std::int64_t total = part.total_keys < 0 ? end.value() : part.total_keys;
+        const status_type ok = detail::first_error([&] { return check_part(verb, part, kv.tokens(), end, total); },
+                                                   [&] { return check_inputs(q, kv, how, total); });
+        if (!ok) return ok;
+        return kernel::run_all(verb, make_pass(q, kv, to, how.workspace.data, part), partition_, how.executor);
+    }
     /// The position behind the last of `keys` keys.
     static detail::checked end_of(const key_part& part, std::int64_t keys)
     {
         const std::int64_t last = max_of(keys - 1, 0) / micro::key_tile * micro::key_tile;
         return detail::checked(part.first_key) + detail::checked(last) * part.tile_stride + (keys - last);
     }
-    static status_type check_part(const key_part& part, std::int64_t keys, const detail::checked& end,
+    static status_type check_part(const char* verb, const key_part& part, std::int64_t keys, const detail::checked& end,
                                   std::int64_t total)
     {
         if (part.tile_stride < 1)
-            return status_type::error(errc::invalid_argument,
-                                      "attend_partial: every %lld-th key tile; must be at least 1",
+            return status_type::error(errc::invalid_argument, "%s: every %lld-th key tile; must be at least 1", verb,
                                       static_cast<long long>(part.tile_stride));
         if (part.first_key >= 0 && end.fits() && total >= end.value() && detail::within_limit(total)) return {};
-        return status_type::error(errc::invalid_argument, "attend_partial: %lld keys from key %lld on, of %lld in all",
+        return status_type::error(errc::invalid_argument, "%s: %lld keys from key %lld on, of %lld in all", verb,
                                   static_cast<long long>(keys), static_cast<long long>(part.first_key),
                                   static_cast<long long>(part.total_keys));
     }
@@ -287,6 +309,36 @@ private:
                 s = status_type::error(errc::invalid_argument, "run: out overlaps k or v");
         });
         return s;
+    }
+    /// That the outputs of slopes can be left where they are asked for.
+    template <class Q, class Kv, class O>
+    status_type check_slope_out([[maybe_unused]] const view<O>& out, [[maybe_unused]] const packed<Q>& q,
+                                [[maybe_unused]] const Kv& kv) const
+    {
+        if constexpr (Def::keeps_thresholds) {
+            using normalizer = typename Def::normalizer_type;
+            const view<T> to = def_.template slope_out<T>();
+            if (!to.data) return {};
+            if (!kernel::has_slope_out_v<normalizer>)
+                return status_type::error(errc::invalid_argument, "run: slope_out: %s",
+                                          needs_slope_out_v<normalizer>
+                                              ? "slopes() of the normalizer gives no heed::weight"
+                                              : "gradients of a rank ask for out alone");
+            return detail::first_error(
+                [&] {
+                    return detail::check_written_tensor("run", "slope_out", to,
+                                                        {q_.batch, q_.heads, q_.tokens, value_dim_});
+                },
+                [&] {
+                    bool apart = !detail::may_overlap(to, out) && !detail::may_overlap(to, q.rows);
+                    kv.views([&](const char*, const auto& rows) {
+                        if (apart) apart = !detail::may_overlap(to, rows);
+                    });
+                    if (apart) return status_type();
+                    return status_type::error(errc::invalid_argument, "run: slope_out overlaps q, k, v or out");
+                });
+        }
+        return {};
     }
 
     /// The cut of queries and keys that check() has found sound.

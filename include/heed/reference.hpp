@@ -40,9 +40,8 @@ void for_each_row(const extents& q, F f)
 /// One query row: its scores, denominator and weights.
 template <class Real, class Def, class Q, class K>
 class reference_row {
-    using normalizer = typename Def::normalizer_type;
-
 public:
+    using normalizer = typename Def::normalizer_type;
     static constexpr Real infinity = std::numeric_limits<Real>::infinity();
 
     // The kernels round the scale to the tensors' type; that is part of the input, not an error.
@@ -67,8 +66,10 @@ public:
             masked[j] = def.attends(at, key) ? mapped[j] : -infinity;
         }
 
-        if constexpr (has_threshold_v<normalizer>) return weigh_by_threshold(def.normalizer(), at, masked, p, m, den);
+        if constexpr (has_threshold_v<normalizer>) weigh_by_threshold(def.normalizer(), at, masked, p, m, den);
         else weigh_masked(head);
+        if constexpr (has_log_offset_v<normalizer>)
+            extra = std::exp(static_cast<Real>(def.normalizer().log_offset(head)) - m);
     }
 
     void weigh_masked(std::int64_t head)
@@ -88,7 +89,7 @@ public:
         }
         if constexpr (!has_mass_v<normalizer>) den = 1;
         if constexpr (has_log_offset_v<normalizer>)
-            den += extra = std::exp(static_cast<Real>(def.normalizer().log_offset(head)) - m);
+            den += std::exp(static_cast<Real>(def.normalizer().log_offset(head)) - m);
         for (Real& x : p) x = den == 0 ? 0 : x / den;
     }
 

@@ -7,6 +7,8 @@
 //     ds_ij = dmapped_ij * (slopes of the score maps)
 //     dq_i = scale sum_j ds_ij k_j        dk_j = scale sum_i ds_ij q_i        dv_j = sum_i p_ij dO_i
 //
+// Where a threshold moves with the scores, slopes and D are those of slopes_by_threshold() in reference_threshold.hpp.
+//
 // A weight, slope, ds or output of exactly 0 takes nothing from what it would be multiplied with, NaN included. A row
 // whose denominator is 0 has no gradient. Takes O(Sq Skv (Dqk + Dv)) operations.
 #pragma once
@@ -47,6 +49,33 @@ void set_to_zero(const view<Real>& x)
     });
 }
 
+/// What the slopes of a row's keys are asked of: where it has a threshold, numbers; otherwise the row itself.
+template <class Row>
+decltype(auto) slopes_of(const Row& row)
+{
+    using normalizer = typename Row::normalizer;
+    static_assert(has_slopes_v<normalizer>, "heed: reference_backward needs slopes() of the normalizer");
+    if constexpr (has_threshold_v<normalizer>)
+        return slopes_by_threshold(row.def.normalizer(), row.at, row.masked, row.p, row.m, row.den);
+    else return (row);
+}
+
+/// The gradient in a mapped score, given D and dp(), dO . v of its key.
+template <class Row, class Real, class Dp>
+Real mapped_gradient(const Row& row, std::size_t j, Dp dp, Real d)
+{
+    using normalizer = typename Row::normalizer;
+    const auto slopes = row.def.normalizer().slopes(reference_score<Real>(row.masked[j], row.m));
+    if constexpr (has_mass_v<normalizer>)
+        return (selected_product(slopes.weight, dp) - selected_product(slopes.mass, [&] { return d; })) / row.den;
+    else return selected_product(slopes.value, dp);
+}
+template <class Real, class Dp>
+Real mapped_gradient(const reference_slopes<Real>& slopes, std::size_t j, Dp dp, Real d)
+{
+    return selected_product(slopes.weight[j], dp) - selected_product(slopes.mass[j], [&] { return d; });
+}
+
 /// Adds what one query row has to every gradient.
 template <class Real, class Def, class Q, class K, class V, class DO>
 void add_gradients(const reference_row<Real, Def, Q, K>& row, const view<V>& v, const view<DO>& dout,
@@ -56,26 +85,30 @@ void add_gradients(const reference_row<Real, Def, Q, K>& row, const view<V>& v, 
     if (row.den == 0) return;
     const query_place& at = row.at;
     const auto* dout_row = dout.row(at.batch, at.head, at.row);
-    Real d = 0;
-    for (std::int64_t c = 0; c < v.size.dim; ++c)
-        d += selected_product(row.output(v, c), [&] { return static_cast<Real>(dout_row[c]); });
+    const auto dp = [&](std::int64_t j) {
+        Real dot = 0;
+        for (std::int64_t c = 0; c < v.size.dim; ++c)
+            dot += static_cast<Real>(dout_row[c]) * static_cast<Real>(v.row(at.batch, row.kv_head, j)[c]);
+        return dot;
+    };
+    const auto& slopes = slopes_of(row);
+    const Real d = [&] {
+        Real sum = 0;
+        if constexpr (has_threshold_v<normalizer>)
+            for (std::int64_t j = 0; j < row.k.size.tokens; ++j)
+                sum += selected_product(slopes.in_d[static_cast<std::size_t>(j)], [&] { return dp(j); });
+        else
+            for (std::int64_t c = 0; c < v.size.dim; ++c)
+                sum += selected_product(row.output(v, c), [&] { return static_cast<Real>(dout_row[c]); });
+        return sum;
+    }();
     if (to.dlog_offset) to.dlog_offset[at.head] -= selected_product(row.extra, [&] { return d / row.den; });
 
     for (std::int64_t j = 0; j < row.k.size.tokens; ++j) {
         const auto x = static_cast<std::size_t>(j);
         if (row.masked[x] == -row.infinity) continue;
-        const auto dp = [&] {
-            Real dot = 0;
-            for (std::int64_t c = 0; c < v.size.dim; ++c)
-                dot += static_cast<Real>(dout_row[c]) * static_cast<Real>(v.row(at.batch, row.kv_head, j)[c]);
-            return dot;
-        };
-        const auto slopes = row.def.normalizer().slopes(reference_score<Real>(row.masked[x], row.m));
-        Real dmapped;
-        if constexpr (has_mass_v<normalizer>)
-            dmapped =
-                (selected_product(slopes.weight, dp) - selected_product(slopes.mass, [&] { return d; })) / row.den;
-        else dmapped = selected_product(slopes.value, dp);
+        const Real dmapped = mapped_gradient(
+            slopes, x, [&] { return dp(j); }, d);
 
         const score_place<Real> place(at, j);
         const Real ds = row.def.map_score_back(row.scaled[x], place, dmapped, [&](auto kind, Real g) {

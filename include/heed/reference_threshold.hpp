@@ -57,17 +57,48 @@ Real reference_root(const Normalizer& normalizer, const std::vector<Real>& s, Re
     return low;
 }
 
+/// The scores of a row's keys, the largest first.
+template <class Real>
+std::vector<Real> falling_scores(const std::vector<Real>& s)
+{
+    std::vector<Real> falling;
+    for (const Real x : s)
+        if (x > -std::numeric_limits<Real>::infinity()) falling.push_back(x);
+    std::sort(falling.begin(), falling.end(), std::greater<Real>());
+    return falling;
+}
+/// The score of the rank that a normalizer asks for, or the least.
+template <class Normalizer, class Real>
+Real reference_ranked(const Normalizer& normalizer, const query_place& at, const std::vector<Real>& falling)
+{
+    const auto k = static_cast<std::size_t>(std::max<std::int64_t>(normalizer.rank(at.head), 1));
+    return falling[std::min(k, falling.size()) - 1];
+}
+/// The inner normalizer of a share, and its row.
+template <class Normalizer, class Real>
+struct reference_inner {
+    using inner = typename std::remove_cv_t<decltype(Normalizer::threshold)>::inner;
+    Real m, l = 0, number = 0;
+
+    reference_inner(const Normalizer& normalizer, const query_place& at, const std::vector<Real>& s)
+        : m(reference_shift(inner{}, at.head, s))
+    {
+        if constexpr (has_log_offset_v<inner>) l = std::exp(static_cast<Real>(inner{}.log_offset(at.head)) - m);
+        if constexpr (has_row_number<Normalizer>::value) number = static_cast<Real>(normalizer.row(at));
+        for (const Real x : s)
+            if (x > -std::numeric_limits<Real>::infinity()) l += inner{}.terms(score(x)).mass;
+    }
+    reference_score<Real> score(Real s) const { return {s, m}; }
+    score_share<Real> share(Real s) const { return {inner{}.terms(score(s)).weight / (l == 0 ? 1 : l), number}; }
+};
+
 /// The weights p, the shift m and the denominator of a row of scores s, -inf where masked.
 template <class Normalizer, class Real>
 void weigh_by_threshold(const Normalizer& normalizer, const query_place& at, const std::vector<Real>& s,
                         std::vector<Real>& p, Real& m, Real& den)
 {
     constexpr auto kind = threshold_kind_v<Normalizer>;
-    constexpr Real none = -std::numeric_limits<Real>::infinity();
-    std::vector<Real> falling;
-    for (const Real x : s)
-        if (x > none) falling.push_back(x);
-    std::sort(falling.begin(), falling.end(), std::greater<Real>());
+    const std::vector<Real> falling = falling_scores(s);
     std::fill(p.begin(), p.end(), Real(0));
     m = den = 0;
     if (falling.empty()) return;
@@ -75,45 +106,88 @@ void weigh_by_threshold(const Normalizer& normalizer, const query_place& at, con
         const Real t = reference_root(normalizer, s, falling[0]);
         for (std::size_t j = 0; j < s.size(); ++j)
             den += p[j] = s[j] > t ? normalizer.terms(score_above_threshold<Real>(s[j] - t)).value : Real(0);
-    } else if constexpr (kind == threshold_kind::rank) {
-        m = reference_shift(normalizer, at.head, s);
-        const auto k = static_cast<std::size_t>(std::max<std::int64_t>(normalizer.rank(at.head), 1));
-        const Real t = falling[std::min(k, falling.size()) - 1];
-        if constexpr (has_log_offset_v<Normalizer>)
-            den = std::exp(static_cast<Real>(normalizer.log_offset(at.head)) - m);
-        for (std::size_t j = 0; j < s.size(); ++j) {
-            if (!(s[j] >= t)) continue;
-            const auto terms = normalizer.terms(reference_score<Real>(s[j], m));
-            if constexpr (has_mass_v<Normalizer>) {
-                p[j] = terms.weight;
-                den += terms.mass;
-            } else {
-                p[j] = terms.value;
-            }
-        }
-        if constexpr (!has_mass_v<Normalizer>) den = 1;
     } else {
-        using inner = typename std::remove_cv_t<decltype(Normalizer::threshold)>::inner;
-        const Real of_inner = reference_shift(inner{}, at.head, s);
-        Real l = 0, number = 0;
-        if constexpr (has_log_offset_v<inner>) l = std::exp(static_cast<Real>(inner{}.log_offset(at.head)) - of_inner);
-        if constexpr (has_row_number<Normalizer>::value) number = static_cast<Real>(normalizer.row(at));
-        for (const Real x : s)
-            if (x > none) l += inner{}.terms(reference_score<Real>(x, of_inner)).mass;
-        for (std::size_t j = 0; j < s.size(); ++j) {
-            if (s[j] == none) continue;
-            const Real share = inner{}.terms(reference_score<Real>(s[j], of_inner)).weight / (l == 0 ? 1 : l);
-            const auto terms = normalizer.terms(score_share<Real>(share, number));
+        const auto weigh = [&](Real& weight, const auto& terms) {
             if constexpr (has_mass_v<Normalizer>) {
-                p[j] = terms.weight;
+                weight = terms.weight;
                 den += terms.mass;
             } else {
-                p[j] = terms.value;
+                weight = terms.value;
                 den = 1;
             }
+        };
+        if constexpr (kind == threshold_kind::rank) {
+            m = reference_shift(normalizer, at.head, s);
+            const Real t = reference_ranked(normalizer, at, falling);
+            if constexpr (has_log_offset_v<Normalizer>)
+                den = std::exp(static_cast<Real>(normalizer.log_offset(at.head)) - m);
+            for (std::size_t j = 0; j < s.size(); ++j)
+                if (s[j] >= t) weigh(p[j], normalizer.terms(reference_score<Real>(s[j], m)));
+        } else {
+            const reference_inner<Normalizer, Real> row(normalizer, at, s);
+            for (std::size_t j = 0; j < s.size(); ++j)
+                if (s[j] > -std::numeric_limits<Real>::infinity()) weigh(p[j], normalizer.terms(row.share(s[j])));
         }
     }
     for (Real& x : p) x = den == 0 ? 0 : x / den;
+}
+
+/// What a gradient asks of the keys of a row: ds_j = weight_j dp_j - mass_j D, with D = sum_j in_d_j dp_j.
+template <class Real>
+struct reference_slopes {
+    std::vector<Real> weight, mass, in_d;
+
+    explicit reference_slopes(std::size_t keys) : weight(keys), mass(keys), in_d(keys) {}
+    void set(std::size_t j, Real w, Real u, Real part_of_d)
+    {
+        weight[j] = w;
+        mass[j] = u;
+        in_d[j] = part_of_d;
+    }
+};
+
+/// The slopes of a row of scores s, whose weights are p and denominator den:
+///
+///     of a sum       w' and w', D = sum_j w'_j dp_j / sum_j w'_j: the sum of weights stays 1
+///     of a rank      those of the normalizer, D = sum_j p_j dp_j: ranks stay
+///     of a share a   w'(a) e' / l and u' / l of the inner e and u, D = sum_j w'(a_j) a_j dp_j
+template <class Normalizer, class Real>
+reference_slopes<Real> slopes_by_threshold(const Normalizer& normalizer, const query_place& at,
+                                           const std::vector<Real>& s, const std::vector<Real>& p, Real m, Real den)
+{
+    constexpr auto kind = threshold_kind_v<Normalizer>;
+    reference_slopes<Real> slopes(s.size());
+    const std::vector<Real> falling = falling_scores(s);
+    if (falling.empty() || den == 0) return slopes;
+    if constexpr (kind == threshold_kind::sum) {
+        const Real t = reference_root(normalizer, s, falling[0]);
+        Real sum = 0;
+        for (std::size_t j = 0; j < s.size(); ++j) {
+            if (!(s[j] > t)) continue;
+            const Real u = normalizer.slopes(score_above_threshold<Real>(s[j] - t)).value;
+            slopes.set(j, u / den, u / den, u);
+            sum += u;
+        }
+        for (Real& x : slopes.in_d) x = sum == 0 ? 0 : x / sum;
+    } else if constexpr (kind == threshold_kind::rank) {
+        const Real t = reference_ranked(normalizer, at, falling);
+        for (std::size_t j = 0; j < s.size(); ++j) {
+            if (!(s[j] >= t)) continue;
+            const auto u = normalizer.slopes(reference_score<Real>(s[j], m));
+            if constexpr (has_mass_v<Normalizer>) slopes.set(j, u.weight / den, u.mass / den, p[j]);
+            else slopes.set(j, u.value, 0, 0);
+        }
+    } else {
+        const reference_inner<Normalizer, Real> row(normalizer, at, s);
+        if (row.l == 0) return slopes;
+        for (std::size_t j = 0; j < s.size(); ++j) {
+            if (!(s[j] > -std::numeric_limits<Real>::infinity())) continue;
+            const auto u = typename reference_inner<Normalizer, Real>::inner{}.slopes(row.score(s[j]));
+            const Real slope = normalizer.slopes(row.share(s[j])).value;
+            slopes.set(j, slope * u.weight / row.l, u.mass / row.l, slope * row.share(s[j]).share());
+        }
+    }
+    return slopes;
 }
 
 }  // namespace detail

@@ -1,4 +1,4 @@
-// expect: heed: there is no backward pass yet of a normalizer with a threshold
+// expect: heed: backward of a normalizer with a threshold takes known_thresholds{thresholds, slope_out}
 #include <heed/heed.hpp>
 
 heed::status call(heed::view<const float> q, heed::view<const float> k, heed::view<const float> v,

@@ -18,3 +18,4 @@ extern int out, dim, size, data, key, keys, value, values, row, rows, head, head
 #include <heed/reference.hpp>
 #include <heed/reference_backward.hpp>
 #include <heed/testing.hpp>
+#include <heed/threshold_state.hpp>

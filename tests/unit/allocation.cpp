@@ -7,6 +7,7 @@
 #include <heed/append.hpp>
 #include <heed/executor/threads.hpp>
 #include <heed/observe.hpp>
+#include <heed/threshold_state.hpp>
 
 #include <catch2/catch.hpp>
 
@@ -99,6 +100,29 @@ TEST_CASE("run_partial allocates nothing, and is attend_partial")
         CHECK_FALSE(plan.run_partial(q, kv, other, part, how));
         REQUIRE(same_bits(state.out, expected.out));
     }
+}
+
+TEST_CASE("run_threshold_partial allocates nothing, and is threshold_partial")
+{
+    const problem<float> p(1, 4, 2, 3, 600, 40, 33);
+    const heed::entmax15 def;
+    const heed::dense_kv kv{p.k.in(), p.v.in()};
+    const heed::plan plan(def, p.q.in(), kv);
+    heed::or_throw(plan.status());
+    std::vector<unsigned char> scratch(plan.workspace_bytes());
+    std::vector<heed::row_candidates<float>> rows(12), expected_rows(12);
+    std::vector<float> scores(12 * 600), expected(scores);
+    const heed::threshold_state<float> to{rows.data(), scores.data(), {1, 4, 3, 600}},
+        of_verb{expected_rows.data(), expected.data(), {1, 4, 3, 600}};
+    heed::or_throw(heed::threshold_partial(def, p.q.in(), kv, of_verb));
+    heed::options<float> how;
+    how.workspace = {scratch.data(), scratch.size()};
+    static_assert(noexcept(plan.run_threshold_partial(p.q.in(), kv, to, {}, how)));
+    const auto q = p.q.in();
+    heed::status s;
+    REQUIRE(allocations_of([&] { s = plan.run_threshold_partial(q, kv, to, {}, how); }) == 0);
+    REQUIRE(s);
+    REQUIRE(same_bits(scores, expected));
 }
 
 TEST_CASE("backward allocates its workspace, and nothing where it is given one")

@@ -35,6 +35,12 @@ struct elastic_softmax {
     {
         return weight{max(s.share() + s.row(), 0)};
     }
+    /// 0 at the kink.
+    template <class Score>
+    auto slopes(Score s) const
+    {
+        return weight{select(s.share() + s.row() > 0, decltype(s.share())(1), 0)};
+    }
     status check(const problem& p) const
     {
         if (count == p.query_heads && (count == 0 || offsets)) return {};
@@ -57,6 +63,14 @@ struct clipped_softmax {
     auto terms(Score s) const
     {
         return weight{min(max(s.share() * (zeta - gamma) + gamma, 0), 1)};
+    }
+    /// 0 where weights are cut off, and at the kinks.
+    template <class Score>
+    auto slopes(Score s) const
+    {
+        const auto x = s.share() * (zeta - gamma) + gamma;
+        using V = std::decay_t<decltype(x)>;
+        return weight{select(x > 0, select(x < 1, V(1), 0), 0) * (zeta - gamma)};
     }
     status check(const problem&) const
     {

@@ -9,6 +9,7 @@
 //             const auto x = heed::max(s.value() * 0.5, 0);
 //             return heed::weight{x * x};
 //         }
+//         template <class Score> auto slopes(Score s) const;         // weight{w'}; optional: backward
 //     };
 //
 //     struct top_k : heed::softmax {                                 // scores below the k-th largest are no keys
@@ -25,6 +26,7 @@
 //         {
 //             return heed::weight{heed::max(s.share() + s.row(), 0)};
 //         }
+//         template <class Score> auto slopes(Score s) const;         // weight{d w / d share}; optional: backward
 //     };
 #pragma once
 
@@ -74,32 +76,46 @@ struct row_threshold {
 ///
 ///     std::vector<heed::row_threshold<float>> taus(B * Hq * Sq);
 ///     heed::attend(heed::attention{heed::entmax15{}, heed::keep_thresholds{taus}}, q, k, v, out);
+///
+/// `slope_out`, of the size of out and overlapping nothing, is for gradients: of sum_is_one and of share_of, where
+/// thresholds move with scores, attend() leaves there what is attended by slopes,
+///
+///     o'_i = sum_j w'(s_ij - tau_i) v_j / sum_j w'(s_ij - tau_i)          of a share a_ij: sum_j w'(a_ij) a_ij v_j
 template <class T>
 struct keep_thresholds {
     number_view<row_threshold<T>> rows;
+    view<T> slope_out;
 
-    explicit keep_thresholds(number_view<row_threshold<T>> of_rows) : rows(of_rows) {}
+    explicit keep_thresholds(number_view<row_threshold<T>> of_rows, view<T> of_slopes = {})
+        : rows(of_rows), slope_out(of_slopes)
+    {}
 };
-template <class C>
-keep_thresholds(C&&) -> keep_thresholds<typename std::remove_const_t<detail::element_of_container<C>>::number>;
-template <class T>
-keep_thresholds(row_threshold<T>*) -> keep_thresholds<T>;
+template <class C, class... View>
+keep_thresholds(C&&, View...) -> keep_thresholds<typename std::remove_const_t<detail::element_of_container<C>>::number>;
+template <class T, class... View>
+keep_thresholds(row_threshold<T>*, View...) -> keep_thresholds<T>;
 
 /// A policy that says what the thresholds of rows are: those that attend() left. With it weights are ordinary weights
 /// of a score, so that keys may come in parts, and be observed:
 ///
 ///     heed::attention known{heed::entmax15{}, heed::known_thresholds{taus}};
 ///     heed::observe(known, q, k, {shift, mass}, {.zeros = zeros});
+///
+/// backward() reads `slope_out`, too.
 template <class T>
 struct known_thresholds {
     number_view<row_threshold<T>> rows;
+    view<const T> slope_out;
 
-    explicit known_thresholds(number_view<row_threshold<T>> of_rows) : rows(of_rows) {}
+    explicit known_thresholds(number_view<row_threshold<T>> of_rows, view<const T> of_slopes = {})
+        : rows(of_rows), slope_out(of_slopes)
+    {}
 };
-template <class C>
-known_thresholds(C&&) -> known_thresholds<typename std::remove_const_t<detail::element_of_container<C>>::number>;
-template <class T>
-known_thresholds(row_threshold<T>*) -> known_thresholds<T>;
+template <class C, class... View>
+known_thresholds(C&&, View...)
+    -> known_thresholds<typename std::remove_const_t<detail::element_of_container<C>>::number>;
+template <class T, class... View>
+known_thresholds(row_threshold<T>*, View...) -> known_thresholds<T>;
 
 namespace detail {
 
@@ -187,5 +203,10 @@ struct has_least_share<N, std::void_t<decltype(double{std::declval<const N&>().l
 /// True for a normalizer that asks for a threshold.
 template <class N>
 inline constexpr bool has_threshold_v = detail::threshold_kind_v<N> != detail::threshold_kind::none;
+
+/// True where the threshold moves with the scores, so that gradients need slope_out. (A rank stays where it is.)
+template <class N>
+inline constexpr bool needs_slope_out_v = detail::threshold_kind_v<N> == detail::threshold_kind::sum ||
+                                          detail::threshold_kind_v<N> == detail::threshold_kind::share;
 
 HEED_END

@@ -13,7 +13,7 @@ struct top_k : softmax {
 
     std::int64_t k = 1;
 
-    explicit top_k(std::int64_t keys) : k(keys) {}
+    explicit top_k(std::int64_t largest) : k(largest) {}
 
     std::int64_t rank(std::int64_t) const { return k; }
     status check(const problem&) const

@@ -3,11 +3,14 @@
 //
 //     p = w(s) / den        ds = (w'(s) (dO . v) - u'(s) D) / den        D = dO . O
 //
+// (Where a threshold moves with the scores, D = dO . O', and w' and u' are what row_normalizer.hpp says.)
+//
 // Before dO . v is known, a = w' / den and b = u' D / den are; ds = a (dO . v) - b. Where a is 0 throughout, as in
 // softpick's tiles without a positive score, nobody needs dO . v.
 #pragma once
 
 #include "../kernel/fold.hpp"
+#include "../kernel/row_normalizer.hpp"
 
 HEED_BEGIN
 namespace kernel {
@@ -42,11 +45,17 @@ struct row_slopes {
     T extra;    // -D c / den: the gradient of log c
 };
 
+/// Whether a denominator moves with the scores of its row, so that D is needed.
+template <class Normalizer>
+inline constexpr bool has_moving_mass_v = has_mass_v<Normalizer>;
+template <class N, class T>
+inline constexpr bool has_moving_mass_v<row_normalizer<N, T, threshold_kind::share>> = true;
+
 template <class Normalizer, class T, class O, class DO>
 row_slopes<T> slopes_of_row(const row_denominator<T>& den, const O* out, const DO* dout, std::int64_t dim)
 {
     if (den.value == T(0)) return {den.shift, 0, 0, 0};
-    const T d = has_mass_v<Normalizer> ? dot<T>(out, dout, dim) / den.value : T(0);
+    const T d = has_moving_mass_v<Normalizer> ? dot<T>(out, dout, dim) / den.value : T(0);
     return {den.shift, T(1) / den.value, d, den.extra == T(0) ? T(0) : -d * den.extra};
 }
 
@@ -59,6 +68,22 @@ struct slope_row {
     T *p, *a, *b;  // p holds scores before
 };
 
+/// The normalizer of a row: one that is found once for all of a strip's keys, where a definition is asked for it.
+template <class Def, bool = is_thresholded_v<Def>>
+struct normalizer_at {
+    const Def& def;
+
+    HEED_INLINE normalizer_at(const Def& of, const query_place&) : def(of) {}
+    HEED_INLINE auto operator()() const { return def.normalizer(); }
+};
+template <class Def>
+struct normalizer_at<Def, true> {
+    typename Def::normalizer_type normalizer;
+
+    HEED_INLINE normalizer_at(const Def& of, const query_place& row) : normalizer(of.normalizer_of(row)) {}
+    HEED_INLINE const auto& operator()() const { return normalizer; }
+};
+
 /// Fills a slope_row for a strip and says what is in it; with Masked, keys without a bit have p = a = b = 0.
 template <bool Masked, class Def, class T>
 HEED_INLINE unsigned slope_keys(const Def& def, score_place<vec<T>> place, const row_slopes<T>& row, std::uint64_t bits,
@@ -68,6 +93,7 @@ HEED_INLINE unsigned slope_keys(const Def& def, score_place<vec<T>> place, const
     using normalizer = typename Def::normalizer_type;
     constexpr int lanes = V::lanes, vecs = micro::register_vecs;
     constexpr bool may_drop = Masked || Def::has_score_maps;
+    const normalizer_at<Def> normalizer_of_row(def, place);
     const V minus_infinity(-libm::infinity<T>);
     const V shift(row.shift), one = power_of_two(V(0) - shift), inverse(row.inverse), d(row.d), zero(0);
     V s[vecs], farthest(0);
@@ -88,14 +114,18 @@ HEED_INLINE unsigned slope_keys(const Def& def, score_place<vec<T>> place, const
             if constexpr (may_drop) return select(s[i] == minus_infinity, zero, x);
             else return x;
         };
-        const auto t = def.normalizer().terms(score);
-        const auto u = def.normalizer().slopes(score);
+        const auto t = normalizer_of_row().terms(score);
+        const auto u = normalizer_of_row().slopes(score);
         V p, a, b = zero;
         if constexpr (has_mass_v<normalizer>) {
             const V mass(u.mass);
             p = dropped(t.weight * inverse);
             a = dropped(V(u.weight) * inverse);
             b = dropped(select(mass == zero, zero, mass * d));
+        } else if constexpr (has_moving_mass_v<normalizer>) {
+            p = dropped(t.value * inverse);
+            a = dropped(u.weight * inverse);
+            b = dropped(select(u.mass == zero, zero, u.mass * d));
         } else {
             p = dropped(t.value * inverse);
             a = dropped(V(u.value) * inverse);

@@ -187,12 +187,12 @@ struct root_bound {
     T left, near;
 };
 
-/// At most `steps` steps from there.
-template <class N, class T>
-root_bound<T> nearer(const N& policy, const T* z, int n, root_bound<T> at, int steps)
+/// At most `steps` steps from there; sums_at(t) are good to 1e-4.
+template <class N, class T, class SumsAt>
+root_bound<T> nearer(SumsAt sums_at, root_bound<T> at, int steps)
 {
     for (; steps > 0; --steps) {
-        const root_sums sums = rough_sums(policy, z, n, at.near);
+        const root_sums sums = sums_at(at.near);
         if (!(sums.f > 1 + 1e-4)) break;
         at.left = at.near;
         const T next = static_cast<T>(static_cast<double>(at.near) + root_step<N>(sums));
@@ -203,28 +203,42 @@ root_bound<T> nearer(const N& policy, const T* z, int n, root_bound<T> at, int s
     return at;
 }
 
+/// The same over z[0, n).
+template <class N, class T>
+root_bound<T> nearer(const N& policy, const T* z, int n, root_bound<T> at, int steps)
+{
+    return nearer<N, T>([&](T t) { return rough_sums(policy, z, n, t); }, at, steps);
+}
+
 /// More than rounding takes from sums and differences of such numbers.
 template <class T>
 HEED_INLINE T slack(T a, T b)
 {
     return 4 * std::numeric_limits<T>::epsilon() * (libm::fabs(a) + libm::fabs(b));
 }
-/// The left end of where the threshold is, seen from the largest score: from what is known of the list's floor.
+/// The left end of where the threshold is, seen from the largest score: from what is known of a floor, up to which
+/// scores have weight 0.
 template <class N, class T>
-HEED_INLINE T left_of_root(const row_list<T>& list)
+HEED_INLINE T left_of_root(T highest, T floor)
 {
     constexpr T least = -static_cast<T>(N::threshold.reach);
-    const T from = list.floor - list.highest - slack(list.floor, list.highest);
+    const T from = floor - highest - slack(floor, highest);
     return from > least ? from : least;
+}
+/// The floor that a number left of the root gives.
+template <class N, class T>
+HEED_INLINE T floor_at(T highest, T left)
+{
+    return (highest + left) - slack(highest, static_cast<T>(N::threshold.reach));
 }
 /// Raises the floor of a list by what the scores in it say, and forgets what is below; z has room for the list.
 template <class N, class T>
 void tighten(const N& policy, row_list<T>& list, T* z)
 {
-    const T from = left_of_root<N>(list);
+    const T from = left_of_root<N>(list.highest, list.floor);
     const int n = relative_scores(list, from, z);
     const T t = nearer<N, T>(policy, z, n, {from, from}, 4).left;
-    list.raise_floor((list.highest + t) - slack(list.highest, static_cast<T>(N::threshold.reach)));
+    list.raise_floor(floor_at<N>(list.highest, t));
     list.drop();
 }
 
@@ -234,7 +248,7 @@ row_threshold<T> threshold_of(const N& policy, const row_list<T>& list, T* z)
 {
     if (list.highest == libm::infinity<T>) return {libm::quiet_nan<T>, libm::quiet_nan<T>, libm::quiet_nan<T>};
     if (list.count == 0) return {};
-    const T from = left_of_root<N>(list);
+    const T from = left_of_root<N>(list.highest, list.floor);
     int n = relative_scores(list, from, z);
     root_bound<T> bound = nearer<N, T>(policy, z, n, {from, from}, 2);
     if (n > 4 * vec<T>::lanes) n = above(z, n, bound.left);

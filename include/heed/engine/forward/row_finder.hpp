@@ -36,20 +36,39 @@ public:
     row_threshold<T> find_by_passes(T highest, EachPass each_pass) const
     {
         root_search<N, T> search(-static_cast<T>(N::threshold.reach), T(0));
-        while (!search.is_done()) {
-            root_sums sums;
-            each_pass([&](T* s, key_range keys) {
-                const vec<T> m(highest);
-                for (int j = keys.begin; j < keys.end; j += vec<T>::lanes) store(s + j, load(s + j) - m);
-                const root_sums some = exact_sums(policy_, s + keys.begin, keys.end - keys.begin, search.t());
-                sums = {sums.f + some.f, sums.g + some.g};
-            });
-            search.take(sums);
-        }
+        while (!search.is_done())
+            search.take(sums_by_passes(highest, each_pass,
+                                       [&](const T* z, int n) { return exact_sums(policy_, z, n, search.t()); }));
         return search.threshold(highest);
+    }
+    /// A score up to which weights are 0 whatever other keys there are, if they are up to `bound`.
+    template <class EachPass>
+    T bound_by_passes(T highest, T bound, EachPass each_pass) const
+    {
+        if (!(libm::fabs(highest) < libm::infinity<T>)) return bound;
+        const auto sums_at = [&](T t) {
+            return sums_by_passes(highest, each_pass, [&](const T* z, int n) { return rough_sums(policy_, z, n, t); });
+        };
+        const T from = left_of_root<N>(highest, bound);
+        const T raised = floor_at<N>(highest, nearer<N, T>(sums_at, {from, from}, 4).left);
+        return raised > bound ? raised : bound;
     }
 
 private:
+    /// The sums of all pieces of scores, which become distances from the highest.
+    template <class EachPass, class SumsOf>
+    static root_sums sums_by_passes(T highest, EachPass& each_pass, SumsOf sums_of)
+    {
+        root_sums sums;
+        each_pass([&](T* s, key_range keys) {
+            const vec<T> m(highest);
+            for (int j = keys.begin; j < keys.end; j += vec<T>::lanes) store(s + j, load(s + j) - m);
+            const root_sums some = sums_of(s + keys.begin, keys.end - keys.begin);
+            sums = {sums.f + some.f, sums.g + some.g};
+        });
+        return sums;
+    }
+
     N policy_;
 };
 
@@ -64,7 +83,7 @@ public:
     HEED_INLINE void see_top(row_list<T>& list, T top) const { list.highest = top > list.highest ? top : list.highest; }
     void tighten(row_list<T>& list, T*) const
     {
-        const T t = ranked(list, wanted_, lowest(list));
+        const T t = ranked(list, wanted_, lowest(list.floor));
         if (t > -libm::infinity<T>) list.raise_floor(libm::nextafter(t, -libm::infinity<T>));
         list.drop();
     }
@@ -73,16 +92,12 @@ public:
     row_threshold<T> find(const row_list<T>& list, T*) const
     {
         if (list.count == 0) return {};
-        return {list.highest, ranked(list, wanted_, lowest(list)), T(0)};
+        return {list.highest, ranked(list, wanted_, lowest(list.floor)), T(0)};
     }
     template <class EachPass>
     row_threshold<T> find_by_passes(T highest, EachPass each_pass) const
     {
-        const auto count = [&](T t) {
-            std::int64_t n = 0;
-            each_pass([&](T* s, key_range keys) { n += count_from(s + keys.begin, keys.end - keys.begin, t); });
-            return n;
-        };
+        const auto count = [&](T t) { return count_by_passes(t, each_pass); };
         const T low = -std::numeric_limits<T>::max();
         const std::int64_t all = count(low);
         if (all < wanted_) return {highest, -libm::infinity<T>, T(0)};
@@ -90,12 +105,32 @@ public:
         while (!search.is_exact()) search.take(count(search.t()));
         return {highest, search.low(), T(0)};
     }
+    /// A score below the k-th largest, or `bound`.
+    template <class EachPass>
+    T bound_by_passes(T highest, T bound, EachPass each_pass) const
+    {
+        const auto count = [&](T t) { return count_by_passes(t, each_pass); };
+        const T low = lowest(bound);
+        const std::int64_t all = count(low);
+        if (all < wanted_) return bound;
+        rank_search<T> search(wanted_, low, highest, all);
+        while (!search.is_done()) search.take(count(search.t()));
+        const T below = libm::nextafter(search.low(), -libm::infinity<T>);
+        return below > bound ? below : bound;
+    }
 
 private:
-    static T lowest(const row_list<T>& list)
+    template <class EachPass>
+    static std::int64_t count_by_passes(T t, EachPass& each_pass)
+    {
+        std::int64_t n = 0;
+        each_pass([&](T* s, key_range keys) { n += count_from(s + keys.begin, keys.end - keys.begin, t); });
+        return n;
+    }
+    static T lowest(T floor)
     {
         const T low = -std::numeric_limits<T>::max();
-        return list.floor > low ? list.floor : low;
+        return floor > low ? floor : low;
     }
 
     std::int64_t wanted_;

@@ -106,6 +106,11 @@ struct row_list {
     }
     /// -inf behind the last score, for loops over whole registers.
     HEED_INLINE void pad() const { store(scores + count, vec<T>(-libm::infinity<T>)); }
+    /// Copies the list behind itself, and is the copy.
+    void move_behind()
+    {
+        for (T** const x : {&scores, &keys}) *x = std::copy_n(*x, count, *x + count + spare) - count;
+    }
     void raise_floor(T to) { floor = to > floor ? to : floor; }
 };
 

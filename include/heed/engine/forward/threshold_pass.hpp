@@ -7,12 +7,20 @@
 // same, and so is the order in which they are folded.
 #pragma once
 
+#include "candidates.hpp"
 #include "forward_pass.hpp"
 #include "list_outputs.hpp"
-#include "row_finder.hpp"
 
 HEED_BEGIN
 namespace kernel {
+
+/// A call by another definition.
+template <class Def, class Job>
+struct job_by;
+template <class Def, class Other, class Kv, class Q>
+struct job_by<Def, job<Other, Kv, Q>> {
+    using type = job<Def, Kv, Q>;
+};
 
 template <class Job, class Sink>
 class threshold_pass : forward_pass<Job, Sink> {
@@ -22,6 +30,8 @@ class threshold_pass : forward_pass<Job, Sink> {
     using memory = threshold_memory<U>;
     using definition = std::decay_t<decltype(std::declval<Job>().def)>;
     using policy_type = typename definition::policy_type;
+    template <class, class>
+    friend class threshold_pass;
 
 public:
     using base::base;
@@ -45,31 +55,52 @@ private:
         const policy_type policy = this->job_.def.normalizer().policy;
         const bool listed = list_keys(policy, block, tiles, mem);
         if (!listed && !sums_shares) return run_in_parts(policy, block, tiles, mem);
+        if constexpr (leaves_lists_v<Sink>) return give_lists(policy, block, mem);
+        else give_rows(policy, block, tiles, mem, listed);
+    }
+    /// Leaves the lists of a part of the keys.
+    void give_lists(const policy_type& policy, const query_block& block, const memory& mem) const
+    {
+        place_cursor<Job> places(this->job_, block);
+        for (int r = 0; r < block.count; ++r) {
+            const query_place p = places.next();
+            this->to_.fold(policy, p, this->job_.index_of(p), mem.lists[r]);
+        }
+    }
+    void give_rows(const policy_type& policy, const query_block& block, std::int64_t tiles, const memory& mem,
+                   bool listed) const
+    {
         place_cursor<Job> places(this->job_, block, this->job_.position_of_row_0(block.batch));
         for (int r = 0; r < block.count; ++r)
             mem.thresholds[r] = finder(policy, places.next()).find(mem.lists[r], mem.near);
-        keep_thresholds(block, mem);
+        keep_thresholds(block, tiles, mem, listed);
         if (listed) give_outputs(block, tiles, mem);
         else compute_again(block, tiles, mem);
     }
     /// Fewer rows have longer lists. Of one row whose list does not fit, scores are computed again and again.
     void run_in_parts(const policy_type& policy, query_block block, std::int64_t tiles, const memory& mem) const
     {
-        if (block.count == 1) {
-            if constexpr (!sums_shares) find_by_passes(policy, block, tiles, mem);
-            keep_thresholds(block, mem);
-            return compute_again(block, tiles, mem);
-        }
+        if (block.count == 1) return run_alone(policy, block, tiles, mem);
         const int end = block.count, rows = (end + 3) / 4;
         for (int r = 0; r < end; r += rows, block.first += rows) {
             block.count = rows < end - r ? rows : end - r;
             run(block, tiles, mem);
         }
     }
+    void run_alone(const policy_type& policy, const query_block& block, std::int64_t tiles, const memory& mem) const
+    {
+        if constexpr (leaves_lists_v<Sink>) {
+            this->to_.overflow(this->job_.index_of(place_of(this->job_, block, 0, block.first)));
+        } else {
+            if constexpr (!sums_shares) find_by_passes(policy, block, tiles, mem);
+            keep_thresholds(block, tiles, mem, false);
+            compute_again(block, tiles, mem);
+        }
+    }
     /// Scores once more, with thresholds that are known.
     void compute_again(const query_block& block, std::int64_t tiles, const memory& mem) const
     {
-        threshold_pass(known(block, mem), this->p_, this->to_, this->base_).run_block(block, tiles, mem, {});
+        threshold_pass(known<Job>(block, mem), this->p_, this->to_, this->base_).run_block(block, tiles, mem, {});
     }
 
     /// Calls take(row, r, keys, range, token, masked) for each row and tile of which the mask leaves any key; row has
@@ -191,7 +222,7 @@ private:
         if constexpr (elements_of<U> == 2) {
             compute_again(block, tiles, mem);
         } else {
-            const Job job = known(block, mem);
+            const Job job = known<Job>(block, mem);
             std::int64_t entries = 0;
             place_cursor<Job> places(job, block, job.position_of_row_0(block.batch));
             for (int r = 0; r < block.count; ++r) {
@@ -244,12 +275,13 @@ private:
             this->fold(block, mem.sum, mem.tile);
         }
     }
-    /// The call, by a definition that knows the thresholds of a block.
-    Job known(const query_block& block, const memory& mem) const
+    /// The call, by a definition that knows the thresholds of a block: outputs of its weights, or of slopes.
+    template <class Known>
+    Known known(const query_block& block, const memory& mem) const
     {
         const Job& of = this->job_;
         const threshold_rows<T> rows{mem.thresholds, -block.kv_head * of.group - block.first, 0, 1, of.group};
-        return {definition(of.def, rows),
+        return {typename Known::def_type(of.def, rows),
                 of.kv,
                 of.q,
                 of.scale,
@@ -260,13 +292,36 @@ private:
                 of.tile_stride};
     }
 
-    void keep_thresholds(const query_block& block, const memory& mem) const
+    /// Leaves what is found of a block's rows where the definition says: before outputs, which use up the lists.
+    void keep_thresholds(const query_block& block, [[maybe_unused]] std::int64_t tiles, const memory& mem,
+                         [[maybe_unused]] bool listed) const
     {
         if constexpr (definition::keeps_thresholds) {
             place_cursor<Job> places(this->job_, block);
             row_threshold<T>* const to = this->job_.def.template thresholds<T>();
             for (int r = 0; r < block.count; ++r) to[this->job_.index_of(places.next())] = mem.thresholds[r];
+            if constexpr (has_slope_out_v<policy_type>)
+                if (this->job_.def.template slope_out<T>().data) give_slopes(block, tiles, mem, listed);
         }
+    }
+    /// The outputs of slopes: of lists that are copied behind themselves, or, where there is no room, of scores that
+    /// are computed once more.
+    void give_slopes(const query_block& block, std::int64_t tiles, const memory& mem, bool listed) const
+    {
+        using slope_job = typename job_by<sloped<typename definition::call_type, T>, Job>::type;
+        const to_output<T, T> to{this->job_.def.template slope_out<T>(), {}};
+        const threshold_pass<slope_job, to_output<T, T>> slopes(known<slope_job>(block, mem), this->p_, to,
+                                                                this->base_);
+        const std::int64_t room = mem.places_of(block.count);
+        row_list<T> kept[memory::most_rows];
+        for (int r = 0; r < block.count; ++r) {
+            kept[r] = mem.lists[r];
+            listed = listed && 2 * (kept[r].count + row_list<T>::spare) <= room;
+        }
+        if (!listed) return slopes.compute_again(block, tiles, mem);
+        for (int r = 0; r < block.count; ++r) mem.lists[r].move_behind();
+        slopes.give_outputs(block, tiles, mem);
+        std::copy_n(kept, block.count, mem.lists);
     }
 
     /// If at most this share of keys has a weight, rows of V are taken from lists.

@@ -27,12 +27,30 @@ struct row_normalizer<N, T, threshold_kind::sum> {
     template <class Score>
     HEED_INLINE auto terms(Score s) const
     {
-        const auto x = s.value();
-        using V = std::decay_t<decltype(x)>;
-        const V w = policy.terms(detail::score_above_threshold<V>(((x - V(at.origin)) - V(at.high)) - V(at.low))).value;
+        const std::decay_t<decltype(s.value())> w = policy.terms(above_threshold(s.value())).value;
         return ratio{w, w};
     }
+    /// With D = dO . o' they are the derivatives: dtau = sum w' ds / sum w' keeps the sum of weights.
+    template <class Score>
+    HEED_INLINE auto slopes(Score s) const
+    {
+        const std::decay_t<decltype(s.value())> u = policy.slopes(above_threshold(s.value())).value;
+        return ratio{u, u};
+    }
+    /// The terms of o'.
+    template <class Score>
+    HEED_INLINE auto slope_terms(Score s) const
+    {
+        return slopes(s);
+    }
     HEED_INLINE T shift_of_row() const { return T(0); }
+
+private:
+    template <class V>
+    HEED_INLINE auto above_threshold(V x) const
+    {
+        return detail::score_above_threshold<V>(((x - V(at.origin)) - V(at.high)) - V(at.low));
+    }
 };
 
 /// The largest scores: what is below the threshold has no terms. All tiles have the shift of the row's largest score,
@@ -48,11 +66,13 @@ struct row_normalizer<N, T, threshold_kind::rank> {
     template <class Score>
     HEED_INLINE auto terms(Score s) const
     {
-        const auto t = policy.terms(s);
-        using V = std::decay_t<decltype(s.value())>;
-        const auto out = s.value() < V(at.high);
-        if constexpr (has_mass_v<N>) return ratio{select(out, V(0), V(t.weight)), select(out, V(0), V(t.mass))};
-        else return weight{select(out, V(0), V(t.value))};
+        return of_key(s, policy.terms(s));
+    }
+    /// Keys stay in or out.
+    template <class Score>
+    HEED_INLINE auto slopes(Score s) const
+    {
+        return of_key(s, policy.slopes(s));
     }
     template <class P = N>
     auto log_offset(std::int64_t head) const -> decltype(std::declval<const P&>().log_offset(head))
@@ -60,6 +80,16 @@ struct row_normalizer<N, T, threshold_kind::rank> {
         return policy.log_offset(head);
     }
     HEED_INLINE T shift_of_row() const { return shift_for<N::shift>(at.origin); }
+
+private:
+    template <class Score, class Terms>
+    HEED_INLINE auto of_key(Score s, Terms t) const
+    {
+        using V = std::decay_t<decltype(s.value())>;
+        const auto out = s.value() < V(at.high);
+        if constexpr (has_mass_v<N>) return ratio{select(out, V(0), V(t.weight)), select(out, V(0), V(t.mass))};
+        else return weight{select(out, V(0), V(t.value))};
+    }
 };
 
 /// The score that an inner normalizer receives: as in its own pass.
@@ -88,10 +118,39 @@ struct row_normalizer<N, T, threshold_kind::share> {
     HEED_INLINE auto terms(Score s) const
     {
         using V = std::decay_t<decltype(s.value())>;
-        const V share = V(inner{}.terms(shifted_by(s.value(), at.origin)).weight) / V(at.high == T(0) ? T(1) : at.high);
-        return policy.terms(detail::score_share<V>(share, V(number)));
+        return policy.terms(detail::score_share<V>(share_at(s), V(number)));
+    }
+    /// Of w(a) with a = e / l, the inner normalizer's: w'(a) e' / l and u' / l. With D = dO . o', where o' = sum w'(a)
+    /// a v, they are the derivatives.
+    template <class Score>
+    HEED_INLINE auto slopes(Score s) const
+    {
+        using V = std::decay_t<decltype(s.value())>;
+        const V one_by_l(at.high == T(0) ? T(0) : T(1) / at.high);
+        const auto of_inner = inner{}.slopes(shifted_by(s.value(), at.origin));
+        return ratio{V(of_inner.weight) * one_by_l * slope_of(share_at(s)), V(of_inner.mass) * one_by_l};
+    }
+    /// The terms of o'.
+    template <class Score>
+    HEED_INLINE auto slope_terms(Score s) const
+    {
+        const auto share = share_at(s);
+        return weight{share * slope_of(share)};
     }
     HEED_INLINE T shift_of_row() const { return T(0); }
+
+private:
+    template <class Score>
+    HEED_INLINE auto share_at(Score s) const
+    {
+        using V = std::decay_t<decltype(s.value())>;
+        return V(inner{}.terms(shifted_by(s.value(), at.origin)).weight) / V(at.high == T(0) ? T(1) : at.high);
+    }
+    template <class V>
+    HEED_INLINE V slope_of(V share) const
+    {
+        return policy.slopes(detail::score_share<V>(share, V(number))).value;
+    }
 };
 
 /// Where the thresholds of some rows stand: of packed queries, row 0 of a sequence is bounds[sequence].
@@ -111,6 +170,7 @@ struct threshold_rows {
 /// A definition whose normalizer has a threshold, beside the thresholds of rows.
 template <class Def, class T>
 struct thresholded : Def {
+    using call_type = Def;
     using policy_type = typename Def::normalizer_type;
     using normalizer_type = row_normalizer<policy_type, T>;
 
@@ -131,6 +191,41 @@ struct thresholded : Def {
 template <class Def, class T>
 inline constexpr bool is_thresholded_v<thresholded<Def, T>> = true;
 
+/// The normalizer of a row by whose weights o' is attended: what gradients ask of slopes before they see a key.
+template <class N, class T>
+struct slope_normalizer {
+    static constexpr auto shift = heed::shift::none;
+
+    row_normalizer<N, T> of;
+
+    template <class Score>
+    HEED_INLINE auto terms(Score s) const
+    {
+        return of.slope_terms(s);
+    }
+    HEED_INLINE T shift_of_row() const { return T(0); }
+};
+
+/// A definition by which o' is attended.
+template <class Def, class T>
+struct sloped : thresholded<Def, T> {
+    using base = thresholded<Def, T>;
+    using normalizer_type = slope_normalizer<typename base::policy_type, T>;
+    static constexpr bool keeps_thresholds = false;
+
+    using base::base;
+
+    normalizer_type normalizer() const { return {base::normalizer()}; }
+    HEED_INLINE normalizer_type normalizer_of(const query_place& place) const { return {base::normalizer_of(place)}; }
+};
+
+template <class Def, class T>
+inline constexpr bool is_thresholded_v<sloped<Def, T>> = true;
+
+/// Whether o' of a normalizer is another output than its own, and can be attended.
+template <class N>
+inline constexpr bool has_slope_out_v = needs_slope_out_v<N>&& has_slopes_v<N> && !has_mass_v<N>;
+
 /// The inner normalizer of a share, for scores that are mapped: `Def` is a definition of it.
 template <class Def>
 struct inner_definition {
@@ -138,7 +233,7 @@ struct inner_definition {
     static constexpr bool has_score_maps = Def::has_score_maps;
     static constexpr int lists = Def::lists;
 
-    HEED_INLINE normalizer_type normalizer() const { return {}; }
+    HEED_INLINE normalizer_type normalizer() const { return normalizer_type{}; }
 };
 
 /// The thresholds that a call knows, or leaves: dense, one for each row of q.
