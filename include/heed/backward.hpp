@@ -9,6 +9,7 @@
 // Weights are computed again from the row statistics {M, l} of the forward pass, tile by tile.
 #pragma once
 
+#include "base/table.hpp"
 #include "engine/backward/backward_pass.hpp"
 #include "engine/workspace.hpp"
 #include "plan.hpp"
@@ -42,15 +43,20 @@ class backward_plan : public detail::planned<kernel::backward_partition> {
     static_assert(Def::integer_bits == 0, "heed: backward computes in float or double; leave compute<std::int8_t> out");
 
 public:
-    /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes are looked at.
+    /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes are looked at; of the gradients
+    /// that of dbias, which need not be told where it is not summed.
     template <class Q, class K, class V>
-    backward_plan(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const options<T>& how = {})
-        : planned(plan<Def, T>(def, q, k, v, how).status()), def_(def), q_(q.size), k_(k.size), v_(v.size)
+    backward_plan(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const options<T>& how = {},
+                  const gradients<T>& to = {})
+        : planned(plan<Def, T>(def, q, k, v, how).status()), def_(def), q_(q.size), k_(k.size), v_(v.size),
+          bias_{q_.batch, q_.heads, q_.tokens, k_.tokens}
     {
         using job = kernel::backward_job<Def, dense_kv<const T>, T, T, T>;
         if (!status_) return;
+        if (to.dbias.data || to.dbias.size.dim > 0) bias_ = detail::summed_extents(to.dbias.size, bias_);
         partition_ = kernel::make_backward_partition<job>(
-            {q_.batch, q_.heads, k_.heads, k_.dim, v_.dim, how.executor.concurrency()}, q_.tokens, k_.tokens);
+            {q_.batch, q_.heads, k_.heads, k_.dim, v_.dim, how.executor.concurrency()}, q_.tokens, k_.tokens,
+            {bias_.batch != q_.batch, bias_.heads != q_.heads, bias_.tokens != q_.tokens});
         if (!partition_.fits)
             status_ = status_type::error(errc::invalid_argument,
                                          "backward: %lld queries of %lld heads x %lld keys for %d workers: stages or "
@@ -138,7 +144,7 @@ private:
             const char* name;
             const view<T>& g;
             extents want;
-        } all[] = {{"dbias", to.dbias, {q_.batch, q_.heads, q_.tokens, k_.tokens}},
+        } all[] = {{"dbias", to.dbias, bias_},
                    {"dq", to.dq, q_},
                    {"dk", to.dk, k_},
                    {"dv", to.dv, v_}};
@@ -180,6 +186,12 @@ private:
         return status_type::error(errc::invalid_argument, "backward: %s overlaps %s", name, other);
     }
 
+    /// The same gradients, where what is summed lies at a stride of 0.
+    static gradients<T> with_repeated_bias(gradients<T> to)
+    {
+        to.dbias = detail::repeat_ones(to.dbias);
+        return to;
+    }
     template <class Q, class Kv, class O, class DO>
     auto make_job(const view<Q>& q, const Kv& kv, const view<O>& out, const row_statistics<T>& stats,
                   const view<DO>& dout, const gradients<T>& to) const
@@ -191,7 +203,8 @@ private:
                    out,
                    dout,
                    stats,
-                   to,
+                   with_repeated_bias(to),
+                   partition_.sums.any(),
                    nullptr};
     }
     template <class Job>
@@ -201,12 +214,12 @@ private:
     }
 
     Def def_;
-    extents q_, k_, v_;
+    extents q_, k_, v_, bias_;  // bias_: of dbias
 };
 
 template <class Def, class Q, class K, class V>
-backward_plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const options<compute_t<Q>>& = {})
-    -> backward_plan<detail::definition_t<Def>, compute_t<Q>>;
+backward_plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const options<compute_t<Q>>& = {},
+              const gradients<compute_t<Q>>& = {}) -> backward_plan<detail::definition_t<Def>, compute_t<Q>>;
 
 /// The gradients of out = attend(def, q, k, v), given the gradient `dout` in out.
 ///
@@ -226,7 +239,7 @@ status backward(const Def& def, const view<Q>& q, const view<K>& k, const view<V
     using T = compute_t<Q>;
     if constexpr (detail::sound_definition<detail::definition_t<Def>, T>::value &&
                   detail::sound_gradient<detail::definition_t<Def>>::value) {
-        const backward_plan<detail::definition_t<Def>, T> p(def, q, k, v, how);
+        const backward_plan<detail::definition_t<Def>, T> p(def, q, k, v, how, to);
         return detail::with_workspace(
             "backward", p, how, [&](const options<T>& with) { return p.run(q, k, v, out, stats, dout, to, with); });
     } else {

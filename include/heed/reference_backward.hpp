@@ -11,6 +11,7 @@
 // whose denominator is 0 has no gradient. Takes O(Sq Skv (Dqk + Dv)) operations.
 #pragma once
 
+#include "base/table.hpp"
 #include "gradients.hpp"
 #include "reference.hpp"
 
@@ -99,8 +100,10 @@ void add_gradients(const reference_row<Real, Def, Q, K>& row, const view<V>& v, 
 /// kernels. Returns a status; nothing is written where it is false.
 template <class Real = double, class Def, class Q, class K, class V, class DO>
 status reference_backward(const Def& policies, const view<Q>& q, const view<K>& k, const view<V>& v,
-                          const view<DO>& dout, const gradients<Real>& grads)
+                          const view<DO>& dout, const gradients<Real>& wanted)
 {
+    gradients<Real> grads = wanted;
+    grads.dbias = detail::repeat_ones(grads.dbias);
     using definition = detail::definition_t<Def>;
     const definition def(policies);
     const char* verb = "reference_backward";
@@ -116,7 +119,10 @@ status reference_backward(const Def& policies, const view<Q>& q, const view<K>& 
                                          [&] { return check_gradient("dq", grads.dq, q.size); },
                                          [&] { return check_gradient("dk", grads.dk, k.size); },
                                          [&] { return check_gradient("dv", grads.dv, v.size); },
-                                         [&] { return check_gradient("dbias", grads.dbias, scores); });
+                                         [&] {
+                                             return check_gradient("dbias", grads.dbias,
+                                                                   detail::summed_extents(grads.dbias.size, scores));
+                                         });
     if (!s) return s;
     for (const view<Real>& x : {grads.dq, grads.dk, grads.dv, grads.dbias}) detail::set_to_zero(x);
     for (std::int64_t h = 0; h < q.size.heads; ++h) {

@@ -3,7 +3,8 @@
 //
 // A kv head is a matrix of steps, blocks of rows x tiles of keys, and a step comes after the one before it in its row
 // and in its column, whose sums it goes on with. Where there are heads enough for the workers a task is a head, passed
-// over tile by tile; otherwise a stage is a diagonal of every head's matrix, whose steps do not touch each other.
+// over tile by tile; otherwise a stage is a diagonal of every head's matrix, whose steps do not touch each other. Heads
+// that add to the same numbers of dbias are one matrix, a strand: the blocks of each come after those of the one before.
 // Either way every sum has the same order, and no two tasks accumulate into the same row at a time.
 #pragma once
 
@@ -14,9 +15,11 @@ HEED_BEGIN
 namespace kernel {
 
 template <class Job>
-backward_partition make_backward_partition(const problem_sizes& sizes, std::int64_t queries, std::int64_t tokens)
+backward_partition make_backward_partition(const problem_sizes& sizes, std::int64_t queries, std::int64_t tokens,
+                                           const bias_sums& sums)
 {
     backward_partition p;
+    p.sums = sums;
     p.batch = sizes.batch;
     p.query_heads = sizes.query_heads;
     p.kv_heads = sizes.kv_heads;
@@ -29,13 +32,15 @@ backward_partition make_backward_partition(const problem_sizes& sizes, std::int6
     p.tiles = max_of(ceil_div(tokens, micro::gradient_tile), 1);  // one that is empty writes zeros
     p.blocks = ceil_div(p.rows, micro::gradient_block);
     p.block_rows = rows_of_blocks(p.rows, p.blocks);
-    p.diagonal = p.workers > 1 && p.heads() < std::int64_t{2} * p.workers && p.blocks > 0 && p.blocks + p.tiles > 2;
+    const checked rows_of_matrix = checked(p.heads_of_strand()) * p.blocks, sides = rows_of_matrix + p.tiles;
+    p.diagonal = p.workers > 1 && p.strands() < std::int64_t{2} * p.workers && rows_of_matrix.value() > 0 &&
+                 sides.value() > 2;
     carving_count one;
     (void)backward_memory<Job>::carve(one, p);
     const checked row_bytes = in_lines(checked(Job::learns_rows ? sizes.batch : 0) * sizes.query_heads * queries *
                                        static_cast<std::int64_t>(sizeof(typename Job::T)));
     const checked total = checked(cache_line) + checked(p.workers) * one.bytes() + row_bytes;
-    p.fits = total.fits() && (!p.diagonal || p.blocks + p.tiles <= std::numeric_limits<int>::max());
+    p.fits = total.fits() && (!p.diagonal || (sides.fits() && sides.value() <= std::numeric_limits<int>::max()));
     if (!p.fits) return p;
     p.worker_bytes = static_cast<std::size_t>(one.bytes().value());
     p.total_bytes = static_cast<std::size_t>(total.value());
@@ -63,21 +68,39 @@ public:
         carver c(base_ + static_cast<std::size_t>(worker) * p_.worker_bytes);
         memory mem = memory::carve(c, p_);
         if (p_.diagonal) {
-            const std::int64_t head = task / p_.steps(stage), tile = p_.first_tile(stage) + task % p_.steps(stage);
-            const std::int64_t block = stage - tile;
+            const std::int64_t strand = task / p_.steps(stage), tile = p_.first_tile(stage) + task % p_.steps(stage);
+            const std::int64_t row = stage - tile, head = p_.head(strand, row / p_.blocks), block = row % p_.blocks;
+            if (row == 0) begin_bias(strand, tile);
             load_tile(head, tile, block == 0, mem);
             take_step(head, tile, block, mem);
             store_tile(head, tile, mem);
             return;
         }
         for (std::int64_t tile = 0; tile < p_.tiles; ++tile) {
-            load_tile(task, tile, true, mem);
-            for (std::int64_t block = 0; block < p_.blocks; ++block) take_step(task, tile, block, mem);
-            store_tile(task, tile, mem);
+            begin_bias(task, tile);
+            for (std::int64_t n = 0; n < p_.heads_of_strand(); ++n) {
+                const std::int64_t head = p_.head(task, n);
+                load_tile(head, tile, true, mem);
+                for (std::int64_t block = 0; block < p_.blocks; ++block) take_step(head, tile, block, mem);
+                store_tile(head, tile, mem);
+            }
         }
     }
 
 private:
+    /// Zeros of dbias for the sums of a strand and a tile.
+    void begin_bias(std::int64_t strand, std::int64_t tile) const
+    {
+        const view<T>& bias = job_.to.dbias;
+        if (!job_.sums_bias || !bias.data || detail::is_empty(bias.size)) return;
+        const std::int64_t first = p_.sums.batch ? 0 : strand / (p_.sums.heads ? 1 : p_.kv_heads);
+        const std::int64_t head = p_.sums.heads ? 0 : strand % p_.kv_heads * p_.group;
+        for (std::int64_t h = head; h < (p_.sums.heads ? 1 : head + p_.group); ++h)
+            for (std::int64_t i = 0; i < bias.size.tokens; ++i) {
+                T* const to = bias.row(first, h, i) + tile * micro::gradient_tile;
+                for (int j = 0; j < keys_of_tile(tile); ++j) to[j] = T(0);
+            }
+    }
     int keys_of_tile(std::int64_t tile) const
     {
         return static_cast<int>(min_of(micro::gradient_tile, p_.tokens - tile * micro::gradient_tile));

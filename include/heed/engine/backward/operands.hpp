@@ -25,31 +25,52 @@ struct backward_job : job<Def, Kv, Q> {
     view<const DO> dout;
     row_statistics<T> stats;
     gradients<T> to;
+    bool sums_bias;    // whether dbias is added to; else written
     T* row_parameter;  // [B, Hq, Sq]: each row's part of the gradient of a per-head parameter
 
     bool wants_scores() const { return to.dq.data || to.dk.data || to.dbias.data || to.dslopes; }
 };
 
+/// Along which extents dbias is summed.
+struct bias_sums {
+    bool batch = false, heads = false, rows = false;
+
+    bool any() const { return batch || heads || rows; }
+};
+
 /// The cut of a backward pass into tasks, and the workspace it needs. A pure function of the sizes.
+///
+/// Heads that add to the same numbers of dbias are a strand, whose blocks of rows follow one another; without such sums
+/// a strand is a head.
 struct backward_partition {
     std::int64_t batch = 0, query_heads = 0, kv_heads = 0, group = 1, rows = 0;  // rows: Sq * group of one kv head
     std::int64_t key_dim = 0, value_dim = 0, tokens = 0;
     std::int64_t block_rows = 0, blocks = 0, tiles = 0;  // of one kv head
+    bias_sums sums;
     bool diagonal = false;
     bool fits = true;  // whether stages and workspace can be counted
     int workers = 1;
     std::size_t worker_bytes = 0, total_bytes = 0;
 
     std::int64_t heads() const { return batch * kv_heads; }
+    std::int64_t strands() const { return (sums.batch ? 1 : batch) * (sums.heads ? 1 : kv_heads); }
+    std::int64_t heads_of_strand() const { return (sums.batch ? batch : 1) * (sums.heads ? kv_heads : 1); }
+    /// The n-th head of a strand.
+    std::int64_t head(std::int64_t strand, std::int64_t n) const
+    {
+        if (sums.heads) return strand * kv_heads + n;
+        return n * kv_heads + strand;
+    }
     /// The last stage sums what is learned for each query head.
-    int stages() const { return 1 + static_cast<int>(diagonal ? max_of(blocks + tiles - 1, 0) : 1); }
+    int stages() const { return 1 + static_cast<int>(diagonal ? max_of(blocks_of_strand() + tiles - 1, 0) : 1); }
     std::int64_t tasks(int stage) const
     {
         if (stage == stages() - 1) return query_heads;
-        return diagonal ? heads() * steps(stage) : heads();
+        return diagonal ? strands() * steps(stage) : strands();
     }
+    std::int64_t blocks_of_strand() const { return heads_of_strand() * blocks; }
     /// Steps of a diagonal, from the one of tile first_tile(diagonal) on.
-    std::int64_t first_tile(int stage) const { return max_of(stage - (blocks - 1), 0); }
+    std::int64_t first_tile(int stage) const { return max_of(stage - (blocks_of_strand() - 1), 0); }
     std::int64_t steps(int stage) const { return min_of(stage, tiles - 1) - first_tile(stage) + 1; }
     double work() const
     {

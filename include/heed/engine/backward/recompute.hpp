@@ -65,13 +65,17 @@ void strip_products(const tile_cover& cover, Wanted wanted, micro::packed_querie
     }
 }
 
-/// Writes dbias for up to `n` of the keys behind `place`, where it is wanted; zeros without `g`.
+/// Writes dbias for up to `n` of the keys behind `place`, where it is wanted, or adds to it where it is a sum; zeros
+/// without `g`.
 template <class Job, class T>
 void write_scores(const Job& job, const score_place<vec<T>>& place, int n, const T* g)
 {
     if (!job.to.dbias.data) return;
     T* to = job.to.dbias.row(place.batch, place.head, place.row) + place.key_at(0);
-    for (int i = 0; i < n; ++i) to[i] = g ? g[i] : T(0);
+    if (job.sums_bias)
+        for (int i = 0; g && i < n; ++i) to[i] += g[i];
+    else
+        for (int i = 0; i < n; ++i) to[i] = g ? g[i] : T(0);
 }
 
 /// Takes ds from the mapped scores back to the scores themselves, a strip of keys from `place` on, and hands out the
