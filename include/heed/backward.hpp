@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // backward: the gradients of attend, for every normalizer with slopes() and every score map with a slope().
 //
-//     p_ij = w(s_ij) / den_i      D_i = dO_i . O_i      ds_ij = (w'(s_ij) (dO_i . v_j) - u'(s_ij) D_i) / den_i
+//     p_ij = w(s_ij) / den_i      D_i = dO_i . O_i - dlse_i
+//
+//     ds_ij = (w'(s_ij) (dO_i . v_j) - u'(s_ij) D_i) / den_i
 //
 //     dv_j = sum_i p_ij dO_i      dq_i = scale sum_j ds_ij k_j      dk_j = scale sum_i ds_ij q_i
 //
@@ -13,6 +15,7 @@
 // of another normalizer: ds_ij = (e'_ij f'_ij (dO_i . v_j) - u'_ij D_i) / l_i, o'_i = sum_j f'_ij a_ij v_j.
 #pragma once
 
+#include "base/table.hpp"
 #include "engine/backward/backward_pass.hpp"
 #include "engine/workspace.hpp"
 #include "plan.hpp"
@@ -61,21 +64,37 @@ class backward_plan : public detail::planned<kernel::backward_partition> {
     static_assert(Def::integer_bits == 0, "heed: backward computes in float or double; leave compute<std::int8_t> out");
 
 public:
-    /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes are looked at.
+    /// Plans for tensors of these shapes and an executor of this concurrency. Only sizes and lengths are looked at; of
+    /// the gradients that of dbias, which need not be told where it is not summed.
     template <class Q, class K, class V>
-    backward_plan(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const options<T>& how = {})
-        : planned(plan<Def, T>(def, q, k, v, how).status()), def_(def), q_(q.size), k_(k.size), v_(v.size)
+    backward_plan(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const options<T>& how = {},
+                  const gradients<T>& to = {})
+        : backward_plan(def, q, dense_kv{k, v}, how, to)
+    {}
+    /// The same for a kv source. Queries are a view, or packed.
+    template <class Queries, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
+    backward_plan(const Def& def, const Queries& queries, const Kv& kv, const options<T>& how = {},
+                  const gradients<T>& to = {})
+        : planned(plan<Def, T>(def, queries, kv, how).status()), def_(def)
     {
-        using job = kernel::backward_job<computed, dense_kv<const T>, T, T, T>;
         if (!status_) return;
-        partition_ = kernel::make_backward_partition<job>(
-            {q_.batch, q_.heads, k_.heads, k_.dim, v_.dim, how.executor.concurrency()}, q_.tokens, k_.tokens);
+        const detail::packed_of<Queries> q = queries;
+        using job = job_of<detail::element_of<Queries>, Kv, T, T>;
+        q_ = q.rows.size;
+        kv_ = sizes_of(q, kv);
+        bias_ = {kv.batch(), q_.heads, kv_.queries, kv_.k.tokens};
+        if (to.dbias.data || to.dbias.size.dim > 0) bias_ = detail::summed_extents(to.dbias.size, bias_);
+        const kernel::bias_sums sums{bias_.batch != kv.batch(), bias_.heads != q_.heads, bias_.tokens != kv_.queries};
+        partition_ =
+            kernel::make_backward_partition<job>({kv.batch(), q_.heads, kv.heads(), kv.key_dim(), kv_.value_dim,
+                                                  how.executor.concurrency(), !kernel::reads_in_place_v<Kv>},
+                                                 {kv_.queries, kv_.rooms, q_.batch * q_.heads * q_.tokens, sums});
         if (!partition_.fits)
             status_ = status_type::error(errc::invalid_argument,
                                          "backward: %lld queries of %lld heads x %lld keys for %d workers: stages or "
                                          "workspace beyond 64 bits",
                                          static_cast<long long>(q_.tokens), static_cast<long long>(q_.heads),
-                                         static_cast<long long>(k_.tokens), partition_.workers);
+                                         static_cast<long long>(kv_.k.tokens), partition_.workers);
     }
 
     /// The kernel, instruction set, tile shapes, tasks and workspace, in one line.
@@ -95,58 +114,78 @@ public:
     }
 
     /// Writes the wanted gradients. Fails, with nothing written, where the tensors differ from the planned ones.
+    template <class Queries, class Kv, class O, class DO>
+    status_type run(const Queries& queries, const Kv& kv, const output_gradients<O, DO>& of, const gradients<T>& to,
+                    const options<T>& how) const noexcept
+    {
+        const status_type s = check_run(queries, kv, of, to, how);
+        if (!s) return s;
+        return kernel::run_all("backward", make_pass(make_job(queries, kv, of, to), how.workspace.data), partition_,
+                               how.executor);
+    }
     template <class Q, class K, class V, class O, class DO>
     status_type run(const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
                     const row_statistics<T>& stats, const view<DO>& dout, const gradients<T>& to,
                     const options<T>& how) const noexcept
     {
-        const status_type s = check_run(q, k, v, out, stats, dout, to, how);
-        if (!s) return s;
-        const auto pass = make_pass(make_job(q, dense_kv{k, v}, out, stats, dout, to), how.workspace.data);
-        return kernel::run_all("backward", pass, partition_, how.executor);
+        return run(q, dense_kv{k, v}, given<O>(out, stats, dout), to, how);
     }
 
     /// One task, for hosts with their own loop, as in plan::run_task().
+    template <class Queries, class Kv, class O, class DO>
+    void run_task(plan_task task, const Queries& queries, const Kv& kv, const output_gradients<O, DO>& of,
+                  const gradients<T>& to, const options<T>& how) const noexcept
+    {
+        make_pass(make_job(queries, kv, of, to), how.workspace.data).run_task(task.stage, task.index, task.worker);
+    }
     template <class Q, class K, class V, class O, class DO>
     void run_task(plan_task task, const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
                   const row_statistics<T>& stats, const view<DO>& dout, const gradients<T>& to,
                   const options<T>& how) const noexcept
     {
-        make_pass(make_job(q, dense_kv{k, v}, out, stats, dout, to), how.workspace.data)
-            .run_task(task.stage, task.index, task.worker);
+        run_task(task, q, dense_kv{k, v}, given<O>(out, stats, dout), to, how);
     }
 
     /// What run() checks before it writes anything.
+    template <class Queries, class Kv, class O, class DO>
+    status_type check_run(const Queries& queries, const Kv& kv, const output_gradients<O, DO>& of,
+                          const gradients<T>& to, const options<T>& how) const noexcept
+    {
+        const detail::packed_of<Queries> q = queries;
+        static_assert(sizeof(detail::sound_inputs<T, detail::element_of<Queries>, Kv>) == 1);
+        static_assert(std::is_same_v<compute_t<O>, T> && std::is_same_v<compute_t<DO>, T>,
+                      "heed: q, k, v, out and dout are made of float, bf16 and f16 in any mix, or all of double");
+        const extents rows{q_.batch, q_.heads, q_.tokens, kv_.value_dim};
+        const auto apart = [&](const char* name, const view<T>& g) {
+            status_type s = disjoint(name, g, "q", q.rows);
+            kv.views([&](const char* other, const auto& x) {
+                if (s) s = disjoint(name, g, other, x);
+            });
+            return detail::first_error(
+                [&] { return s; }, [&] { return disjoint(name, g, "out", of.out); },
+                [&] { return disjoint(name, g, "dout", of.dout); },
+                [&] { return needs_slope_out ? disjoint(name, g, "slope_out", slope_out()) : status_type(); });
+        };
+        return detail::first_error(
+            [&] { return status_; }, [&] { return detail::check_inputs("backward", q, kv); },
+            [&] { return check_as_planned(q, kv); }, [&] { return detail::check_input_memory("backward", q, kv); },
+            [&] { return detail::check_tensor("backward", "out", of.out, rows); },
+            [&] { return detail::check_tensor("backward", "dout", of.dout, rows); },
+            [&] { return check_thresholds(rows); },
+            [&] {
+                return def_.check({kv.batch(), q_.heads, kv.heads(), kv_.queries, kv_.k.tokens});
+            },
+            [&] { return detail::check_statistics("backward", of.stats, q_, 1); },
+            [&] { return check_dlse(of.dlse); },
+            [&] { return check_gradients(to, apart); }, [&] { return check_parameters(to); },
+            [&] { return detail::check_resources("backward", how, partition_.workers, partition_.total_bytes); });
+    }
     template <class Q, class K, class V, class O, class DO>
     status_type check_run(const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
                           const row_statistics<T>& stats, const view<DO>& dout, const gradients<T>& to,
                           const options<T>& how) const noexcept
     {
-        static_assert(std::is_same_v<compute_t<Q>, T> && std::is_same_v<compute_t<K>, T> &&
-                          std::is_same_v<compute_t<V>, T> && std::is_same_v<compute_t<O>, T> &&
-                          std::is_same_v<compute_t<DO>, T>,
-                      "heed: q, k, v, out and dout are made of float, bf16 and f16 in any mix, or all of double");
-        const extents rows{q_.batch, q_.heads, q_.tokens, v_.dim};
-        const auto apart = [&](const char* name, const view<T>& g) {
-            return detail::first_error(
-                [&] { return disjoint(name, g, "q", q); }, [&] { return disjoint(name, g, "k", k); },
-                [&] { return disjoint(name, g, "v", v); }, [&] { return disjoint(name, g, "out", out); },
-                [&] { return disjoint(name, g, "dout", dout); },
-                [&] { return needs_slope_out ? disjoint(name, g, "slope_out", slope_out()) : status_type(); });
-        };
-        return detail::first_error(
-            [&] { return status_; }, [&] { return detail::check_tensor("backward", "q", q, q_); },
-            [&] { return detail::check_tensor("backward", "k", k, k_); },
-            [&] { return detail::check_tensor("backward", "v", v, v_); },
-            [&] { return detail::check_tensor("backward", "out", out, rows); },
-            [&] { return detail::check_tensor("backward", "dout", dout, rows); },
-            [&] { return check_thresholds(rows); },
-            [&] {
-                return def_.check({q_.batch, q_.heads, k_.heads, q_.tokens, k_.tokens});
-            },
-            [&] { return detail::check_statistics("backward", stats, q_, 1); },
-            [&] { return check_gradients(to, apart); }, [&] { return check_parameters(to); },
-            [&] { return detail::check_resources("backward", how, partition_.workers, partition_.total_bytes); });
+        return check_run(q, dense_kv{k, v}, given<O>(out, stats, dout), to, how);
     }
 
 private:
@@ -170,6 +209,72 @@ private:
         return detail::check_tensor("backward", "slope_out", slope_out(), rows);
     }
 
+    /// The same where out is not of the type that is computed in, which check_run() then says.
+    template <class O, class DO>
+    static output_gradients<O, DO> given(const view<O>& out, const row_statistics<T>& stats, const view<DO>& dout)
+    {
+        if constexpr (std::is_same_v<compute_t<O>, T>) return {out, stats, dout};
+        else return {out, {}, dout};
+    }
+    template <class Q, class Kv, class O, class DO>
+    using job_of =
+        kernel::backward_job<computed, std::remove_const_t<decltype(detail::as_const(std::declval<const Kv&>()))>,
+                             std::remove_const_t<Q>, std::conditional_t<needs_slope_out, T, std::remove_const_t<O>>,
+                             std::remove_const_t<DO>>;
+
+    status_type check_dlse(const number_view<const T>& dlse) const
+    {
+        if (has_threshold_v<normalizer> && dlse)
+            return status_type::error(errc::invalid_argument,
+                                      "backward: dlse: a normalizer with a threshold has no gradient in the log of a sum");
+        return detail::check_count("backward", "dlse", dlse, q_.batch * q_.heads * q_.tokens);
+    }
+
+    /// What a plan knows of keys and values, and of the sequences of the queries.
+    struct source_sizes {
+        extents k, dk, dv;  // k: [B, Hkv, tokens of the longest sequence, Dqk]
+        std::int64_t value_dim = 0, queries = 0, rooms = 0;
+    };
+    template <class Q, class Kv>
+    static source_sizes sizes_of(const packed<Q>& q, const Kv& kv)
+    {
+        source_sizes s;
+        s.k = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
+        s.value_dim = kv.value_dim();
+        s.dk = s.k;
+        if constexpr (kernel::has_room_v<Kv>) s.dk = kv.k.size;
+        s.dv = {s.dk.batch, s.dk.heads, s.dk.tokens, s.value_dim};
+        s.queries = q.bounds.size() > 0 ? 0 : q.rows.size.tokens;
+        for (std::int64_t b = 0; b < kv.batch(); ++b) {
+            if (q.bounds.size() > 0) s.queries = max_of(s.queries, q.bounds[b + 1] - q.bounds[b]);
+            s.rooms = max_of(s.rooms, kernel::room_of(kv, b));
+        }
+        return s;
+    }
+    template <class Q, class Kv>
+    status_type check_as_planned(const packed<Q>& q, const Kv& kv) const
+    {
+        const source_sizes s = sizes_of(q, kv);
+        const auto check = [&](const char* name, const extents& have, const extents& want) {
+            return detail::check_extents("backward", name, have, want);
+        };
+        const extents v{kv_.k.batch, kv_.k.heads, kv_.k.tokens, kv_.value_dim};
+        return detail::first_error(
+            [&] { return check("q", q.rows.size, q_); }, [&] { return check("k", s.k, kv_.k); },
+            [&] {
+                return check("v", {s.k.batch, s.k.heads, s.k.tokens, s.value_dim}, v);
+            },
+            [&] {
+                if (s.queries == kv_.queries && s.rooms == kv_.rooms && s.dk.tokens == kv_.dk.tokens &&
+                    (kernel::reads_in_place_v<Kv> || partition_.copies))
+                    return status_type{};
+                return status_type::error(errc::invalid_argument,
+                                          "backward: a kv source or lengths that were not planned for: up to %lld "
+                                          "queries and %lld tokens, planned for %lld and %lld",
+                                          static_cast<long long>(s.queries), static_cast<long long>(s.rooms),
+                                          static_cast<long long>(kv_.queries), static_cast<long long>(kv_.rooms));
+            });
+    }
     /// The wanted tensors among the gradients: each by itself and beside the inputs, by apart(name, view); then beside
     /// each other.
     template <class Apart>
@@ -179,10 +284,7 @@ private:
             const char* name;
             const view<T>& g;
             extents want;
-        } all[] = {{"dbias", to.dbias, {q_.batch, q_.heads, q_.tokens, k_.tokens}},
-                   {"dq", to.dq, q_},
-                   {"dk", to.dk, k_},
-                   {"dv", to.dv, v_}};
+        } all[] = {{"dbias", to.dbias, bias_}, {"dq", to.dq, q_}, {"dk", to.dk, kv_.dk}, {"dv", to.dv, kv_.dv}};
         status_type s;
         for (const auto& x : all)
             if (s) s = check_gradient(x.name, x.g, x.want, apart);
@@ -221,21 +323,28 @@ private:
         return status_type::error(errc::invalid_argument, "backward: %s overlaps %s", name, other);
     }
 
-    template <class Q, class Kv, class O, class DO>
-    auto make_job(const view<Q>& q, const Kv& kv, const view<O>& out, const row_statistics<T>& stats,
-                  const view<DO>& dout, const gradients<T>& to) const
+    /// The same gradients, where what is summed lies at a stride of 0.
+    static gradients<T> with_repeated_bias(gradients<T> to)
     {
-        const auto source = kv.as_const();
-        using output = std::conditional_t<needs_slope_out, T, std::remove_const_t<O>>;
-        using job = kernel::backward_job<computed, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>,
-                                         output, std::remove_const_t<DO>>;
-        return job{{detail::definition_of_call<T>(def_, q_, {}), source, q, static_cast<T>(def_.scale_for(k_.dim)),
-                    partition_.group, 0, k_.tokens},
-                   output_of_slopes(out),
-                   dout,
-                   stats,
-                   to,
-                   nullptr};
+        to.dbias = detail::repeat_ones(to.dbias);
+        return to;
+    }
+    template <class Queries, class Kv, class O, class DO>
+    auto make_job(const Queries& queries, const Kv& kv, const output_gradients<O, DO>& of, const gradients<T>& to) const
+    {
+        const detail::packed_of<Queries> q = queries;
+        // Where sequences end, or have lost keys, zeros are written first.
+        const bool sums = partition_.sums.any() || q.bounds.size() > 0 || kv.ragged() || !kernel::has_room_v<Kv>;
+        return job_of<detail::element_of<Queries>, Kv, O, DO>{{detail::definition_of_call<T>(def_, q_, q.bounds), detail::as_const(kv), q.rows,
+                                                               static_cast<T>(def_.scale_for(kv_.k.dim)),
+                                                               partition_.group, 0, -1, q.bounds},
+                                                              output_of_slopes(of.out),
+                                                              of.dout,
+                                                              of.stats,
+                                                              of.dlse,
+                                                              with_repeated_bias(to),
+                                                              sums,
+                                                              nullptr};
     }
     /// What D is made of: o', where it differs from out.
     template <class O>
@@ -251,26 +360,58 @@ private:
     }
 
     Def def_;
-    extents q_, k_, v_;
+    extents q_, bias_;  // bias_: of dbias
+    source_sizes kv_;
 };
 
 template <class Def, class Q, class K, class V>
-backward_plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const options<compute_t<Q>>& = {})
-    -> backward_plan<detail::definition_t<Def>, compute_t<Q>>;
+backward_plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const options<compute_t<Q>>& = {},
+              const gradients<compute_t<Q>>& = {}) -> backward_plan<detail::definition_t<Def>, compute_t<Q>>;
+template <class Def, class Queries, class Kv>
+backward_plan(const Def&, const Queries&, const Kv&, const options<detail::computed_of<Queries>>& = {},
+              const gradients<detail::computed_of<Queries>>& = {})
+    -> backward_plan<detail::definition_t<Def>, detail::computed_of<Queries>>;
 
-/// The gradients of out = attend(def, q, k, v), given the gradient `dout` in out.
+/// The gradients of out = attend(def, q, kv), given those in `out` and, where the loss has it, in the rows' lse.
 ///
-/// q [B, Hq, Sq, Dqk], k [B, Hkv, Skv, Dqk], v [B, Hkv, Skv, Dv], out and dout [B, Hq, Sq, Dv]. `stats` are the shift
+/// q [B, Hq, Sq, Dqk], kv [B, Hkv, Skv, Dqk and Dv], out and dout [B, Hq, Sq, Dv]. `stats` are the shift
 /// and mass that attend() wrote through options.stats; `out` is best kept in float, as D is as exact as that. Gradients
 /// are float, or double, also for tensors of bf16 and f16; they overlap nothing. Takes 2.5 times the multiply-adds of
 /// attend and memory O(workers * tile). A slope, weight or gradient of exactly 0 passes nothing on, whatever it would
-/// be multiplied by; a row that attends no key, or whose denominator is 0, has gradient 0. Where 1/den overflows, in
-/// softpick rows with no score beyond 1e-38, gradients do too. The bits do not depend on the number of threads.
-/// options.stats is not looked at. Allocates only where options.workspace is not given. Returns a status; nothing is
-/// written where it is false.
+/// be multiplied by; a row that attends no key, or whose denominator is 0, has gradient 0. The bits do not depend on
+/// the number of threads. options.stats is not looked at. Allocates only where options.workspace is not given. Returns
+/// a status; nothing is written where it is false.
+///
+/// Softpick rows with no score beyond 1e-38 have gradients of the order of 1/den: where that of a score is beyond
+/// float, those in q and k are not finite. Weights, and so dv, are sound there too.
+///
+/// Queries are a view, or packed as attend() takes them: then q, out, dout and dq are [1, Hq, rows, D], statistics and
+/// dlse [Hq, rows], and each sequence has the gradients that it has alone. dbias is [B, Hq, Sq, Skv] of the longest
+/// sequence, 0 where others end. dk and dv lie as k and v do in a dense_kv and a packed_kv, zeros where a sequence
+/// ends; tokens that are in no sequence's room are not written. Of every other source, pages, rings, quantised or
+/// scaled, they are [B, Hkv, Skv, D] by position, Skv that of the longest sequence, zeros where it has no token: the
+/// gradients of the numbers that were read, scales multiplied in, of each sequence by itself where sequences share
+/// pages.
 ///
 /// A definition whose normalizer has a threshold has known_thresholds{thresholds, slope_out}, as attend() left them in
 /// keep_thresholds{thresholds, slope_out}. D is then dO . slope_out, except for a rank, which needs no slope_out.
+template <class Def, class Queries, class Kv, class O, class DO, class = std::enable_if_t<is_kv_source_v<Kv>>>
+status backward(const Def& def, const Queries& q, const Kv& kv, const output_gradients<O, DO>& of,
+                const gradients<detail::computed_of<Queries>>& to,
+                const options<detail::computed_of<Queries>>& how = {})
+{
+    using T = detail::computed_of<Queries>;
+    if constexpr (detail::sound_definition<detail::definition_t<Def>, T>::value &&
+                  detail::sound_gradient<detail::definition_t<Def>>::value) {
+        const backward_plan<detail::definition_t<Def>, T> p(def, q, kv, how, to);
+        return detail::with_workspace("backward", p, how,
+                                      [&](const options<T>& with) { return p.run(q, kv, of, to, with); });
+    } else {
+        return {};
+    }
+}
+
+/// The same for keys and values in two views, and a loss of the output alone.
 template <class Def, class Q, class K, class V, class O, class DO>
 status backward(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
                 const row_statistics<compute_t<Q>>& stats, const view<DO>& dout, const gradients<compute_t<Q>>& to,
@@ -279,7 +420,7 @@ status backward(const Def& def, const view<Q>& q, const view<K>& k, const view<V
     using T = compute_t<Q>;
     if constexpr (detail::sound_definition<detail::definition_t<Def>, T>::value &&
                   detail::sound_gradient<detail::definition_t<Def>>::value) {
-        const backward_plan<detail::definition_t<Def>, T> p(def, q, k, v, how);
+        const backward_plan<detail::definition_t<Def>, T> p(def, q, k, v, how, to);
         return detail::with_workspace(
             "backward", p, how, [&](const options<T>& with) { return p.run(q, k, v, out, stats, dout, to, with); });
     } else {
@@ -287,12 +428,12 @@ status backward(const Def& def, const view<Q>& q, const view<K>& k, const view<V
     }
 }
 
-/// Says that keys and values in a cache have no gradients.
-template <class Def, class Q, class Kv, class... Rest, class = std::enable_if_t<is_kv_source_v<Kv>>>
-status backward(const Def&, const view<Q>&, const Kv&, const Rest&...)
+/// Says how the output and its gradients are given beside a kv source.
+template <class Def, class Queries, class Kv, class O, class... Rest, class = std::enable_if_t<is_kv_source_v<Kv>>>
+status backward(const Def&, const Queries&, const Kv&, const view<O>&, const Rest&...)
 {
-    static_assert(!is_kv_source_v<Kv>, "heed: backward takes k and v as two views: a kv source, in a ring, in pages or "
-                                       "with scales, has no gradients");
+    static_assert(!is_kv_source_v<Kv>,
+                  "heed: beside a kv source backward takes heed::output_gradients{out, stats, dout}");
     return {};
 }
 

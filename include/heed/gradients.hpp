@@ -1,10 +1,31 @@
 // SPDX-License-Identifier: MIT
-// What the backward pass gives. A gradient whose view has no data, or whose pointer is null, is not computed.
+// What the backward pass is given and gives. A gradient whose view has no data, or whose pointer is null, is not
+// computed.
 #pragma once
 
 #include "base/view.hpp"
+#include "options.hpp"
 
 HEED_BEGIN
+
+/// What attend() left, and the gradients of a scalar loss in it: in the output and, where the loss has it, in each
+/// row's natural log of the denominator.
+///
+///     heed::backward(def, heed::packed{q, cu_seqlens}, kv, heed::output_gradients{out, stats, dout, dlse}, to);
+///
+/// A loss of {M, l} has a gradient in l alone, as M is a whole number: dlse = dl * l.
+template <class O, class DO = O>
+struct output_gradients {
+    view<O> out;                                ///< [B, Hq, Sq, Dv]
+    row_statistics<compute_t<O>> stats;         ///< shift and mass, as attend() wrote them
+    view<DO> dout;                              ///< [B, Hq, Sq, Dv]
+    number_view<const compute_t<O>> dlse = {};  ///< [B, Hq, Sq], as row_statistics::lse; null: 0
+};
+template <class O, class DO>
+output_gradients(view<O>, row_statistics<compute_t<O>>, view<DO>) -> output_gradients<O, DO>;
+template <class O, class DO>
+output_gradients(view<O>, row_statistics<compute_t<O>>, view<DO>, number_view<const compute_t<O>>)
+    -> output_gradients<O, DO>;
 
 /// Gradients of a scalar loss, in the type that is computed in: float, or double for double tensors. They are
 /// overwritten, not accumulated.
@@ -14,8 +35,22 @@ struct gradients {
     view<T> dk = {};                  ///< [B, Hkv, Skv, Dqk], summed over the query heads of a kv head
     view<T> dv = {};                  ///< [B, Hkv, Skv, Dv], likewise
     number_view<T> dlog_offset = {};  ///< [Hq]: of log c, the normalizer's extra mass (a sink's logit)
-    view<T> dbias = {};               ///< [B, Hq, Sq, Skv]: of a score map's parameter for each score (bias); 0 where masked
-    number_view<T> dslopes = {};      ///< [Hq]: of a score map's parameter for each query head (alibi)
+    /// [B, Hq, Sq, Skv]: of a score map's parameter for each score (bias); 0 where masked. An extent of 1 is summed
+    /// along B, Hq or Sq, as `bias` repeats it: the gradient of a bias [1, Hq, 1, Skv] takes as much memory as that
+    /// bias. Each sum is one chain of additions, of sequences, then of kv heads, then of query rows, then of the heads
+    /// of a group.
+    view<T> dbias = {};
+    number_view<T> dslopes = {};  ///< [Hq]: of a score map's parameter for each query head (alibi)
 };
 
+namespace detail {
+
+/// The extents that dbias must have, given those that it has: those of the scores, or 1 where it is summed.
+constexpr extents summed_extents(const extents& have, const extents& scores)
+{
+    return {have.batch == 1 ? 1 : scores.batch, have.heads == 1 ? 1 : scores.heads,
+            have.tokens == 1 ? 1 : scores.tokens, scores.dim};
+}
+
+}  // namespace detail
 HEED_END

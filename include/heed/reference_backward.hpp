@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The gradient in plain loops, to be read beside the formulas and to judge the backward kernels by. With p_ij and o_i
-// as in reference.hpp, and dO_i the gradient of a loss in o_i:
+// as in reference.hpp, and dO_i the gradient of a loss in o_i, dlse_i in log den_i:
 //
-//     D_i = dO_i . o_i                              dlog c = -sum_i D_i c_i / den_i
+//     D_i = dO_i . o_i - dlse_i                     dlog c = -sum_i D_i c_i / den_i
 //     dmapped_ij = (w'(s_ij) (dO_i . v_j) - u'(s_ij) D_i) / den_i
 //     ds_ij = dmapped_ij * (slopes of the score maps)
 //     dq_i = scale sum_j ds_ij k_j        dk_j = scale sum_i ds_ij q_i        dv_j = sum_i p_ij dO_i
@@ -13,6 +13,7 @@
 // whose denominator is 0 has no gradient. Takes O(Sq Skv (Dqk + Dv)) operations.
 #pragma once
 
+#include "base/table.hpp"
 #include "gradients.hpp"
 #include "reference.hpp"
 
@@ -76,14 +77,32 @@ Real mapped_gradient(const reference_slopes<Real>& slopes, std::size_t j, Dp dp,
     return selected_product(slopes.weight[j], dp) - selected_product(slopes.mass[j], [&] { return d; });
 }
 
+/// The gradients in the output and in the rows' log of the denominator, of what a caller gives.
+template <class DO>
+struct loss_gradients {
+    view<DO> dout;
+    number_view<const compute_t<DO>> dlse = {};
+};
+template <class DO>
+loss_gradients<DO> loss_gradients_of(const view<DO>& dout)
+{
+    return {dout};
+}
+template <class O, class DO>
+loss_gradients<DO> loss_gradients_of(const output_gradients<O, DO>& of)
+{
+    return {of.dout, of.dlse};
+}
+
 /// Adds what one query row has to every gradient.
 template <class Real, class Def, class Q, class K, class V, class DO>
-void add_gradients(const reference_row<Real, Def, Q, K>& row, const view<V>& v, const view<DO>& dout,
+void add_gradients(const reference_row<Real, Def, Q, K>& row, const view<V>& v, const loss_gradients<DO>& of_output,
                    const gradients<Real>& to)
 {
     using normalizer = typename Def::normalizer_type;
     if (row.den == 0) return;
     const query_place& at = row.at;
+    const view<DO>& dout = of_output.dout;
     const auto* dout_row = dout.row(at.batch, at.head, at.row);
     const auto dp = [&](std::int64_t j) {
         Real dot = 0;
@@ -100,6 +119,8 @@ void add_gradients(const reference_row<Real, Def, Q, K>& row, const view<V>& v, 
         else
             for (std::int64_t c = 0; c < v.size.dim; ++c)
                 sum += selected_product(row.output(v, c), [&] { return static_cast<Real>(dout_row[c]); });
+        if (of_output.dlse)
+            sum -= static_cast<Real>(of_output.dlse[(at.batch * dout.size.heads + at.head) * dout.size.tokens + at.row]);
         return sum;
     }();
     if (to.dlog_offset) to.dlog_offset[at.head] -= selected_product(row.extra, [&] { return d / row.den; });
@@ -128,12 +149,16 @@ void add_gradients(const reference_row<Real, Def, Q, K>& row, const view<V>& v, 
 
 }  // namespace detail
 
-/// Fills the gradients that are wanted, for dout [B, Hq, Sq, Dv]. Real is double, or long double to judge double
-/// kernels. Returns a status; nothing is written where it is false.
-template <class Real = double, class Def, class Q, class K, class V, class DO>
+/// Fills the gradients that are wanted, for dout [B, Hq, Sq, Dv]: a view, or output_gradients, of which out and
+/// stats are not looked at. Real is double, or long double to judge double kernels. Returns a status; nothing is
+/// written where it is false.
+template <class Real = double, class Def, class Q, class K, class V, class DOut>
 status reference_backward(const Def& policies, const view<Q>& q, const view<K>& k, const view<V>& v,
-                          const view<DO>& dout, const gradients<Real>& grads)
+                          const DOut& of_output, const gradients<Real>& wanted)
 {
+    const auto of = detail::loss_gradients_of(of_output);
+    gradients<Real> grads = wanted;
+    grads.dbias = detail::repeat_ones(grads.dbias);
     using definition = detail::definition_t<Def>;
     const definition def(policies);
     const char* verb = "reference_backward";
@@ -144,12 +169,16 @@ status reference_backward(const Def& policies, const view<Q>& q, const view<K>& 
     };
     const extents out{q.size.batch, q.size.heads, q.size.tokens, v.size.dim};
     const extents scores{q.size.batch, q.size.heads, q.size.tokens, k.size.tokens};
-    const status s = detail::first_error([&] { return detail::check_reference(verb, def, q, k, v); },
-                                         [&] { return detail::check_tensor(verb, "dout", dout, out); },
-                                         [&] { return check_gradient("dq", grads.dq, q.size); },
-                                         [&] { return check_gradient("dk", grads.dk, k.size); },
-                                         [&] { return check_gradient("dv", grads.dv, v.size); },
-                                         [&] { return check_gradient("dbias", grads.dbias, scores); });
+    const status s = detail::first_error(
+        [&] { return detail::check_reference(verb, def, q, k, v); },
+        [&] { return detail::check_tensor(verb, "dout", of.dout, out); },
+        [&] {
+            return detail::check_count(verb, "dlse", of.dlse,
+                                       detail::wrapped_product(out.batch * out.heads, out.tokens));
+        },
+        [&] { return check_gradient("dq", grads.dq, q.size); }, [&] { return check_gradient("dk", grads.dk, k.size); },
+        [&] { return check_gradient("dv", grads.dv, v.size); },
+        [&] { return check_gradient("dbias", grads.dbias, detail::summed_extents(grads.dbias.size, scores)); });
     if (!s) return s;
     for (const view<Real>& x : {grads.dq, grads.dk, grads.dv, grads.dbias}) detail::set_to_zero(x);
     for (std::int64_t h = 0; h < q.size.heads; ++h) {
@@ -159,7 +188,7 @@ status reference_backward(const Def& policies, const view<Q>& q, const view<K>& 
     detail::reference_row<Real, definition, Q, K> row(def, q, k);
     detail::for_each_row(q.size, [&](std::int64_t b, std::int64_t h, std::int64_t i) {
         row.weigh(b, h, i);
-        detail::add_gradients(row, v, dout, grads);
+        detail::add_gradients(row, v, of, grads);
     });
     return {};
 }

@@ -80,7 +80,9 @@ TEST_CASE("backward refuses tensors of wrong sizes by name and numbers")
     f.refused("dq is [2, 3, 5, 8], must be [2, 6, 5, 8]", [](auto& a) { a.to.dq.size.heads = 3; });
     f.refused("dk is [2, 6, 9, 8], must be [2, 3, 9, 8]", [](auto& a) { a.to.dk.size.heads = 6; });
     f.refused("dv is [2, 3, 5, 4], must be [2, 3, 9, 4]", [](auto& a) { a.to.dv.size.tokens = 5; });
-    f.refused("dbias is [1, 6, 5, 9], must be [2, 6, 5, 9]", [](auto& a) { a.to.dbias.size.batch = 1; });
+    f.refused("dbias is [3, 6, 5, 9], must be [2, 6, 5, 9]", [](auto& a) { a.to.dbias.size.batch = 3; });
+    f.refused("dbias is [1, 2, 1, 9], must be [1, 6, 1, 9]", [](auto& a) { a.to.dbias.size = {1, 2, 1, 9}; });
+    f.refused("dbias is [2, 1, 5, 1], must be [2, 1, 5, 9]", [](auto& a) { a.to.dbias.size = {2, 1, 5, 1}; });
     REQUIRE(f.run(f.rich, f.right()));
 }
 

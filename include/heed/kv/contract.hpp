@@ -36,6 +36,13 @@
 //
 //     static constexpr bool aligned_blocks = true;
 //
+// A source whose tokens lie one behind the other in two views `k` and `v` says for how many there is room, and where a
+// sequence's tokens lie in any view of that shape: backward() then writes the gradients of keys and values as they lie,
+// zeros behind the tokens that there are. Those of other sources are by position.
+//
+//     std::int64_t room(batch) const;
+//     auto rows_in(view, batch, head) const;
+//
 // A source that has lost tokens between those that it holds adds
 //
 //     token_span gone(batch) const;                      // tokens inside held() that are there no more, or an empty

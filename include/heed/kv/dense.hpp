@@ -25,6 +25,7 @@ struct dense_kv {
     std::int64_t key_dim() const { return k.size.dim; }
     std::int64_t value_dim() const { return v.size.dim; }
     token_span held(std::int64_t b) const { return {0, lengths.size() ? lengths[b] : k.size.tokens}; }
+    std::int64_t room(std::int64_t) const { return k.size.tokens; }
     bool ragged() const { return lengths.size() > 1; }
     std::int64_t tokens() const { return lengths.size() ? detail::longest(*this) : k.size.tokens; }
 

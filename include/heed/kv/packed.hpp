@@ -30,6 +30,7 @@ struct packed_kv {
     std::int64_t key_dim() const { return k.size.dim; }
     std::int64_t value_dim() const { return v.size.dim; }
     token_span held(std::int64_t b) const { return {0, lengths.size() ? lengths[b] : room(b)}; }
+    std::int64_t room(std::int64_t b) const { return cu_seqlens[b + 1] - cu_seqlens[b]; }
     bool ragged() const { return batch() > 1; }
     std::int64_t tokens() const { return detail::longest(*this); }
 
@@ -58,7 +59,6 @@ struct packed_kv {
     }
 
 private:
-    std::int64_t room(std::int64_t b) const { return cu_seqlens[b + 1] - cu_seqlens[b]; }
     status check_sequences(std::int64_t begin, std::int64_t end) const
     {
         using ll = long long;

@@ -20,7 +20,7 @@ struct backward_memory {
     using T = typename Job::T;
 
     block_operands<Job> rows;
-    tile_operands<T> keys;
+    tile_operands<Job> keys;
     slopes_memory<T> slopes;
     T* panel;                     // [gradient_depth][register_vecs * lanes]: of Q or dO
     micro::matrix<T> dq, dk, dv;  // [rows or keys][whole registers of channels]
@@ -32,7 +32,7 @@ struct backward_memory {
         const std::int64_t q_stride = round_up(p.key_dim, lanes), v_stride = round_up(p.value_dim, lanes);
         backward_memory m;
         m.rows = block_operands<Job>::carve(c, p);
-        m.keys = tile_operands<T>::carve(c, p);
+        m.keys = tile_operands<Job>::carve(c, p);
         m.slopes = slopes_memory<T>::template carve<Job>(c, p);
         m.panel = c.template take<T>(micro::gradient_depth<T> * micro::register_vecs * lanes);
         m.dq = {c.template take<T>(p.block_rows, q_stride), q_stride};
@@ -135,14 +135,13 @@ void add_transposed(const Tile& t, const weighted_rows<T, E>& of, const slopes_m
 }
 
 /// add_dq() by selection: a slope of 0 takes nothing from a key that is not finite.
-template <class Tile, class T = typename Tile::T>
-void add_dq_selected(const Tile& t, const T* ds, micro::matrix<T> dq)
+template <class Tile, class K, class T = typename Tile::T>
+void add_dq_selected(const Tile& t, const T* ds, micro::matrix<const K> k, micro::matrix<T> dq)
 {
-    const auto source = t.key_rows();
     for (int r = 0; r < t.block.count; ++r)
         for (int j = 0; j < t.keys; ++j)
             if (const T slope = ds[r * micro::score_stride + j]; slope != T(0))
-                add_row(slope, source(t.token + j).data, t.job.scale, source.dim, dq.row(r));
+                add_row(slope, k.row(j), t.job.scale, t.job.kv.key_dim(), dq.row(r));
 }
 
 /// The keys of [j, j + keys) between the first and the last strip in which a register block has slopes, from j on.
@@ -233,7 +232,7 @@ void backward_step(const Tile& t, const backward_memory<Job>& mem)
     if (to.dk.data) add(query_rows{has_slopes, slopes.ds, mem.rows.q_row, t.job.scale, t.job.kv.key_dim()}, mem.dk);
     if (to.dq.data) {
         if (mem.keys.finite_keys) add_dq(t, slopes, static_cast<const T*>(mem.keys.k_panels), mem.dq);
-        else add_dq_selected(t, static_cast<const T*>(slopes.ds), mem.dq);
+        else add_dq_selected(t, static_cast<const T*>(slopes.ds), mem.keys.rows.k, mem.dq);
     }
 }
 

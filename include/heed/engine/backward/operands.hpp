@@ -7,6 +7,7 @@
 #include "../forward/tile_outputs.hpp"
 #include "../simd/finite.hpp"
 #include "slopes.hpp"
+#include "tile_rows.hpp"
 
 HEED_BEGIN
 namespace kernel {
@@ -24,32 +25,55 @@ struct backward_job : job<Def, Kv, Q> {
     view<const O> out;
     view<const DO> dout;
     row_statistics<T> stats;
+    const T* dlse;  // [B, Hq, Sq], or null
     gradients<T> to;
+    bool sums_bias;    // whether dbias is added to; else written
     T* row_parameter;  // [B, Hq, Sq]: each row's part of the gradient of a per-head parameter
 
     bool wants_scores() const { return to.dq.data || to.dk.data || to.dbias.data || to.dslopes; }
 };
 
+/// Along which extents dbias is summed.
+struct bias_sums {
+    bool batch = false, heads = false, rows = false;
+
+    bool any() const { return batch || heads || rows; }
+};
+
 /// The cut of a backward pass into tasks, and the workspace it needs. A pure function of the sizes.
+///
+/// Heads that add to the same numbers of dbias are a strand, whose blocks of rows follow one another; without such sums
+/// a strand is a head.
 struct backward_partition {
     std::int64_t batch = 0, query_heads = 0, kv_heads = 0, group = 1, rows = 0;  // rows: Sq * group of one kv head
     std::int64_t key_dim = 0, value_dim = 0, tokens = 0;
     std::int64_t block_rows = 0, blocks = 0, tiles = 0;  // of one kv head
+    bias_sums sums;
     bool diagonal = false;
-    bool fits = true;  // whether stages and workspace can be counted
+    bool copies = false;  // whether rows of K and V are read in a copy
+    bool fits = true;     // whether stages and workspace can be counted
     int workers = 1;
     std::size_t worker_bytes = 0, total_bytes = 0;
 
     std::int64_t heads() const { return batch * kv_heads; }
+    std::int64_t strands() const { return (sums.batch ? 1 : batch) * (sums.heads ? 1 : kv_heads); }
+    std::int64_t heads_of_strand() const { return (sums.batch ? batch : 1) * (sums.heads ? kv_heads : 1); }
+    /// The n-th head of a strand.
+    std::int64_t head(std::int64_t strand, std::int64_t n) const
+    {
+        if (sums.heads) return strand * kv_heads + n;
+        return n * kv_heads + strand;
+    }
     /// The last stage sums what is learned for each query head.
-    int stages() const { return 1 + static_cast<int>(diagonal ? max_of(blocks + tiles - 1, 0) : 1); }
+    int stages() const { return 1 + static_cast<int>(diagonal ? max_of(blocks_of_strand() + tiles - 1, 0) : 1); }
     std::int64_t tasks(int stage) const
     {
         if (stage == stages() - 1) return query_heads;
-        return diagonal ? heads() * steps(stage) : heads();
+        return diagonal ? strands() * steps(stage) : strands();
     }
+    std::int64_t blocks_of_strand() const { return heads_of_strand() * blocks; }
     /// Steps of a diagonal, from the one of tile first_tile(diagonal) on.
-    std::int64_t first_tile(int stage) const { return max_of(stage - (blocks - 1), 0); }
+    std::int64_t first_tile(int stage) const { return max_of(stage - (blocks_of_strand() - 1), 0); }
     std::int64_t steps(int stage) const { return min_of(stage, tiles - 1) - first_tile(stage) + 1; }
     double work() const
     {
@@ -92,15 +116,15 @@ struct block_operands {
         finite = true;
         for (int r = 0; r < block.count; ++r) {
             const query_place p = place_of(job, block, 0, block.first + r);
-            const Q* const query = q_row[r] = job.q.row(p.batch, p.head, p.row);
-            const dout_element* const gradient = dout_row[r] = job.dout.row(p.batch, p.head, p.row);
+            const Q* const query = q_row[r] = job.row_of(job.q, p);
+            const dout_element* const gradient = dout_row[r] = job.row_of(job.dout, p);
             const std::int64_t i = job.index_of(p);
             micro::pack_query(query, q_dim, job.scale, q + r * micro::query_stride<T>, part_stride);
             micro::pack_query(gradient, v_dim, T(1), dout + r * micro::query_stride<T>, part_stride);
             finite = finite && micro::all_finite<T>(query, q_dim) && micro::all_finite<T>(gradient, v_dim);
             slopes[r] = slopes_of_row<normalizer>(
                 denominator(job.def.normalizer(), p.head, job.stats.shift[i], job.stats.mass[i]),
-                job.out.row(p.batch, p.head, p.row), gradient, v_dim);
+                job.row_of(job.out, p), gradient, v_dim, job.dlse ? job.dlse[i] : T(0));
         }
     }
 };
@@ -120,8 +144,11 @@ void pack_panel(Row row, int n, panel_channels channels, T scale, T* panel)
 }
 
 /// Of a key tile: K and V packed, as far as what is wanted needs them, for all blocks of rows.
-template <class T>
+template <class Job>
 struct tile_operands {
+    using T = typename Job::T;
+
+    tile_rows<typename Job::kv_type, T> rows;
     T *k_strips, *v_strips;  // [strips][units][key_strip]
     T* k_panels;             // [runs][panels][keys][registers]: scale * k
     bool finite_keys;        // whether K holds neither NaN nor Inf
@@ -130,6 +157,7 @@ struct tile_operands {
     static tile_operands carve(Carver& c, const backward_partition& p)
     {
         tile_operands m;
+        m.rows = decltype(rows)::carve(c, p);
         m.k_strips = c.template take<T>(micro::gradient_tile, p.key_dim);
         m.v_strips = c.template take<T>(micro::gradient_tile, p.value_dim);
         m.k_panels = c.template take<T>(micro::gradient_tile, round_up(p.key_dim, vec<T>::lanes));
@@ -137,33 +165,31 @@ struct tile_operands {
         return m;
     }
     /// Packs the keys [token, token + n) of a head.
-    template <class Job>
     void load(const Job& job, std::int64_t batch, std::int64_t kv_head, std::int64_t token, int n)
     {
         constexpr int strip = micro::key_strip<T>;
-        const auto k = keys_of(job.kv, batch, kv_head);
-        const auto v = values_of(job.kv, batch, kv_head);
+        const std::int64_t q_dim = job.kv.key_dim(), v_dim = job.kv.value_dim();
+        finite_keys = true;
+        if (n == 0) return;  // where there are no rows
+        rows.load(job.kv, batch, kv_head, token, n, job.wants_scores());
         for (int j = 0; j < n; j += strip) {
             const int keys = strip < n - j ? strip : n - j;
-            micro::pack_keys(matrix_of(k(token + j)), keys, 0, k.dim, k_strips + j * k.dim);
-            if (job.wants_scores()) micro::pack_keys(matrix_of(v(token + j)), keys, 0, v.dim, v_strips + j * v.dim);
+            micro::pack_keys(rows.k.at(j, 0), keys, 0, q_dim, k_strips + j * q_dim);
+            if (job.wants_scores()) micro::pack_keys(rows.v.at(j, 0), keys, 0, v_dim, v_strips + j * v_dim);
         }
-        if (job.to.dq.data) load_panels(k, token, n, job.scale);
+        if (job.to.dq.data) load_panels(n, q_dim, job.scale);
     }
 
 private:
-    template <class Source>
-    void load_panels(const Source& source, std::int64_t token, int n, T scale)
+    void load_panels(int n, std::int64_t dim, T scale)
     {
         constexpr int depth = micro::gradient_depth<T>;
-        const auto row = [&](int j) { return source(token + j).data; };
-        finite_keys = true;
-        for (int j = 0; j < n; ++j) finite_keys = finite_keys && micro::all_finite<T>(row(j), source.dim);
+        for (int j = 0; j < n; ++j) finite_keys = finite_keys && micro::all_finite<T>(rows.k.row(j), dim);
         for (int j = 0; j < n; j += depth) {
             const int keys = depth < n - j ? depth : n - j;
-            T* const panels = k_panels + j * round_up(source.dim, vec<T>::lanes);
-            micro::for_panels<T>(source.dim, [&](std::int64_t channel, std::int64_t channels, int width) {
-                pack_panel([&](int x) { return row(j + x); }, keys, {channel, channels, width}, scale,
+            T* const panels = k_panels + j * round_up(dim, vec<T>::lanes);
+            micro::for_panels<T>(dim, [&](std::int64_t channel, std::int64_t channels, int width) {
+                pack_panel([&](int x) { return rows.k.row(j + x); }, keys, {channel, channels, width}, scale,
                            panels + channel * keys);
             });
         }

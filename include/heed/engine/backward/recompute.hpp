@@ -65,13 +65,17 @@ void strip_products(const tile_cover& cover, Wanted wanted, micro::packed_querie
     }
 }
 
-/// Writes dbias for up to `n` of the keys behind `place`, where it is wanted; zeros without `g`.
+/// Writes dbias for up to `n` of the keys behind `place`, where it is wanted, or adds to it where it is a sum; zeros
+/// without `g`.
 template <class Job, class T>
 void write_scores(const Job& job, const score_place<vec<T>>& place, int n, const T* g)
 {
     if (!job.to.dbias.data) return;
     T* to = job.to.dbias.row(place.batch, place.head, place.row) + place.key_at(0);
-    for (int i = 0; i < n; ++i) to[i] = g ? g[i] : T(0);
+    if (job.sums_bias)
+        for (int i = 0; g && i < n; ++i) to[i] += g[i];
+    else
+        for (int i = 0; i < n; ++i) to[i] = g ? g[i] : T(0);
 }
 
 /// Takes ds from the mapped scores back to the scores themselves, a strip of keys from `place` on, and hands out the
@@ -116,6 +120,7 @@ HEED_INLINE unsigned weigh_strip_rows(const Tile& t, const register_block& rows,
             flags |= slope_keys<true>(t.job.def, t.strip_place(r, j, keys), slopes[r],
                                       t.cover.masked ? t.bits[r].word_from(j) & existing : existing, to);
         else flags |= slope_keys<false>(t.job.def, t.strip_place(r, j, keys), slopes[r], existing, to);
+        if (slopes[r].unit != T(1)) scale_strip(slopes[r].unit, s);
     }
     return flags;
 }
@@ -144,7 +149,7 @@ HEED_INLINE bool weigh_strip(const Tile& t, int j, const row_slopes<T>* slopes, 
 /// dS of the strip from key j on, of its two parts and, where they are needed, dO . v in its place; and on from the
 /// mapped scores to the scores.
 template <class Tile, class T = typename Tile::T>
-HEED_INLINE void combine_strip(const Tile& t, int j, const slopes_memory<T>& mem)
+HEED_INLINE void combine_strip(const Tile& t, int j, const row_slopes<T>* slopes, const slopes_memory<T>& mem)
 {
     using Job = typename Tile::job_type;
     constexpr int strip = micro::key_strip<T>;
@@ -159,6 +164,7 @@ HEED_INLINE void combine_strip(const Tile& t, int j, const slopes_memory<T>& mem
                 continue;
             }
             combine_slopes(mem.a + r * strip, mem.b + r * strip, ds, (flags[i] & needs_values) != 0);
+            if (slopes[r].unit != T(1)) scale_strip(slopes[r].unit, ds);
             if constexpr (Job::has_score_maps)
                 map_slopes(t.job, t.strip_place(r, j, keys), mem.raw + r * strip, ds, mem.sums + r * micro::mass_lanes);
         }
@@ -167,7 +173,7 @@ HEED_INLINE void combine_strip(const Tile& t, int j, const slopes_memory<T>& mem
 
 /// P and dS of the strip that starts at key j of the tile.
 template <class Tile, class Job = typename Tile::job_type, class T = typename Tile::T>
-void recompute_strip(const Tile& t, int j, const block_operands<Job>& rows, const tile_operands<T>& keys,
+void recompute_strip(const Tile& t, int j, const block_operands<Job>& rows, const tile_operands<Job>& keys,
                      const slopes_memory<T>& mem)
 {
     constexpr int strip = micro::key_strip<T>;
@@ -182,7 +188,7 @@ void recompute_strip(const Tile& t, int j, const block_operands<Job>& rows, cons
     if (values)
         strip_products(t.cover, wanted, micro::packed_queries<T>{{rows.dout, rows.part_stride}, v_dim},
                        keys.v_strips + j * v_dim, mem.ds + j);
-    combine_strip(t, j, mem);
+    combine_strip(t, j, rows.slopes, mem);
 }
 
 }  // namespace kernel

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // From scores to weights and their slopes, given a row's {M, l}: where policies meet the vectors of the backward pass.
 //
-//     p = w(s) / den        ds = (w'(s) (dO . v) - u'(s) D) / den        D = dO . O
+//     p = w(s) / den        ds = (w'(s) (dO . v) - u'(s) D) / den        D = dO . O - dlse
 //
 // (Where a threshold moves with the scores, D = dO . O', and w' and u' are what row_normalizer.hpp says.)
 //
@@ -43,6 +43,7 @@ struct row_slopes {
     T inverse;  // 1 / den in units of 2^-M; 0 for an empty row
     T d;        // D / den
     T extra;    // -D c / den: the gradient of log c
+    T unit;     // of 1 / den and D / den: 1, or a power of two where 1 / den may overflow
 };
 
 /// Whether a denominator moves with the scores of its row, so that D is needed.
@@ -51,12 +52,21 @@ inline constexpr bool has_moving_mass_v = has_mass_v<Normalizer>;
 template <class N, class T>
 inline constexpr bool has_moving_mass_v<row_normalizer<N, T, threshold_kind::share>> = true;
 
+/// A denominator whose reciprocal is near the largest number, or beyond: a row of softpick whose scores are all near 0.
+/// Its weights are still of the order of 1, and so are products of its slopes with what is small.
+template <class T>
+inline constexpr T tiny_denominator = 64 * std::numeric_limits<T>::min();
+template <class T>
+inline constexpr T tiny_unit = static_cast<T>(sizeof(T) == 4 ? 0x1p64 : 0x1p512);
+
+/// `dlse`: the gradient in the log of the denominator, which enters as D does.
 template <class Normalizer, class T, class O, class DO>
-row_slopes<T> slopes_of_row(const row_denominator<T>& den, const O* out, const DO* dout, std::int64_t dim)
+row_slopes<T> slopes_of_row(const row_denominator<T>& den, const O* out, const DO* dout, std::int64_t dim, T dlse)
 {
-    if (den.value == T(0)) return {den.shift, 0, 0, 0};
-    const T d = has_moving_mass_v<Normalizer> ? dot<T>(out, dout, dim) / den.value : T(0);
-    return {den.shift, T(1) / den.value, d, den.extra == T(0) ? T(0) : -d * den.extra};
+    if (den.value == T(0)) return {den.shift, 0, 0, 0, 1};
+    const T unit = den.value < tiny_denominator<T> ? tiny_unit<T> : T(1), value = den.value * unit;
+    const T d = has_moving_mass_v<Normalizer> ? (dot<T>(out, dout, dim) - dlse) / value : T(0);
+    return {den.shift, T(1) / value, d, den.extra == T(0) ? T(0) : -d * den.extra * unit, unit};
 }
 
 /// What a strip of keys has of a row, or of a register block of rows: flags.
@@ -145,6 +155,14 @@ HEED_INLINE unsigned slope_keys(const Def& def, score_place<vec<T>> place, const
     }
     return (all(no_weight) ? no_flag : has_weights) | (all(no_slope) ? no_flag : has_slopes | needs_values) |
            (all(no_mass) ? no_flag : has_slopes);
+}
+
+/// Multiplies a strip by a row's unit.
+template <class T>
+HEED_NOINLINE inline void scale_strip(T unit, T* x)
+{
+    using V = vec<T>;
+    for (int j = 0; j < micro::key_strip<T>; j += V::lanes) store(x + j, load(x + j) * V(unit));
 }
 
 /// ds[j] = a[j] dp[j] - b[j] for a strip, in place of dp[j]; dp is not read where `sloped` is false.
