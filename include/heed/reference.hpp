@@ -67,8 +67,23 @@ public:
             masked[j] = def.attends(at, key) ? mapped[j] : -infinity;
         }
 
-        if constexpr (has_threshold_v<normalizer>) return weigh_by_threshold(def.normalizer(), at, masked, p, m, den);
+        if constexpr (has_order_v<normalizer>) return weigh_from_the_right();
+        else if constexpr (has_threshold_v<normalizer>) return weigh_by_threshold(def.normalizer(), at, masked, p, m, den);
         else weigh_masked(head);
+    }
+
+    /// p_ij = w(s_ij) e^-U, U the sum of u over the keys that were met before, from the newest on.
+    void weigh_from_the_right()
+    {
+        den = 1;
+        Real sum = 0;
+        for (std::size_t j = p.size(); j-- > 0;) {
+            p[j] = 0;
+            if (masked[j] == -infinity) continue;
+            const auto t = def.normalizer().terms(reference_score<Real>(masked[j], Real(0)));
+            p[j] = t.weight * std::exp(-sum);
+            sum += t.mass;
+        }
     }
 
     void weigh_masked(std::int64_t head)

@@ -34,8 +34,8 @@ status clear(const Def&, const state<T>& s)
     if (!ok) return ok;
     for (std::int64_t i = 0; i < s.rows(); ++i) {
         s.shift[i] =
-            kernel::initial_shift<kernel::computed_definition_t<detail::definition_t<Def>, T>::normalizer_type::shift,
-                                  T>;
+            kernel::initial_shift<
+                shift_rule<typename kernel::computed_definition_t<detail::definition_t<Def>, T>::normalizer_type>(), T>;
         s.mass[i] = T(0);
     }
     for (std::int64_t i = 0; i < s.rows() * s.size.dim; ++i) s.out[i] = T(0);
