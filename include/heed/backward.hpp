@@ -5,6 +5,10 @@
 //
 //     dv_j = sum_i p_ij dO_i      dq_i = scale sum_j ds_ij k_j      dk_j = scale sum_i ds_ij q_i
 //
+// and where keys have an order, p_ij = w(s_ij) e^-U_ij and U_ij = sum_{k > j} u(s_ik),
+//
+//     ds_ij = w'(s_ij) e^-U_ij (dO_i . v_j) - u'(s_ij) sum_{k < j} p_ik (dO_i . v_k)
+//
 // with ds taken through the slopes of the score maps for dq and dk, and dlog c_i = -D_i c_i / den_i for the extra mass.
 // Weights are computed again from the row statistics {M, l} of the forward pass, tile by tile.
 #pragma once
@@ -192,6 +196,8 @@ private:
                    dout,
                    stats,
                    to,
+                   nullptr,
+                   nullptr,
                    nullptr};
     }
     template <class Job>

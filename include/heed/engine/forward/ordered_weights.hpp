@@ -73,8 +73,10 @@ HEED_NOINLINE T weigh_from_the_right(const Normalizer& policy, T* s, int begin, 
         }
         sum_behind<T>(mass, behind);
         HEED_UNROLL
-        for (int i = 0; i < lane_vecs<T>; ++i)
-            store(s + from + i * lanes, weight[i] * exp_neg_abs(newer + behind[i]));
+        for (int i = 0; i < lane_vecs<T>; ++i) {  // what is none of a key stays 0 where a newer key is a NaN
+            const V w = weight[i] * exp_neg_abs(newer + behind[i]);
+            store(s + from + i * lanes, select(weight[i] == zero, zero, w));
+        }
         newer = newer + mass[0];
     }
     T sum[lanes];
@@ -85,8 +87,7 @@ HEED_NOINLINE T weigh_from_the_right(const Normalizer& policy, T* s, int begin, 
 /// Rounds the weights of keys [begin, end) to bf16, which come to lie side by side: key j is the j-th bf16 of the row.
 inline void round_to_bf16(float* s, int begin, int end)
 {
-    for (int j = begin; j < end; j += vec<float>::lanes)
-        store_rounded(reinterpret_cast<bf16*>(s) + j, load(s + j));
+    for (int j = begin; j < end; j += vec<float>::lanes) store_rounded(reinterpret_cast<bf16*>(s) + j, load(s + j));
 }
 
 }  // namespace kernel
