@@ -8,6 +8,13 @@ namespace bench {
 
 namespace {
 
+/// A score as stick_breaking's terms() sees it.
+template <class V>
+struct lowered_score {
+    V of_value;
+    V value() const { return of_value; }
+};
+
 struct lowered : heed::stick_breaking {
     double by;
 
@@ -16,8 +23,8 @@ struct lowered : heed::stick_breaking {
     template <class Score>
     auto terms(Score s) const
     {
-        const auto x = s.value() - by;
-        return heed::ratio{heed::logistic(x), heed::softplus(x)};
+        using V = std::decay_t<decltype(s.value())>;
+        return heed::stick_breaking::terms(lowered_score<V>{s.value() - by});
     }
 };
 

@@ -221,8 +221,8 @@ backward_plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const 
 /// are float, or double, also for tensors of bf16 and f16; they overlap nothing. Takes 2.5 times the multiply-adds of
 /// attend and memory O(workers * tile). A slope, weight or gradient of exactly 0 passes nothing on, whatever it would
 /// be multiplied by; a row that attends no key, or whose denominator is 0, has gradient 0. Where 1/den overflows, in
-/// softpick rows with no score beyond 1e-38, gradients do too. The bits do not depend on
-/// the number of threads. options.stats is not looked at. Allocates only where options.workspace is not given. Returns
+/// softpick rows with no score beyond 1e-38, gradients do too. Where keys have an order, ds of a key is off by up to some u
+/// u'(s) sum |p dO . v|, the sum that older keys are subtracted from. The bits do not depend on the number of threads. options.stats is not looked at. Allocates only where options.workspace is not given. Returns
 /// a status; nothing is written where it is false.
 template <class Def, class Q, class K, class V, class O, class DO>
 status backward(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
