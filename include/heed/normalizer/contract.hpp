@@ -218,20 +218,17 @@ struct sound_threshold<N, threshold_kind::share> {
                   "heed: a share_of normalizer has no shift and no log_offset(): those are its inner normalizer's");
 };
 
-/// Whether what an order asks for is there, and a sentence where it is not.
+/// What an order asks for. (sound_normalizer says the sentences: clang takes no constant of a struct that says one.)
 template <class N, bool = names_order<N>::value>
-struct sound_order : std::true_type {};
+struct order_asks {
+    static constexpr bool has_rule = true, has_ratio = true, stands_alone = true;
+};
 template <class N>
-struct sound_order<N, true> {
+struct order_asks<N, true> {
     using terms = typename terms_call_heed_functions<const N&, archetype_of<N>>::type;
-    static constexpr bool gives_ratio = is_ratio<terms>::value || std::is_same_v<terms, unsound>,
-                          is_alone = !has_shift<N>::value && !has_threshold_v<N> && !has_log_offset_v<N>,
-                          value = has_order_v<N> && gives_ratio && is_alone;
-    static_assert(has_order_v<N>, "heed: the order of a normalizer is heed::order::from_the_right");
-    static_assert(gives_ratio, "heed: terms() of a normalizer with an order returns heed::ratio{w, u}: it takes w of "
-                               "what newer keys left, and leaves e^-u of that");
-    static_assert(is_alone, "heed: a normalizer with an order has no shift, no threshold and no log_offset(): nothing "
-                            "is divided");
+    static constexpr bool has_rule = has_order_v<N>,
+                          has_ratio = is_ratio<terms>::value || std::is_same_v<terms, unsound>,
+                          stands_alone = !has_shift<N>::value && !has_threshold_v<N> && !has_log_offset_v<N>;
 };
 
 /// Whether N is a normalizer, and a sentence for what it lacks.
@@ -245,7 +242,8 @@ struct sound_normalizer {
                                       threshold_kind_v<N> == threshold_kind::sum ||
                                       threshold_kind_v<N> == threshold_kind::share;
     static constexpr bool value = says_rule && gives_terms && has_sound_offset && sound_threshold<N>::value &&
-                                  sound_order<N>::value && !std::is_same_v<terms, ratio<unsound>>;
+                                  order_asks<N>::has_rule && order_asks<N>::has_ratio && order_asks<N>::stands_alone &&
+                                  !std::is_same_v<terms, ratio<unsound>>;
 
     static_assert(names_terms<N>::value,
                   "heed: a normalizer has a const member `template <class Score> auto terms(Score s) const`");
@@ -254,6 +252,12 @@ struct sound_normalizer {
     static_assert(says_rule || threshold_kind_v<N> == threshold_kind::unsound,
                   "heed: a normalizer says its shift rule: static constexpr auto shift = heed::shift::by_max "
                   "(or at_least_zero, or none)");
+    static_assert(order_asks<N>::has_rule, "heed: the order of a normalizer is heed::order::from_the_right");
+    static_assert(order_asks<N>::has_ratio,
+                  "heed: terms() of a normalizer with an order returns heed::ratio{w, u}: it takes w of what newer keys "
+                  "left, and leaves e^-u of that");
+    static_assert(order_asks<N>::stands_alone,
+                  "heed: a normalizer with an order has no shift, no threshold and no log_offset(): nothing is divided");
     static_assert(has_sound_offset,
                   "heed: log_offset() adds to a denominator, and a normalizer of heed::weight{w} has none");
 };

@@ -54,40 +54,41 @@ HEED_INLINE void sum_behind(vec<T> (&masses)[lane_vecs<T>], vec<T> (&behind)[lan
 }
 
 /// Turns the scores of keys [begin, end) of a row, multiples of 16, into weights and returns U. A score of -inf is none
-/// of a key.
-template <class Normalizer, class T>
+/// of a key. With Pairs weights are rounded to bf16 and lie side by side, as in term_sink.
+///
+/// Terms, sums and exponentials have a loop each: a processor looks some two hundred instructions ahead, of which one
+/// loop of all three takes half for sixteen keys that wait for each other. (Zen 5: SPLIT_GAIN.)
+template <bool Pairs, class Normalizer, class T>
 HEED_NOINLINE T weigh_from_the_right(const Normalizer& policy, T* s, int begin, int end)
 {
     using V = vec<T>;
     constexpr int lanes = V::lanes;
     const V nothing(-libm::infinity<T>), zero(0);
-    V newer(0);  // what the sixteens behind these come to
+    alignas(cache_line) T masses[micro::key_tile];  // then, of each key, those of the keys behind it
+    for (int j = begin; j < end; j += lanes) {
+        const V v = load(s + j);
+        const auto t = policy.terms(shifted_score<T>(v, zero, V(1)));
+        store(s + j, select(v == nothing, zero, V(t.weight)));
+        store(masses + j, select(v == nothing, zero, V(t.mass)));
+    }
+    V newer(0);
     for (int from = end - micro::mass_lanes; from >= begin; from -= micro::mass_lanes) {
-        V weight[lane_vecs<T>], mass[lane_vecs<T>], behind[lane_vecs<T>];
+        V mass[lane_vecs<T>], behind[lane_vecs<T>];
         HEED_UNROLL
-        for (int i = 0; i < lane_vecs<T>; ++i) {
-            const V v = load(s + from + i * lanes);
-            const auto t = policy.terms(shifted_score<T>(v, zero, V(1)));
-            weight[i] = select(v == nothing, zero, V(t.weight));
-            mass[i] = select(v == nothing, zero, V(t.mass));
-        }
+        for (int i = 0; i < lane_vecs<T>; ++i) mass[i] = load(masses + from + i * lanes);
         sum_behind<T>(mass, behind);
         HEED_UNROLL
-        for (int i = 0; i < lane_vecs<T>; ++i) {  // what is none of a key stays 0 where a newer key is a NaN
-            const V w = weight[i] * exp_neg_abs(newer + behind[i]);
-            store(s + from + i * lanes, select(weight[i] == zero, zero, w));
-        }
+        for (int i = 0; i < lane_vecs<T>; ++i) store(masses + from + i * lanes, newer + behind[i]);
         newer = newer + mass[0];
+    }
+    for (int j = begin; j < end; j += lanes) {  // what is none of a key stays 0 where a newer key is a NaN
+        const V weight = load(s + j), w = select(weight == zero, zero, weight * exp_neg_abs(load(masses + j)));
+        if constexpr (Pairs) store_rounded(reinterpret_cast<bf16*>(s) + j, w);
+        else store(s + j, w);
     }
     T sum[lanes];
     store(sum, newer);
     return sum[0];
-}
-
-/// Rounds the weights of keys [begin, end) to bf16, which come to lie side by side: key j is the j-th bf16 of the row.
-inline void round_to_bf16(float* s, int begin, int end)
-{
-    for (int j = begin; j < end; j += vec<float>::lanes) store_rounded(reinterpret_cast<bf16*>(s) + j, load(s + j));
 }
 
 }  // namespace kernel

@@ -261,8 +261,7 @@ HEED_NOINLINE inline bool weigh_row(const score_row<Def, T>& row, [[maybe_unused
 
     if constexpr (has_order_v<typename Def::normalizer_type>) {
         shift = T(0);
-        mass = weigh_from_the_right(normalizer_of(row), row.s, keys.begin, keys.end);
-        if constexpr (pairs) round_to_bf16(row.s, keys.begin, keys.end);
+        mass = weigh_from_the_right<pairs>(normalizer_of(row), row.s, keys.begin, keys.end);
         return false;
     }
     const T top = range.top();

@@ -81,7 +81,7 @@ HEED_NOINLINE inline row_weights<T> ordered_weights_of_row(const score_row<Def, 
     V dropped(0);
     for (int j = keys.begin; j < keys.end; j += V::lanes)
         dropped = dropped + select(load(row.s + j) == nothing, V(1), zero);
-    const T mass = weigh_from_the_right(normalizer_of(row), row.s, keys.begin, keys.end);
+    const T mass = weigh_from_the_right<false>(normalizer_of(row), row.s, keys.begin, keys.end);
     for (int j = keys.begin; j < keys.end; j += V::lanes) {
         V w = load(row.s + j);
         if constexpr (elements_of<U> == 2) w = rounded_to_bf16(w);

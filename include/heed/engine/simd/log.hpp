@@ -84,13 +84,14 @@ HEED_INLINE vec<T, A> log1p(vec<T, A> x)
 template <class A>
 HEED_INLINE vec<float, A> log1p_of_share(vec<float, A> z)
 {
-    constexpr float poly[] = {-0x1.ffffd2p-2f, 0x1.554dd0p-2f,  -0x1.ff23e6p-3f, 0x1.934b54p-3f, -0x1.3a4360p-3f,
+    constexpr float c[] = {-0x1.ffffd2p-2f, 0x1.554dd0p-2f,  -0x1.ff23e6p-3f, 0x1.934b54p-3f, -0x1.3a4360p-3f,
                               0x1.b4ae20p-4f,  -0x1.d6b1d0p-5f, 0x1.491c9ap-6f,  -0x1.af5e86p-9f};
-    constexpr int degree = static_cast<int>(sizeof(poly) / sizeof(float));
-    vec<float, A> p(poly[degree - 1]);
-    HEED_UNROLL
-    for (int i = degree - 2; i >= 0; --i) p = fma(p, z, poly[i]);
-    return fma(z * z, p, z);
+    using V = vec<float, A>;
+    const auto pair = [&](int i) HEED_INLINE_LAMBDA { return fma(V(c[i + 1]), z, c[i]); };
+    const V z2 = z * z, z4 = z2 * z2;
+    const V low = fma(pair(2), z2, pair(0)), high = fma(pair(6), z2, pair(4));
+    const V p = fma(fma(V(c[8]), z4, high), z4, low);
+    return fma(z2, p, z);
 }
 template <class A>
 HEED_INLINE vec<double, A> log1p_of_share(vec<double, A> z)
