@@ -7,6 +7,10 @@
 //
 //     dv_j = sum_i p_ij dO_i      dq_i = scale sum_j ds_ij k_j      dk_j = scale sum_i ds_ij q_i
 //
+// and where keys have an order, p_ij = w(s_ij) e^-U_ij and U_ij = sum_{k > j} u(s_ik),
+//
+//     ds_ij = w'(s_ij) e^-U_ij (dO_i . v_j) - u'(s_ij) sum_{k < j} p_ik (dO_i . v_k)
+//
 // with ds taken through the slopes of the score maps for dq and dk, and dlog c_i = -D_i c_i / den_i for the extra mass.
 // Weights are computed again from the row statistics {M, l} of the forward pass, tile by tile.
 //
@@ -224,9 +228,9 @@ private:
 
     status_type check_dlse(const number_view<const T>& dlse) const
     {
-        if (has_threshold_v<normalizer> && dlse)
+        if ((has_threshold_v<normalizer> || has_order_v<normalizer>)&&dlse)
             return status_type::error(errc::invalid_argument,
-                                      "backward: dlse: a normalizer with a threshold has no gradient in the log of a sum");
+                                      "backward: dlse: a normalizer with a threshold or an order divides by no sum");
         return detail::check_count("backward", "dlse", dlse, q_.batch * q_.heads * q_.tokens);
     }
 
@@ -344,6 +348,8 @@ private:
                                                               of.dlse,
                                                               with_repeated_bias(to),
                                                               sums,
+                                                              nullptr,
+                                                              nullptr,
                                                               nullptr};
     }
     /// What D is made of: o', where it differs from out.
@@ -379,7 +385,8 @@ backward_plan(const Def&, const Queries&, const Kv&, const options<detail::compu
 /// are float, or double, also for tensors of bf16 and f16; they overlap nothing. Takes 2.5 times the multiply-adds of
 /// attend and memory O(workers * tile). A slope, weight or gradient of exactly 0 passes nothing on, whatever it would
 /// be multiplied by; a row that attends no key, or whose denominator is 0, has gradient 0. The bits do not depend on
-/// the number of threads. options.stats is not looked at. Allocates only where options.workspace is not given. Returns
+/// the number of threads. Where keys have an order, ds of a key is off by up to some u u'(s) sum |p dO . v|, the sum
+/// that older keys are subtracted from. options.stats is not looked at. Allocates only where options.workspace is not given. Returns
 /// a status; nothing is written where it is false.
 ///
 /// Softpick rows with no score beyond 1e-38 have gradients of the order of 1/den: where that of a score is beyond

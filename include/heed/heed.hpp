@@ -32,6 +32,7 @@
 #include "normalizer/sigmoid.hpp"
 #include "normalizer/softmax.hpp"
 #include "normalizer/softpick.hpp"
+#include "normalizer/stick_breaking.hpp"
 #include "normalizer/top_k.hpp"
 #include "move_rows.hpp"
 #include "options.hpp"

@@ -3,7 +3,8 @@
 // as in reference.hpp, and dO_i the gradient of a loss in o_i, dlse_i in log den_i:
 //
 //     D_i = dO_i . o_i - dlse_i                     dlog c = -sum_i D_i c_i / den_i
-//     dmapped_ij = (w'(s_ij) (dO_i . v_j) - u'(s_ij) D_i) / den_i
+//     dmapped_ij = (w'(s_ij) (dO_i . v_j) - u'(s_ij) D_i) / den_i          or, where keys have an order,
+//     dmapped_ij = w'(s_ij) e^-U_ij (dO_i . v_j) - u'(s_ij) sum_{k < j} p_ik (dO_i . v_k)
 //     ds_ij = dmapped_ij * (slopes of the score maps)
 //     dq_i = scale sum_j ds_ij k_j        dk_j = scale sum_i ds_ij q_i        dv_j = sum_i p_ij dO_i
 //
@@ -61,13 +62,17 @@ decltype(auto) slopes_of(const Row& row)
     else return (row);
 }
 
-/// The gradient in a mapped score, given D and dp(), dO . v of its key.
+/// The gradient in a mapped score, given D, or the sum over older keys where keys have an order, and dp(), dO . v of its
+/// key.
 template <class Row, class Real, class Dp>
 Real mapped_gradient(const Row& row, std::size_t j, Dp dp, Real d)
 {
     using normalizer = typename Row::normalizer;
     const auto slopes = row.def.normalizer().slopes(reference_score<Real>(row.masked[j], row.m));
-    if constexpr (has_mass_v<normalizer>)
+    if constexpr (has_order_v<normalizer>)
+        return selected_product(slopes.weight * row.left[j], dp) -
+               selected_product(row.left[j] == 0 ? 0 : slopes.mass, [&] { return d; });
+    else if constexpr (has_mass_v<normalizer>)
         return (selected_product(slopes.weight, dp) - selected_product(slopes.mass, [&] { return d; })) / row.den;
     else return selected_product(slopes.value, dp);
 }
@@ -125,11 +130,13 @@ void add_gradients(const reference_row<Real, Def, Q, K>& row, const view<V>& v, 
     }();
     if (to.dlog_offset) to.dlog_offset[at.head] -= selected_product(row.extra, [&] { return d / row.den; });
 
+    Real older = 0;  // sum_k p_ik (dO_i . v_k) over the keys k < j
     for (std::int64_t j = 0; j < row.k.size.tokens; ++j) {
         const auto x = static_cast<std::size_t>(j);
         if (row.masked[x] == -row.infinity) continue;
-        const Real dmapped = mapped_gradient(
-            slopes, x, [&] { return dp(j); }, d);
+        const auto of_key = [&] { return dp(j); };
+        const Real dmapped = mapped_gradient(slopes, x, of_key, has_order_v<normalizer> ? older : d);
+        if constexpr (has_order_v<normalizer>) older += selected_product(row.p[x], of_key);
 
         const score_place<Real> place(at, j);
         const Real ds = row.def.map_score_back(row.scaled[x], place, dmapped, [&](auto kind, Real g) {

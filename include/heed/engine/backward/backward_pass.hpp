@@ -39,6 +39,11 @@ std::int64_t room_of(const Kv& kv, std::int64_t batch)
     else return kv.tokens();
 }
 
+/// What is kept of each row from step to step: its part of the gradient of a per-head parameter and, where keys have an
+/// order, two sums over the keys that it has met.
+template <class Job>
+inline constexpr int numbers_of_row = (Job::learns_rows ? 1 : 0) + (Job::has_order ? 2 : 0);
+
 template <class Job>
 backward_partition make_backward_partition(const problem_sizes& sizes, const backward_sizes& most)
 {
@@ -62,9 +67,9 @@ backward_partition make_backward_partition(const problem_sizes& sizes, const bac
         p.workers > 1 && p.strands() < std::int64_t{2} * p.workers && rows_of_matrix.value() > 0 && sides.value() > 2;
     carving_count one;
     (void)backward_memory<Job>::carve(one, p);
-    const checked row_bytes =
-        in_lines(checked(Job::learns_rows ? most.rows : 0) * static_cast<std::int64_t>(sizeof(typename Job::T)));
-    const checked total = checked(cache_line) + checked(p.workers) * one.bytes() + row_bytes;
+    const checked row_bytes = in_lines(checked(numbers_of_row<Job> > 0 ? most.rows : 0) *
+                                       static_cast<std::int64_t>(sizeof(typename Job::T)));
+    const checked total = checked(cache_line) + checked(p.workers) * one.bytes() + row_bytes * numbers_of_row<Job>;
     p.fits = total.fits() && (!p.diagonal || (sides.fits() && sides.value() <= std::numeric_limits<int>::max()));
     if (!p.fits) return p;
     p.worker_bytes = static_cast<std::size_t>(one.bytes().value());
@@ -83,7 +88,18 @@ public:
     backward_pass(const Job& job, const backward_partition& p, void* workspace)
         : job_(job), p_(p), base_(first_line(workspace))
     {
-        job_.row_parameter = reinterpret_cast<T*>(base_ + static_cast<std::size_t>(p.workers) * p.worker_bytes);
+        const auto rows_bytes =
+            static_cast<std::size_t>(in_lines(job.q.size.batch * job.q.size.heads * job.q.size.tokens *
+                                              static_cast<std::int64_t>(sizeof(T))));
+        char* rows = base_ + static_cast<std::size_t>(p.workers) * p.worker_bytes;
+        const auto numbers = [&](bool exist) {
+            T* const here = reinterpret_cast<T*>(rows);
+            rows += exist ? rows_bytes : 0;
+            return here;
+        };
+        job_.row_parameter = numbers(Job::learns_rows);
+        job_.newer_mass = numbers(Job::has_order);
+        job_.newer_products = numbers(Job::has_order);
     }
 
     void run_task(int stage, std::int64_t task, int worker) const
@@ -93,8 +109,9 @@ public:
         carver c(base_ + static_cast<std::size_t>(worker) * p_.worker_bytes);
         memory mem = memory::carve(c, p_);
         if (p_.diagonal) {
-            const std::int64_t strand = task / p_.steps(stage), tile = p_.first_tile(stage) + task % p_.steps(stage);
-            const std::int64_t row = stage - tile, head = p_.head(strand, row / p_.blocks), block = row % p_.blocks;
+            const std::int64_t strand = task / p_.steps(stage), turn = p_.first_tile(stage) + task % p_.steps(stage);
+            const std::int64_t row = stage - turn, head = p_.head(strand, row / p_.blocks), block = row % p_.blocks;
+            const std::int64_t tile = tile_at(turn);
             if (row == 0) begin_bias(strand, tile);
             const sequence of = sequence_of(head);
             if (tile >= of.tiles || block >= max_of(of.blocks, 1)) return;
@@ -103,7 +120,8 @@ public:
             store_tile(of, tile, mem);
             return;
         }
-        for (std::int64_t tile = 0; tile < p_.tiles; ++tile) {
+        for (std::int64_t turn = 0; turn < p_.tiles; ++turn) {
+            const std::int64_t tile = tile_at(turn);
             begin_bias(task, tile);
             for (std::int64_t n = 0; n < p_.heads_of_strand(); ++n) {
                 const sequence of = sequence_of(p_.head(task, n));
@@ -116,6 +134,9 @@ public:
     }
 
 private:
+    /// The tile that is the turn-th of its row of steps: where keys have an order the newest is the first.
+    std::int64_t tile_at(std::int64_t turn) const { return Job::has_order ? p_.tiles - 1 - turn : turn; }
+
     /// Zeros of dbias for the sums of a strand and a tile.
     void begin_bias(std::int64_t strand, std::int64_t tile) const
     {
@@ -227,7 +248,7 @@ private:
 
     void take_step(const sequence& of, std::int64_t tile_index, std::int64_t block_index, memory& mem) const
     {
-        const bool first = tile_index == 0;
+        const bool first = tile_index == (Job::has_order ? of.tiles - 1 : 0);
         const int keys = of.keys(tile_index);
         if (keys == 0 && !first) return;
         const query_block block = block_of(of, block_index);
@@ -237,11 +258,32 @@ private:
                 for (int r = 0; r < block.count; ++r)
                     job_.row_parameter[job_.index_of(place_of(job_, block, 0, block.first + r))] = T(0);
         if (job_.to.dq.data) load_rows(block.count, p_.key_dim, first, dq_row, mem.dq);
+        if constexpr (Job::has_order) load_sums(block, first, mem.slopes);
         if (keys > 0) {
             mem.rows.load(job_, block);
             backward_step(tile<Job>(job_, block, tile_index * micro::gradient_tile, keys, mem.slopes.bits), mem);
         }
         if (job_.to.dq.data) store_rows(block.count, p_.key_dim, dq_row, mem.dq);
+        if constexpr (Job::has_order) store_sums(block, mem.slopes);
+    }
+    /// The sums of the rows of a block over newer keys.
+    void load_sums(const query_block& block, bool first, const slopes_memory<T>& mem) const
+    {
+        place_cursor<Job> places(job_, block);
+        for (int r = 0; r < block.count; ++r) {
+            const std::int64_t i = job_.index_of(places.next());
+            mem.newer_mass[r] = first ? T(0) : job_.newer_mass[i];
+            mem.newer_products[r] = first ? T(0) : job_.newer_products[i];
+        }
+    }
+    void store_sums(const query_block& block, const slopes_memory<T>& mem) const
+    {
+        place_cursor<Job> places(job_, block);
+        for (int r = 0; r < block.count; ++r) {
+            const std::int64_t i = job_.index_of(places.next());
+            job_.newer_mass[i] = mem.newer_mass[r];
+            job_.newer_products[i] = mem.newer_products[r];
+        }
     }
 
     /// What is learned for a query head, row after row of every sequence.

@@ -6,6 +6,7 @@
 #include "../kernel/row_normalizer.hpp"
 #include "../simd/exp.hpp"
 #include "../simd/lanes.hpp"
+#include "ordered_weights.hpp"
 #include "tile_scores.hpp"
 
 HEED_BEGIN
@@ -96,7 +97,7 @@ template <class Def, class T>
 HEED_INLINE T shift_of(const score_row<Def, T>& row, T top)
 {
     if constexpr (is_thresholded_v<Def>) return normalizer_of(row).shift_of_row();
-    else return shift_for<Def::normalizer_type::shift>(top);
+    else return shift_for<shift_rule<typename Def::normalizer_type>()>(top);
 }
 
 /// Where the terms of scores go: the weight in place of its score, the mass to 16 lanes. With Pairs both are rounded to
@@ -253,6 +254,11 @@ HEED_NOINLINE inline bool weigh_row(const score_row<Def, T>& row, [[maybe_unused
     constexpr dropped where = Def::has_score_maps ? dropped::any : Masked ? dropped::masked : dropped::none;
     const auto nothing = [](int) {};
 
+    if constexpr (has_order_v<typename Def::normalizer_type>) {
+        shift = T(0);
+        mass = weigh_from_the_right<pairs>(normalizer_of(row), row.s, keys.begin, keys.end);
+        return false;
+    }
     const T top = range.top();
     shift = shift_of(row, top);
     const bool near = is_near(range.bottom(), top, shift);
