@@ -169,7 +169,9 @@ private:
         for (std::int64_t tile = attended_tile(block, 0, tiles), after; tile < tiles; tile = after) {
             after = attended_tile(block, tile + 1, tiles);
             const partial<T>& result = empty ? mem.sum : mem.tile;
-            const next_reads reads = after < tiles ? next_reads{{}, first_keys(block, after), {}, next.behind} : next;
+            const next_reads reads =
+                after < tiles ? next_reads{{}, first_keys(block, after), {}, next.behind, first_of(block, after)}
+                              : next;
             if (!step(of_block, block, tile, result, reads)) continue;
             if (!empty) fold(block, mem.sum, mem.tile);
             empty = false;
@@ -259,8 +261,11 @@ private:
         if constexpr (follows_lists<Job>) {
             if (follows(block)) return store_listed(block, of, index, tiles, mem);
         }
-        for (std::int64_t tile = tiles.first; tile < tiles.end; ++tile)
-            attended(of, index, tile) = step(of_block, block, tile, stored(of, index, tile), {});
+        for (std::int64_t tile = tiles.first; tile < tiles.end; ++tile) {
+            next_reads reads;
+            if (tile + 1 < tiles.end) reads.token = first_of(block, tile + 1);
+            attended(of, index, tile) = step(of_block, block, tile, stored(of, index, tile), reads);
+        }
     }
 
     /// Whether a block's lists are followed: its rows are few, and tiles of the sequence are not left out.

@@ -92,7 +92,8 @@ HEED_INLINE void byte_outputs_pass(const std::uint32_t* weights, const E* const*
         if constexpr (registers == 4) {
             byte_words r[4];
             HEED_UNROLL
-            for (int i = 0; i < 4; ++i) r[i] = bytes < shape::bytes ? B::load_n(row(i), bytes) : B::template load<shape::bytes>(row(i), 0);
+            for (int i = 0; i < 4; ++i)
+                r[i] = bytes < shape::bytes ? B::load_n(row(i), bytes) : B::template load<shape::bytes>(row(i), 0);
             byte_words two[2];
             if constexpr (First == 0) B::template interleave_rows<0>(r, two);
             else B::template interleave_rows<1>(r, two);
@@ -146,7 +147,8 @@ HEED_INLINE void byte_outputs_pass(const std::uint32_t* weights, const E* const*
 /// o += P V for byte_channels<E> channels, of which `bytes` bytes of a row are there.
 template <int Rows, int Parts, class E>
 HEED_NOINLINE inline void byte_outputs_block(const std::uint32_t* weights, const E* const* v, std::int64_t channel,
-                                             int quads, int bytes, std::uint32_t* o, std::int64_t stride, line_feed& feed)
+                                             int quads, int bytes, std::uint32_t* o, std::int64_t stride,
+                                             line_feed& feed)
 {
     constexpr int lanes = vec<float>::lanes;
     line_feed ahead = feed;
@@ -162,8 +164,8 @@ HEED_NOINLINE inline void byte_outputs_block(const std::uint32_t* weights, const
 }
 
 template <int Parts, class E>
-HEED_INLINE void byte_outputs(int rows, const std::uint32_t* weights, const E* const* v, std::int64_t channel, int quads,
-                              int bytes, std::uint32_t* o, std::int64_t stride, line_feed& feed)
+HEED_INLINE void byte_outputs(int rows, const std::uint32_t* weights, const E* const* v, std::int64_t channel,
+                              int quads, int bytes, std::uint32_t* o, std::int64_t stride, line_feed& feed)
 {
     with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA {
         byte_outputs_block<n.value, Parts, E>(weights, v, channel, quads, bytes, o, stride, feed);

@@ -78,7 +78,7 @@ HEED_INLINE void byte_products(const std::uint32_t* q, const std::uint32_t* star
             upper[r][s] = native_lanes::all_words(0);
         }
     }
-    if constexpr (channels_of<E> > 1) {
+    if constexpr ((channels_of<E> > 1)) {
         add_byte_products<Rows, Parts, Sets, E, true>(q, k, stride, 0, upper, sums, ahead);
     } else {
         for (std::int64_t step = 0; step < steps; ++step, k += shape::bytes, q = opaque(q + each))
@@ -90,7 +90,8 @@ HEED_INLINE void byte_products(const std::uint32_t* q, const std::uint32_t* star
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
             HEED_UNROLL
-            for (int s = 0; s < Sets; ++s) sums[r][s] = native_bytes::add(native_bytes::times_256(upper[r][s]), sums[r][s]);
+            for (int s = 0; s < Sets; ++s)
+                sums[r][s] = native_bytes::add(native_bytes::times_256(upper[r][s]), sums[r][s]);
         }
     }
 }
@@ -121,7 +122,8 @@ HEED_NOINLINE inline void byte_scores_block(byte_queries q, matrix<const E> k, s
     constexpr int at_once = sets > 1 && 2 * Rows * Parts <= 16 ? 2 : 1;
     constexpr std::int64_t block = channels_of<E>;
     const auto stride = static_cast<std::int64_t>(stride_bytes_of<E>(k.stride));
-    const std::int64_t steps = block > 1 ? 1 : dim / shape::channels, bytes = dim / block * static_cast<std::int64_t>(sizeof(E));
+    const std::int64_t steps = block > 1 ? 1 : dim / shape::channels,
+                       bytes = dim / block * static_cast<std::int64_t>(sizeof(E));
     const int rest = block > 1 ? 0 : static_cast<int>(dim % shape::channels);
     line_feed ahead = feed;
     for (; n > 0; --n, s += lanes, k.data = row_after(k.data, lanes, k.stride)) {
@@ -130,7 +132,7 @@ HEED_NOINLINE inline void byte_scores_block(byte_queries q, matrix<const E> k, s
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) x[r] = vec<float>(0);
         const std::uint32_t *words = opaque(q.words), *starts = opaque(q.starts);
-        for (std::int64_t c = 0; c < dim; c += block > 1 ? block : dim) {
+        for (std::int64_t c = 0; c < dim; c += (block > 1 ? block : dim)) {
             byte_words all[Rows][sets];
             const char* const from = static_cast<const char*>(traits::bytes(k.data, c));
             HEED_UNROLL
