@@ -3,7 +3,7 @@
 
 export DEBIAN_FRONTEND=noninteractive
 packages=(g++ clang clang-tidy cmake ninja-build libxsimd-dev libeigen3-dev catch2 libbenchmark-dev libomp-dev
-          libopenblas-dev libdnnl-dev nlohmann-json3-dev python3 pkg-config qemu-user)
+          libopenblas-dev libdnnl-dev nlohmann-json3-dev python3 pkg-config qemu-user g++-aarch64-linux-gnu)
 commits=$(git rev-list --count HEAD 2>/dev/null || echo 0)
 passed=0 failed=0 skipped=0 times=""
 mkdir -p build
@@ -98,6 +98,66 @@ aarch64() {
     need g++-aarch64-linux-gnu qemu-user && portable_headers && preset aarch64 "$1"
 }
 
+# foreign FOLDER TARGETS TESTS ARGUMENTS...: configures for another machine, builds targets and runs tests, a regular
+# expression. CMAKE_FIND_ROOT_PATH is that machine's own; of this one, it finds headers alone.
+foreign() {
+    local to=build/$1 targets=$2 tests=$3
+    shift 3
+    portable_headers &&
+        cmake -S . -B "$to" -G Ninja -DCMAKE_BUILD_TYPE=None -DHEED_BUILD_BENCH=OFF -DHEED_TEST_SOURCES=OFF \
+            -DHEED_TEST_EXHAUSTIVE=OFF -DCMAKE_FIND_ROOT_PATH_MODE_PROGRAM=NEVER -DCMAKE_FIND_ROOT_PATH_MODE_LIBRARY=ONLY \
+            -DCMAKE_FIND_ROOT_PATH_MODE_INCLUDE=ONLY "$@" &&
+        cmake --build "$to" --target $targets && ctest --test-dir "$to" --output-on-failure -R "$tests"  # targets: words
+}
+
+# Machines of no layer of their own, under qemu: Debian's names of one and of its compiler, qemu's, and -march, which
+# POWER spells -mcpu.
+other_machines() {
+    local rc=0 line triple package qemu arch flags
+    while read -r triple package qemu arch flags; do
+        need "g++-$package" qemu-user &&
+            foreign "$triple" 'quickstart heed-unit heed-digests' '^(unit|digests)$' \
+                -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR="$qemu" -DCMAKE_CXX_COMPILER="$triple-g++" \
+                -DCMAKE_CXX_FLAGS="-O1 -Wno-psabi $flags" -DHEED_ARCH="${arch#-}" \
+                -DCMAKE_CROSSCOMPILING_EMULATOR="qemu-$qemu;-L;/usr/$triple" \
+                -DCMAKE_FIND_ROOT_PATH="/usr/$triple;$PWD/build/portable_headers" &&
+            "qemu-$qemu" -L "/usr/$triple" "build/$triple/examples/guide/quickstart" || { rc=1; echo "$triple FAILED"; }
+    done <<'END'
+riscv64-linux-gnu      riscv64-linux-gnu      riscv64  rv64gc
+powerpc64le-linux-gnu  powerpc64le-linux-gnu  ppc64le  -        -mcpu=power8
+s390x-linux-gnu        s390x-linux-gnu        s390x    z13
+arm-linux-gnueabihf    arm-linux-gnueabihf    arm      armv7-a+fp
+i686-linux-gnu         i686-linux-gnu         i386     i686     -msse2 -mfpmath=sse
+END
+    return $rc
+}
+
+# windows ARCH K/N: every N-th file of the unit tests from the K-th on, by mingw-w64 under wine. gcc aligns a stack of
+# Windows to 16 bytes and stores registers of 32 as if it were to 32 (PR 54412): the assembler turns such moves into
+# unaligned ones.
+windows() {
+    local target=x86_64-w64-mingw32
+    need g++-mingw-w64-x86-64-posix wine64 &&
+        WINEDEBUG=-all foreign "windows-$1" heed-unit '^unit$' \
+            -DCMAKE_SYSTEM_NAME=Windows -DCMAKE_SYSTEM_PROCESSOR=AMD64 -DCMAKE_CXX_COMPILER=$target-g++-posix \
+            -DCMAKE_CXX_FLAGS='-O1 -Wa,-mbig-obj -Wa,-muse-unaligned-vector-move' -DHEED_ARCH="$1" -DHEED_TEST_PART="$2" \
+            -DCMAKE_EXE_LINKER_FLAGS=-static -DHEED_BUILD_EXAMPLES=OFF -DCMAKE_CROSSCOMPILING_EMULATOR=/usr/lib/wine/wine64 \
+            -DCMAKE_FIND_ROOT_PATH="/usr/$target;$PWD/build/portable_headers"
+}
+
+# webassembly FILE...: tests of one file each, compiled by Emscripten and run by node. Exceptions are WebAssembly's own:
+# those that go through JavaScript cannot pass a vector by value.
+webassembly() {
+    local to=build/webassembly source flags=(-std=c++20 -O1 -msimd128 -msse4.2 -fwasm-exceptions -Iinclude -Itests)
+    local link=(-fwasm-exceptions -msimd128 -sALLOW_MEMORY_GROWTH -sSINGLE_FILE -sTOTAL_STACK=1MB)
+    need emscripten nodejs node-acorn && portable_headers || return 1
+    export NODE_PATH=/usr/share/nodejs
+    mkdir -p $to
+    printf '%s\n' tests/main.cpp "$@" | xargs -P 2 -I{} sh -c "em++ ${flags[*]} -isystem build/portable_headers/include \
+        -c {} -o $to/\$(basename {}).o" && em++ "${link[@]}" $to/*.cpp.o -o $to/unit.js &&
+        node --no-experimental-fetch $to/unit.js '~[exhaustive]'
+}
+
 # fuzzers SECONDS: of each.
 fuzzers() {
     need libclang-rt-14-dev && tests/fuzz/run "$1"
@@ -108,21 +168,69 @@ watched() {
     need valgrind libomp-dev && cmake --workflow --preset "$1"
 }
 
-# digests_with COMPILER FLAGS...: compares the golden digests in a build of their own.
-digests_with() {
-    local compiler=$1 to xsimd source
+# digests_build COMPILER FLAGS...: a build of the digests of its own; prints the path of its folder.
+digests_build() {
+    local compiler=$1 to xsimd
     shift
     to=build/digests-$(printf '%s' "$compiler$*" | tr -cd 'a-z0-9')
     mkdir -p "$to"
     xsimd=$(sed -n 's/^XSIMD_INCLUDE_DIR:PATH=//p' build/release/CMakeCache.txt)
     printf '%s\n' tests/digests/*.cpp |
         xargs -P 2 -I{} sh -c "$compiler -std=c++20 $* -Iinclude -Itests -idirafter $xsimd -c {} -o $to/\$(basename {}).o" &&
-        "$compiler" "$to"/*.o -o "$to/heed-digests" && "$to/heed-digests" tests/digests/[0-9]*.txt
+        "$compiler" "$to"/*.o -o "$to/heed-digests" && echo "$to"
+}
+
+# digests_with COMPILER FLAGS...: compares the golden digests.
+digests_with() {
+    local to
+    to=$(digests_build "$@") && "$to/heed-digests" tests/digests/[0-9]*.txt
+}
+
+# Builds without FMA have bits of their own, and all the same ones.
+digests_without_fma() {
+    local oldest to flags rc=0
+    oldest=$(digests_build g++ -O2 -march=x86-64) && "$oldest/heed-digests" --print >"$oldest/printed.txt" || return 1
+    for flags in '-O2 -march=x86-64-v2' '-O2 -mavx'; do
+        # shellcheck disable=SC2086
+        to=$(digests_build g++ $flags) && "$to/heed-digests" --as "$oldest/printed.txt" || rc=1
+    done
+    return $rc
 }
 
 digests_of_gcc() {
     step 'digests, g++ -O1' digests_with g++ -O1 -march=native
     step 'digests, g++ -O3, AVX2' digests_with g++ -O3 -march=x86-64-v3
+}
+
+# compilers: public headers in every compiler and standard that Debian has, without a warning, and some tests.
+compilers() {
+    local rc=0 compiler standard source flags to=build/compilers xsimd
+    need g++-11 clang-16 clang-19 libc++-dev libc++abi-dev || return 1
+    mkdir -p $to
+    xsimd=$(sed -n 's/^XSIMD_INCLUDE_DIR:PATH=//p' build/release/CMakeCache.txt)
+    while read -r compiler flags; do
+        flags="$flags -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -Iinclude -Itests -idirafter $xsimd"
+        for standard in 17 20 2b; do
+            for source in tests/package/consumer.cpp tests/headers/shadowed.cpp; do
+                # shellcheck disable=SC2086
+                $compiler -std=c++$standard $flags -fsyntax-only $source || { rc=1; echo "$compiler c++$standard $source FAILED"; }
+            done
+        done
+        # shellcheck disable=SC2086
+        $compiler -std=c++20 -O1 $flags -Wno-error tests/main.cpp tests/unit/{simd_arch,semantics}.cpp -o $to/unit &&
+            $to/unit || { rc=1; echo "$compiler $flags: tests FAILED"; }
+    done <<'END'
+g++-11 -march=x86-64-v3
+g++-12 -march=x86-64-v4 -Wno-maybe-uninitialized
+g++-12 -march=x86-64
+clang++-14 -march=x86-64-v3
+clang++-14 -march=x86-64-v3 -stdlib=libc++
+clang++-16 -march=x86-64-v3
+clang++-19 -march=x86-64-v3
+clang++-19 -march=x86-64-v4
+clang++-19 -march=x86-64
+END
+    return $rc
 }
 
 digests_of_others() {

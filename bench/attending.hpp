@@ -40,16 +40,20 @@ contestant observed(const contestant& attending, const Def& def, const heed::vie
                     const heed::view<const float>& k, heed::options<float> how,
                     const std::shared_ptr<row_numbers>& rows)
 {
-    const heed::observe_plan plan(def, q, k, how);
-    heed::or_throw(plan.status());
-    const auto scratch = std::make_shared<std::vector<std::byte>>(plan.workspace_bytes());
-    how.workspace = {scratch->data(), scratch->size()};
-    return {[=] {
-                attending.run();
-                heed::or_throw(plan.run(q, k, rows->stats(), rows->wanted(), how));
-                (void)scratch;
-            },
-            attending.output, attending.description + ", then observe"};
+    if constexpr (heed::has_threshold_v<typename Def::normalizer_type>) {
+        return attending;  // what observe() takes besides stands in no case
+    } else {
+        const heed::observe_plan plan(def, q, k, how);
+        heed::or_throw(plan.status());
+        const auto scratch = std::make_shared<std::vector<std::byte>>(plan.workspace_bytes());
+        how.workspace = {scratch->data(), scratch->size()};
+        return {[=] {
+                    attending.run();
+                    heed::or_throw(plan.run(q, k, rows->stats(), rows->wanted(), how));
+                    (void)scratch;
+                },
+                attending.output, attending.description + ", then observe"};
+    }
 }
 
 template <class E, class Def>

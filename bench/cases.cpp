@@ -196,9 +196,13 @@ std::string parse(const std::string& name, bench_case& c)
     c.value_dim = m[13].matched ? number(13) : c.key_dim;
     c.threads = std::stoi(m[14]);
     const std::string known[] = {"softmax", "softmax1", "softmax_sink", "softpick", "sigmoid", "relu1", "relu2"};
-    if (std::find(std::begin(known), std::end(known), c.normalizer) == std::end(known))
+    static const std::regex with_support("(entmax15|sparsemax|top_k|elastic)_[1-9][0-9]?");
+    const bool has_threshold = std::regex_match(c.normalizer, with_support);
+    if (has_threshold && m[4] != "f32") return "normalizers with a threshold are measured in f32";
+    if (!has_threshold && std::find(std::begin(known), std::end(known), c.normalizer) == std::end(known))
         return "normalizer " + c.normalizer +
-               " is none of softmax, softmax1, softmax_sink, softpick, sigmoid, relu1, relu2";
+               " is none of softmax, softmax1, softmax_sink, softpick, sigmoid, relu1, relu2, and entmax15, sparsemax, "
+               "top_k, elastic with _ and the per cent of keys that have a weight";
     if (c.batch < 1 || c.query_heads < 1 || c.kv_heads < 1 || c.queries < 1 || c.keys < 1 || c.key_dim < 1 ||
         c.value_dim < 1 || c.threads < 1)
         return "a size is 0";

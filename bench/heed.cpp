@@ -74,7 +74,8 @@ contestant make_heed(const bench_case& c)
     if (c.normalizer == "softpick") return with_mask(c, heed::softpick{});
     if (c.normalizer == "sigmoid") return with_mask(c, heed::sigmoid{-std::log(static_cast<double>(c.keys))});
     if (c.normalizer == "relu1") return with_mask(c, heed::relu<1>{});
-    return with_mask(c, heed::relu<2>{});
+    if (c.normalizer == "relu2") return with_mask(c, heed::relu<2>{});
+    return make_thresholded(c);
 }
 
 }  // namespace bench

@@ -69,6 +69,23 @@ void add_types_and_normalizers(builder& b)
         b.row(n, n, "prefill/" + n + "/f32/all/" + size, heed_alone);
 }
 
+/// Normalizers with a threshold beside softmax of the same shape, by the share of keys that have a weight.
+void add_thresholds(builder& b)
+{
+    const auto rows = [&](const std::string& what, const std::string& size) {
+        b.row("softmax, " + what, "threshold|softmax " + what,
+              size.substr(0, size.find('*')) + "softmax" + size.substr(size.find('*') + 1), heed_alone);
+        for (const std::string n :
+             {"entmax15_1", "entmax15_10", "entmax15_50", "sparsemax_10", "top_k_10", "elastic_10"})
+            b.row("  " + n, "threshold|" + n + " " + what,
+                  size.substr(0, size.find('*')) + n + size.substr(size.find('*') + 1), heed_alone);
+    };
+    b.section("normalizers with a threshold, and the per cent of keys that have a weight, f32");
+    rows("prefill 2048 x 2048, D 128", "prefill/*/f32/all/b1_hq1_hkv1_sq2048_skv2048_d128/t1");
+    rows("prefill 2048 x 2048, D 64", "prefill/*/f32/all/b1_hq1_hkv1_sq2048_skv2048_d64/t1");
+    rows("decode 32768 keys, 32/8 heads of 128", "decode/*/f32/all/b1_hq32_hkv8_sq1_skv32768_d128/t1");
+}
+
 /// What heed's policies, score objects and exact masks cost beside a loop written for softmax.
 void add_contract(builder& b)
 {
@@ -273,6 +290,7 @@ std::vector<suite_row> standard_suite(int threads)
     add_prefill(b);
     add_head_sizes(b);
     add_types_and_normalizers(b);
+    add_thresholds(b);
     add_contract(b);
     add_backward(b);
     add_observing(b);

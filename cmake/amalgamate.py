@@ -78,6 +78,9 @@ class Writer:
 
     def add_include(self, line, target, path, place):
         match = re.match(r'(["<])([^">]+)[">]', target)
+        if target == "HEED_OWN_SIZES":  # a header of the user's
+            self.lines.append(line)
+            return
         if not match:
             fail(f"{place}: cannot follow an #include of a macro")
         mark, name = match.groups()

@@ -9,7 +9,7 @@ endif()
 add_library(heed_own INTERFACE)
 target_link_libraries(heed_own INTERFACE heed::heed Threads::Threads)
 target_compile_features(heed_own INTERFACE cxx_std_20)
-target_compile_options(heed_own INTERFACE -march=${HEED_ARCH} -Wall -Wextra -Wpedantic -Wconversion -Wshadow
+target_compile_options(heed_own INTERFACE $<$<BOOL:${HEED_ARCH}>:-march=${HEED_ARCH}> -Wall -Wextra -Wpedantic -Wconversion -Wshadow
                        # Eigen's AVX-512 code meets PR 105593; heed's own headers are checked without this in tests/headers
                        $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
                        # and its std::string operator+ meets PR 105651

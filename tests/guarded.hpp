@@ -2,12 +2,10 @@
 // Buffers between pages that may not be touched, with poison around what they hold.
 #pragma once
 
+#include "os_pages.hpp"
 #include "tensors.hpp"
 
 #include <catch2/catch.hpp>
-
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <cstddef>
 
@@ -18,16 +16,15 @@ class guarded {
 public:
     explicit guarded(std::size_t bytes)
     {
-        const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+        const std::size_t page = page_size();
         bytes_ = (bytes + page - 1) / page * page;
         mapped_ = bytes_ + 2 * page;
-        void* all = mmap(nullptr, mapped_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        REQUIRE(all != MAP_FAILED);
-        all_ = static_cast<std::byte*>(all);
+        all_ = static_cast<std::byte*>(reserve_pages(mapped_));
+        REQUIRE(all_);
         begin_ = all_ + page;
-        REQUIRE(mprotect(begin_, bytes_, PROT_READ | PROT_WRITE) == 0);
+        REQUIRE(open_pages(begin_, bytes_));
     }
-    ~guarded() { munmap(all_, mapped_); }
+    ~guarded() { release_pages(all_, mapped_); }
     guarded(const guarded&) = delete;
     guarded& operator=(const guarded&) = delete;
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "../program/input_error.hpp"
+#include "../program/little_endian.hpp"
 
 #include <heed/heed.hpp>
 
@@ -54,7 +55,7 @@ public:
             throw input_error(name + ": " + std::to_string(bytes.size()) +
                               " bytes are too few for a checkpoint header of 28");
         std::int32_t field[7];
-        std::memcpy(field, bytes.data(), header);
+        numbers_from_bytes(bytes.data(), 7, field);
         const char* names[] = {"dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "seq_len"};
         constexpr int64 limit = int64{1} << 20;  // keeps every product below 2^62
         for (int i = 0; i < 7; ++i) {
@@ -83,10 +84,10 @@ public:
         data_.resize(static_cast<std::size_t>(floats));
         if (bf16) {
             std::vector<heed::bf16> stored(data_.size());
-            std::memcpy(stored.data(), bytes.data() + header, stored.size() * sizeof(heed::bf16));
+            numbers_from_bytes(bytes.data() + header, stored.size(), stored.data());
             std::copy(stored.begin(), stored.end(), data_.begin());
         } else {
-            std::memcpy(data_.data(), bytes.data() + header, data_.size() * sizeof(float));
+            numbers_from_bytes(bytes.data() + header, data_.size(), data_.data());
         }
 
         const float* p = data_.data();
@@ -131,7 +132,7 @@ public:
             if (bytes.size() - at < sizeof(value))
                 throw input_error(name + ": ends within token " + std::to_string(pieces_.size()) + " of " +
                                   std::to_string(vocabulary));
-            std::memcpy(&value, bytes.data() + at, sizeof(value));
+            numbers_from_bytes(bytes.data() + at, 1, &value);
             at += sizeof(value);
         };
         std::int32_t longest;

@@ -22,18 +22,11 @@ public:
     void put(const float* p, int64 count)
     {
         for (int64 i = 0; i < count; ++i)
-            if (bf16_) append(heed::bf16(p[i]));
-            else append(p[i]);
+            if (const heed::bf16 rounded(p[i]); bf16_) llama2c::append_numbers(bytes_, &rounded, 1);
+            else llama2c::append_numbers(bytes_, p + i, 1);
     }
 
 private:
-    template <class E>
-    void append(E e)
-    {
-        const char* const c = reinterpret_cast<const char*>(&e);
-        bytes_.insert(bytes_.end(), c, c + sizeof(e));
-    }
-
     std::vector<char>& bytes_;
     bool bf16_;
 };
@@ -102,7 +95,7 @@ void write_model(const trained_model& m, const std::string& path)
     for (const int64 n : {c.dim, c.hidden, c.layers, c.heads, c.kv_heads,
                           c.shared_classifier ? c.vocabulary : -c.vocabulary, c.context}) {
         const auto field = static_cast<std::int32_t>(n);
-        bytes.insert(bytes.end(), reinterpret_cast<const char*>(&field), reinterpret_cast<const char*>(&field + 1));
+        llama2c::append_numbers(bytes, &field, 1);
     }
     tensor_writer out(bytes, m.beside.bf16);
     out.put(m.parameters.data(), m.at.of(tensor::final_norm).end());

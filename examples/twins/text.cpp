@@ -77,7 +77,7 @@ std::string label_of(int token) { return token < 3 ? piece_of(token) : std::stri
 std::string byte_tokenizer()
 {
     std::string file;
-    const auto put = [&file](const auto& value) { file.append(reinterpret_cast<const char*>(&value), sizeof(value)); };
+    const auto put = [&file](const auto& value) { llama2c::append_numbers(file, &value, 1); };
     const std::int32_t longest = 6;
     put(longest);
     for (int token = 0; token < byte_vocabulary; ++token) {

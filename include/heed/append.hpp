@@ -20,9 +20,14 @@
 // number. A row of zeros has scale 0 where there is no zero point. NaN and Inf make the scale NaN, and so the row or
 // block; numbers with a given scale (of channels, or repeated over tokens) are cut off at the format's largest, and may
 // not be NaN or Inf in int8. How an element is rounded is said in its file in base/element/.
+//
+// Keys with scales of blocks of n tokens (per_channel_block) are written block by block: from a block's first token on,
+// to its last or the last one held. A host keeps the float rows of the block that is not full and appends them again
+// with each new token; or it attends to them in a cache of their own, attend_partial() and merge(), as KIVI does.
 #pragma once
 
 #include "engine/cache_checks.hpp"
+#include "engine/channel_block_side.hpp"
 #include "engine/micro/quantise.hpp"
 #include "engine/micro/widen.hpp"
 #include "kv/dense.hpp"
@@ -153,6 +158,7 @@ struct rows_of_sequence {
         if constexpr (Keys) return cache.key_scales(sequence, head)(token).data;
         else return cache.value_scales(sequence, head)(token).data;
     }
+    auto steps(std::int64_t head, std::int64_t token) const { return cache.key_blocks(sequence, head).of(token); }
 };
 
 /// The scales of a cache, and the views that append() writes to.
@@ -183,6 +189,10 @@ struct scales_of<scaled_kv<Source, K, V>> {
         cache.source.views(f);
         if constexpr (is_per_token_v<K>)
             if (cache.key_scale.is_of_each_token()) f("k scale", cache.key_scale.scale);
+        if constexpr (is_per_channel_block_v<K>) {
+            f("k scale", cache.key_scale.scale);
+            f("k zero", cache.key_scale.zero);
+        }
         if constexpr (is_per_token_v<V>)
             if (cache.value_scale.is_of_each_token()) f("v scale", cache.value_scale.scale);
     }
@@ -194,7 +204,9 @@ auto side_of(const Cache& cache, std::int64_t sequence)
     using element = std::conditional_t<Keys, typename Cache::key_element, typename Cache::value_element>;
     using rows = rows_of_sequence<Cache, Keys>;
     const auto scales = scales_of<Cache>::template side<Keys>(cache);
-    return cache_side<T, element, rows, std::remove_const_t<decltype(scales)>>(rows{cache, sequence}, scales);
+    if constexpr (Keys && has_key_blocks_v<Cache>)
+        return channel_block_side<T, element, rows>(rows{cache, sequence}, scales.tokens);
+    else return cache_side<T, element, rows, std::remove_const_t<decltype(scales)>>(rows{cache, sequence}, scales);
 }
 
 /// A row as numbers of T.
@@ -240,9 +252,9 @@ class new_rows {
 public:
     new_rows(const Cache& cache, std::int64_t sequence, std::int64_t position, std::int64_t n)
         : keys_(side_of<T, true>(cache, sequence)), values_(side_of<T, false>(cache, sequence)), position_(position),
-          n_(n)
+          n_(n), held_(cache.held(sequence).end)
     {}
-    /// Whether all can be written: a whole number with a given scale cannot be NaN or Inf.
+    /// Whether all can be written: a whole number with a given scale cannot be NaN or Inf, blocks of tokens are whole.
     template <class K, class V, class Both>
     status check(const view<K>& k, const view<V>& v, std::int64_t first, const Both& transforms) const
     {
@@ -255,6 +267,7 @@ public:
                                       name, static_cast<long long>(h), static_cast<long long>(first + t));
             };
         };
+        if constexpr (in_blocks) s = keys_.check(position_, position_ + n_, held_);
         if (!keys_.takes_all()) for_rows(k, first, transforms.keys, refuse("k"));
         if (!values_.takes_all()) for_rows(v, first, transforms.values, refuse("v"));
         return s;
@@ -267,11 +280,17 @@ public:
                 side.write(h, position_ + t, row, dim);
             };
         };
+        if constexpr (in_blocks)
+            for_rows(k, first, transforms.keys, [&](const T* row, std::int64_t h, std::int64_t t, std::int64_t dim) {
+                keys_.see(h, position_ + t, row, dim);
+            });
         for_rows(k, first, transforms.keys, write_to(keys_));
         for_rows(v, first, transforms.values, write_to(values_));
     }
 
 private:
+    static constexpr bool in_blocks = has_key_blocks_v<Cache>;
+
     /// f(a copy of the row, head, token, dim) of the rows from `first` on, behind `change`.
     template <class E, class Change, class F>
     void for_rows(const view<E>& rows, std::int64_t first, const Change& change, F f) const
@@ -288,7 +307,7 @@ private:
 
     decltype(side_of<T, true>(std::declval<const Cache&>(), 0)) keys_;
     decltype(side_of<T, false>(std::declval<const Cache&>(), 0)) values_;
-    std::int64_t position_, n_;
+    std::int64_t position_, n_, held_;
 };
 
 }  // namespace detail

@@ -12,6 +12,7 @@
 #include "base/element.hpp"
 #include "base/mistakes.hpp"
 #include "base/view.hpp"
+#include "compute.hpp"
 #include "mask/contract.hpp"
 #include "mask/lists.hpp"
 #include "normalizer/contract.hpp"
@@ -56,66 +57,15 @@ private:
 };
 
 namespace detail {
-template <class E, int OperandBits>
-inline constexpr bool has_products = false;
-template <>
-inline constexpr bool has_products<bf16, 16> = true;
-template <>
-inline constexpr bool has_products<std::int8_t, 16> = true;
-template <>
-inline constexpr bool has_products<std::int8_t, 8> = true;
-}  // namespace detail
 
-/// What the two products are computed in. float and double need no name. compute<bf16> takes q, k and v of bf16 and
-/// rounds the weights to bf16 (2^-8), for AVX512-BF16's dot products of pairs: twice the multiply-adds. It is an error
-/// class of its own: with p_j the weights, u_j the masses over the denominator,
-///
-///     |o - exact| <= about 2^-8 (sum_j p_j |v_j| + |o| sum_j u_j)
-///
-/// and as the mass is the sum of the rounded terms, errors of one sign cancel: equal keys give their V exactly. Numbers
-/// below 2^-126 count as 0. The bits depend on query and keys alone as ever, but not on other machines' AVX2 kernels.
-/// Elsewhere plan.status() says that the build has no such products.
-///
-/// compute<std::int8_t> multiplies K and V as they are stored, whole numbers of 8 bits or less times a scale (int8,
-/// q8_0, q4_0), by queries and weights that are rounded to whole numbers of 16 bits; compute<std::int8_t, 8> rounds
-/// them to 8 bits. Sums of products are exact, so that the bits are the same on every machine with FMA. A row of
-/// queries q, already multiplied by the scale of scores and those of channels, has one step, and so have the weights of
-/// a row in a key tile, multiplied by the scales of their values (v is d n, a scale and a whole number; in blocks of
-/// channels, one step a block):
-///
-///     step_q = max_c |q_c| / L          |q_c - rounded| <= step_q / 2          L = 32639 for 16 bits, 127 for 8
-///     step_p = max_j |w_j d_j| / L      |w_j d_j - rounded| <= step_p / 2
-///
-///     |s_j - exact| <= step_q / 2 sum_c |k_jc|     |o_c - exact| <= sum over tiles (step_p / 2 sum_j |n_jc|) / mass
-///
-/// the latter for given weights, and both but for roundings in float. L is less for more than 514 channels in one sum,
-/// (2^31 - 1) / (128 channels); steps are at least 2^-126. A row whose q, or whose weight of an attended key, is not
-/// finite is NaN. There is no backward pass and no observe() in it.
-template <class E, int OperandBits = 16>
-struct compute {
-    static_assert(detail::has_products<E, OperandBits>,
-                  "heed: compute<E> exists for bf16 and std::int8_t, and compute<std::int8_t, bits> for 16 and 8");
-};
-
-namespace detail {
-
-template <class P>
-inline constexpr bool is_compute_v = false;
-template <class E, int OperandBits>
-inline constexpr bool is_compute_v<compute<E, OperandBits>> = true;
-/// Bits of the operands of products of integers, or 0.
-template <class P>
-inline constexpr int integer_bits_v = 0;
-template <int OperandBits>
-inline constexpr int integer_bits_v<compute<std::int8_t, OperandBits>> = OperandBits;
 template <class P>
 inline constexpr bool is_scale_v = std::is_same_v<P, scale>;
 template <class P>
 inline constexpr bool is_query_offset_v = std::is_same_v<P, query_offset>;
 
 template <class P>
-inline constexpr bool is_policy_v =
-    is_normalizer_v<P> || is_score_map_v<P> || is_mask_v<P> || is_scale_v<P> || is_query_offset_v<P> || is_compute_v<P>;
+inline constexpr bool is_policy_v = is_normalizer_v<P> || is_score_map_v<P> || is_mask_v<P> || is_scale_v<P> ||
+                                    is_query_offset_v<P> || is_compute_v<P> || is_threshold_table_v<P>;
 
 /// Whether P is a policy other than a normalizer, and a sentence where it is none and none has been said.
 template <class P>
@@ -160,6 +110,13 @@ class attention {
     static_assert((int{detail::is_query_offset_v<Policies>} + ... + 0) <= 1,
                   "heed: attention{...} takes one heed::query_offset");
     static_assert((int{detail::is_compute_v<Policies>} + ... + 0) <= 1, "heed: attention{...} takes one heed::compute");
+    static_assert((int{detail::is_threshold_table_v<Policies>} + ... + 0) <=
+                      int{(has_threshold_v<Policies> || ... || false)},
+                  "heed: attention{...} takes one heed::keep_thresholds or heed::known_thresholds, beside a normalizer "
+                  "with a threshold");
+    static_assert(!(has_threshold_v<Policies> || ... || false) ||
+                      !((detail::integer_bits_v<Policies> > 0) || ... || false),
+                  "heed: compute<std::int8_t> takes no normalizer with a threshold yet");
 
 public:
     attention(Policies... policies) : policies_(policies...) {}
@@ -182,6 +139,21 @@ public:
     static constexpr bool computes_in_bf16 = (std::is_same_v<Policies, compute<bf16>> || ...);
     /// Bits of queries and weights in products of integers; 0 where products are of floats.
     static constexpr int integer_bits = (detail::integer_bits_v<Policies> + ... + 0);
+
+    /// Whether thresholds of rows are left, or found, in a table; and that table, of any type but T's null.
+    static constexpr bool keeps_thresholds = (detail::keeps_thresholds_v<Policies> || ...);
+    static constexpr bool knows_thresholds = (detail::knows_thresholds_v<Policies> || ...);
+    template <class T>
+    number_view<row_threshold<T>> thresholds() const
+    {
+        number_view<row_threshold<T>> result;
+        visit([&](const auto& p) {
+            using table = std::decay_t<decltype(p)>;
+            if constexpr (detail::is_threshold_table_v<table>)
+                if constexpr (detail::sound_table<T, table>::value) result = p.rows;
+        });
+        return result;
+    }
 
     static constexpr bool has_score_maps = (is_score_map_v<Policies> || ...);
 

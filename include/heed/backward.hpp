@@ -14,11 +14,22 @@
 #include "plan.hpp"
 
 HEED_BEGIN
+namespace detail {
+
+/// Whether there is a backward pass of a definition.
+template <class Def>
+struct sound_gradient {
+    static constexpr bool value = !has_threshold_v<typename Def::normalizer_type>;
+    static_assert(value, "heed: there is no backward pass yet of a normalizer with a threshold");
+};
+
+}  // namespace detail
 
 /// A definition and a shape, checked once, then run as often as wanted; what plan is to attend().
 template <class Def, class T>
 class backward_plan : public detail::planned<kernel::backward_partition> {
     using normalizer = typename Def::normalizer_type;
+    static_assert(detail::sound_gradient<Def>::value);
     static_assert(has_slopes_v<normalizer>, "heed: backward needs the derivatives of the normalizer: a const member "
                                             "`template <class Score> auto slopes(Score s) const`");
     static_assert(Def::has_map_slopes,
@@ -213,7 +224,8 @@ status backward(const Def& def, const view<Q>& q, const view<K>& k, const view<V
                 const options<compute_t<Q>>& how = {})
 {
     using T = compute_t<Q>;
-    if constexpr (detail::sound_definition<detail::definition_t<Def>, T>::value) {
+    if constexpr (detail::sound_definition<detail::definition_t<Def>, T>::value &&
+                  detail::sound_gradient<detail::definition_t<Def>>::value) {
         const backward_plan<detail::definition_t<Def>, T> p(def, q, k, v, how);
         return detail::with_workspace(
             "backward", p, how, [&](const options<T>& with) { return p.run(q, k, v, out, stats, dout, to, with); });

@@ -18,10 +18,15 @@ HEED_INLINE void for_channels(const Kv& kv, std::int64_t batch, std::int64_t hea
     const auto* const row = kv.keys(batch, head)(token).data;
     float scale = 1;
     if constexpr (has_key_scales_v<Kv>) scale = *kv.key_scales(batch, head)(token).data;
+    [[maybe_unused]] const auto steps = [&] {
+        if constexpr (has_key_blocks_v<Kv>) return kv.key_blocks(batch, head).of(token);
+        else return 0;
+    }();
     for (std::int64_t c = 0; c < kv.key_dim(); ++c) {
         float x = static_cast<float>(channel_of(row, c));
         if constexpr (has_key_scales_v<Kv>) x *= scale;
         if constexpr (has_channel_scales_v<Kv>) x *= kv.key_channel_scales(head)[c];
+        if constexpr (has_key_blocks_v<Kv>) x = (x - steps.zero[c]) * steps.scale[c];
         f(c, x);
     }
 }

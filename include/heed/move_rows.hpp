@@ -74,6 +74,8 @@ template <class Cache>
 status move_rows(const Cache& cache, std::int64_t sequence, std::int64_t position, const index_view& from)
 {
     static_assert(sizeof(detail::appended_t<Cache, float, float>) > 0);
+    static_assert(!has_key_blocks_v<Cache>, "heed: move_rows copies tokens as they are stored, and a block of tokens "
+                                            "shares its scales: append the block again");
     status s;
     cache.views([&](const char* name, const auto& rows) {
         if (s) s = detail::check_sizes("move_rows", name, rows);

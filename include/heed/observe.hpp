@@ -41,6 +41,7 @@ const Kv& keys_of(const Kv& kv)
 /// most rows is.
 template <class Def, class T>
 class observe_plan : public detail::planned<kernel::observe_partition> {
+    static_assert(detail::sound_thresholds<Def>::value);
     static_assert(Def::integer_bits == 0, "heed: observe computes in float or double; leave compute<std::int8_t> out");
 
 public:
@@ -55,10 +56,10 @@ public:
         most_rows_ = longest(q);
         const auto& kv = detail::keys_of(k);
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
-        partition_ =
-            kernel::make_observe_partition<T>({kv_.batch, q_.heads, kv_.heads, kv_.dim, 1, how.executor.concurrency(),
-                                               !std::decay_t<decltype(kv)>::contiguous},
-                                              most_rows_, kv_.tokens);
+        partition_ = kernel::make_observe_partition<T>(
+            {kv_.batch, q_.heads, kv_.heads, kv_.dim, 1, how.executor.concurrency(),
+             !std::decay_t<decltype(kv)>::contiguous || has_key_blocks_v<std::decay_t<decltype(kv)>>},
+            most_rows_, kv_.tokens);
         if (!partition_.fits)
             status_ = status_type::error(errc::invalid_argument, "observe: a workspace for %d workers beyond 64 bits",
                                          partition_.workers);
@@ -208,9 +209,11 @@ private:
                    std::int64_t sharing) const
     {
         const auto source = detail::as_const(kv);
-        using job = kernel::job<Def, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
-        return kernel::weights_pass<job>(
-            {def_, source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)), group, 0, -1, q.bounds}, sharing, stats);
+        using job = kernel::job<kernel::computed_definition_t<Def, T>, std::remove_const_t<decltype(source)>,
+                                std::remove_const_t<Q>>;
+        return kernel::weights_pass<job>({detail::definition_of_call<T>(def_, q.rows.size, q.bounds), source, q.rows,
+                                          static_cast<T>(def_.scale_for(kv_.dim)), group, 0, -1, q.bounds},
+                                         sharing, stats);
     }
 
     template <class Q, class Kv>
@@ -219,7 +222,13 @@ private:
     {
         const extents k{kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
         return detail::first_error(
-            [&] { return status_; }, [&] { return heed::plan<Def, T>(def_, q, kv, how).status(); },
+            [&] { return status_; },
+            [&] {
+                if constexpr (Def::knows_thresholds)
+                    return detail::check_thresholds(verb, def_.template thresholds<T>(), q.rows.size);
+                else return status_type{};
+            },
+            [&] { return heed::plan<Def, T>(def_, q, kv, how).status(); },
             [&] { return detail::check_extents(verb, "q", q.rows.size, q_); },
             [&] { return detail::check_extents(verb, "k", k, kv_); }, [&] { return check_rows(verb, q); },
             [&] { return detail::check_input_memory(verb, q, kv); },
@@ -309,7 +318,7 @@ status with_plan(const char* verb, const Def& def, const Queries& q, const Kv& k
                  const options<computed_of<Queries>>& how, Run run)
 {
     using T = computed_of<Queries>;
-    if constexpr (sound_definition<definition_t<Def>, T>::value) {
+    if constexpr (sound_definition<definition_t<Def>, T>::value && sound_thresholds<definition_t<Def>>::value) {
         const observe_plan<definition_t<Def>, T> p(def, q, kv, how);
         return with_workspace(verb, p, how, [&](const options<T>& with) { return run(p, with); });
     } else {

@@ -10,7 +10,7 @@
 // on with the next stage, calling run_task() itself.
 #pragma once
 
-#include "engine/forward/forward_pass.hpp"
+#include "engine/forward/threshold_pass.hpp"
 #include "engine/planned.hpp"
 #include "engine/sound.hpp"
 #include "engine/validate.hpp"
@@ -18,6 +18,29 @@
 #include "partial_result.hpp"
 
 HEED_BEGIN
+namespace detail {
+
+/// What a call computes: a definition, which is told where the thresholds lie that it knows.
+template <class T, class Def>
+decltype(auto) definition_of_call([[maybe_unused]] const Def& def, [[maybe_unused]] const extents& q,
+                                  [[maybe_unused]] const index_view& bounds)
+{
+    using computed = kernel::computed_definition_t<Def, T>;
+    if constexpr (Def::knows_thresholds)
+        return computed(def, kernel::threshold_rows_of<T>(def.template thresholds<T>(), q, bounds));
+    else if constexpr (!std::is_same_v<computed, Def>) return computed(def);
+    else return (def);
+}
+
+/// Whether a verb that looks at a part of the keys, or once more at all of them, knows the thresholds of rows.
+template <class Def>
+struct sound_thresholds {
+    static constexpr bool value = !kernel::finds_thresholds_v<Def>;
+    static_assert(value, "heed: the threshold of a row needs all its keys: attend() finds it and leaves it where "
+                         "keep_thresholds says, other verbs take it from known_thresholds");
+};
+
+}  // namespace detail
 
 /// A definition and a shape, checked once, then run as often as wanted on tensors of that shape; computed in T, float
 /// or double. status() says what is wrong with either, in a sentence with the sizes in it. run() and run_partial() are
@@ -117,6 +140,7 @@ public:
     status_type run_partial(const Queries& queries, const Kv& kv, const state<T>& s, key_part part,
                             const options<T>& how) const noexcept
     {
+        static_assert(detail::sound_thresholds<Def>::value);
         const detail::packed_of<Queries> q = queries;
         if (!status_) return status_;
         const extents& size = q.rows.size;
@@ -166,6 +190,7 @@ public:
     }
 
 private:
+    using computed = kernel::computed_definition_t<Def, T>;
     using memory = kernel::memory_of<Def, T>;
     static constexpr bool takes_bands = kernel::takes_bands_v<Def, T>;
 
@@ -227,10 +252,14 @@ private:
             [&] { return status_; }, [&] { return check(q, kv); }, [&] { return check_as_planned(q, kv); },
             [&] { return detail::check_input_memory("run", q, kv); },
             [&] {
+                if constexpr (Def::keeps_thresholds || Def::knows_thresholds)
+                    if (const status_type s = check_thresholds(); !s) return s;
                 return def_.check({kv_.batch, q_.heads, kv_.heads, partition_.cut.rows / partition_.group, total_keys});
             },
             [&] { return detail::check_resources("run", how, partition_.workers, partition_.total_bytes); });
     }
+    /// That a table of thresholds has one for each row.
+    status_type check_thresholds() const { return detail::check_thresholds("run", def_.template thresholds<T>(), q_); }
     /// Checks that sizes and lengths equal the planned ones.
     template <class Q, class Kv>
     status_type check_as_planned(const packed<Q>& q, const Kv& kv) const
@@ -265,9 +294,15 @@ private:
     kernel::partition partition_of(const packed<Q>& q, const Kv& kv, int workers,
                                    const kernel::band_limits& bands) const
     {
-        const kernel::problem_sizes p{
-            kv_.batch,        q_.heads, kv_.heads, kv_.dim, value_dim_, workers, !Kv::contiguous || Def::lists > 0,
-            def_.list_rows(), bands};
+        const kernel::problem_sizes p{kv_.batch,
+                                      q_.heads,
+                                      kv_.heads,
+                                      kv_.dim,
+                                      value_dim_,
+                                      workers,
+                                      !Kv::contiguous || has_key_blocks_v<Kv> || Def::lists > 0,
+                                      def_.list_rows(),
+                                      bands};
         const auto held = [&](std::int64_t b) { return kernel::held_of(kv, b); };
         const bool is_packed = q.bounds.size() > 0;
         if (kv_.batch > 1 && (is_packed || kv.ragged()))
@@ -281,11 +316,11 @@ private:
     auto make_pass(const packed<Q>& q, const Kv& kv, const Sink& to, void* workspace, key_part part = {}) const
     {
         const auto source = detail::as_const(kv);
-        using job = kernel::job<Def, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
-        return kernel::forward_pass<job, Sink>({def_, source, q.rows, static_cast<T>(def_.scale_for(kv_.dim)),
-                                                partition_.group, part.first_key, part.total_keys, q.bounds,
-                                                part.tile_stride},
-                                               partition_, to, workspace);
+        using job = kernel::job<computed, std::remove_const_t<decltype(source)>, std::remove_const_t<Q>>;
+        return kernel::pass_of<job, Sink>({detail::definition_of_call<T>(def_, q_, q.bounds), source, q.rows,
+                                           static_cast<T>(def_.scale_for(kv_.dim)), partition_.group, part.first_key,
+                                           part.total_keys, q.bounds, part.tile_stride},
+                                          partition_, to, workspace);
     }
 
     Def def_;

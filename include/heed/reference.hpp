@@ -8,26 +8,13 @@
 
 #include "engine/validate.hpp"
 #include "kv/dense.hpp"
+#include "reference_threshold.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 HEED_BEGIN
-
-/// A score seen from a natural shift m (terms carry e^-m): what terms() and slopes() receive in the reference.
-template <class Real>
-class reference_score {
-public:
-    reference_score(Real s, Real m) : s_(s), m_(m) {}
-    Real value() const { return s_; }
-    Real exp() const { return std::exp(s_ - m_); }
-    Real one() const { return std::exp(-m_); }
-    Real expm1() const { return s_ > 1 ? std::exp(s_ - m_) - std::exp(-m_) : std::exp(-m_) * std::expm1(s_); }
-
-private:
-    Real s_, m_;
-};
 
 /// Intermediate matrices [B, Hq, Sq, Skv], each null or filled; masked keys have weight 0.
 template <class Real>
@@ -38,20 +25,6 @@ struct reference_dump {
     Real* weights = nullptr;  // p
     Real* lse = nullptr;      // [B, Hq, Sq]: ln of the denominator
 };
-
-/// The natural shift of a row of scores.
-template <class Normalizer, class Real>
-Real reference_shift(const Normalizer& normalizer, std::int64_t head, const std::vector<Real>& s)
-{
-    (void)normalizer;
-    (void)head;
-    constexpr Real lowest = -std::numeric_limits<Real>::infinity();
-    if constexpr (Normalizer::shift == heed::shift::none) return 0;
-    Real m = Normalizer::shift == heed::shift::at_least_zero ? 0 : lowest;
-    for (const Real x : s) m = x > m ? x : m;
-    if constexpr (has_log_offset_v<Normalizer>) m = max(m, static_cast<Real>(normalizer.log_offset(head)));
-    return m == lowest ? 0 : m;
-}
 
 namespace detail {
 
@@ -94,6 +67,12 @@ public:
             masked[j] = def.attends(at, key) ? mapped[j] : -infinity;
         }
 
+        if constexpr (has_threshold_v<normalizer>) return weigh_by_threshold(def.normalizer(), at, masked, p, m, den);
+        else weigh_masked(head);
+    }
+
+    void weigh_masked(std::int64_t head)
+    {
         m = reference_shift(def.normalizer(), head, masked);
         den = 0;
         for (std::size_t j = 0; j < p.size(); ++j) {

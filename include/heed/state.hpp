@@ -33,7 +33,9 @@ status clear(const Def&, const state<T>& s)
     const status ok = detail::check_state("clear", "state", s);
     if (!ok) return ok;
     for (std::int64_t i = 0; i < s.rows(); ++i) {
-        s.shift[i] = kernel::initial_shift<detail::definition_t<Def>::normalizer_type::shift, T>;
+        s.shift[i] =
+            kernel::initial_shift<kernel::computed_definition_t<detail::definition_t<Def>, T>::normalizer_type::shift,
+                                  T>;
         s.mass[i] = T(0);
     }
     for (std::int64_t i = 0; i < s.rows() * s.size.dim; ++i) s.out[i] = T(0);
@@ -49,7 +51,8 @@ status attend_partial(const Def& def, const Queries& q, const Kv& kv, const stat
                       key_part part = {}, const options<detail::computed_of<Queries>>& how = {})
 {
     using T = detail::computed_of<Queries>;
-    if constexpr (detail::sound_definition<detail::definition_t<Def>, T>::value) {
+    if constexpr (detail::sound_definition<detail::definition_t<Def>, T>::value &&
+                  detail::sound_thresholds<detail::definition_t<Def>>::value) {
         const plan<detail::definition_t<Def>, T> p(def, q, kv, how);
         return detail::with_workspace("attend_partial", p, how,
                                       [&](const options<T>& with) { return p.run_partial(q, kv, s, part, with); });
@@ -82,7 +85,8 @@ status merge(const state<T>& into, const state<T>& other)
 template <class Def, class T, class O>
 status finish(const Def& def, const state<T>& s, const view<O>& out, number_view<identity_t<T>> lse = {})
 {
-    const auto normalizer = detail::definition_t<Def>(def).normalizer();
+    const auto normalizer =
+        kernel::computed_definition_t<detail::definition_t<Def>, T>(detail::definition_t<Def>(def)).normalizer();
     static_assert(std::is_same_v<compute_t<O>, T>,
                   "heed: out is made of an element type that is computed in that of the state");
     const status ok =

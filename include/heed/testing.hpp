@@ -23,8 +23,8 @@
 #pragma once
 
 #include "testing/mask.hpp"
-#include "testing/normalizer.hpp"
 #include "testing/score.hpp"
+#include "testing/sum_is_one.hpp"
 
 HEED_BEGIN
 
@@ -47,8 +47,7 @@ status check(const Policy& policy, const problem& p)
     if constexpr (detail::has_check<Policy>::value)
         if (status s = policy.check(p); !s) return s;
     if constexpr (is_normalizer_v<Policy>) {
-        if constexpr (detail::sound_normalizer<Policy>::value)
-            return detail::normalizer_check<T, Policy>(policy, p).run();
+        if constexpr (detail::sound_normalizer<Policy>::value) return detail::check_normalizer<T, Policy>(policy, p);
         else return {};
     } else {
         status s;

@@ -12,14 +12,16 @@ namespace digests {
 using test::int64;
 using test::tensor;
 
-/// FNV-1a over the bytes of results.
+/// FNV-1a over the bytes of results, the lowest of each number first, as they lie in the memory of most machines.
 class hash {
 public:
     template <class T>
     hash& add(const std::vector<T>& results)
     {
         const auto* bytes = reinterpret_cast<const unsigned char*>(results.data());
-        for (std::size_t i = 0; i < results.size() * sizeof(T); ++i) value_ = (value_ ^ bytes[i]) * 0x100000001b3u;
+        constexpr bool big = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
+        for (std::size_t i = 0; i < results.size() * sizeof(T); ++i)
+            value_ = (value_ ^ bytes[big ? i ^ (sizeof(T) - 1) : i]) * 0x100000001b3u;
         return *this;
     }
     std::uint64_t value() const { return value_; }

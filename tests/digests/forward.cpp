@@ -45,7 +45,11 @@ void forward(sink& to)
     add<double>(to, "softpick of double", attention{heed::softpick{}});
     add<heed::bf16>(to, "softpick of bf16, causal", attention{heed::softpick{}, causal{}});
     add<heed::f16, heed::f16, heed::bf16, float>(to, "softmax of f16 and bf16", attention{heed::softmax{}});
-    add<heed::bf16>(to, "softmax, compute<bf16>", attention{heed::softmax{}, heed::compute<heed::bf16>{}});
+    // ARM's dot products of bf16 round in another way than x86's, and have digests of their own.
+    constexpr bool is_arm = heed::simd::arch::rounds_dots_to_odd<heed::simd::native_arch>;
+    const std::string x86 = "softmax, compute<bf16>", arm = "softmax, compute<bf16> by BFDOT";
+    add<heed::bf16>(to, is_arm ? arm : x86, attention{heed::softmax{}, heed::compute<heed::bf16>{}});
+    for (const char* shape : {", prefill", ", decode"}) to.skip((is_arm ? x86 : arm) + shape, "of another machine");
 
     // two parts of the keys in one state, merged with a third
     const attention def{heed::softpick{}, causal{}};

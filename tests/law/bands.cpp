@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Decode takes kv heads together where their rows of a token lie side by side: [token][head][channel] has the bits of
 // [head][token][channel], whatever the number of heads and rows, the gaps, the mask, the cuts and the bytes of a
-// stride.
+// stride. So have pages in which heads lie behind each other.
 #include "tensors.hpp"
 
 #include <heed/executor/threads.hpp>
@@ -17,35 +17,77 @@ using namespace test;
 namespace {
 
 /// The rows of `of` as [token][head][channel], each followed by `gap` numbers that are NaN.
+template <class T>
 class by_token {
 public:
-    by_token(const tensor<float>& of, int64 gap) : gap_(gap), size_(of.size), row_(of.size.dim + gap)
+    by_token(const tensor<T>& of, int64 gap) : gap_(gap), size_(of.size), row_(of.size.dim + gap)
     {
         data_.assign(static_cast<std::size_t>(size_.batch * size_.heads * size_.tokens * row_),
-                     std::numeric_limits<float>::quiet_NaN());
+                     T(std::numeric_limits<float>::quiet_NaN()));
         for (int64 b = 0; b < size_.batch; ++b)
             for (int64 h = 0; h < size_.heads; ++h)
                 for (int64 t = 0; t < size_.tokens; ++t)
                     std::copy_n(of.in().row(b, h, t), size_.dim,
                                 data_.data() + ((b * size_.tokens + t) * size_.heads + h) * row_);
     }
-    heed::view<const float> in() const
+    heed::view<const T> in() const
     {
-        return heed::strided<const float>(data_.data(), size_,
-                                          {size_.tokens * size_.heads * row_, row_, size_.heads * row_});
+        return heed::strided<const T>(data_.data(), size_,
+                                      {size_.tokens * size_.heads * row_, row_, size_.heads * row_});
     }
 
 private:
     int64 gap_;
     heed::extents size_;
     int64 row_;
-    std::vector<float> data_;
+    std::vector<T> data_;
 };
 
-template <class Def, class Kv>
-std::vector<float> outputs(const Def& def, const problem<float>& p, const Kv& kv, const heed::options<float>& how = {})
+/// The rows of `of` as [page][head][slot][channel], pages in the reverse order; slots that no token has are NaN. A gap
+/// of numbers follows the rows of a head.
+class by_page {
+public:
+    by_page(const tensor<float>& of, const std::vector<int64>& lengths, int64 slots, int64 gap)
+        : slots_(slots), head_(slots * of.size.dim + gap), size_{0, of.size.heads, slots, of.size.dim}
+    {
+        for (const int64 n : lengths) {
+            most_ = std::max(most_, (n + slots - 1) / slots);
+            size_.batch += (n + slots - 1) / slots;
+        }
+        data_.assign(static_cast<std::size_t>(size_.batch * size_.heads * head_),
+                     std::numeric_limits<float>::quiet_NaN());
+        table_.assign(lengths.size() * static_cast<std::size_t>(most_), -1);
+        int64 free = size_.batch;
+        for (std::size_t b = 0; b < lengths.size(); ++b)
+            for (int64 t = 0; t < lengths[b]; ++t) {
+                int64& page = table_[b * static_cast<std::size_t>(most_) + static_cast<std::size_t>(t / slots)];
+                if (t % slots == 0) page = --free;
+                for (int64 h = 0; h < size_.heads; ++h)
+                    std::copy_n(of.in().row(static_cast<int64>(b), h, t), size_.dim,
+                                data_.data() + (page * size_.heads + h) * head_ + t % slots * size_.dim);
+            }
+    }
+    heed::view<const float> in() const
+    {
+        return heed::strided<const float>(data_.data(), size_, {size_.heads * head_, head_, size_.dim});
+    }
+    heed::page_table table(const heed::index_view& lengths) const
+    {
+        return heed::page_table::padded(heed::index_view(table_.data(), static_cast<int64>(table_.size())), most_,
+                                        lengths);
+    }
+
+private:
+    int64 slots_, head_, most_ = 0;
+    heed::extents size_;
+    std::vector<float> data_;
+    std::vector<int64> table_;
+};
+
+template <class Def, class T, class Kv>
+std::vector<T> outputs(const Def& def, const problem<T>& p, const Kv& kv, const heed::options<float>& how = {})
 {
-    tensor<float> out(p.out_size(), -7.f);
+    tensor<T> out(p.out_size(), T(-7.f));
     heed::or_throw(heed::attend(def, p.q.in(), kv, out.view(), how));
     return out.data;
 }
@@ -90,6 +132,56 @@ TEST_CASE("heads whose rows of a token lie side by side have the bits of heads a
                                                               return head % 5 != 4 && key >= 200 * (head % 4);
                                                           }}});
     }
+}
+
+TEST_CASE("bf16 rows side by side, multiples of 2 KB apart, have the bits of heads apart")
+{
+    const problem<heed::bf16> p(1, 32, 8, 1, 700, 128, 128);
+    const by_token k(p.k, 0), v(p.v, 0);
+    const heed::attention def{heed::softmax{}};
+    REQUIRE(same_bits(outputs(def, p, heed::dense_kv{k.in(), v.in()}),
+                      outputs(def, p, heed::dense_kv{p.k.in(), p.v.in()})));
+}
+
+TEST_CASE("heads behind each other in every page have the bits of heads apart")
+{
+    heed::thread_pool pool(3);
+    const heed::attention def{heed::softmax{}, heed::causal{}};
+    for (const auto& [heads, group, queries, dim] : {std::tuple<int64, int64, int64, int64>{8, 1, 1, 32},
+                                                     {8, 4, 1, 64},
+                                                     {3, 1, 3, 33},
+                                                     {34, 1, 1, 16},
+                                                     {5, 2, 2, 300}})
+        for (const int64 slots : {1, 5, 16, 64}) {
+            const problem<float> p(3, heads * group, heads, queries, 1203, dim, dim);
+            for (const std::vector<int64>& lengths : {std::vector<int64>{1203, 40, 9}, {530, 512, 3}}) {
+                const heed::index_view n(lengths.data(), 3);
+                const std::vector<float> expected = outputs(def, p, heed::dense_kv{p.k.in(), p.v.in(), n});
+                for (const int64 gap : {0, 16}) {
+                    CAPTURE(heads, group, queries, dim, slots, gap);
+                    const by_page k(p.k, lengths, slots, gap), v(p.v, lengths, slots, gap);
+                    const heed::paged_kv pages{k.in(), v.in(), k.table(n)};
+                    REQUIRE(same_bits(outputs(def, p, pages), expected));
+                    REQUIRE(same_bits(outputs(def, p, pages, {.executor = pool}), expected));
+                }
+            }
+        }
+}
+
+TEST_CASE("a table of pages in which heads lie behind each other takes them together, where the machine does")
+{
+    const problem<float> p(2, 8, 8, 1, 320, 64, 64);
+    const std::vector<int64> lengths{320, 300};
+    const heed::index_view n(lengths.data(), 2);
+    const heed::attention def{heed::softmax{}};
+    const auto tasks_of = [&](int64 gap) {
+        const by_page k(p.k, lengths, 16, gap), v(p.v, lengths, 16, gap);
+        const heed::plan plan(def, p.q.in(), heed::paged_kv{k.in(), v.in(), k.table(n)});
+        return plan.tasks(plan.stages() - 1);
+    };
+    REQUIRE(tasks_of(16) == 16);
+    const int64 together = tasks_of(0);
+    REQUIRE((together == 16 || together == 2));  // AVX-512 of AMD's
 }
 
 TEST_CASE("tasks of heads taken together: as many as workers and hosts ask for, and one where nobody asks")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One of three translation units compiled for different machines.
+// One of the translation units compiled for different machines.
 #include "isa_unit.hpp"
 
 #include <heed/heed.hpp>

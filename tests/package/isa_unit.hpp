@@ -12,3 +12,4 @@ struct isa_problem {
 std::vector<unsigned char> attend_0(const isa_problem&, const std::vector<double>& numbers);
 std::vector<unsigned char> attend_1(const isa_problem&, const std::vector<double>& numbers);
 std::vector<unsigned char> attend_2(const isa_problem&, const std::vector<double>& numbers);
+std::vector<unsigned char> attend_3(const isa_problem&, const std::vector<double>& numbers);

@@ -1,6 +1,6 @@
 cmake_minimum_required(VERSION 3.25)
-# Three translation units of one program, compiled for AVX2, for AVX-512 and in plain C++: no function of heed that the
-# linker could merge may be in two of them, and the program gets the same bits from all.
+# Four translation units of one program, compiled for AVX2, for AVX-512, in plain C++, and for AVX2 with sizes of one's
+# own: no function of heed that the linker could merge may be in two of them, and the program gets the same bits from all.
 include(${CMAKE_CURRENT_LIST_DIR}/run.cmake)
 file(MAKE_DIRECTORY ${WORK}/two_isas)
 
@@ -38,12 +38,20 @@ function(weak_symbols object)
     set(weak "${weak}" PARENT_SCOPE)
 endfunction()
 
-# At -O0 a compiler emits whatever it meets; what is emitted at other levels, package.one_binary compares. The first three
+# At -O0 a compiler emits whatever it meets; what is emitted at other levels, package.one_binary compares. The first four
 # are linked.
+file(WRITE ${WORK}/two_isas/sizes.hpp "#pragma once
+template <class Measured>
+struct heed_sizes : Measured {
+    static constexpr int query_block = 100, small_query_block = 30, strip_bytes = 4096, lines_at_once = 3;
+    static constexpr bool two_distances = false, values_from_l2 = true, takes_bands = false;
+};
+")
 set(number 0)
 set(symbols "")
 set(objects "")
-foreach(machine -march=x86-64-v3 -march=x86-64-v4 "-march=x86-64-v3 -DHEED_PORTABLE" "-mavx -mfma" "-mavx2 -mfma -mf16c")
+foreach(machine -march=x86-64-v3 -march=x86-64-v4 "-march=x86-64-v3 -DHEED_PORTABLE"
+        "-march=x86-64-v3 -DHEED_OWN_SIZES='\"${WORK}/two_isas/sizes.hpp\"'" "-mavx -mfma" "-mavx2 -mfma -mf16c")
     set(object ${WORK}/two_isas/${number}.o)
     separate_arguments(flags UNIX_COMMAND "${machine}")
     run("compile ${machine}" ${COMPILER} -std=c++17 -O0 ${flags} -DATTEND=attend_${number} -I${SOURCE}/include
@@ -59,7 +67,7 @@ foreach(machine -march=x86-64-v3 -march=x86-64-v4 "-march=x86-64-v3 -DHEED_PORTA
         endif()
     endforeach()
     list(APPEND symbols ${weak})
-    if(number LESS 3)
+    if(number LESS 4)
         list(APPEND objects ${object})
     endif()
     math(EXPR number "${number} + 1")

@@ -5,9 +5,6 @@
 
 #include <catch2/catch.hpp>
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <string>
 
 using namespace test;
@@ -197,12 +194,12 @@ TEST_CASE("an output in the pool is refused")
 
 TEST_CASE("only pages in the table are touched, up to their last token, wherever they lie in 64 bits of address")
 {
-    const auto os_page = static_cast<int64>(sysconf(_SC_PAGESIZE));
+    if (sizeof(void*) < 8) return;
+    const auto os_page = static_cast<int64>(test::page_size());
     // Pages of the cache end where a page begins that may not be touched, 2^33 bytes after each other.
     const int64 far = int64{1} << 33, pages = 5, dim = 12;
-    void* all = mmap(nullptr, static_cast<std::size_t>(far * pages), PROT_NONE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    REQUIRE(all != MAP_FAILED);
+    void* all = test::reserve_pages(static_cast<std::size_t>(far * pages));
+    REQUIRE(all);
     for (const int64 slots : {1, 5, 16, 40})
         for (const int64 queries : {1, 30}) {
             CAPTURE(slots, queries);
@@ -220,7 +217,7 @@ TEST_CASE("only pages in the table are touched, up to their last token, wherever
                 for (const auto& [to, from] : {std::pair{k, p.k.in()}, {v, p.v.in()}}) {
                     float* row = to.row(table[static_cast<std::size_t>(i)], 0, 0);
                     auto* os = reinterpret_cast<std::byte*>(row + slots * dim) - os_page;
-                    REQUIRE(mprotect(os, static_cast<std::size_t>(os_page), PROT_READ | PROT_WRITE) == 0);
+                    REQUIRE(test::open_pages(os, static_cast<std::size_t>(os_page)));
                     const int64 n = std::min(slots, p.k.size.tokens - i * slots);
                     std::fill_n(row, slots * dim, std::numeric_limits<float>::quiet_NaN());
                     std::copy_n(from.row(0, 0, i * slots), n * dim, row);
@@ -233,7 +230,7 @@ TEST_CASE("only pages in the table are touched, up to their last token, wherever
                                         out.view()));
             REQUIRE(same_bits(out.data, p.attend(def).data));
         }
-    munmap(all, static_cast<std::size_t>(far * pages));
+    test::release_pages(all, static_cast<std::size_t>(far * pages));
 }
 
 TEST_CASE("a table is not read behind its last page, though the mask leaves nothing of the last tile")

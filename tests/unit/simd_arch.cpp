@@ -24,12 +24,8 @@ namespace {
 using native = heed::simd::native_arch;
 using portable = heed::simd::machine::portable<4 * heed::simd::vec<float>::lanes>;
 
-// Where there is no such instruction, heed multiplies and adds: what is computed by fma has bits of its own there.
-#if defined(__FMA__) || defined(__aarch64__)
-constexpr bool rounds_once = true;
-#else
-constexpr bool rounds_once = false;
-#endif
+// Where a machine multiplies and then adds, what is computed by fma has bits of its own.
+constexpr bool rounds_once = native::rounds_once;
 
 template <class T>
 constexpr int lanes = heed::simd::vec<T>::lanes;
@@ -182,7 +178,21 @@ TEST_CASE("arithmetic has the bits of the portable machine")
             heed::simd::accumulate(c, a, b);
             return c;
         });
+        of_three([]<class T, class A>(heed::simd::vec<T, A> a, heed::simd::vec<T, A> b, heed::simd::vec<T, A> c) {
+            T of_first[lanes<T>];
+            heed::simd::store(of_first, a);
+            heed::simd::accumulate(c, heed::simd::lane_factor<T, A>(of_first[0]), b);
+            return c;
+        });
     }
+}
+
+TEST_CASE("a number of memory is repeated in all lanes")
+{
+    alignas(16) float x[16];
+    for (int i = 0; i < 16; ++i) x[i] = static_cast<float>(i) - 0.5f;
+    for (int i = 0; i < 16; ++i)
+        REQUIRE(differing(heed::simd::repeat<native>(x, i), heed::simd::vec<float, portable>(x[i])) == 0);
 }
 
 TEST_CASE("comparisons, and what they select, are those of the portable machine")
@@ -262,6 +272,30 @@ TEMPLATE_TEST_CASE("bits of lanes and lanes of bits are those of the portable ma
     for_pairs<T>([&](const T* a, const T*) {
         wrong += heed::simd::nonzero_bits(heed::simd::load<native>(a)) !=
                  heed::simd::nonzero_bits(heed::simd::load<portable>(a));
+    });
+    REQUIRE(wrong == 0);
+}
+
+TEMPLATE_TEST_CASE("lanes are compared, chosen and widened as on the portable machine", "", float, double)
+{
+    using T = TestType;
+    int wrong = 0;
+    for_pairs<T>([&](const T* a, const T* b) {
+        const auto x = heed::simd::load<native>(a), y = heed::simd::load<native>(b);
+        const auto p = heed::simd::load<portable>(a), q = heed::simd::load<portable>(b);
+        const std::uint32_t bits = heed::simd::above_bits(p, q);
+        wrong += heed::simd::above_bits(x, y) != bits;
+        T chosen[lanes<T>], expected[lanes<T>];
+        heed::simd::store_chosen(chosen, x, bits);
+        heed::simd::store_chosen(expected, p, bits);
+        for (int i = 0; i < __builtin_popcount(bits); ++i) wrong += !same(chosen[i], expected[i]);
+        if constexpr (sizeof(T) == sizeof(float))
+            for (const int half : {0, 1}) {
+                double got[lanes<double>];
+                heed::simd::store(got, heed::simd::widened_half(x, half));
+                for (int i = 0; i < lanes<double>; ++i)
+                    wrong += !same(got[i], static_cast<double>(a[half * lanes<double> + i]));
+            }
     });
     REQUIRE(wrong == 0);
 }
@@ -468,7 +502,7 @@ TEST_CASE("words are transposed and taken apart as on the portable machine")
 {
     int wrong = 0;
     alignas(64) float table[16];
-    for (int i = 0; i < 16; ++i) table[i] = static_cast<float>(i * i - 70) / 3;
+    for (int i = 0; i < 16; ++i) table[i] = static_cast<float>(i * i - 112);
     for_words([&](native::words w, portable::words expected) {
         wrong += std::memcmp(&w, &expected, sizeof(w)) != 0;
         here::words a;
@@ -530,7 +564,7 @@ TEST_CASE("pairs of bf16 are multiplied and added as on the portable machine")
             heed::simd::accumulate(acc, heed::simd::load<A>(a), heed::simd::in_register(heed::simd::load<A>(b)));
             return acc;
         };
-        wrong += differing(of(native{}), of(portable{}), sum);
+        if (!heed::simd::arch::rounds_dots_to_odd<native>) wrong += differing(of(native{}), of(portable{}), sum);
         const auto rounded = [](auto v) { return heed::simd::rounded_to_bf16(v); };
         wrong += compare<float>(rounded, sum);
         heed::bf16 got[lanes<float>], expected[lanes<float>];
@@ -544,6 +578,53 @@ TEST_CASE("pairs of bf16 are multiplied and added as on the portable machine")
         heed::simd::store(rows, heed::simd::vec<heed::bf16_pair, native>(a[0]));
         heed::simd::store(expected_rows, heed::simd::vec<heed::bf16_pair, portable>(a[0]));
         wrong += std::memcmp(rows, expected_rows, sizeof(rows)) != 0;
+    }
+    REQUIRE(wrong == 0);
+}
+
+namespace {
+
+/// x rounded to odd: what is left of an inexact number ends in a 1.
+float to_odd(double x)
+{
+    float f = static_cast<float>(x);
+    if (static_cast<double>(f) == x) return f;
+    if (std::fabs(static_cast<double>(f)) > std::fabs(x)) f = std::nextafter(f, 0.f);
+    return heed::simd::arch::from_bits<float>(heed::simd::arch::to_bits(f) | 1);
+}
+
+}  // namespace
+
+TEST_CASE("of ARM's pairs of bf16 the sum is rounded to odd, and so is what it is added to")
+{
+    if (!heed::simd::arch::rounds_dots_to_odd<native>) return;
+    std::mt19937_64 random(5);
+    int wrong = 0;
+    for (int k = 0; k < 20000; ++k) {
+        // so near to each other that sums are exact in double
+        const auto number = [&] { return heed::bf16(std::ldexp(static_cast<float>(random() % 511) - 255, -8)); };
+        heed::bf16_pair a[lanes<float>], b[lanes<float>];
+        float sum[lanes<float>], by_one[lanes<float>], got[lanes<float>];
+        for (int i = 0; i < lanes<float>; ++i) {
+            a[i] = {number(), number()};
+            b[i] = {number(), number()};
+            sum[i] = std::ldexp(static_cast<float>(random() % (1 << 24)), -22);
+        }
+        auto acc = heed::simd::load<native>(sum), one = acc;
+        const auto pairs = heed::simd::load<native>(b);
+        heed::simd::accumulate(acc, heed::simd::load<native>(a), pairs);
+        heed::simd::accumulate(one, heed::simd::lane_factor<heed::bf16_pair>(a[0]), pairs);
+        heed::simd::store(got, acc);
+        heed::simd::store(by_one, one);
+        for (int i = 0; i < lanes<float>; ++i) {
+            const auto expected = [&](heed::bf16_pair p) {
+                const double first = double(float(p.first)) * double(float(b[i].first));
+                const double second = double(float(p.second)) * double(float(b[i].second));
+                return to_odd(double(sum[i]) + double(to_odd(first + second)));
+            };
+            wrong += got[i] != expected(a[i]);
+            wrong += by_one[i] != expected(a[0]);
+        }
     }
     REQUIRE(wrong == 0);
 }
@@ -569,6 +650,8 @@ TEST_CASE("pairs of whole numbers are made, multiplied and added as on the porta
         std::int8_t bytes[2 * words];
         std::uint8_t nibbles[16];
         float whole[2 * words];
+        std::uint8_t rows[17 * words];
+        for (std::uint8_t& x : rows) x = static_cast<std::uint8_t>(random());
         for (std::int8_t& x : bytes) x = static_cast<std::int8_t>(random());
         for (std::uint8_t& x : nibbles) x = static_cast<std::uint8_t>(random());
         for (float& x : whole) x = static_cast<float>(static_cast<std::int16_t>(random()));
@@ -581,15 +664,28 @@ TEST_CASE("pairs of whole numbers are made, multiplied and added as on the porta
             L::dot(acc, L::shorts(bytes), b.data());
             all.push_back(kept(acc));
             all.push_back(kept(L::shorts(bytes)));
+            const auto pairs_of = [](const auto& w) {
+                typename L::word_register pairs;
+                std::memcpy(&pairs, &w, sizeof(pairs));
+                return pairs;
+            };
             for (int at = 0; at < 32; at += 2 * words) all.push_back(kept(L::signed_nibbles(nibbles, at)));
             all.push_back(kept(L::narrow(heed::simd::load<decltype(machine)>(whole),
                                          heed::simd::load<decltype(machine)>(whole + words))));
             all.push_back(kept(L::all_words(a[0])));
             typename L::word_register two[2];
             L::interleave(L::shorts(bytes), L::template signed_fields<8>(L::shorts(bytes), 8), two);
-            L::restore_order(two);
-            all.push_back(kept(two[0]));
-            all.push_back(kept(two[1]));
+            typename L::word_register sums[2] = {L::all_words(0), L::all_words(0)};
+            for (int i = 0; i < 2; ++i) L::dot(sums[i], L::factor(a[0]), two[i]);
+            L::restore_order(sums);
+            all.push_back(kept(sums[0]));
+            all.push_back(kept(sums[1]));
+            typename L::words columns[4];
+            L::transpose_pairs(rows, 17, columns);
+            for (const auto& w : columns) {
+                L::dot(acc, L::factor(b[0]), pairs_of(w));
+                all.push_back(kept(acc));
+            }
             return all;
         };
         wrong += of(native{}) != of(portable{});

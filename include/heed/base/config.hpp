@@ -16,6 +16,15 @@
 #error "heed: masks are -inf, NaN marks faults, sums have an order: compile this file with -fno-fast-math (README)"
 #endif
 
+#if defined(near) || defined(far) || defined(min) || defined(max)
+#error "heed: windows.h makes macros of near, far, min and max: include heed before it, or #undef them first"
+#endif
+
+// A program for 32 bits names its registers: gcc's default for i686 is the x87, which keeps 64 bits of a float.
+#if defined(__i386__) && __FLT_EVAL_METHOD__ != 0
+#error "heed: x87 rounds floats when it likes: compile this file with -msse2 -mfpmath=sse"
+#endif
+
 #if defined(__cpp_exceptions)
 #define HEED_EXCEPTIONS
 #else
@@ -35,6 +44,13 @@
 #define HEED_INLINE inline __attribute__((always_inline))
 #define HEED_INLINE_LAMBDA __attribute__((always_inline))
 #define HEED_NOINLINE __attribute__((noinline))
+
+// mingw-w64 has printf of the standard and of Microsoft's C library, and gcc means the latter.
+#if defined(__MINGW32__) && !defined(__clang__)
+#define HEED_PRINTF gnu_printf
+#else
+#define HEED_PRINTF printf
+#endif
 
 // Loops over registers must be unrolled whatever the optimisation level, or the accumulators live in memory.
 #if defined(__clang__)

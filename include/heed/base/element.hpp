@@ -3,6 +3,7 @@
 #pragma once
 
 #include "element/bf16.hpp"
+#include "element/codes.hpp"
 #include "element/f16.hpp"
 #include "element/fp8_e4m3.hpp"
 #include "element/fp8_e5m2.hpp"

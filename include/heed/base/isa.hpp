@@ -19,8 +19,12 @@
 #define HEED_ISA_PORTABLE
 #endif
 
-// The registers.
-#if defined(__AVX512F__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
+// The registers. Emscripten's -msse4.2 speaks of x86 too.
+#if defined(__wasm_relaxed_simd__)
+#define HEED_ISA_REGISTERS wasm_relaxed_simd
+#elif defined(__wasm_simd128__)
+#define HEED_ISA_REGISTERS wasm_simd128
+#elif defined(__AVX512F__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && defined(__AVX512BW__)
 #define HEED_ISA_REGISTERS avx512
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #define HEED_ISA_REGISTERS avx2_fma_f16c
@@ -58,10 +62,6 @@
 #define HEED_ISA_REGISTERS lasx
 #elif defined(__loongarch_sx)
 #define HEED_ISA_REGISTERS lsx
-#elif defined(__wasm_relaxed_simd__)
-#define HEED_ISA_REGISTERS wasm_relaxed_simd
-#elif defined(__wasm_simd128__)
-#define HEED_ISA_REGISTERS wasm_simd128
 #else
 #define HEED_ISA_REGISTERS generic
 #endif
@@ -93,7 +93,7 @@
 #endif
 
 // Whole numbers: x86-64-v3 and v4 have all of them, SSE4.2 counts bits.
-#if defined(__SSE4_2__) && !defined(__POPCNT__)
+#if defined(__SSE4_2__) && !defined(__POPCNT__) && !defined(__wasm__)
 #define HEED_ISA_POPCNT _no_popcnt
 #elif !defined(__SSE4_2__) && defined(__POPCNT__)
 #define HEED_ISA_POPCNT _popcnt
@@ -216,7 +216,7 @@
 #endif
 
 // Bytes and bits in registers of AVX-512: "vbmi2" is all that came with it.
-#if defined(__AVX512VBMI__) && defined(__AVX512VBMI2__) && defined(__AVX512IFMA__) && defined(__AVX512BITALG__) && \
+#if defined(__AVX512VBMI__) && defined(__AVX512VBMI2__) && defined(__AVX512IFMA__) && defined(__AVX512BITALG__) &&     \
     defined(__AVX512VPOPCNTDQ__)
 #define HEED_ISA_FULL_VBMI2 1
 #else
@@ -339,26 +339,33 @@
 #define HEED_ISA_ZICOND
 #endif
 
+// Sizes of a user's own, of which a program has one set: engine/simd/select.hpp.
+#if defined(HEED_OWN_SIZES)
+#define HEED_ISA_SIZES _own_sizes
+#else
+#define HEED_ISA_SIZES
+#endif
+
 // All of it, in one word.
 #define HEED_NOTHING
-#define HEED_ISA_GROUP_0 \
-    HEED_JOIN8(HEED_ISA_FMA, HEED_ISA_F16C, HEED_ISA_POPCNT, HEED_ISA_BMI, HEED_ISA_BMI1, HEED_ISA_BMI2, \
+#define HEED_ISA_GROUP_0                                                                                               \
+    HEED_JOIN8(HEED_ISA_FMA, HEED_ISA_F16C, HEED_ISA_POPCNT, HEED_ISA_BMI, HEED_ISA_BMI1, HEED_ISA_BMI2,               \
                HEED_ISA_LZCNT, HEED_ISA_MOVBE)
-#define HEED_ISA_GROUP_1 \
-    HEED_JOIN8(HEED_ISA_SSE4A, HEED_ISA_FMA4, HEED_ISA_XOP, HEED_ISA_TBM, HEED_ISA_VL, HEED_ISA_PART_512, \
-               HEED_ISA_CD, HEED_ISA_DQ)
-#define HEED_ISA_GROUP_2 \
-    HEED_JOIN8(HEED_ISA_BW, HEED_ISA_BF16, HEED_ISA_FP16, HEED_ISA_VNNI, HEED_ISA_AVXVNNI, HEED_ISA_DOTS, \
+#define HEED_ISA_GROUP_1                                                                                               \
+    HEED_JOIN8(HEED_ISA_SSE4A, HEED_ISA_FMA4, HEED_ISA_XOP, HEED_ISA_TBM, HEED_ISA_VL, HEED_ISA_PART_512, HEED_ISA_CD, \
+               HEED_ISA_DQ)
+#define HEED_ISA_GROUP_2                                                                                               \
+    HEED_JOIN8(HEED_ISA_BW, HEED_ISA_BF16, HEED_ISA_FP16, HEED_ISA_VNNI, HEED_ISA_AVXVNNI, HEED_ISA_DOTS,              \
                HEED_ISA_ALL_VBMI2, HEED_ISA_VBMI)
-#define HEED_ISA_GROUP_3 \
-    HEED_JOIN8(HEED_ISA_VBMI2, HEED_ISA_IFMA, HEED_ISA_BITALG, HEED_ISA_VPOPCNT, HEED_ISA_GFNI, HEED_ISA_AVXIFMA, \
+#define HEED_ISA_GROUP_3                                                                                               \
+    HEED_JOIN8(HEED_ISA_VBMI2, HEED_ISA_IFMA, HEED_ISA_BITALG, HEED_ISA_VPOPCNT, HEED_ISA_GFNI, HEED_ISA_AVXIFMA,      \
                HEED_ISA_APX, HEED_ISA_SVE)
-#define HEED_ISA_GROUP_4 \
-    HEED_JOIN8(HEED_ISA_SVE_BITS, HEED_ISA_LSE, HEED_ISA_RCPC, HEED_ISA_SHA3, HEED_ISA_FP16FML, HEED_ISA_MOPS, \
+#define HEED_ISA_GROUP_4                                                                                               \
+    HEED_JOIN8(HEED_ISA_SVE_BITS, HEED_ISA_LSE, HEED_ISA_RCPC, HEED_ISA_SHA3, HEED_ISA_FP16FML, HEED_ISA_MOPS,         \
                HEED_ISA_CSSC, HEED_ISA_ZBA)
-#define HEED_ISA_GROUP_5 \
-    HEED_JOIN8(HEED_ISA_ZBB, HEED_ISA_ZBS, HEED_ISA_ZFH, HEED_ISA_ZICOND, HEED_NOTHING, HEED_NOTHING, HEED_NOTHING, \
+#define HEED_ISA_GROUP_5                                                                                               \
+    HEED_JOIN8(HEED_ISA_ZBB, HEED_ISA_ZBS, HEED_ISA_ZFH, HEED_ISA_ZICOND, HEED_ISA_SIZES, HEED_NOTHING, HEED_NOTHING,  \
                HEED_NOTHING)
-#define HEED_ISA \
-    HEED_JOIN8(HEED_ISA_PORTABLE, HEED_ISA_REGISTERS, HEED_ISA_GROUP_0, HEED_ISA_GROUP_1, HEED_ISA_GROUP_2, \
+#define HEED_ISA                                                                                                       \
+    HEED_JOIN8(HEED_ISA_PORTABLE, HEED_ISA_REGISTERS, HEED_ISA_GROUP_0, HEED_ISA_GROUP_1, HEED_ISA_GROUP_2,            \
                HEED_ISA_GROUP_3, HEED_ISA_GROUP_4, HEED_ISA_GROUP_5)

@@ -27,7 +27,7 @@ public:
     const char* message() const { return text_; }
 
     /// An error with a printf-formatted sentence, cut at 199 characters.
-    __attribute__((format(printf, 2, 3))) static status error(errc code, const char* format, ...)
+    __attribute__((format(HEED_PRINTF, 2, 3))) static status error(errc code, const char* format, ...)
     {
         status result;
         result.code_ = code;

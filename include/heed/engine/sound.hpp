@@ -22,12 +22,28 @@ inline constexpr bool are_terms_v<ratio<Part>, V> =
 template <class Part, class V>
 inline constexpr bool are_terms_v<weight<Part>, V> = are_terms_v<ratio<Part>, V>;
 
+/// What terms() of a normalizer receives in kernels.
+template <class P, class T, threshold_kind Kind = threshold_kind_v<P>>
+struct vector_score_of {
+    using type = simd::shifted_score<T>;
+};
+template <class P, class T>
+struct vector_score_of<P, T, threshold_kind::sum> {
+    using type = score_above_threshold<simd::vec<T>>;
+};
+template <class P, class T>
+struct vector_score_of<P, T, threshold_kind::share> {
+    using type = score_share<simd::vec<T>>;
+};
+template <class P, class T>
+using vector_score = typename vector_score_of<P, T>::type;
+
 /// What a policy gives for a vector of T. What a score map says that it returns tells nothing of what is in it, but for
 /// the callable of a map_score.
 template <class P, class T>
 struct vector_probe {
     using type =
-        std::conditional_t<is_normalizer_v<P>, terms_call_heed_functions<const P&, simd::shifted_score<T>>, identity<simd::vec<T>>>;
+        std::conditional_t<is_normalizer_v<P>, terms_call_heed_functions<const P&, vector_score<P, T>>, identity<simd::vec<T>>>;
 };
 template <class F, class Slope, class T>
 struct vector_probe<map_score<F, Slope>, T> {
@@ -66,14 +82,14 @@ struct sound_inputs {
                           are_computed_in_T = std::is_same_v<compute_t<Q>, T> &&
                                               std::is_same_v<compute_t<widened_t<K>>, T> &&
                                               std::is_same_v<compute_t<widened_t<V>>, T>,
-                          keys_have_scales =
-                              !element_traits<K>::needs_scales || has_key_scales_v<Kv> || has_channel_scales_v<Kv>,
+                          keys_have_scales = !element_traits<K>::needs_scales || has_key_scales_v<Kv> ||
+                                             has_channel_scales_v<Kv> || has_key_blocks_v<Kv>,
                           values_have_scales = !element_traits<V>::needs_scales || has_value_scales_v<Kv>;
     static constexpr bool value = are_elements && are_computed_in_T && keys_have_scales && values_have_scales;
 
     static_assert(are_computed_in_T, "heed: q, k, v and out are made of float, bf16 and f16 in any mix, k and v of "
                                      "quantised elements too, or all of double");
-    static_assert(keys_have_scales, "heed: keys of int8 have scales: scaled_kv");
+    static_assert(keys_have_scales, "heed: keys of int8 have scales: scaled_kv; keys of codes have zero points, too");
     static_assert(values_have_scales, "heed: values of int8 have scales: scaled_kv");
 };
 

@@ -200,6 +200,17 @@ status check_counts(const char* verb, const row_statistics<T>& stats, const exte
                        [&] { return check_count(verb, "stats.lse", stats.lse, rows); });
 }
 
+/// A table of thresholds, as far as its size is known: of rows there may be none.
+template <class T>
+status check_thresholds(const char* verb, const number_view<row_threshold<T>>& table, const extents& q)
+{
+    const std::int64_t rows = wrapped_product(wrapped_product(q.batch, q.heads), q.tokens);
+    if (rows > 0 && !table)
+        return status::error(errc::invalid_argument, "%s: the table of thresholds is null, for %lld rows", verb,
+                             static_cast<long long>(rows));
+    return check_count(verb, "thresholds", table, rows);
+}
+
 /// The row statistics that a verb reads, and `numbers` more of 8 bytes that it writes for each row of q.
 template <class T>
 status check_statistics(const char* verb, const row_statistics<T>& stats, const extents& q, std::int64_t numbers)

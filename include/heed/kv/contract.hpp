@@ -19,11 +19,22 @@
 //
 //     std::int64_t heads_side_by_side() const;           // how many: all, or 1
 //
+// and one of pages says whether those of a page lie behind each other, [page][head][slot][channel]:
+//
+//     std::int64_t heads_of_a_page() const;              // how many: all, or 1
+//
 // A source whose numbers are multiplied by scales adds those of these that it has; see kv/scaled.hpp:
 //
 //     auto key_scales(batch, head) const;                // rows as above, of one float: k_j is scale_j times its row
 //     auto value_scales(batch, head) const;              // the same for values
 //     const float* key_channel_scales(head) const;       // one for each channel of k
+//     auto key_blocks(batch, head) const;                // of(token): scales and zero points of the channels of k, and
+//                                                        // for how many tokens from there on
+//
+// A source where the tokens [n b, n b + n) stand in rows one behind the other, for any n that divides the rows of a
+// view, and where no token takes the place of another, says so: scales of blocks of tokens may lie beside it.
+//
+//     static constexpr bool aligned_blocks = true;
 //
 // A source that has lost tokens between those that it holds adds
 //
@@ -136,6 +147,11 @@ template <class S>
 struct has_channel_scales<S, std::void_t<decltype(std::declval<const S&>().key_channel_scales(0))>> : std::true_type {};
 
 template <class S, class = void>
+struct has_key_blocks : std::false_type {};
+template <class S>
+struct has_key_blocks<S, std::void_t<decltype(std::declval<const S&>().key_blocks(0, 0))>> : std::true_type {};
+
+template <class S, class = void>
 struct has_gone : std::false_type {};
 template <class S>
 struct has_gone<S, std::void_t<decltype(std::declval<const S&>().gone(0))>> : std::true_type {};
@@ -174,6 +190,18 @@ std::int64_t heads_side_by_side(const view<K>& k, const view<V>& v)
 {
     return is_by_token(k) && is_by_token(v) ? k.size.heads : 1;
 }
+/// The same of heads whose rows of a page lie behind each other without gaps, where a view's batch is its pages.
+template <class K>
+bool is_by_page(const view<K>& x)
+{
+    const checked row = checked(elements_for<K>(x.size.dim)) * x.element_stride(), head = row * x.size.tokens;
+    return x.size.heads > 1 && head.fits() && x.stride.tokens == row.value() && x.stride.heads == head.value();
+}
+template <class K, class V>
+std::int64_t heads_of_a_page(const view<K>& k, const view<V>& v)
+{
+    return is_by_page(k) && is_by_page(v) ? k.size.heads : 1;
+}
 template <class S, class = void>
 struct has_heads_side_by_side : std::false_type {};
 template <class S>
@@ -184,6 +212,16 @@ template <class S>
 std::int64_t heads_side_by_side_of(const S& source)
 {
     if constexpr (has_heads_side_by_side<S>::value) return source.heads_side_by_side();
+    else return 1;
+}
+template <class S, class = void>
+struct has_heads_of_a_page : std::false_type {};
+template <class S>
+struct has_heads_of_a_page<S, std::void_t<decltype(std::declval<const S&>().heads_of_a_page())>> : std::true_type {};
+template <class S>
+std::int64_t heads_of_a_page_of(const S& source)
+{
+    if constexpr (has_heads_of_a_page<S>::value) return source.heads_of_a_page();
     else return 1;
 }
 
@@ -232,6 +270,8 @@ template <class S>
 inline constexpr bool has_value_scales_v = detail::has_value_scales<std::remove_cv_t<S>>::value;
 template <class S>
 inline constexpr bool has_channel_scales_v = detail::has_channel_scales<std::remove_cv_t<S>>::value;
+template <class S>
+inline constexpr bool has_key_blocks_v = detail::has_key_blocks<std::remove_cv_t<S>>::value;
 template <class S>
 inline constexpr bool has_gone_v = detail::has_gone<std::remove_cv_t<S>>::value;
 

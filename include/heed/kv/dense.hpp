@@ -28,6 +28,7 @@ struct dense_kv {
     bool ragged() const { return lengths.size() > 1; }
     std::int64_t tokens() const { return lengths.size() ? detail::longest(*this) : k.size.tokens; }
 
+    static constexpr bool aligned_blocks = true;
     std::int64_t heads_side_by_side() const { return detail::heads_side_by_side(k, v); }
 
     auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }

@@ -256,7 +256,9 @@ struct paged_kv {
     bool ragged() const { return batch() > 1; }
     std::int64_t tokens() const { return detail::longest(*this); }
 
+    static constexpr bool aligned_blocks = true;
     std::int64_t heads_side_by_side() const { return detail::heads_side_by_side(k, v); }
+    std::int64_t heads_of_a_page() const { return detail::heads_of_a_page(k, v); }
 
     auto keys(std::int64_t b, std::int64_t h) const { return rows_in(k, b, h); }
     auto values(std::int64_t b, std::int64_t h) const { return rows_in(v, b, h); }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Scales beside keys and values.
+// Scales beside keys and values: of tokens, of channels, or of channels in blocks of tokens, with zero points: a few
+// channels of K are far larger than the rest, token after token, and a scale of its own for each keeps the others
+// (KIVI, Liu et al. 2024, arXiv 2402.02750; OpenVINO's caches by channel).
 #pragma once
 
+#include "../base/math.hpp"
 #include "contract.hpp"
 
 #include <limits>
@@ -28,6 +31,23 @@ struct per_channel {
 template <class S>
 per_channel(view<S>) -> per_channel<S>;
 
+/// A scale and a zero point for each channel, kv head and block of `tokens` tokens of K, whose elements are codes:
+///
+///     k_jc = (q_jc - zero_bc) scale_bc        b = floor(j / tokens), difference and product each rounded to float
+///
+///     heed::scaled_kv kv{heed::dense_kv{k, v}, heed::per_channel_block{k_scale, k_zero, 64}, heed::unscaled{}};
+///
+/// Sizes [B, Hkv, ceil(Skv / tokens), Dqk], or [pages, Hkv, slots / tokens, Dqk] beside a pool whose pages are whole
+/// numbers of blocks, and `tokens` a multiple of 16; the two may be parts of one array, or lie in the pages of K. A
+/// zero point need not be whole. They are data, as the rows are: a NaN makes the rows NaN that attend its block.
+template <class S>
+struct per_channel_block {
+    view<S> scale, zero;
+    std::int64_t tokens;
+};
+template <class S>
+per_channel_block(view<S>, view<S>, std::int64_t) -> per_channel_block<S>;
+
 /// Keys or values without scales: floats, or elements that carry their own.
 struct unscaled {};
 
@@ -41,6 +61,65 @@ template <class Scales>
 inline constexpr bool is_per_channel_v = false;
 template <class S>
 inline constexpr bool is_per_channel_v<per_channel<S>> = std::is_same_v<std::remove_const_t<S>, float>;
+
+template <class Scales>
+inline constexpr bool is_per_channel_block_v = false;
+template <class S>
+inline constexpr bool is_per_channel_block_v<per_channel_block<S>> = std::is_same_v<std::remove_const_t<S>, float>;
+
+/// Of a block of tokens, one for each channel; `count` tokens more are of that block.
+template <class S>
+struct channel_steps {
+    S* scale;
+    S* zero;
+    std::int64_t count;
+};
+
+/// The blocks of a head: of(token). Rows are those of the source in a tensor with a row for each block.
+template <class Rows>
+struct channel_blocks {
+    Rows scale, zero;
+    std::int64_t tokens;
+
+    HEED_INLINE auto of(std::int64_t token) const
+    {
+        const std::int64_t block = token / tokens;
+        return channel_steps<std::remove_pointer_t<decltype(scale(0).data)>>{scale(block).data, zero(block).data,
+                                                                             (block + 1) * tokens - token};
+    }
+};
+
+template <class S, class = void>
+struct has_aligned_blocks : std::false_type {};
+template <class S>
+struct has_aligned_blocks<S, std::void_t<decltype(S::aligned_blocks)>> : std::bool_constant<S::aligned_blocks> {};
+
+/// Checks scales and zero points of blocks of tokens beside rows of k, of which `whole` says that blocks do not go on
+/// from one of its batches in the next.
+template <class S, class K>
+status check_channel_blocks(const per_channel_block<S>& of, const view<K>& k, bool whole)
+{
+    using ll = long long;
+    const std::int64_t n = of.tokens, slots = k.size.tokens;
+    if (n < 1 || n > size_limit || n % 16 != 0)
+        return status::error(errc::invalid_argument,
+                             "scaled_kv: blocks of %lld tokens; they have 16, or a multiple of it", ll{n});
+    if (whole && slots % n != 0)
+        return status::error(errc::invalid_argument, "scaled_kv: blocks of %lld tokens in pages of %lld", ll{n},
+                             ll{slots});
+    const extents must{k.size.batch, k.size.heads, ceil_div(slots, n), k.size.dim};
+    status s;
+    const auto check = [&](const char* name, const extents& e) {
+        if (s && (e.batch != must.batch || e.heads != must.heads || e.tokens != must.tokens || e.dim != must.dim))
+            s = status::error(errc::invalid_argument,
+                              "scaled_kv: %s: [%lld, %lld, %lld, %lld], must be [%lld, %lld, %lld, %lld]", name,
+                              ll{e.batch}, ll{e.heads}, ll{e.tokens}, ll{e.dim}, ll{must.batch}, ll{must.heads},
+                              ll{must.tokens}, ll{must.dim});
+    };
+    check("k scale", of.scale.size);
+    check("k zero", of.zero.size);
+    return s;
+}
 
 /// Checks a scale that many tokens share, which append() does not write.
 inline status check_scale(const char* name, const char* what, std::int64_t head, std::int64_t i, float scale)
@@ -78,9 +157,17 @@ status check_token_scales(const char* name, const view<S>& scale, const view<E>&
 /// and above 0.
 template <class Source, class KeyScales, class ValueScales>
 class scaled_kv {
-    static_assert(detail::is_per_token_v<KeyScales> || detail::is_per_channel_v<KeyScales> ||
+    static constexpr bool in_blocks = detail::is_per_channel_block_v<KeyScales>;
+    static_assert(detail::is_per_token_v<KeyScales> || detail::is_per_channel_v<KeyScales> || in_blocks ||
                       std::is_same_v<KeyScales, unscaled>,
-                  "heed: keys are scaled by per_token or per_channel of float, or are unscaled{}");
+                  "heed: keys are scaled by per_token, per_channel or per_channel_block of float, or are unscaled{}");
+    static_assert(
+        in_blocks == detail::is_codes_v<typename Source::key_element>,
+        "heed: scales and zero points of blocks of tokens, per_channel_block, are those of keys of codes<8> or "
+        "codes<4>, and of no others");
+    static_assert(
+        !in_blocks || detail::has_aligned_blocks<Source>::value,
+        "heed: scales of blocks of tokens lie beside dense_kv or paged_kv: elsewhere tokens move within blocks");
     static_assert(detail::is_per_token_v<ValueScales> || std::is_same_v<ValueScales, unscaled>,
                   "heed: values are scaled by per_token of float, or are unscaled{}");
 
@@ -104,6 +191,7 @@ public:
     token_span held(std::int64_t b) const { return source.held(b); }
     bool ragged() const { return source.ragged(); }
     std::int64_t heads_side_by_side() const { return detail::heads_side_by_side_of(source); }
+    std::int64_t heads_of_a_page() const { return detail::heads_of_a_page_of(source); }
     std::int64_t tokens() const { return source.tokens(); }
     auto keys(std::int64_t b, std::int64_t h) const { return source.keys(b, h); }
     auto values(std::int64_t b, std::int64_t h) const { return source.values(b, h); }
@@ -132,6 +220,13 @@ public:
     const float* key_channel_scales(std::int64_t h) const
     {
         return key_scale.scale.row(0, h, 0);
+    }
+
+    template <class S = KeyScales, class = std::enable_if_t<detail::is_per_channel_block_v<S>>>
+    auto key_blocks(std::int64_t b, std::int64_t h) const
+    {
+        const auto scale = source.rows_in(key_scale.scale, b, h), zero = source.rows_in(key_scale.zero, b, h);
+        return detail::channel_blocks<std::remove_const_t<decltype(scale)>>{scale, zero, key_scale.tokens};
     }
 
     auto as_const() const
@@ -170,12 +265,15 @@ public:
     {
         source.views(f);
         if constexpr (!std::is_same_v<KeyScales, unscaled>) f("k scale", key_scale.scale);
+        if constexpr (in_blocks) f("k zero", key_scale.zero);
         if constexpr (!std::is_same_v<ValueScales, unscaled>) f("v scale", value_scale.scale);
     }
 
 private:
     status check_scales(status s) const
     {
+        if constexpr (in_blocks)
+            if (s) s = detail::check_channel_blocks(key_scale, source.k, !contiguous);
         if constexpr (detail::is_per_token_v<KeyScales>)
             if (s) s = detail::check_token_scales("k scale", key_scale.scale, source.k);
         if constexpr (detail::is_per_token_v<ValueScales>)
@@ -214,6 +312,11 @@ private:
     static per_channel<const S> const_scales(const per_channel<S>& s)
     {
         return {s.scale};
+    }
+    template <class S>
+    static per_channel_block<const S> const_scales(const per_channel_block<S>& s)
+    {
+        return {s.scale, s.zero, s.tokens};
     }
 
     template <class S>

@@ -20,6 +20,7 @@
 //     s.value()   the score itself         s.exp()    2^-M e^s
 //     s.expm1()   2^-M (e^s - 1)           s.one()    2^-M
 //
+// (A normalizer that asks for a number of the whole row first says a threshold in place of its shift: threshold.hpp.)
 // Both w and u must be written in these, so that they carry the same factor 2^-M. Running maxima, rescaling,
 // splitting and merging then follow for every normalizer.
 #pragma once
@@ -27,6 +28,7 @@
 #include "../base/place.hpp"
 #include "../base/probe.hpp"
 #include "../base/status.hpp"
+#include "threshold.hpp"
 
 HEED_BEGIN
 
@@ -80,6 +82,22 @@ struct score_archetype {
     probe::number one() const { return {}; }
 };
 
+/// What a functor of some kind of threshold is probed with.
+template <threshold_kind Kind>
+struct archetype_of_kind {
+    using type = score_archetype;
+};
+template <>
+struct archetype_of_kind<threshold_kind::sum> {
+    using type = score_above_threshold<probe::number>;
+};
+template <>
+struct archetype_of_kind<threshold_kind::share> {
+    using type = score_share<probe::number>;
+};
+template <class N>
+using archetype_of = typename archetype_of_kind<threshold_kind_v<N>>::type;
+
 /// What terms() of a normalizer gives for a score; unsound where it gives nothing. Where it does not compile, this is a
 /// sentence before the list of overloads that a compiler prints: gcc shows the name, and clang the line of the call.
 template <class N, class Score, class = void>
@@ -97,18 +115,18 @@ struct terms_call_heed_functions<
 template <class N>
 struct gives_terms
     : std::bool_constant<
-          !std::is_same_v<typename terms_call_heed_functions<const N&, score_archetype>::type, unsound>> {};
+          !std::is_same_v<typename terms_call_heed_functions<const N&, archetype_of<N>>::type, unsound>> {};
 HEED_NAMES_MEMBER(terms, gives_terms)
 
 /// Whether terms() is no member of what is const. Where it does not compile, the compiler has said why.
 template <class N>
-inline constexpr bool are_terms_not_const_v = names_terms<N>::value && std::is_same_v<typename terms_call_heed_functions<const N&, score_archetype>::type, unsound> &&
-                                              !std::is_same_v<typename terms_call_heed_functions<N&, score_archetype>::type, unsound>;
+inline constexpr bool are_terms_not_const_v = names_terms<N>::value && std::is_same_v<typename terms_call_heed_functions<const N&, archetype_of<N>>::type, unsound> &&
+                                              !std::is_same_v<typename terms_call_heed_functions<N&, archetype_of<N>>::type, unsound>;
 
 template <class N, class = void>
 struct has_slopes : std::false_type {};
 template <class N>
-struct has_slopes<N, std::void_t<decltype(std::declval<const N&>().slopes(score_archetype{}))>> : std::true_type {};
+struct has_slopes<N, std::void_t<decltype(std::declval<const N&>().slopes(std::declval<archetype_of<N>>()))>> : std::true_type {};
 
 template <class N, class = void>
 struct has_shift : std::false_type {};
@@ -151,25 +169,61 @@ inline constexpr bool has_log_offset_v = detail::has_log_offset<N>::value;
 /// True where weights are divided by a mass: terms() gives a ratio, not a bare weight.
 template <class N>
 inline constexpr bool has_mass_v =
-    detail::is_ratio<typename detail::terms_call_heed_functions<const N&, detail::score_archetype>::type>::value;
+    detail::is_ratio<typename detail::terms_call_heed_functions<const N&, detail::archetype_of<N>>::type>::value;
 
 namespace detail {
+
+/// Whether what a threshold asks for is there, and a sentence where it is not.
+template <class N, threshold_kind Kind = threshold_kind_v<N>>
+struct sound_threshold {
+    static constexpr bool value = Kind == threshold_kind::none;
+    static_assert(value, "heed: the threshold of a normalizer is heed::sum_is_one(reach, degree), heed::rank or "
+                         "heed::share_of<normalizer>{}");
+};
+template <class N>
+struct sound_threshold<N, threshold_kind::sum> {
+    using terms = typename terms_call_heed_functions<const N&, archetype_of<N>>::type;
+    static constexpr bool gives_weight = is_weight<terms>::value || std::is_same_v<terms, unsound>,
+                          has_room = N::threshold.reach > 0 && N::threshold.degree > 0,
+                          value = gives_weight && has_room && !has_shift<N>::value && !has_log_offset_v<N>;
+    static_assert(gives_weight, "heed: terms() of a sum_is_one normalizer returns heed::weight{w}, of which w sums to 1");
+    static_assert(has_room, "heed: sum_is_one(reach, degree): both are above 0");
+    static_assert(!has_shift<N>::value && !has_log_offset_v<N>,
+                  "heed: a sum_is_one normalizer has no shift and no log_offset(): its weights sum to 1");
+};
+template <class N>
+struct sound_threshold<N, threshold_kind::rank> {
+    static constexpr bool value = has_rank<N>::value;
+    static_assert(value, "heed: a normalizer of heed::rank has a const member `std::int64_t rank(std::int64_t head) "
+                         "const`: how many keys stay");
+};
+template <class N>
+struct sound_threshold<N, threshold_kind::share> {
+    using inner = typename std::remove_cv_t<decltype(N::threshold)>::inner;
+    static constexpr bool is_of_mass = !has_threshold_v<inner> && is_normalizer_v<inner> && has_mass_v<inner>;
+    static constexpr bool value = is_of_mass && !has_shift<N>::value && !has_log_offset_v<N>;
+    static_assert(is_of_mass, "heed: share_of<N>: N is a normalizer without a threshold that divides by a mass");
+    static_assert(!has_shift<N>::value && !has_log_offset_v<N>,
+                  "heed: a share_of normalizer has no shift and no log_offset(): those are its inner normalizer's");
+};
 
 /// Whether N is a normalizer, and a sentence for what it lacks.
 template <class N>
 struct sound_normalizer {
-    using terms = typename terms_call_heed_functions<const N&, score_archetype>::type;
+    using terms = typename terms_call_heed_functions<const N&, archetype_of<N>>::type;
     static constexpr bool gives_nothing = std::is_same_v<terms, unsound>,
                           gives_terms = is_ratio<terms>::value || is_weight<terms>::value,
-                          has_sound_offset = !has_log_offset_v<N> || !is_weight<terms>::value;
-    static constexpr bool value =
-        has_shift<N>::value && gives_terms && has_sound_offset && !std::is_same_v<terms, ratio<unsound>>;
+                          has_sound_offset = has_threshold_v<N> || !has_log_offset_v<N> || !is_weight<terms>::value,
+                          says_rule = has_shift<N>::value || threshold_kind_v<N> == threshold_kind::sum ||
+                                      threshold_kind_v<N> == threshold_kind::share;
+    static constexpr bool value = says_rule && gives_terms && has_sound_offset && sound_threshold<N>::value &&
+                                  !std::is_same_v<terms, ratio<unsound>>;
 
     static_assert(names_terms<N>::value,
                   "heed: a normalizer has a const member `template <class Score> auto terms(Score s) const`");
     static_assert(gives_nothing || gives_terms,
                   "heed: terms() returns heed::ratio{weight, mass}, or heed::weight{w} for a denominator of 1");
-    static_assert(has_shift<N>::value,
+    static_assert(says_rule || threshold_kind_v<N> == threshold_kind::unsound,
                   "heed: a normalizer says its shift rule: static constexpr auto shift = heed::shift::by_max "
                   "(or at_least_zero, or none)");
     static_assert(has_sound_offset,

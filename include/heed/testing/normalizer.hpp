@@ -43,7 +43,8 @@ public:
             if (s) s = lanes("slopes", [this](const auto& score) { return n_.slopes(score); });
             if (s) s = slopes();
         }
-        return s ? policy_calls<T, Normalizer>(n_, p_).compare(false) : s;
+        if constexpr (has_threshold_v<Normalizer>) return s;
+        else return s ? policy_calls<T, Normalizer>(n_, p_).compare(false) : s;
     }
 
 private:

@@ -82,7 +82,7 @@ struct integer_bytes {
     static constexpr int channels = 16, pair_apart = 2;
     typename Lanes::words q[4];
 
-    HEED_INLINE integer_bytes(const std::int8_t* row, std::int64_t stride) { Lanes::transpose(row, stride, q); }
+    HEED_INLINE integer_bytes(const std::int8_t* row, std::int64_t stride) { Lanes::transpose_pairs(row, stride, q); }
     HEED_INLINE auto pair(int i) const { return Lanes::template signed_fields<8>(q[i / 2], 8 * (i % 2)); }
     static constexpr int first_of_pair(int i) { return i / 2 * 4 + i % 2; }
 };

@@ -62,7 +62,7 @@ struct element_traits<q4_0> : detail::quantised_block<32> {
 
         HEED_INLINE integer_columns(const q4_0* row, int, std::int64_t stride)
         {
-            Lanes::transpose(row->q, stride, q);
+            Lanes::transpose_pairs(row->q, stride, q);
             HEED_UNROLL
             for (auto& w : q) w = w ^ 0x88888888u;
         }

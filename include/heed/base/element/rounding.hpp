@@ -129,11 +129,31 @@ private:
     float lowest_ = 0, each_ = 0;
 };
 
-/// A block of numbers as whole steps [0, most] around a zero point: x = (q - zero) scale, with
-/// scale = (highest - lowest) / most and zero = -lowest / scale, which is not rounded to a whole number. What is read
-/// back is off by half a scale, and by the roundings of float: up to 2^-22 of the block's largest number, which is more
-/// where the block lies far from 0. Equal numbers are kept as they are. The scale is NaN where a number is not finite,
-/// or is 2^127 or more.
+/// Whole steps [0, most] around a zero point: x = (q - zero) scale, with scale = (highest - lowest) / most and
+/// zero = -lowest / scale, which is not rounded to a whole number. What is read back is off by half a scale, and by the
+/// roundings of float: up to 2^-22 of the largest number, which is more where numbers lie far from 0. Equal numbers are
+/// kept as they are. The scale is NaN where a number is not finite, or is 2^127 or more.
+struct scale_around_zero {
+    float scale = libm::quiet_nan<float>, zero = 0;
+
+    /// For numbers from `low` to `high`, or NaN.
+    scale_around_zero(float low, float high, int most)
+    {
+        if (!(libm::fabs(low) < 0x1p127f && libm::fabs(high) < 0x1p127f)) return;
+        scale = high > low ? (high - low) / static_cast<float>(most) : 1;
+        if (scale < 0x1p-126f) scale = 0x1p-126f;  // a subnormal one is 0 where these are flushed
+        zero = -low / scale;
+    }
+};
+
+/// The step of x. In double: x / scale has more bits before the point than a float where numbers lie far from 0.
+inline int step_around_zero(float x, double scale, double zero, int most)
+{
+    const double q = libm::nearbyint(static_cast<double>(x) / scale + zero);
+    return q < 0 ? 0 : q > most ? most : static_cast<int>(q);
+}
+
+/// A block of numbers as such steps.
 class steps_around_zero {
 public:
     steps_around_zero(const float* numbers, int channels, const extremes& extreme, int most, float& scale_of_block,
@@ -144,20 +164,13 @@ public:
         zero_of_block = 0;
         if (!(extreme.finite() && extreme.largest() < 0x1p127f)) return;
         const number_range range(numbers, channels);
-        float chosen = range.high > range.low ? (range.high - range.low) / static_cast<float>(most) : 1;
-        if (chosen < 0x1p-126f) chosen = 0x1p-126f;  // a subnormal one is 0 where these are flushed
-        scale_of_block = chosen;
-        zero_of_block = -range.low / chosen;
-        scale_ = static_cast<double>(chosen);
-        zero_ = static_cast<double>(zero_of_block);
+        const scale_around_zero chosen(range.low, range.high, most);
+        scale_of_block = chosen.scale;
+        zero_of_block = chosen.zero;
+        scale_ = static_cast<double>(chosen.scale);
+        zero_ = static_cast<double>(chosen.zero);
     }
-    /// In double: x / scale has more bits before the point than a float where the block lies far from 0.
-    int operator[](int c) const
-    {
-        if (scale_ == 0) return 0;
-        const double q = libm::nearbyint(static_cast<double>(x_[c]) / scale_ + zero_);
-        return q < 0 ? 0 : q > most_ ? most_ : static_cast<int>(q);
-    }
+    int operator[](int c) const { return scale_ == 0 ? 0 : step_around_zero(x_[c], scale_, zero_, most_); }
 
 private:
     const float* x_;

@@ -2,70 +2,17 @@
 // The tile steps of a band: kv heads whose rows of a token lie side by side, as in [token][head][channel]. Head by head
 // such rows would be read a piece of every token at a time: pages and cache sets are few for what is prefetched, and
 // memory reads at half its speed. So each phase takes a few tokens at a time, all heads of them, and prefetches the
-// next ones in the order of addresses. What a head computes, and in which order, is what its own tile step does.
+// next ones in the order of addresses. Where heads lie behind each other in every page they take turns. What a head
+// computes, and in which order, is what its own tile step does.
 #pragma once
 
+#include "../kernel/band_prefetch.hpp"
 #include "tile_step.hpp"
 
 #include <optional>
 
 HEED_BEGIN
 namespace kernel {
-
-/// The rows that the heads of a band have of some tokens, as what a stream prefetches: in the order of addresses.
-template <class Tile, class Source>
-class band_rows {
-    using prefetch = decode_prefetch<Tile>;
-    using cursor = typename prefetch::l1_cursor;
-    using E = typename Source::element;
-
-public:
-    /// Behind the end of a source lie the tokens of `next`, from `next_token` on.
-    band_rows(const Source& source, int heads, const Source& next, std::int64_t next_token)
-        : source_(source), next_(next), next_token_(next_token), heads_(heads), list_(source, 0, heads)
-    {
-        if constexpr (prefetch::lists) list_.then(next, next_token);
-    }
-
-    /// A stream of n tokens from `token` on, in the place of one that is idle; of nothing behind the last ones.
-    template <class Stream>
-    Stream from(std::int64_t token, [[maybe_unused]] int n, Stream idle)
-    {
-        if constexpr (prefetch::lists) {
-            list_.go_to(token);
-            idle.near() = list_.list(n);
-        } else if (token < source_.end || next_token_ < next_.end) {
-            if constexpr (micro::two_distances) {
-                idle.far() = {half(token, n / 2), half(token + n / 2, n / 2)};
-            } else {
-                const auto row = at(token);
-                idle.near() = cursor(row.data, row.stride, source_.elements() * heads_);
-            }
-        }
-        return idle;
-    }
-
-private:
-    /// Behind the end of the source lies the next one; behind that nothing, and the last token is prefetched again.
-    rows<const E> at(std::int64_t token) const
-    {
-        if (token < source_.end || next_token_ >= next_.end) return source_(min_of(token, source_.end - 1));
-        return next_(min_of(next_token_ + token - source_.end, next_.end - 1));
-    }
-    /// Two distances: into the L2 cache, in two streams, one half of the tokens each. Rows that are taken a few at a
-    /// time from far apart would share too few sets of the L1 cache. Where a segment ends, what lies behind it is
-    /// prefetched.
-    micro::paired_cursor half(std::int64_t token, int n) const
-    {
-        const auto row = at(token);
-        return {row.data, row.stride, source_.elements() * heads_, n / 2, n};
-    }
-
-    Source source_, next_;
-    std::int64_t next_token_;
-    int heads_;
-    piece_list<Source> list_;
-};
 
 /// The tile steps of the heads of a block, whose rows are few, in order.
 template <class Job>
@@ -78,7 +25,7 @@ class band_steps {
 
 public:
     band_steps(const Job& job, const query_block& band, const forward_memory<U>& mem, const next_block& next)
-        : job_(job), band_(band), mem_(mem), next_(next)
+        : job_(job), band_(band), mem_(mem), next_(next), turns_(job_, band_, next_)
     {
         for (int h = 0; h < band.heads; ++h) pack_queries(job, band.of_head(h), scores_of(h));
     }
@@ -133,18 +80,21 @@ private:
         decode_prefetch<tile_type> prefetch(*first_of(tiles), false);
         auto others = prefetch.idle(k, token);
         told_before told;
-        const int n = tokens_at_once(k);
+        const bool in_turns = turns_.fit(k, token);
+        const int n = in_turns ? turns_.run : tokens_at_once(k);
         for (int j = 0; j < keys; j += n) {
-            auto ahead = j + n < keys ? next_keys.from(token + j + n, n, others)
-                         : sparse_    ? next_keys.from(token + micro::key_tile, n, others)
-                                      : first_values.from(token, tokens_at_once(v), others);
+            auto ahead = in_turns       ? others
+                         : j + n < keys ? next_keys.from(token + j + n, n, others)
+                         : sparse_      ? next_keys.from(token + micro::key_tile, n, others)
+                                        : first_values.from(token, tokens_at_once(v), others);
             for (int h = 0; h < band_.heads; ++h) {
                 if (!tiles[h]) continue;
+                if (in_turns) ahead = turns_.ahead(k, {&band_, token, keys, false, j / n * band_.heads + h}, others);
                 const scores_memory<U> mem = scores_of(h);
                 const scores_type s(*tiles[h], mem);
                 const int from = s.begin > j ? s.begin : j, to = s.end < j + n ? s.end : j + n;
                 if (from < to) s.add(from, to, prefetch, ahead, others, told);
-                if (j + n >= keys) s.add_rest();
+                if (j + n >= keys) s.add_rest(ahead);
             }
         }
     }
@@ -172,12 +122,15 @@ private:
         decode_prefetch<tile_type> prefetch(*first_of(tiles), false);
         auto others = prefetch.idle(v, token);
         told_before told;
-        const int n = tokens_at_once(v);
+        const bool in_turns = turns_.fit(v, token);
+        const int n = in_turns ? turns_.run : tokens_at_once(v);
         for (int j = 0; j < keys; j += n) {
-            auto ahead = j + n < keys ? next_values.from(token + j + n, n, others)
-                                      : first_keys.from(token + micro::key_tile, tokens_at_once(k), others);
+            auto ahead = in_turns       ? others
+                         : j + n < keys ? next_values.from(token + j + n, n, others)
+                                        : first_keys.from(token + micro::key_tile, tokens_at_once(k), others);
             for (int h = 0; h < band_.heads; ++h) {
                 if (!dense[h]) continue;
+                if (in_turns) ahead = turns_.ahead(v, {&band_, token, keys, true, j / n * band_.heads + h}, others);
                 const scores_memory<U> mem = scores_of(h);
                 const values_type values(*tiles[h], mem, mem_.outputs, result.from_row(row_of(h)).o);
                 const int highest = tiles[h]->cover.highest;
@@ -198,6 +151,7 @@ private:
     query_block band_;
     const forward_memory<U>& mem_;
     next_block next_;
+    head_turns<tile_type> turns_;
     bool sparse_ = false;  // whether few keys of the last tile had a weight, in every head
 };
 

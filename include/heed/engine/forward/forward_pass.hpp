@@ -9,19 +9,23 @@
 #include "integer_step.hpp"
 #include "listed_steps.hpp"
 #include "sinks.hpp"
+#include "threshold_memory.hpp"
 
 HEED_BEGIN
 namespace kernel {
 
 /// What a worker holds, and what it does with a tile, in a definition's products.
 template <class Def, class U>
-using memory_of = std::conditional_t<(Def::integer_bits > 0), integer_memory, forward_memory<U>>;
+using memory_of =
+    std::conditional_t<(Def::integer_bits > 0), integer_memory,
+                       std::conditional_t<finds_thresholds_v<Def>, threshold_memory<U>, forward_memory<U>>>;
 template <class Job>
 using steps_of = std::conditional_t<(Job::def_type::integer_bits > 0), integer_steps<Job>, block_steps<Job>>;
 
 /// Whether decode takes heads together in them: float products of all keys.
 template <class Def, class U>
-inline constexpr bool takes_bands_v = micro::takes_bands&& Def::integer_bits == 0 && Def::lists == 0;
+inline constexpr bool takes_bands_v = micro::takes_bands&& Def::integer_bits == 0 && Def::lists == 0 &&
+                                      !is_thresholded_v<Def> && !has_threshold_v<typename Def::normalizer_type>;
 
 /// `Sink` is to_output or to_state.
 template <class Job, class Sink>
@@ -67,7 +71,7 @@ public:
         else store_partials(block, of, index, {span_begin(block, of, span), span_begin(block, of, span + 1)}, mem);
     }
 
-private:
+protected:
     /// Tiles [first, end) of a sequence.
     struct tile_range {
         std::int64_t first, end;

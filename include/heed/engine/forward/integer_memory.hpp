@@ -111,7 +111,7 @@ template <class Source>
 HEED_INLINE std::int64_t rows_ahead(const Source& source)
 {
     constexpr std::int64_t block = channels_of<typename Source::element>;
-    if constexpr (native_arch::streams_integers && block > 1) return micro::key_tile;
+    if constexpr (native_sizes::streams_integers && block > 1) return micro::key_tile;
     return min_of(max_of(micro::key_lead / max_of(source.bytes(), 1), 1), micro::key_tile);
 }
 

@@ -77,7 +77,7 @@ void score_integers_streamed(const Tile& t, const integer_memory& mem)
 template <class Tile>
 void score_integers(const Tile& t, const integer_memory& mem)
 {
-    if constexpr (native_arch::streams_integers)
+    if constexpr (native_sizes::streams_integers)
         if (micro::streams_integers(t.block.count)) return score_integers_streamed(t, mem);
     using E = typename Tile::job_type::key_element;
     constexpr int strip = micro::key_strip<float>;

@@ -109,9 +109,15 @@ public:
         // Two distances: what is prefetched follows the segments of a source between calls, so one of several takes a
         // panel a call.
         const std::int64_t slice = Kv::contiguous || !micro::two_distances ? max_of(direct, 1) : micro::register_vecs;
+        // More rows than `wide_rows` pass V twice.
+        const bool copies = std::is_same_v<Near, told_before> && t_.block.count > micro::wide_rows &&
+                            share_sets<E>(source(t_.token + from).stride);
         for (int j = from; j < to; j += depth) {
             const int keys = depth < to - j ? depth : to - j, paired = keys / each * each;
-            const auto v = grouped<depth / grouped_keys, grouped_keys>(source, t_.token + j, keys, p_.copy);
+            auto v = grouped<depth / grouped_keys, grouped_keys>(source, t_.token + j, keys, p_.copy);
+            if (copies && v.row(0) != p_.copy)  // else gathered already
+                lay_side_by_side(v, keys, source.elements(), static_cast<E*>(p_.copy),
+                                 [&](int x) HEED_INLINE_LAMBDA { prefetch.before_copy(ahead, x, source.dim); });
             // In place: whole registers of channels, but for the key that lacks the second of its pair.
             for (std::int64_t c = 0; c < direct; c += slice) {
                 const int vecs = static_cast<int>(min_of(slice, direct - c));

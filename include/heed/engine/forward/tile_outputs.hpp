@@ -43,7 +43,7 @@ struct next_reads {
 template <class Job>
 constexpr bool may_read_in_place()
 {
-    return native_arch::values_from_l2 && Job::kv_type::contiguous &&
+    return native_sizes::values_from_l2 && Job::kv_type::contiguous &&
            std::is_same_v<typename Job::unit, typename Job::value_element>;
 }
 template <class E>

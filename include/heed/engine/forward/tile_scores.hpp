@@ -132,7 +132,7 @@ public:
     static constexpr int at_once = Kv::contiguous && micro::overlaps_transposition<typename Tile::job_type::key_element>
                                        ? micro::overlapped_keys
                                        : least;
-    static_assert(Kv::contiguous || copied_rows >= least);
+    static_assert(copied_rows >= least);
 
     HEED_INLINE streamed_scores(const Tile& t, const scores_memory<U>& mem)
         : begin(t.cover.lowest / least * least), end(begin + whole_lanes(t, begin)), t_(t), mem_(mem)
@@ -140,35 +140,61 @@ public:
 
     const int begin, end;  // keys that fill a register
 
-    /// Keys [from, to), of which `ahead` prefetches what comes next; `others` is idle.
+    /// Keys [from, to), of which `ahead` prefetches what comes next; `others` is idle. Of a band, rows that would not
+    /// stay in the L1 cache where they lie are copied first.
     template <class Stream, class Near>
     HEED_INLINE void add(int from, int to, decode_prefetch<Tile>& prefetch, Stream& ahead, Stream& others,
                          Near& near) const
     {
         const auto source = t_.key_rows();
-        for (int j = from; j < to; j += at_once) {
-            const int keys = at_once < to - j ? at_once : to - j;
+        const bool copies = std::is_same_v<Near, told_before> && share_sets<E>(source(t_.token + from).stride);
+        const int most = copies && at_once > copied ? copied : at_once;
+        for (int j = from; j < to; j += most) {
+            const int keys = most < to - j ? most : to - j;
             prefetch.before(ahead, near, keys * source.elements(), keys);
-            const auto k = grouped<vecs, lanes>(source, t_.token + j, keys, mem_.copy);
+            auto k = grouped<vecs, lanes>(source, t_.token + j, keys, mem_.copy);
+            if (copies && k.row(0) != mem_.copy)  // else gathered already
+                lay_side_by_side(k, keys, source.elements(), static_cast<E*>(mem_.copy),
+                                 [&](int x) HEED_INLINE_LAMBDA { prefetch.before_copy(ahead, x, source.dim); });
             const auto score = [&](const register_block& rows, auto& reader) {
-                if (rows.attends(j, keys))
-                    micro::scores_unpacked(
-                        rows.rows, micro::packed_queries<U>{{mem_.query(0, rows.first), mem_.part_stride}, source.dim},
-                        k.panel(0), keys / lanes, mem_.row(rows.first) + j, reader);
+                if (rows.attends(j, keys)) add(rows, k, j, keys / lanes, reader);
             };
             score(t_.cover[0], ahead);
             for (int i = 1; i < t_.cover.count; ++i) score(t_.cover[i], others);
         }
     }
-    /// Keys that do not fill a register: packed strips, which start at multiples of their width as rows of scores end
-    /// there.
-    HEED_INLINE void add_rest() const
+    /// Keys that do not fill a register: the last ones that do, of which some have their scores already. Fewer keys
+    /// than that are packed. `idle` prefetches nothing of use.
+    template <class Stream>
+    HEED_INLINE void add_rest(Stream& idle) const
     {
-        const int highest = t_.cover.highest;
-        for (int j = end / strip * strip; end < highest && j < highest; j += strip) score_strip(t_, j, mem_, {});
+        if (end >= t_.cover.highest) return;
+        if (t_.keys < lanes) return score_strip(t_, 0, mem_, {});
+        const int first = t_.keys - lanes;
+        const auto source = t_.key_rows();
+        const auto k = grouped<vecs, lanes>(source, t_.token + first, lanes, mem_.copy);
+        for (const register_block& rows : t_.cover) {
+            if (!rows.attends(end, t_.keys - end)) continue;
+            for (int r = rows.first; r < rows.end_row(); ++r) store(mem_.row(r) + end, vec<sum_t<U>>(0));
+            add(rows, k, first, 1, idle);
+        }
     }
 
 private:
+    using E = typename Tile::job_type::key_element;
+    /// Keys that are copied at a time: as many as the worker's memory has room for.
+    static constexpr int copied =
+        (channels_of<E> > 1 ? copied_rows : copied_rows * static_cast<int>(sizeof(sum_t<U>) / sizeof(E))) / least *
+        least;
+
+    /// Some registers of keys from key j on.
+    template <class Keys, class Stream>
+    HEED_INLINE void add(const register_block& rows, const Keys& k, int j, int registers, Stream& reader) const
+    {
+        micro::scores_unpacked(
+            rows.rows, micro::packed_queries<U>{{mem_.query(0, rows.first), mem_.part_stride}, t_.job.kv.key_dim()},
+            k.panel(0), registers, mem_.row(rows.first) + j, reader);
+    }
     HEED_INLINE static int whole_lanes(const Tile& t, int from)
     {
         const int stop = static_cast<int>(min_of(round_up(t.cover.highest, lanes), t.keys));
@@ -193,7 +219,7 @@ void score_streamed(const Tile& t, const scores_memory<U>& mem, decode_prefetch<
     prefetch.follow(near, [&](const query_block& next) { return keys_of(t.job.kv, next.batch, next.kv_head); });
     scores.add(scores.begin, scores.end, prefetch, ahead, others, near);
     prefetch.lines = ahead.far();
-    scores.add_rest();
+    scores.add_rest(others);
 }
 
 }  // namespace kernel

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../kernel/fold.hpp"
+#include "../kernel/row_normalizer.hpp"
 #include "../simd/exp.hpp"
 #include "../simd/lanes.hpp"
 #include "tile_scores.hpp"
@@ -50,12 +51,16 @@ struct unconditional_maps {
     const Def& def;
 
     HEED_INLINE normalizer_type normalizer() const { return def.normalizer(); }
+    HEED_INLINE normalizer_type normalizer_of(const query_place& row) const { return def.normalizer_of(row); }
     template <class V>
     HEED_INLINE V map_score(V s, const score_place<V>& at) const
     {
         return def.map_score_unconditionally(s, at);
     }
 };
+
+template <class Def>
+inline constexpr bool is_thresholded_v<unconditional_maps<Def>> = is_thresholded_v<Def>;
 
 /// f(definition) with what maps the scores of a tile: all of it, or what is left where its conditional maps change
 /// nothing.
@@ -75,8 +80,23 @@ template <bool Placed, class Tile, class Def, class U>
 HEED_INLINE score_row<Def, sum_t<U>> score_row_of(const Tile& t, const Def& def, int r, const scores_memory<U>& mem)
 {
     score_row<Def, sum_t<U>> row{&def, t.job.scale, mem.row(r), &t.bits[r], {}};
-    if constexpr (Placed) row.place = t.place(r);
+    if constexpr (Placed || is_thresholded_v<Def>) row.place = t.place(r);
     return row;
+}
+
+/// The normalizer of a row.
+template <class Def, class T>
+HEED_INLINE auto normalizer_of(const score_row<Def, T>& row)
+{
+    if constexpr (is_thresholded_v<Def>) return row.def->normalizer_of(row.place);
+    else return row.def->normalizer();
+}
+/// The shift of a row and a tile in which its largest score is `top`.
+template <class Def, class T>
+HEED_INLINE T shift_of(const score_row<Def, T>& row, T top)
+{
+    if constexpr (is_thresholded_v<Def>) return normalizer_of(row).shift_of_row();
+    else return shift_for<Def::normalizer_type::shift>(top);
 }
 
 /// Keys [begin, end) of a tile, whole sixteens.
@@ -119,7 +139,7 @@ HEED_INLINE T weigh(const score_row<Def, T>& row, key_range keys, vec<T> shift, 
     using V = vec<T>;
     using normalizer = typename Def::normalizer_type;
     constexpr int lanes = V::lanes, lane_vecs = micro::mass_lanes / lanes;
-    const auto& policy = row.def->normalizer();
+    const auto& policy = normalizer_of(row);
     [[maybe_unused]] const key_bits& bits = *row.bits;  // read once: stores of vectors may alias the row
     const V one = power_of_two(V(0) - shift);
     term_sink<Pairs, T> to(row.s);
@@ -133,7 +153,9 @@ HEED_INLINE T weigh(const score_row<Def, T>& row, key_range keys, vec<T> shift, 
             };
             const auto t = policy.terms(shifted_score<T, native_arch, Range>(v, shift, one));
             if constexpr (has_mass_v<normalizer>) {
-                const V mass = attended(t.mass);
+                // A product that is stored and added is not added by a multiply-add, whatever the compiler thinks of
+                // it.
+                const V mass = is_thresholded_v<Def> ? in_register(attended(t.mass)) : attended(t.mass);
                 to.put_weight(j, attended(t.weight));
                 to.add_mass(i, mass);
             } else {
@@ -232,13 +254,12 @@ template <bool Masked, class U, class Def, class T>
 HEED_NOINLINE inline bool weigh_row(const score_row<Def, T>& row, [[maybe_unused]] const score_row<Def, T>* next,
                                     key_range keys, score_range<T>& range, T& shift, T& mass)
 {
-    using normalizer = typename Def::normalizer_type;
     constexpr bool pairs = elements_of<U> == 2;
     constexpr dropped where = Def::has_score_maps ? dropped::any : Masked ? dropped::masked : dropped::none;
     const auto nothing = [](int) {};
 
     const T top = range.top();
-    shift = shift_for<normalizer::shift>(top);
+    shift = shift_of(row, top);
     const bool near = is_near(range.bottom(), top, shift);
     if constexpr (overlaps_mapping<Def>) {
         if (near && next) {

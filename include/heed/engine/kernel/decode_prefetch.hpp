@@ -69,6 +69,24 @@ HEED_INLINE micro::piece* list_pieces(const Source& source, std::int64_t first, 
     return to;
 }
 
+/// Prefetches a line of each page of memory with rows of tokens [first, end) of a source: pages of a cache lie
+/// anywhere, and the hardware translates no address before it is asked for. A plain loop over 8 KB here and there reads
+/// 0.87 instead of 0.75 of the bandwidth with it (Zen 5, pages of 4 KB).
+template <class Source>
+HEED_INLINE void prefetch_translations(const Source& source, std::int64_t first, std::int64_t end)
+{
+    using E = typename Source::element;
+    while (first < end) {
+        const auto segment = source(first);
+        const std::int64_t some = min_of(segment.count, end - first);
+        const auto apart = static_cast<std::int64_t>(micro::stride_bytes_of<E>(segment.stride));
+        const std::int64_t rows = max_of(micro::translated_bytes / max_of(apart < 0 ? -apart : apart, 1), 1);
+        for (std::int64_t i = 0; i < some; i += rows)
+            micro::prefetch_line<3>(micro::address_of(micro::address_after(segment.data, i, segment.stride)));
+        first += some;
+    }
+}
+
 /// One distance: lists the rows to prefetch while the kernels use as many: rows of one head, or of `heads` that lie
 /// side by side.
 template <class Source, int Most = copied_rows>
@@ -98,6 +116,12 @@ public:
         }
         *last = {last[-1].end, ~std::uintptr_t{0}};
         return micro::piece_cursor(pieces_);
+    }
+    /// Prefetches translations of the n rows after those listed.
+    HEED_INLINE void translate(int n) const
+    {
+        if (next_ < source_.end) prefetch_translations(source_, next_, min_of(next_ + n, source_.end));
+        else if (has_then_) prefetch_translations(then_, then_token_, min_of(then_token_ + n, then_.end));
     }
 
 private:
@@ -179,11 +203,22 @@ public:
     {
         if constexpr (std::is_same_v<Near, told_before>) {
         } else if constexpr (lists) {
-            if (rows > 0) at.near() = near.list(rows);
+            if (rows > 0) {
+                at.near() = near.list(rows);
+                near.translate(rows);
+            }
         } else if constexpr (!Kv::contiguous) {
             if (used_ >= until_) aim(at, near);
             used_ += n * static_cast<std::int64_t>(sizeof(typename Stream::element));
         }
+    }
+
+    /// Row x, of n channels, is about to be copied, which is not the use that requests are counted by. Memory would
+    /// idle meanwhile: what lies behind the rows of a segment is prefetched half as fast, where it is what comes next.
+    template <class Stream>
+    HEED_INLINE void before_copy(Stream& at, int x, std::int64_t n)
+    {
+        if (Kv::contiguous && x % 2 != 0) at.next(static_cast<int>(n));
     }
 
     micro::leading_lines lines;

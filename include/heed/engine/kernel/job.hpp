@@ -10,6 +10,11 @@
 HEED_BEGIN
 namespace kernel {
 
+/// Whether a definition is asked for the normalizer of a row: of each sequence of a call in its own way, so that a job
+/// has it by value.
+template <class Def>
+inline constexpr bool is_thresholded_v = false;
+
 /// A call, in the units of the kernels.
 template <class Def, class Kv, class Q>
 struct job {
@@ -20,7 +25,7 @@ struct job {
     using key_element = typename Kv::key_element;
     using value_element = typename Kv::value_element;
 
-    const Def& def;
+    std::conditional_t<is_thresholded_v<Def>, const Def, const Def&> def;
     Kv kv;
     view<const Q> q;
     T scale;

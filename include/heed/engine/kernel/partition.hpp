@@ -90,9 +90,9 @@ struct band_limits {
 struct partition {
     sequence_cut cut;  // of each sequence where they are alike; of others the largest of each number
     std::int64_t batch = 0, kv_heads = 0, group = 1;
-    std::int64_t key_dim = 0, value_dim = 0, tokens = 0;  // tokens: of the longest sequence
-    bool copies = false;                                  // whether rows of K and V may lie in several segments
-    bool ragged = false;                                  // whether sequences differ
+    std::int64_t key_dim = 0, value_dim = 0, tokens = 0;                   // tokens: of the longest sequence
+    bool copies = false;                                                   // whether rows of K and V may be copied
+    bool ragged = false;                                                   // whether sequences differ
     std::int64_t o_stride = 0, pass_tasks = 0, fold_tasks = 0, slots = 0;  // slots: stored partials
     std::int64_t most_rows = micro::query_block;                           // of a block
     std::int64_t band = 1;                                                 // kv heads of a task
@@ -138,6 +138,7 @@ struct partition {
         };
         band = most <= micro::streaming_rows && kv_heads > 0 ? bands.heads : 1;
         while (band > 1 && (kv_heads % band != 0 || !is_enough())) --band;
+        copies = copies || band > 1;
     }
     /// Cost of an unsplit block as a multiple of the longest that a task should have.
     double share(const sequence_cut& c) const
@@ -186,7 +187,7 @@ struct problem_sizes {
     std::int64_t group() const { return query_heads > 0 ? query_heads / kv_heads : 1; }
 };
 
-/// The kv heads of a source that decode may take together: see micro::takes_bands.
+/// The kv heads of a source that decode may take together: see micro::takes_bands and micro::takes_pages.
 template <class Kv>
 std::int64_t most_heads_of_band(const Kv& kv)
 {
@@ -196,8 +197,9 @@ std::int64_t most_heads_of_band(const Kv& kv)
         };
         const std::int64_t row = max_of(bytes(kv.key_dim(), typename Kv::key_element{}),
                                         bytes(kv.value_dim(), typename Kv::value_element{}));
-        return min_of(min_of(detail::heads_side_by_side_of(kv), micro::most_heads_of_band),
-                      max_of(micro::band_row_bytes / max_of(row, 1), 1));
+        const std::int64_t heads =
+            max_of(detail::heads_side_by_side_of(kv), micro::takes_pages ? detail::heads_of_a_page_of(kv) : 1);
+        return min_of(min_of(heads, micro::most_heads_of_band), max_of(micro::band_row_bytes / max_of(row, 1), 1));
     }
     return 1;
 }
@@ -239,6 +241,27 @@ void end_partition(partition& p, const task_counts<checked>& all)
     p.total_bytes = static_cast<std::size_t>(total.value());
 }
 
+/// Whether a Memory says how many rows of a block it holds at most; then a block is one task, and keys are not split.
+template <class Memory, class = void>
+inline constexpr bool holds_blocks_v = false;
+template <class Memory>
+inline constexpr bool holds_blocks_v<Memory, std::void_t<decltype(Memory::most_rows)>> = true;
+
+template <class Memory>
+void limit_rows_to(partition& p)
+{
+    if constexpr (holds_blocks_v<Memory>) p.most_rows = min_of(p.most_rows, Memory::most_rows);
+}
+/// Counts the work as so much that no block is more than its share.
+template <class Memory>
+void keep_blocks_whole(partition& p)
+{
+    if constexpr (holds_blocks_v<Memory>) {
+        const double whole = static_cast<double>(p.band * tasks_of_worker) * p.workers * p.cut.block_cost();
+        p.cost = p.cost > whole ? p.cost : whole;
+    }
+}
+
 /// Sequences that are alike: `queries` rows each over the tokens `held`.
 template <class Memory, class Held = token_span>
 partition make_partition(const problem_sizes& sizes, std::int64_t queries, const Held& held)
@@ -249,9 +272,11 @@ partition make_partition(const problem_sizes& sizes, std::int64_t queries, const
     const sequence_cut one = cut_rows(queries * p.group, held, p.most_rows);
     p.set_band(sizes.bands, queries * p.group, one.tiles * min_of(p.batch, std::int64_t{p.workers} * tasks_of_worker));
     p.limit_rows(p.batch * p.kv_heads * ceil_div(queries * p.group, p.most_rows));
+    limit_rows_to<Memory>(p);
     p.cut = cut_rows(queries * p.group, held, p.most_rows, p.list_rows);
     p.tokens = held.end;
     p.cost = static_cast<double>(p.blocks() * p.band) * p.cut.block_cost();
+    keep_blocks_whole<Memory>(p);
     p.set_spans(p.cut);
     task_counts<checked> all;
     p.add(p.cut, p.batch, sizeof(T), all);
@@ -287,6 +312,7 @@ partition make_ragged_partition(const problem_sizes& sizes, std::int64_t most_qu
     }
     p.set_band(sizes.bands, most_queries * p.group, tiles);
     p.limit_rows(blocks);
+    limit_rows_to<Memory>(p);
     for (std::int64_t b = 0; b < p.batch; ++b) {
         const sequence_cut c = cut_rows(queries(b) * p.group, held(b), p.most_rows, p.list_rows);
         p.cut.rows = max_of(p.cut.rows, c.rows);
@@ -297,6 +323,7 @@ partition make_ragged_partition(const problem_sizes& sizes, std::int64_t most_qu
         p.tokens = max_of(p.tokens, held(b).end);
         p.cost += static_cast<double>(p.kv_heads * c.blocks_per_head) * c.block_cost();
     }
+    keep_blocks_whole<Memory>(p);
     task_counts<checked> all;
     for_sequences(p, queries, held, [&](std::int64_t, const sequence_cut& c) {
         p.add(c, 1, sizeof(T), all);

@@ -77,7 +77,7 @@ HEED_NOINLINE inline void integer_outputs_block(const std::uint32_t* weights, in
             native_lanes::interleave(v.load(2 * p, i * lanes), v.load(2 * p + 1, i * lanes), x);
             HEED_UNROLL
             for (int r = 0; r < Rows; ++r) {
-                const integer_words a = native_lanes::all_words(w[r * integer_weight_stride]);
+                const auto a = native_lanes::factor(w[r * integer_weight_stride]);
                 native_lanes::dot(sums[r][i], a, x[0]);
                 native_lanes::dot(sums[r][i + 1], a, x[1]);
             }

@@ -69,7 +69,7 @@ private:
 
     /// A tile of blocks and spread queries do not fit the L1 cache together: into the L2 cache decode over q8_0
     /// took 14.0 and 15.3 instead of 17.1 and 18.8 ms with 4 rows, int8 the same (Zen 3).
-    static constexpr int locality = native_arch::streams_integers ? 2 : 3;
+    static constexpr int locality = native_sizes::streams_integers ? 2 : 3;
 
     const piece* next_;
     std::uintptr_t at_ = 0, end_ = 0;

@@ -77,7 +77,7 @@ HEED_INLINE void integer_products(const integer_rows& q, const std::uint32_t* st
         const std::uint32_t* at = row;
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r, at = opaque(at + q.stride)) {
-            const integer_words a = native_lanes::all_words(*at);
+            const auto a = native_lanes::factor(*at);
             HEED_UNROLL
             for (int i = 0; i < Vecs; ++i) native_lanes::dot(sums[r][i], a, k[i]);
         }

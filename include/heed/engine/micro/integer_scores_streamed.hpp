@@ -16,7 +16,7 @@ namespace micro {
 inline constexpr std::int64_t spread_step = register_rows * vec<float>::lanes;
 
 /// Whether keys are streamed past so many query rows.
-constexpr bool streams_integers(std::int64_t rows) { return native_arch::streams_integers && rows <= register_rows; }
+constexpr bool streams_integers(std::int64_t rows) { return native_sizes::streams_integers && rows <= register_rows; }
 
 /// Repeats each of n pairs of a packed row in a register of its own.
 inline void spread_integers(const std::uint32_t* pairs, std::int64_t n, std::uint32_t* to)

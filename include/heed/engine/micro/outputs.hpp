@@ -3,6 +3,7 @@
 // A weight of exactly 0 contributes exactly nothing, so leaving its key out changes no bit.
 #pragma once
 
+#include "aligned_units.hpp"
 #include "prefetch.hpp"
 #include "units.hpp"
 
@@ -36,13 +37,19 @@ HEED_INLINE void add_panel(const U* p, Panel panel, int units, bool more, sum_t<
         load_values<U>(v, channel, v_stride, b);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<U> a(p[r * score_stride + x]);
+            const lane_factor<U> a(p[r * score_stride + x]);
             HEED_UNROLL
             for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }
         v = row_after(v, rows_of<U, E>, v_stride);
     };
     int j = 0;
+    if constexpr (takes_aligned_units<U> && std::is_same_v<Panel, packed_panel<U>>) {
+        for (; j < units && reinterpret_cast<std::uintptr_t>(p) % 16 != 0; ++j, ++p) unit(0);
+        j += add_aligned_units<score_stride, Vecs * lanes>(acc, p, v, units - j, [&] {
+            for (int x = 0; x < ahead_every; x += Prefetch::every) ahead.next(Prefetch::share * Vecs * lanes);
+        });
+    }
     for (; j + ahead_every <= units; j += ahead_every) {
         v = panel.next_group(v);
         HEED_UNROLL
@@ -132,7 +139,7 @@ HEED_NOINLINE inline void outputs_transposed_block(const T* p, const T* v, int u
         for (int i = 0; i < Vecs; ++i) b[i] = in_register(load(v + (x * Vecs + i) * lanes));
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<T> a(p[x * score_stride + r]);
+            const lane_factor<T> a(p[x * score_stride + r]);
             HEED_UNROLL
             for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }
@@ -192,7 +199,7 @@ HEED_NOINLINE inline void outputs_listed_block(const T* p, listed_values<E> v, s
         for (int i = 0; i < elements_for<E>(Vecs * lanes); i += line_of<E>) __builtin_prefetch(ahead + i);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<T> a(p[r * score_stride + keys[x]]);
+            const lane_factor<T> a(p[r * score_stride + keys[x]]);
             HEED_UNROLL
             for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }
@@ -235,7 +242,7 @@ HEED_NOINLINE inline void outputs_selected(U p, matrix<const E> rows, int keys, 
         }
         if (!any) return;
         vec<T> sum = load_n(o + c, n);
-        accumulate(sum, vec<U>(p), load(values));
+        accumulate(sum, lane_factor<U>(p), load(values));
         store_n(o + c, sum, n);
     }
 }

@@ -27,7 +27,7 @@ HEED_NOINLINE inline void outputs_folded_block(const T* p, listed_values<E> v, s
         for (int i = 0; i < elements_for<E>(Vecs * lanes); i += line_of<E>) __builtin_prefetch(ahead + i);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<T> a(p[r * score_stride + x]);
+            const lane_factor<T> a(p[r * score_stride + x]);
             HEED_UNROLL
             for (int i = 0; i < Vecs; ++i) accumulate(acc[r][i], a, b[i]);
         }

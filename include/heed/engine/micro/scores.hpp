@@ -3,6 +3,7 @@
 // ascending order, so that a score's bits depend on its query and key alone.
 #pragma once
 
+#include "aligned_units.hpp"
 #include "pack.hpp"
 
 HEED_BEGIN
@@ -23,12 +24,14 @@ HEED_NOINLINE inline void scores_block(const U* q, const U* strip, std::int64_t 
         for (int i = 0; i < Width; ++i) b[i] = in_register(load(strip + x * key_strip<T> + i * lanes));
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
-            const vec<U> a(q[r * query_stride<T> + x]);
+            const lane_factor<U> a(q[r * query_stride<T> + x]);
             HEED_UNROLL
             for (int i = 0; i < Width; ++i) accumulate(acc[r][i], a, b[i]);
         }
     };
     std::int64_t u = 0;
+    if constexpr (takes_aligned_units<U>)
+        u = add_aligned_units<query_stride<T>, key_strip<T>>(acc, q, strip, units, [&] { ahead.next(); });
     for (; u + ahead_every <= units; u += ahead_every) {
         ahead.next();
         HEED_UNROLL
@@ -59,7 +62,7 @@ HEED_INLINE void scores(int rows, const U* q, packed_keys<U> k, bool more, sum_t
 {
     constexpr int half = key_strip<sum_t<U>> / 2;
     with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA {
-        if constexpr (native_arch::half_strips) {
+        if constexpr (native_sizes::half_strips) {
             static_assert(half % mass_lanes == 0);
             if (k.wanted.end <= half || k.wanted.first >= half) {
                 const int from = k.wanted.first >= half ? half : 0;

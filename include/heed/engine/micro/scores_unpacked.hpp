@@ -3,6 +3,7 @@
 // transposed in registers as they come from memory. The bits are those of packed keys.
 #pragma once
 
+#include "coded_keys.hpp"
 #include "pack.hpp"
 
 HEED_BEGIN
@@ -15,7 +16,7 @@ inline constexpr int unpacked_vecs = 2;
 /// Whether the next ones are transposed there while these are multiplied. Floats wait for memory anyway, and like its
 /// lines in another order.
 template <class E>
-inline constexpr bool overlaps_transposition = native_arch::overlaps_transposition && !std::is_floating_point_v<E>;
+inline constexpr bool overlaps_transposition = native_sizes::overlaps_transposition && !std::is_floating_point_v<E>;
 
 /// Query rows as pack_query() leaves them, query_stride apart: row x of `parts` is part x of the first one.
 template <class U>
@@ -33,7 +34,7 @@ HEED_INLINE void add_odd_unit(const U* q, matrix<const E> k, std::int64_t channe
     U lane[lanes];
     for (int j = 0; j < lanes; ++j) lane[j] = unit_of<U>(k.row(j), channel, dim);
     HEED_UNROLL
-    for (int r = 0; r < Rows; ++r) accumulate(acc[r], vec<U>(q[r * query_stride<T>]), load(lane));
+    for (int r = 0; r < Rows; ++r) accumulate(acc[r], lane_factor<U>(q[r * query_stride<T>]), load(lane));
 }
 
 /// Adds the products of N registers of keys in turns of some units: first of one register, then of the next. AVX2 would
@@ -50,7 +51,7 @@ HEED_INLINE void add_keys_in_turns(const U* q, const Keys* k, vec<T> (*acc)[Rows
             for (int x = u; x < u + turn; ++x) {
                 const vec<U> b = in_register(k[i][x]);
                 HEED_UNROLL
-                for (int r = 0; r < Rows; ++r) accumulate(acc[i][r], vec<U>(q[r * query_stride<T> + x]), b);
+                for (int r = 0; r < Rows; ++r) accumulate(acc[i][r], lane_factor<U>(q[r * query_stride<T> + x]), b);
             }
             __asm__ volatile("" ::: "memory");  // as in add_keys()
         }
@@ -61,7 +62,7 @@ HEED_INLINE void add_keys_in_turns(const U* q, const Keys* k, vec<T> (*acc)[Rows
 template <int Rows, int N, class U, class Keys, class T>
 HEED_INLINE void add_keys(const U* q, const Keys* k, vec<T> (*acc)[Rows])
 {
-    if constexpr (!native_arch::shares_broadcasts && N > 1) {
+    if constexpr (!native_sizes::shares_broadcasts && N > 1) {
         add_keys_in_turns<Rows, N>(q, k, acc);
     } else {  // registers of keys share the broadcasts of a query
         HEED_UNROLL
@@ -71,7 +72,7 @@ HEED_INLINE void add_keys(const U* q, const Keys* k, vec<T> (*acc)[Rows])
             for (int i = 0; i < N; ++i) b[i] = in_register(k[i][u]);
             HEED_UNROLL
             for (int r = 0; r < Rows; ++r) {
-                const vec<U> a(q[r * query_stride<T> + u]);
+                const lane_factor<U> a(q[r * query_stride<T> + u]);
                 HEED_UNROLL
                 for (int i = 0; i < N; ++i) accumulate(acc[i][r], a, b[i]);
             }
@@ -94,7 +95,7 @@ struct unpacked_keys {
     row_parts<T> parts;
 
     HEED_INLINE unpacked_keys from_group(int g) const { return {panel.template from_group<lanes>(g), dim, parts}; }
-    HEED_INLINE const E* rows_of_group(int g) const { return panel.template group<lanes>(g); }
+    HEED_INLINE row_of_t<E> rows_of_group(int g) const { return panel.template group<lanes>(g); }
     HEED_INLINE std::int64_t begin_of(std::int64_t part) const { return parts.begin(part) * each; }
     HEED_INLINE std::int64_t end_of(std::int64_t part) const { return min_of(parts.end(part) * each, dim); }
 };
@@ -102,7 +103,7 @@ struct unpacked_keys {
 /// The first rows of Vecs registers of keys; each is followed by the others of its register.
 template <int Vecs, class E>
 struct key_registers {
-    const E* rows[Vecs];
+    row_of_t<E> rows[Vecs];
     std::int64_t row_stride;
 };
 
@@ -113,7 +114,7 @@ HEED_INLINE void add_in_order(const U* q, const key_registers<Vecs, E>& from, st
                               transposed<U, E> (&last)[Vecs], vec<T> (&acc)[Vecs][Rows], Prefetch& ahead)
 {
     using keys = transposed<U, E>;
-    constexpr int together = is_quantised_v<E> ? Vecs : 1, lanes = vec<T>::lanes;
+    constexpr int together = is_quantised_v<E> || native_arch::takes_two_of_floats ? Vecs : 1, lanes = vec<T>::lanes;
     HEED_UNROLL
     for (int i = 0; i < Vecs; i += together) {
         if (!two_distances) ahead.next(together * lanes * keys::channels);
@@ -178,7 +179,7 @@ private:
     const source& from_;
     int groups_;
     keys next_[Vecs] = {};
-    const typename Panel::element* rows_[Vecs] = {};
+    row_of_t<typename Panel::element> rows_[Vecs] = {};
     // Where next_ was taken; at first, at the end of the groups before these.
     int group_ = -Vecs;
     std::int64_t part_, channel_ = 0, end_ = 0;
@@ -190,17 +191,19 @@ HEED_INLINE void add_odd_channels(const U* q, unpacked_keys<Vecs, U, Panel> from
                                   vec<T> (&acc)[Vecs][Rows])
 {
     using E = typename Panel::element;
-    const auto keys = [&](int i) HEED_INLINE_LAMBDA {
-        return matrix<const E>{from.rows_of_group(i), from.panel.row_stride};
-    };
-    for (; c < end; c += elements_of<U>, ++q) {
-        // An i that is no constant keeps all sums in memory. Floats, which wait for memory anyway, come 2 to 4 % faster
-        // so; narrower elements 8 % slower (Zen 5).
-        if constexpr (std::is_same_v<E, T>) {
-            for (int i = 0; i < Vecs; ++i) add_odd_unit(q, keys(i), c, from.dim, acc[i]);
-        } else {
-            HEED_UNROLL
-            for (int i = 0; i < Vecs; ++i) add_odd_unit(q, keys(i), c, from.dim, acc[i]);
+    if constexpr (std::is_pointer_v<row_of_t<E>>) {  // rows of codes have none
+        const auto keys = [&](int i) HEED_INLINE_LAMBDA {
+            return matrix<const E>{from.rows_of_group(i), from.panel.row_stride};
+        };
+        for (; c < end; c += elements_of<U>, ++q) {
+            // An i that is no constant keeps all sums in memory. Floats, which wait for memory anyway, come 2 to 4 %
+            // faster so; narrower elements 8 % slower (Zen 5).
+            if constexpr (std::is_same_v<E, T> && !native_arch::takes_two_of_floats) {
+                for (int i = 0; i < Vecs; ++i) add_odd_unit(q, keys(i), c, from.dim, acc[i]);
+            } else {
+                HEED_UNROLL
+                for (int i = 0; i < Vecs; ++i) add_odd_unit(q, keys(i), c, from.dim, acc[i]);
+            }
         }
     }
 }
@@ -254,7 +257,7 @@ HEED_INLINE void scores_unpacked(int rows, packed_queries<U> q, Panel panel, int
     constexpr int lanes = vec<U>::lanes;
     with_rows(rows, [&](auto n) HEED_INLINE_LAMBDA {
         int done = 0;
-        if constexpr (n.value <= native_arch::most_rows_of_two) {
+        if constexpr (n.value <= native_sizes::most_rows_of_two) {
             done = groups / unpacked_vecs * unpacked_vecs;
             if (done > 0)
                 scores_unpacked_block<n.value, unpacked_vecs>(q.parts.data, q.parts.stride, q.dim, panel, done, s,

@@ -7,6 +7,14 @@
 HEED_BEGIN
 namespace micro {
 
+/// What the first of some rows is to a kernel: where it lies, and of keys of codes what their block has.
+template <class E>
+struct row_of {
+    using type = const E*;
+};
+template <class E>
+using row_of_t = typename row_of<E>::type;
+
 /// Some channels of vec<U>::lanes rows of E that are `stride` apart, as registers of units.
 template <class U, class E, bool = is_quantised_v<E>>
 class transposed {

@@ -39,14 +39,14 @@ inline constexpr int score_stride = key_tile + 16;
 
 /// Register block of the two products: rows x vectors.
 inline constexpr int register_rows = 6;
-inline constexpr int register_vecs = native_arch::register_vecs;
+inline constexpr int register_vecs = native_sizes::register_vecs;
 
 /// Keys that are packed and scored at a time, one register block wide; and the units of channels of a packed strip,
 /// which stays in the L1 cache while all rows of a block pass it.
 template <class T>
 inline constexpr int key_strip = register_vecs* vec<T>::lanes;
 template <class T>
-inline constexpr int strip_units = native_arch::strip_bytes / static_cast<int>(sizeof(T)) / key_strip<T>;
+inline constexpr int strip_units = native_sizes::strip_bytes / static_cast<int>(sizeof(T)) / key_strip<T>;
 
 /// The cut of a row of `units` units into parts that fit a strip, of whole blocks of quantised channels.
 template <class T>
@@ -66,11 +66,12 @@ inline constexpr int query_stride = strip_units<T> + 16;
 
 /// Keys of a panel of V, which stays in the L1 cache in the same way; or a tile of them, in the L2 cache.
 template <class T>
-inline constexpr int value_depth = native_arch::values_from_l2 || strip_units<T> > key_tile ? key_tile : strip_units<T>;
+inline constexpr int value_depth =
+    native_sizes::values_from_l2 || strip_units<T> > key_tile ? key_tile : strip_units<T>;
 
 /// Query rows of a block; of a smaller one, where that makes too few blocks to keep all workers busy.
-inline constexpr std::int64_t query_block = native_arch::query_block;
-inline constexpr std::int64_t small_query_block = native_arch::small_query_block;
+inline constexpr std::int64_t query_block = native_sizes::query_block;
+inline constexpr std::int64_t small_query_block = native_sizes::small_query_block;
 
 /// Query rows and keys of a step of the backward pass: at D 128 its operands take 1.7 MB, of which each product has the
 /// L2 cache for the half that it needs. 192 x 192 to 96 x 480 are within 4 % of each other (Zen 3). Keys are
@@ -100,7 +101,7 @@ inline constexpr double listed_share = 0.4;
 inline constexpr int listed_ahead = 24;
 
 /// Whether decode prefetches K and V at two distances.
-inline constexpr bool two_distances = native_arch::two_distances;
+inline constexpr bool two_distances = native_sizes::two_distances;
 
 /// How many rows ahead of their use rows are prefetched into the L1 cache (queries, copied rows and, with two
 /// distances, K and V), and how many at least into the L2 cache.
@@ -109,8 +110,8 @@ inline constexpr int least_lead = 48;
 
 /// Two distances: how many rows apart the two rows are that are prefetched together, into the L1 and into the L2 cache.
 /// The second of the two leads by that many rows less.
-inline constexpr int l1_apart = native_arch::l1_apart;
-inline constexpr int rows_apart = native_arch::rows_apart;
+inline constexpr int l1_apart = native_sizes::l1_apart;
+inline constexpr int rows_apart = native_sizes::rows_apart;
 inline constexpr int lead_rows = least_lead + rows_apart;
 
 /// One distance: bytes. Keys are used column by column of 32 rows, so that the whole next 32 have to be there. Values
@@ -128,18 +129,30 @@ constexpr std::int64_t value_lead(bool light)
 /// ahead and come from the L2 cache: 64 to 256 KiB are within 4 % of each other. Head by head, [token][head] took 1.5
 /// to 2.0 times as long as [head][token]; in bands 1.03 to 1.16 times (Emerald Rapids, f32 to q8_0, at one distance; at
 /// two, f32 went from 3.0 to 1.3).
-inline constexpr bool takes_bands = native_arch::takes_bands;
+inline constexpr bool takes_bands = native_sizes::takes_bands;
 inline constexpr int most_heads_of_band = 16;
 inline constexpr std::int64_t band_row_bytes = 4 * 1024, band_bytes = 128 * 1024;
 
+/// Whether it also takes heads together whose rows of a page lie behind each other: one distance.
+inline constexpr bool takes_pages = takes_bands && !two_distances;
+
+/// Whether rows of a band are copied side by side before they are used where they lie at multiples of so many bytes:
+/// lines of one column then share one set of the L1 cache. At multiples of 2 KB copies lost (Zen 5): bf16 1.36 instead
+/// of 1.21 times [head][token].
+inline constexpr bool copies_rows = native_arch::copies_rows;
+inline constexpr std::int64_t set_bytes = 4 * 1024;
+
+/// Bytes of memory that have an address translation of their own, at least.
+inline constexpr std::int64_t translated_bytes = 4 * 1024;
+
 /// Registers of channels of V that decode takes at once. Of more query rows than `wide_rows` half take their turn after
 /// the other, with V from the L1 cache.
-inline constexpr int wide_vecs = native_arch::wide_vecs;
+inline constexpr int wide_vecs = native_sizes::wide_vecs;
 inline constexpr int wide_rows = register_rows * register_vecs / wide_vecs;
 
 /// Channels, or keys, that the register blocks take between two requests for what comes next, and the lines of one.
 inline constexpr int ahead_every = 8;
-inline constexpr int lines_at_once = native_arch::lines_at_once;
+inline constexpr int lines_at_once = native_sizes::lines_at_once;
 
 /// f(std::integral_constant<int, rows>{}) for a number of rows of a register block.
 template <class F>

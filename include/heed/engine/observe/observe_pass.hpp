@@ -63,7 +63,7 @@ HEED_NOINLINE inline row_weights<T> weights_of_row(const score_row<Def, T>& row,
     constexpr bool may_drop = Masked || Def::has_score_maps, pairs = elements_of<U> == 2;
     const score_range<T> range = map_row<Masked, U>(row, keys);
     const T top = range.top();
-    const auto& normalizer = row.def->normalizer();
+    const auto& normalizer = normalizer_of(row);
     const int attended = is_near(range.bottom(), top, norm.shift)
                              ? divide<range::near, may_drop, pairs>(normalizer, row.s, keys, norm)
                              : divide<range::any, true, pairs>(normalizer, row.s, keys, norm);

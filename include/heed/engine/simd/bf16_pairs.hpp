@@ -44,6 +44,14 @@ HEED_INLINE void accumulate(vec<float, A>& acc, vec<bf16_pair, A> a, vec<bf16_pa
     arch::dot(sum, a.native, b.native);
     acc = native_vec<float, A>(sum);
 }
+/// The same with one pair for all lanes, of a machine that multiplies by one lane.
+template <class A>
+HEED_INLINE void accumulate(vec<float, A>& acc, bf16_pair a, vec<bf16_pair, A> b)
+{
+    auto sum = raw(acc);
+    arch::dot(sum, a, b.native);
+    acc = native_vec<float, A>(sum);
+}
 /// Pairs of the channels of two rows.
 template <class A = native_arch>
 HEED_INLINE vec<bf16_pair, A> pair_rows(const bf16* a, const bf16* b)

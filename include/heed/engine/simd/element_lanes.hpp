@@ -65,7 +65,7 @@ struct element_lanes {
         return w >> first_of(shifts) & 15u;
     }
 
-    /// The number at the place that the lower four bits of each word say.
+    /// The number at the place that the lower four bits of each word say, of a table of whole numbers of 8 bits.
     HEED_INLINE static floats look_up(const float (&table)[16], words w)
     {
         return native_vec<float, A>(arch::look_up(table, as<typename A::words>(w), A{}));
@@ -124,6 +124,19 @@ struct element_lanes {
     {
         return as<words>(arch::load_signed_nibbles(p, at, A{}));
     }
+    /// As transpose(), for numbers of 16 bits that become pairs: the two halves of each word, as the machine orders
+    /// them.
+    HEED_INLINE static void transpose_pairs(const void* first, std::int64_t stride, words (&out)[4])
+    {
+        if constexpr (A::multiplies_by_element) {
+            typename A::words w[4];
+            arch::transpose_pairs(first, stride, w);
+            HEED_UNROLL
+            for (int i = 0; i < 4; ++i) out[i] = first_byte_lowest(as<words>(w[i]));
+        } else {
+            transpose(first, stride, out);
+        }
+    }
     // Sums of products stay in registers of the machine: from a vector of the compiler and back gcc 12 copies them.
 
     /// Two registers of whole numbers within 16 bits, side by side.
@@ -131,7 +144,7 @@ struct element_lanes {
     {
         return as<word_register>(arch::narrow_to_shorts(raw(first), raw(second), A{}));
     }
-    /// The numbers of two rows in pairs, as the machine orders them; and words of 32 bits that lie so in their order.
+    /// The numbers of two rows in pairs, as the machine orders them; and their products' sums in the order of numbers.
     HEED_INLINE static void interleave(words a, words b, word_register (&out)[2])
     {
         arch::interleave_shorts(as<word_register>(a), as<word_register>(b), out);
@@ -142,6 +155,18 @@ struct element_lanes {
     HEED_INLINE static void dot(word_register& acc, words a, const std::uint32_t* b)
     {
         arch::dot_shorts(acc, as<word_register>(a), b);
+    }
+    /// A pair that multiplies all pairs: repeated in a register, or as it is where the machine multiplies by one lane.
+    /// dot() of it is that of pairs which the machine has ordered.
+    HEED_INLINE static auto factor(std::uint32_t pair)
+    {
+        if constexpr (A::multiplies_by_element) return pair;
+        else return all_words(pair);
+    }
+    template <class Lane, class = std::enable_if_t<A::multiplies_by_element && std::is_same_v<Lane, std::uint32_t>>>
+    HEED_INLINE static void dot(word_register& acc, Lane a, word_register b)
+    {
+        arch::dot_shorts(acc, a, b);
     }
     HEED_INLINE static word_register all_words(std::uint32_t w) { return as<word_register>(words{} + w); }
     HEED_INLINE static word_register load_words(const std::uint32_t* p)

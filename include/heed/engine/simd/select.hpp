@@ -47,9 +47,17 @@
 #include "arch/avx2.hpp"
 #include "arch/avx2_quantised.hpp"
 #include "arch/avx2_integers.hpp"
+#elif defined(__SSE2__) && !defined(__AVX__)
+#define HEED_MACHINE sse
+#include "arch/sse.hpp"
+#include "arch/sse_elements.hpp"
 #elif defined(__aarch64__)
 #define HEED_MACHINE neon
 #include "arch/neon.hpp"
+#include "arch/neon_integers.hpp"
+#if defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+#include "arch/neon_bf16.hpp"
+#endif
 #else
 #define HEED_MACHINE any_of_xsimd<xsimd::default_arch>
 #include "arch/any_of_xsimd.hpp"
@@ -59,10 +67,31 @@
 #pragma GCC diagnostic pop
 #endif
 
+// HEED_OWN_SIZES, if defined, names a header of yours with the sizes of a machine that heed has not measured:
+//
+//     template <class Measured>
+//     struct heed_sizes : Measured {
+//         static constexpr int query_block = 96, small_query_block = 96;  // an L2 cache of 256 KiB
+//         static constexpr bool two_distances = false;
+//     };
+//
+// -DHEED_OWN_SIZES='"sizes.hpp"', for all files of a program. They change speed and not a bit; simd/machine.hpp says
+// what each of them is.
+#if defined(HEED_OWN_SIZES)
+#include HEED_OWN_SIZES
+#endif
+
 HEED_BEGIN
 namespace simd {
 using native_arch = machine::HEED_MACHINE;
 static_assert(machine::sound<native_arch>::value);
+
+#if defined(HEED_OWN_SIZES)
+using native_sizes = ::heed_sizes<native_arch>;
+static_assert(machine::sound_sizes<native_sizes>::value);
+#else
+using native_sizes = native_arch;
+#endif
 
 }  // namespace simd
 HEED_END

@@ -173,11 +173,36 @@ HEED_INLINE std::uint32_t nonzero_bits(vec<T, A> v)
 {
     return arch::nonzero_bits(raw(v));
 }
+/// Bit i is set where lane i is not at most that of b, NaN included.
+template <class T, class A>
+HEED_INLINE std::uint32_t above_bits(vec<T, A> a, vec<T, A> b)
+{
+    return arch::above_bits(raw(a), raw(b));
+}
+/// Stores the lanes whose bit is set, side by side. A whole register may be written.
+template <class T, class A>
+HEED_INLINE void store_chosen(T* p, vec<T, A> v, std::uint32_t bits)
+{
+    arch::store_chosen(p, raw(v), bits);
+}
+/// The lower (0) or upper (1) half of the lanes in double.
+template <class A>
+HEED_INLINE vec<double, A> widened_half(vec<float, A> v, int half)
+{
+    return native_vec<double, A>(arch::widened_half<typename A::template registers<double>>(raw(v), half));
+}
+
 /// Lane i ^ By in lane i, for a power of two By below the number of lanes.
 template <int By, class T, class A>
 HEED_INLINE vec<T, A> exchange(vec<T, A> v)
 {
     return native_vec<T, A>(arch::exchange<By>(raw(v)));
+}
+/// p[i] in all lanes, of p at a multiple of 16 bytes; i is a constant once loops are unrolled.
+template <class A = native_arch>
+HEED_INLINE vec<float, A> repeat(const float* p, int i)
+{
+    return native_vec<float, A>(arch::repeat(p, i, A{}));
 }
 /// acc = a * b + acc, rounded once.
 template <class T, class A>
@@ -185,6 +210,16 @@ HEED_INLINE void accumulate(vec<T, A>& acc, vec<T, A> a, vec<T, A> b)
 {
     auto sum = raw(acc);
     arch::accumulate(sum, raw(a), raw(b));
+    acc = native_vec<T, A>(sum);
+}
+/// A number that multiplies all lanes: repeated in a register, or as it is where the machine multiplies by one lane.
+template <class U, class A = native_arch>
+using lane_factor = std::conditional_t<A::multiplies_by_element, U, vec<U, A>>;
+template <class T, class A>
+HEED_INLINE void accumulate(vec<T, A>& acc, T a, vec<T, A> b)
+{
+    auto sum = raw(acc);
+    arch::accumulate(sum, a, raw(b));
     acc = native_vec<T, A>(sum);
 }
 /// Keeps a loaded vector in its register, where the compiler would rather load it again for every use.

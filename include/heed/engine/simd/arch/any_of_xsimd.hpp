@@ -31,6 +31,12 @@ struct any_of_xsimd : unmeasured {
     template <class T>
     using registers = batch<T>;
     using words = array<std::uint32_t>;
+
+#if defined(__FMA__) || defined(__VSX__)
+    static constexpr bool rounds_once = true;
+#else
+    static constexpr bool rounds_once = false;
+#endif
 };
 }  // namespace simd::machine
 

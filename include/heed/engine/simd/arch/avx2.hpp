@@ -225,6 +225,21 @@ HEED_INLINE std::uint32_t nonzero_bits(__m256d v)
     return static_cast<std::uint32_t>(_mm256_movemask_pd(_mm256_cmp_pd(v, _mm256_setzero_pd(), _CMP_NEQ_UQ)));
 }
 
+/// Bit i is set where lane i is not at most that of b, NaN included.
+HEED_INLINE std::uint32_t above_bits(__m256 a, __m256 b)
+{
+    return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NLE_UQ)));
+}
+HEED_INLINE std::uint32_t above_bits(__m256d a, __m256d b)
+{
+    return static_cast<std::uint32_t>(_mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_NLE_UQ)));
+}
+template <class D>
+HEED_INLINE __m256d widened_half(__m256 v, int half)
+{
+    return _mm256_cvtps_pd(half == 0 ? _mm256_castps256_ps128(v) : _mm256_extractf128_ps(v, 1));
+}
+
 /// Lane i ^ By in lane i.
 template <int By>
 HEED_INLINE __m256 exchange(__m256 v)

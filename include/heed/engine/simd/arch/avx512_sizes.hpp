@@ -30,6 +30,10 @@ struct zen5 : unmeasured {
     static constexpr int l1_apart = 0, rows_apart = 0;
     static constexpr int lines_at_once = 4;
     static constexpr int wide_vecs = 8;
+
+    // Rows of 8 heads of 128 floats are 4096 bytes apart: 1.6 instead of 1.8 times [head][token], from the L3
+    // cache 1.45 instead of 2.2 times.
+    static constexpr bool copies_rows = true;
 };
 
 /// Decode was measured on Emerald Rapids, the rest is Zen 5's. A core has 16 requests of its L1 cache under way, which
@@ -42,6 +46,7 @@ struct emerald_rapids : zen5 {
     static constexpr int lines_at_once = unmeasured::lines_at_once;
     // With 8, floats take 1.2 times and bf16 1.4 times as long.
     static constexpr int wide_vecs = 4;
+    static constexpr bool copies_rows = unmeasured::copies_rows;  // 1.32 instead of 1.29 times [head][token]
 };
 
 }  // namespace simd::machine

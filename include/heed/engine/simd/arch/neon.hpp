@@ -9,9 +9,8 @@
 HEED_BEGIN
 namespace simd::machine {
 
-/// Not measured; instructions are counted under qemu (gcc 12, -O2). In batches of xsimd, and plain C++ for the rest, a
-/// call of 512 x 512 tokens with D 64 takes 37.1 M, here 18.1 M; one of 4 on 1024 tokens with D 128 takes 2.29 M
-/// (f32), 6.20 M (f16) and 10.4 M (q4_0), here 1.08 M, 0.90 M and 1.42 M.
+/// Not measured: sizes are argued from what the cores have, by llvm-mca and counts of instructions under qemu
+/// (bench/mca).
 struct neon : unmeasured {
     template <class T>
     using array = arch::lane_array<T, 16 / static_cast<int>(sizeof(T))>;
@@ -21,14 +20,22 @@ struct neon : unmeasured {
     using registers = typename batch<T>::register_type;
     using words = uint32x4_t;
 
+    // 24 sums, four keys and a query's lane take 29 of 32 registers, and 10 loads 24 FMAs: two loads a cycle would do
+    // for 4.8 FMAs a cycle, and no core has more than four.
     static constexpr int register_vecs = 4, wide_vecs = 4;
+    // Half of the L1 cache of 64 KiB that Neoverse N1, V1 and their like have; and scores of 400 KiB with K, V and O
+    // beside them in an L2 cache of 1 MiB.
     static constexpr int strip_bytes = 32 * 1024;
     static constexpr int query_block = 192, small_query_block = 192;
     static constexpr int l1_apart = 0, rows_apart = 0;
+    static constexpr bool multiplies_by_element = true;
 
     // 5 % fewer instructions for q8_0 and q4_0, and as many for the others.
     static constexpr bool shares_broadcasts = true;
     static constexpr int most_rows_of_two = 6;
+    // With one register of keys, four rows have four sums, which wait for each other: at 0.76 FMAs a cycle a Neoverse
+    // N1 would read 9 GB/s of keys at 3 GHz.
+    static constexpr bool takes_two_of_floats = true;
 };
 
 }  // namespace simd::machine
@@ -39,6 +46,17 @@ HEED_INLINE float32x4_t fma(float32x4_t a, float32x4_t b, float32x4_t c) { retur
 HEED_INLINE float64x2_t fma(float64x2_t a, float64x2_t b, float64x2_t c) { return vfmaq_f64(c, a, b); }
 HEED_INLINE void accumulate(float32x4_t& acc, float32x4_t a, float32x4_t b) { acc = vfmaq_f32(acc, a, b); }
 HEED_INLINE void accumulate(float64x2_t& acc, float64x2_t a, float64x2_t b) { acc = vfmaq_f64(acc, a, b); }
+/// By one lane, in the register of acc. Volatile, because gcc 12 would take the products of several channels together
+/// before it allocates registers, and keep sums in memory: by llvm-mca 0.71 of the FMA peak of a Neoverse N1 with
+/// intrinsics and 0.80 with asm that is not volatile (51 and 41 stack accesses in 192 products), so 0.99 (none).
+HEED_INLINE void accumulate(float32x4_t& acc, float a, float32x4_t b)
+{
+    __asm__ volatile("fmla %0.4s, %1.4s, %2.s[0]" : "+w"(acc) : "w"(b), "w"(a));
+}
+HEED_INLINE void accumulate(float64x2_t& acc, double a, float64x2_t b)
+{
+    __asm__ volatile("fmla %0.2d, %1.2d, %2.d[0]" : "+w"(acc) : "w"(b), "w"(a));
+}
 
 // FMAX gives NaN for either NaN and FMAXNM for neither; a comparison keeps that of the first argument.
 HEED_INLINE float32x4_t max(float32x4_t a, float32x4_t b) { return vbslq_f32(vcgtq_f32(b, a), b, a); }
@@ -233,20 +251,20 @@ HEED_INLINE float32x4_t load(const std::int8_t* p, machine::neon)
     return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u8(load_bytes(p))))));
 }
 
-/// The E4M3 numbers in the upper bytes of 32-bit lanes whose other bytes are 0, as floats. With the magnitude in its
-/// place, y is the number if that is normal. A subnormal one is 2 y - 2^-6, which is the lower of the two only there.
-/// NaN has one magnitude.
-HEED_INLINE float32x4_t widen_upper(uint32x4_t b)
+/// The E4M3 numbers in the upper bytes of 16-bit lanes, whatever is in the lower ones, as floats. With sign and
+/// magnitude in their places they are the numbers of f16, subnormal ones too, divided by 2^8. NaN has one magnitude.
+HEED_INLINE float32x4_t widen_upper(uint16x4_t b)
 {
-    const uint32x4_t sign = vandq_u32(b, vdupq_n_u32(0x80000000u)), magnitude = vshrq_n_u32(veorq_u32(b, sign), 4);
-    const float32x4_t y = vreinterpretq_f32_u32(vaddq_u32(magnitude, vdupq_n_u32(120u << 23)));
-    const float32x4_t x = min(y, fma(y, vdupq_n_f32(2), vdupq_n_f32(-0x1p-6f)));
-    const uint32x4_t is_nan = vceqq_u32(magnitude, vdupq_n_u32(0x7fu << 20));
-    return vreinterpretq_f32_u32(vorrq_u32(vorrq_u32(vreinterpretq_u32_f32(x), sign), is_nan));
+    const int16x4_t two_signs = vshr_n_s16(vreinterpret_s16_u16(b), 1);
+    const uint16x4_t h = vand_u16(vreinterpret_u16_s16(two_signs), vdup_n_u16(0xbf80));
+    const float32x4_t x = vmulq_n_f32(widen(h, static_cast<const f16*>(nullptr)), 0x1p8f);
+    const uint16x4_t is_nan = vceq_u16(vshl_n_u16(h, 1), vdup_n_u16(0x7f00));
+    const int32x4_t all_ones = vmovl_s16(vreinterpret_s16_u16(is_nan));
+    return vreinterpretq_f32_s32(vorrq_s32(vreinterpretq_s32_f32(x), all_ones));
 }
 HEED_INLINE float32x4_t load(const fp8_e4m3* p, machine::neon)
 {
-    return widen_upper(vshlq_n_u32(words_of_bytes(p), 24));
+    return widen_upper(vget_low_u16(vshll_n_u8(load_bytes(p), 8)));
 }
 
 /// E5M2 is the upper byte of an f16.
@@ -264,14 +282,15 @@ HEED_INLINE float32x4_t load_n(const E* p, int n, machine::neon)
 }
 
 HEED_INLINE uint32x4_t load_bytes_as_words(const std::uint8_t* p, machine::neon) { return words_of_bytes(p); }
-/// By the four bytes of each number.
+/// The table in one register, of which the compiler makes a constant; the number in the upper byte of a word is that
+/// many 2^-24.
 HEED_INLINE float32x4_t look_up(const float (&table)[16], uint32x4_t w, machine::neon)
 {
-    const auto* p = reinterpret_cast<const std::uint8_t*>(table);
-    const uint8x16x4_t bytes{{vld1q_u8(p), vld1q_u8(p + 16), vld1q_u8(p + 32), vld1q_u8(p + 48)}};
-    const uint32x4_t first = vmulq_n_u32(vandq_u32(w, vdupq_n_u32(15)), 0x04040404u);
-    const uint32x4_t places = vaddq_u32(first, vdupq_n_u32(0x03020100u));
-    return vreinterpretq_f32_u8(vqtbl4q_u8(bytes, vreinterpretq_u8_u32(places)));
+    const auto at = [&](int i) HEED_INLINE_LAMBDA { return static_cast<std::int8_t>(table[i]); };
+    const int8x16_t numbers = {at(0), at(1), at(2),  at(3),  at(4),  at(5),  at(6),  at(7),
+                               at(8), at(9), at(10), at(11), at(12), at(13), at(14), at(15)};
+    const uint8x16_t places = vreinterpretq_u8_u32(vandq_u32(w, vdupq_n_u32(15)));
+    return vcvtq_n_f32_s32(vshlq_n_s32(vreinterpretq_s32_s8(vqtbl1q_s8(numbers, places)), 24), 24);
 }
 
 // ---- transposition
@@ -298,7 +317,6 @@ HEED_INLINE void transpose(const double* in, std::int64_t stride, float64x2_t (&
     out[1] = vtrn2q_f64(a, b);
 }
 
-HEED_INLINE int32x4_t shifted(uint32x4_t w, int by) { return vshlq_s32(vreinterpretq_s32_u32(w), vdupq_n_s32(by)); }
 HEED_INLINE float32x4_t take(uint32x4_t w, int, const float*, machine::neon) { return vreinterpretq_f32_u32(w); }
 HEED_INLINE float32x4_t take(uint32x4_t w, int i, const bf16*, machine::neon)
 {
@@ -310,7 +328,7 @@ HEED_INLINE float32x4_t take(uint32x4_t w, int i, const f16* tag, machine::neon)
 }
 HEED_INLINE float32x4_t take(uint32x4_t w, int i, const fp8_e4m3*, machine::neon)
 {
-    return widen_upper(vandq_u32(vreinterpretq_u32_s32(shifted(w, 24 - 8 * i)), vdupq_n_u32(0xff000000u)));
+    return widen_upper(vshrn_n_u32(w << (24 - 8 * i), 16));
 }
 HEED_INLINE float32x4_t take(uint32x4_t w, int i, const fp8_e5m2*, machine::neon)
 {

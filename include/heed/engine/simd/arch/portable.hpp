@@ -150,6 +150,30 @@ HEED_INLINE std::uint32_t nonzero_bits(R v)
     return bits;
 }
 
+/// Bit i is set where lane i is not at most that of b, NaN included.
+template <class R>
+HEED_INLINE std::uint32_t above_bits(R a, R b)
+{
+    std::uint32_t bits = 0;
+    for (int i = 0; i < as_lanes(a).size; ++i) bits |= std::uint32_t{!(as_lanes(a)[i] <= as_lanes(b)[i])} << i;
+    return bits;
+}
+/// Stores the lanes whose bit is set, side by side; others may write whatever they like behind them, a register in all.
+template <class T, class R>
+HEED_INLINE void store_chosen(T* p, R v, std::uint32_t bits)
+{
+    T x[sizeof(R) / sizeof(T)];
+    as_lanes(v).store_unaligned(x);
+    for (; bits; bits &= bits - 1) *p++ = x[__builtin_ctz(bits)];
+}
+/// One half of the lanes, the lower or the upper, in double.
+template <class D, class R>
+HEED_INLINE D widened_half(R v, int half)
+{
+    const auto x = as_lanes(v);
+    return make_lanes<D>([&](int i) HEED_INLINE_LAMBDA { return static_cast<double>(x[half * (x.size / 2) + i]); });
+}
+
 /// Lane i ^ By in lane i, for a power of two By below the number of lanes.
 template <int By, class R>
 HEED_INLINE R exchange(R v)
@@ -190,6 +214,12 @@ HEED_INLINE auto load_n(const E* p, int n, A)
     array to(0);
     for (int i = 0; i < n; ++i) to.set(i, static_cast<number_t<E>>(p[i]));
     return to;
+}
+/// p[i] in all lanes, of p at a multiple of 16 bytes.
+template <class A>
+HEED_INLINE auto repeat(const float* p, int i, A)
+{
+    return typename A::template array<float>(p[i]);
 }
 /// Four registers in a row.
 template <class E, class R, class A>
@@ -273,7 +303,8 @@ HEED_INLINE auto take(W w, int i, const E*, A)
         return static_cast<float>(x[i]);
     });
 }
-/// The number at the place that the lower four bits of each word say, of a table aligned to 64 bytes.
+/// The number at the place that the lower four bits of each word say, of a table of whole numbers of 8 bits, aligned to
+/// 64 bytes.
 template <class W, class A>
 HEED_INLINE auto look_up(const float (&table)[16], W w, A)
 {
@@ -284,6 +315,9 @@ HEED_INLINE auto look_up(const float (&table)[16], W w, A)
 
 template <class A>
 inline constexpr bool has_bf16_dots_of = false;
+/// Whether it rounds to odd, and has bits of its own.
+template <class A>
+inline constexpr bool rounds_dots_to_odd = false;
 
 /// What such an instruction takes for a subnormal number.
 HEED_INLINE float flushed(float x) { return libm::fabs(x) < std::numeric_limits<float>::min() ? x * 0 : x; }

@@ -38,8 +38,14 @@ HEED_INLINE auto narrow_to_shorts(R first, R second, A)
     const auto a = as_lanes(first), b = as_lanes(second);
     return make_shorts<typename A::words>([&](int i) { return i < a.size ? a[i] : b[i - a.size]; });
 }
-/// The numbers of two registers in pairs, out[0] and out[1] in the order of the machine; and words of 32 bits that lie
-/// in that order, brought into their own.
+/// transpose_words(), of which the halves of words become pairs, in the order of a machine that multiplies by element.
+template <class W>
+HEED_INLINE void transpose_pairs(const void* in, std::int64_t stride, W (&out)[4])
+{
+    arch::transpose_words(in, stride, out);
+}
+/// The numbers of two registers in pairs, out[0] and out[1] in the order of the machine; and the sums of their
+/// products, one in each word, brought into the order of numbers.
 template <class W>
 HEED_INLINE void interleave_shorts(W a, W b, W (&out)[2])
 {

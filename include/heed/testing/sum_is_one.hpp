@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+// The check of a normalizer with a threshold: see testing.hpp.
+#pragma once
+
+#include "normalizer.hpp"
+
+HEED_BEGIN
+namespace detail {
+
+/// What the search for a threshold relies on: w is 0 where it begins, 1 within its reach, and never falls.
+template <class T, class Normalizer>
+class sum_check {
+public:
+    explicit sum_check(const Normalizer& n) : n_(n) {}
+
+    status run() const
+    {
+        constexpr T reach = static_cast<T>(Normalizer::threshold.reach);
+        constexpr double degree = Normalizer::threshold.degree;
+        if (weight(T(0)) != 0 || weight(T(-1)) != 0)
+            return status::error(errc::invalid_argument,
+                                 "check: terms: w(0) is %g and w(-1) is %g; below the threshold a weight is 0",
+                                 weight(T(0)), weight(T(-1)));
+        if (!(weight(reach) >= 1))
+            return status::error(errc::invalid_argument,
+                                 "check: sum_is_one: w(%g) is %.9g: the reach is where one key alone weighs 1",
+                                 static_cast<double>(reach), weight(reach));
+        const double of_nan = weight(std::numeric_limits<T>::quiet_NaN());
+        if (of_nan == of_nan)
+            return status::error(errc::invalid_argument, "check: terms: a score of NaN has weight %g, which hides it",
+                                 of_nan);
+        for (T y = reach / 4096, before = 0; y <= reach; before = y, y += reach / 4096) {
+            if (weight(y) < weight(before))
+                return status::error(errc::invalid_argument,
+                                     "check: terms: w falls from %.9g to %.9g between %g and %g", weight(before),
+                                     weight(y), static_cast<double>(before), static_cast<double>(y));
+            const double twice = std::pow(2., degree) * weight(y);
+            if (degree != 1 && !is_close(weight(2 * y), twice, 1e-5 * twice))
+                return status::error(
+                    errc::invalid_argument, "check: sum_is_one: w(%g) is %g and w(%g) is %g, which is no degree of %g",
+                    static_cast<double>(y), weight(y), static_cast<double>(2 * y), weight(2 * y), degree);
+        }
+        return {};
+    }
+
+private:
+    double weight(T y) const { return static_cast<double>(n_.terms(score_above_threshold<T>(y)).value); }
+
+    const Normalizer& n_;
+};
+
+/// The check of a normalizer, by its kind: of one with a rank the terms are, and of a share that a weight of 0 stays
+/// one below its least share.
+template <class T, class Normalizer>
+status check_normalizer(const Normalizer& n, const problem& p)
+{
+    constexpr auto kind = threshold_kind_v<Normalizer>;
+    if constexpr (kind == threshold_kind::sum) {
+        return sum_check<T, Normalizer>(n).run();
+    } else if constexpr (kind == threshold_kind::share) {
+        if constexpr (has_least_share<Normalizer>::value)
+            for (std::int64_t i = 0; i < p.queries; ++i) {
+                const query_place at{0, 0, i, p.total_keys - p.queries + i};
+                double row = 0;
+                if constexpr (has_row_number<Normalizer>::value) row = n.row(at);
+                const double least = n.least_share(at);
+                for (double share = least; share > 0 && share<1; share = share> 1e-6 ? share / 2 : 0) {
+                    const double w = as_ratio<double>(n.terms(score_share<double>(share * (1 - 1e-9), row))).weight;
+                    if (w != 0)
+                        return status::error(
+                            errc::invalid_argument,
+                            "check: least_share: a share of %g has weight %g, though %g is said to have none", share, w,
+                            least);
+                }
+            }
+        return {};
+    } else {
+        return normalizer_check<T, Normalizer>(n, p).run();
+    }
+}
+
+}  // namespace detail
+HEED_END
