@@ -158,6 +158,13 @@ protected:
         return keys > 0 && of.step(token, static_cast<int>(keys), result, next);
     }
 
+    /// Says where the step after the next one starts, to products of integers, which look ahead.
+    void announce(steps& of, const query_block& block, std::int64_t tile, std::int64_t tiles) const
+    {
+        if constexpr (Job::def_type::integer_bits > 0)
+            of.announce(tile < tiles && keys_from(block, first_of(block, tile)) > 0 ? first_of(block, tile) : -1);
+    }
+
     void run_block(const query_block& block, std::int64_t tiles, const memory& mem, next_reads next) const
     {
         if constexpr (!Sink::continues) next.outputs = rows_of(to_.out, block);
@@ -172,10 +179,9 @@ protected:
         }
         for (std::int64_t tile = attended_tile(block, 0, tiles), after; tile < tiles; tile = after) {
             after = attended_tile(block, tile + 1, tiles);
+            announce(of_block, block, after, tiles);
             const partial<T>& result = empty ? mem.sum : mem.tile;
-            const next_reads reads =
-                after < tiles ? next_reads{{}, first_keys(block, after), {}, next.behind, first_of(block, after)}
-                              : next;
+            const next_reads reads = after < tiles ? next_reads{{}, first_keys(block, after), {}, next.behind} : next;
             if (!step(of_block, block, tile, result, reads)) continue;
             if (!empty) fold(block, mem.sum, mem.tile);
             empty = false;
@@ -266,9 +272,8 @@ protected:
             if (follows(block)) return store_listed(block, of, index, tiles, mem);
         }
         for (std::int64_t tile = tiles.first; tile < tiles.end; ++tile) {
-            next_reads reads;
-            if (tile + 1 < tiles.end) reads.token = first_of(block, tile + 1);
-            attended(of, index, tile) = step(of_block, block, tile, stored(of, index, tile), reads);
+            announce(of_block, block, tile + 1, tiles.end);
+            attended(of, index, tile) = step(of_block, block, tile, stored(of, index, tile), {});
         }
     }
 

@@ -246,13 +246,16 @@ public:
         for (int r = 0; r < block.count; ++r) pack_integer_query(job, job.row_of(job.q, places.next()), block, r, mem);
     }
 
+    /// Where the step after the next one starts, or -1 where there is none.
+    void announce(std::int64_t token) { next_ = token; }
+
     /// The partial result of the block and the keys [token, token + keys) of one tile. Returns false, with nothing
     /// written, where the mask lets no row attend any of them.
     template <class Next>
-    bool step(std::int64_t token, int keys, const partial<float>& result, const Next& next)
+    bool step(std::int64_t token, int keys, const partial<float>& result, const Next&)
     {
         if constexpr (simd::multiplies_bytes)
-            if (takes_bytes(block_.count)) return bytes_.step(token, keys, result, next.token);
+            if (takes_bytes(block_.count)) return bytes_.step(token, keys, result, next_);
         const tile<Job> t(job_, block_, token, keys, mem_.bits);
         if (t.is_unattended()) return false;
         score_integers(t, mem_);
@@ -266,6 +269,7 @@ private:
     const query_block& block_;
     const integer_memory& mem_;
     byte_steps<Job> bytes_;
+    std::int64_t next_ = -1;
 };
 
 }  // namespace kernel

@@ -35,7 +35,6 @@ struct outputs_memory {
 struct next_reads {
     micro::row_lines outputs, keys, queries;
     next_block behind = {};  // decode: the next block
-    std::int64_t token = -1;  // where the block's next tile starts, if it has one
 };
 
 /// Whether panels of V can be read where they lie: where the L2 cache is fast enough for them, if rows have no gaps and

@@ -15,38 +15,43 @@ inline constexpr int byte_weight_stride = key_tile / 4 + 16;
 template <class E>
 inline constexpr int byte_channels = byte_shape<E>::channels;
 
-/// A row's weights as whole numbers of a step, and their sum.
-struct byte_weights {
-    float step;
-    std::uint32_t sum;
-};
+/// A register of weights times their factors, of which those of a weight of 0 do not count; d may be null.
+HEED_INLINE vec<float> weights_times(const float* weights, const float* d, int j)
+{
+    using V = vec<float>;
+    const V w = load(weights + j);
+    return d ? select(w == V(0), V(0), w * load(d + j)) : w;
+}
 
-/// Rounds weights [begin, end) of a row, multiples of 64 of a tile, to bytes; d, where it is not null, are factors of
-/// them, of which those of a weight of 0 do not count.
+/// The step to which weights [begin, end) of a row, whole registers, are rounded: NaN where they are not all finite.
+inline float step_of_weights(const float* weights, const float* d, int begin, int end, std::int64_t largest_whole)
+{
+    magnitude of;
+    for (int j = begin; j < end; j += vec<float>::lanes) of.add(weights_times(weights, d, j));
+    return of.step(largest_whole).step;
+}
+
+/// Rounds weights [begin, end) of a row, multiples of four registers of a tile, to bytes of a step, and gives their
+/// sum.
 template <int Parts>
-HEED_INLINE byte_weights round_to_bytes(const float* weights, const float* d, int begin, int end,
-                                        std::int64_t largest_whole, std::uint32_t* to)
+HEED_INLINE std::uint32_t round_to_bytes(const float* weights, const float* d, int begin, int end, float step,
+                                         std::uint32_t* to)
 {
     using V = vec<float>;
     using B = native_bytes;
     constexpr int lanes = V::lanes;
-    const auto at = [&](int j) HEED_INLINE_LAMBDA {
-        const V w = load(weights + j);
-        return d ? select(w == V(0), V(0), w * load(d + j)) : w;
-    };
-    magnitude of;
-    for (int j = begin; j < end; j += lanes) of.add(at(j));
-    const integer_step by = of.step(largest_whole);
+    const bool finite = step == step;
+    const V inverse(finite ? 1 / step : 0.f);
+    const byte_words ones = native_lanes::all_words(0x01010101);
     byte_words sums[Parts];
     HEED_UNROLL
     for (int p = 0; p < Parts; ++p) sums[p] = native_lanes::all_words(0);
-    const byte_words ones = native_lanes::all_words(0x01010101);
     for (int j = begin; j < end; j += 4 * lanes) {
         byte_words parts[2] = {native_lanes::all_words(0), native_lanes::all_words(0)};
-        if (by.inverse != 0) {
+        if (__builtin_expect(finite, 1)) {
             V x[4];
             HEED_UNROLL
-            for (int i = 0; i < 4; ++i) x[i] = simd::round(at(j + i * lanes) * V(by.inverse));
+            for (int i = 0; i < 4; ++i) x[i] = simd::round(weights_times(weights, d, j + i * lanes) * inverse);
             B::split(x, parts[0], parts[1]);
         }
         HEED_UNROLL
@@ -56,15 +61,11 @@ HEED_INLINE byte_weights round_to_bytes(const float* weights, const float* d, in
             B::dot(sums[p], ones, w);
         }
     }
-    std::uint32_t sum = 0;
-    for (int p = 0; p < Parts; ++p) {
-        std::uint32_t each[lanes];
-        native_lanes::store_words(each, sums[p]);
-        std::uint32_t of_part = 0;
-        for (const std::uint32_t x : each) of_part += x;
-        sum = sum * 256 + of_part;
-    }
-    return {by.step, sum};
+    if constexpr (Parts > 1) sums[1] = B::add(B::times_256(sums[0]), sums[1]);
+    std::uint32_t each[lanes], sum = 0;
+    native_lanes::store_words(each, sums[Parts - 1]);
+    for (const std::uint32_t x : each) sum += x;
+    return sum;
 }
 
 /// o += P V of `quads` times four keys for `Vecs` registers of channels, from byte register `First` of a row's on. Rows

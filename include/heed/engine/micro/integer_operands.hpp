@@ -29,10 +29,7 @@ struct integer_step {
 /// What a row of numbers needs: their largest magnitude, and whether all are finite.
 class magnitude {
 public:
-    HEED_INLINE void add(vec<float> x)
-    {
-        largest_ = native_lanes::larger_bits(largest_, abs(x));
-    }
+    HEED_INLINE void add(vec<float> x) { largest_ = native_lanes::larger_bits(largest_, abs(x)); }
     HEED_INLINE integer_step step(std::int64_t largest_whole) const
     {
         // Of magnitudes the order of bits is that of numbers, infinity above them all and NaN above it.
