@@ -168,8 +168,8 @@ TEST_CASE("weights that are not all finite have a step that is NaN, and are roun
         const float step = heed::micro::step_of_weights(w.data(), nullptr, 64, 128, 127);
         REQUIRE(std::isnan(step));
         std::vector<std::uint32_t> to(2 * heed::micro::byte_weight_stride, 77);
-        REQUIRE(heed::micro::round_to_bytes<1>(w.data(), nullptr, 64, 128, step, to.data()) == 0);
-        for (int j = 64; j < 128; ++j) REQUIRE(weight(to, 1, j) == 0);
+        REQUIRE(heed::micro::round_to_bytes<2>(w.data(), nullptr, 64, 128, step, to.data()) == 0);
+        for (int j = 64; j < 128; ++j) REQUIRE(weight(to, 2, j) == 0);
         REQUIRE(heed::micro::step_of_weights(w.data(), nullptr, 128, 192, 127) == 1.f / 127);
     }
 }
