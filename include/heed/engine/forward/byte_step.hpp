@@ -76,7 +76,7 @@ public:
                     rows.rows,
                     {mem_.byte_queries + i * mem_.byte_query_stride, mem_.byte_starts + i * mem_.byte_start_stride,
                      mem_.query_steps + rows.first},
-                    k, dim, n, factors_ ? factors_ + j : nullptr, to_.row(rows.first) + j, i == 0 ? ahead : others);
+                    {k, dim, n}, factors_ ? factors_ + j : nullptr, to_.row(rows.first) + j, i == 0 ? ahead : others);
             }
         }
     }
@@ -199,7 +199,6 @@ private:
     void gather_block_scales() const
     {
         if constexpr (has_blocks) {
-            const E* const* const from = rows();
             const std::int64_t blocks = source_.elements();
             const int first = first_row_ / lanes * lanes;
             for (std::int64_t b = 0; b < blocks; ++b)
@@ -214,12 +213,18 @@ private:
                                       segment.data + b,
                                       static_cast<std::int64_t>(micro::stride_bytes_of<E>(segment.stride))));
                     } else {
-                        for (int i = 0; i < lanes; ++i)
-                            to[i] = j + i < t_.keys && j + i >= first_row_ ? float(from[j + i][b].d) : 0.f;
+                        gather_scales_of_rows(j, b, to);
                     }
                 }
             }
         }
+    }
+
+    /// Those of block b of a register of keys, of which some are not there or lie apart.
+    void gather_scales_of_rows(int j, std::int64_t b, float* to) const
+    {
+        for (int i = 0; i < lanes; ++i)
+            to[i] = j + i < t_.keys && j + i >= first_row_ ? float(rows()[j + i][b].d) : 0.f;
     }
 
     /// Adds keys [j, stop) of the channels from c on.
@@ -229,10 +234,10 @@ private:
         for (const register_block& block : t_.cover) {
             const int lo = (block.lo > j ? block.lo : j) / 4 * 4, hi = block.hi < stop ? block.hi : stop;
             if (lo >= hi) continue;
-            micro::byte_outputs<parts, E>(block.rows, weights(block.first, c) + lo / 4, rows() + lo, c,
-                                          (hi - lo + 3) / 4, has_blocks ? micro::byte_shape<E>::bytes : bytes,
-                                          mem_.sums + block.first * mem_.sums_stride + c, mem_.sums_stride,
-                                          block.first == 0 ? ahead : others);
+            micro::byte_outputs<parts, E>(
+                block.rows, weights(block.first, c) + lo / 4,
+                {rows() + lo, c, (hi - lo + 3) / 4, has_blocks ? micro::byte_shape<E>::bytes : bytes},
+                {mem_.sums + block.first * mem_.sums_stride + c, mem_.sums_stride}, block.first == 0 ? ahead : others);
         }
     }
 
