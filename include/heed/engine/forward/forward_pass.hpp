@@ -166,6 +166,13 @@ protected:
         return keys > 0 && of.step(token, static_cast<int>(keys), result, next);
     }
 
+    /// Says where the step after the next one starts, to products of integers, which look ahead.
+    void announce(steps& of, const query_block& block, std::int64_t tile, std::int64_t tiles) const
+    {
+        if constexpr (Job::def_type::integer_bits > 0)
+            of.announce(tile < tiles && keys_from(block, first_of(block, tile)) > 0 ? first_of(block, tile) : -1);
+    }
+
     void run_block(const query_block& block, std::int64_t tiles, const memory& mem, next_reads next) const
     {
         if constexpr (!Sink::continues) next.outputs = rows_of(to_.out, block);
@@ -182,6 +189,7 @@ protected:
             if constexpr (has_order)
                 if (!empty && have_ended(mem.sum.mass, block.count)) break;
             after = attended_tile(block, turn + 1, tiles);
+            announce(of_block, block, after, tiles);
             const partial<T>& result = empty ? mem.sum : mem.tile;
             const next_reads reads =
                 after < tiles ? next_reads{{}, first_keys(block, tile_at(after, tiles)), {}, next.behind} : next;
@@ -275,8 +283,10 @@ protected:
             if (follows(block)) return store_listed(block, of, index, tiles, mem);
         }
         if constexpr (has_order) return store_in_order(of_block, block, of, index, tiles, mem);
-        for (std::int64_t tile = tiles.first; tile < tiles.end; ++tile)
+        for (std::int64_t tile = tiles.first; tile < tiles.end; ++tile) {
+            announce(of_block, block, tile + 1, tiles.end);
             attended(of, index, tile) = step(of_block, block, tile, stored(of, index, tile), {});
+        }
     }
     /// The same, from the newest tile on, and no tile of which every row has ended in newer ones of the span.
     void store_in_order(steps& of_block, const query_block& block, const sequence_tasks& of, std::int64_t index,

@@ -28,25 +28,27 @@ struct integer_memory {
     micro::integer_strip strip;
     scores_memory<float> scores;  // of which only the scores are used
     std::uint32_t* weights;       // [rows][integer_weight_stride]
-    float* weight_steps;          // [rows]
+    float* weight_steps;          // [rows], or [blocks of channels][rows]
     float* value_scales;          // [key_tile]
     std::uint32_t* sums;          // [rows][sums_stride]
     std::int64_t sums_stride;
     const void** value_rows;  // [key_tile + 3]
-    micro::piece* pieces;     // [2 key_tile + 1]: what is prefetched
+    micro::piece* pieces;     // [3 key_tile + 1]: what is prefetched
     char* copy;               // rows of K that lie apart or do not come out even, or last channels of rows of V
     key_bits* bits;           // [rows]
     partial<T> tile, sum;     // of this tile, and of the tiles so far
 
-    // Products of bytes: queries of few rows, spread, and what their sums start with; weights of all blocks of channels
-    // of few rows, or of one block; and scales of all blocks.
-    std::int16_t* whole_row;     // [Dqk]
-    std::uint32_t* byte_queries;  // [2][byte_query_stride]
-    std::uint32_t* byte_starts;   // [2][byte_start_stride]
-    std::int64_t byte_query_stride, byte_start_stride;
-    std::uint32_t* byte_weights;
-    float* key_factors;   // [key_tile]
-    float* block_scales;  // [Dv / 32][key_tile]
+    // Products of bytes: queries of the two register blocks of few rows, spread, and what their sums start with;
+    // weights and scales of all blocks of channels; scores of the next tile.
+    std::int16_t* whole_row = nullptr;      // [Dqk]
+    std::uint32_t* byte_queries = nullptr;  // [2][byte_query_stride]
+    std::uint32_t* byte_starts = nullptr;   // [2][byte_start_stride]
+    std::int64_t byte_query_stride = 0, byte_start_stride = 0;
+    std::uint32_t* byte_weights = nullptr;
+    scores_memory<float> next_scores = {};  // of the next tile
+    key_bits* next_bits = nullptr;          // [streaming_rows]
+    float* key_factors = nullptr;           // [key_tile]
+    float* block_scales = nullptr;          // [Dv / 32][key_tile]
 
     template <class Carver>
     static integer_memory carve(Carver& c, const partition& p)
@@ -65,12 +67,13 @@ struct integer_memory {
         m.scores = {};
         m.scores.scores = c.template take<float>(rows, micro::score_stride);
         m.weights = c.template take<word>(rows, micro::integer_weight_stride);
-        m.weight_steps = c.template take<float>(simd::multiplies_bytes ? rows + micro::streaming_rows * ceil_div(p.value_dim, 32) : rows);
+        const std::int64_t blocks = simd::multiplies_bytes ? ceil_div(p.value_dim, 32) : 0;
+        m.weight_steps = c.template take<float>(rows + micro::streaming_rows * blocks);
         m.value_scales = c.template take<float>(micro::key_tile);
         m.sums_stride = round_up(p.value_dim, simd::multiplies_bytes ? 64 : integer_channels);
         m.sums = c.template take<word>(rows, m.sums_stride);
         m.value_rows = c.template take<const void*>(micro::key_tile + 3);
-        m.pieces = c.template take<micro::piece>(2 * micro::key_tile + 1);
+        m.pieces = c.template take<micro::piece>(3 * micro::key_tile + 1);
         m.copy = c.template take<char>(max_of(dim * lanes * 2, std::int64_t{micro::key_tile} * integer_channels));
         m.bits = c.template take<key_bits>(rows);
         m.carve_bytes(c, p);
@@ -84,15 +87,17 @@ private:
     void carve_bytes(Carver& c, const partition& p)
     {
         if constexpr (simd::multiplies_bytes) {
-            constexpr int lanes = vec<float>::lanes, least = micro::streaming_rows;
-            const std::int64_t rows = p.cut.block_rows, dim = round_up(p.key_dim, 64), blocks = ceil_div(p.value_dim, 32);
+            constexpr int lanes = vec<float>::lanes;
+            constexpr std::int64_t rows = micro::streaming_rows;
+            const std::int64_t dim = round_up(p.key_dim, 64), blocks = ceil_div(p.value_dim, 32);
             byte_query_stride = dim / 4 * micro::register_rows * 2 * lanes;
             byte_start_stride = dim / 32 * micro::register_rows * lanes;
             whole_row = c.template take<std::int16_t>(dim + 2 * lanes);
             byte_queries = c.template take<std::uint32_t>(2, byte_query_stride);
             byte_starts = c.template take<std::uint32_t>(2, byte_start_stride);
-            byte_weights =
-                c.template take<std::uint32_t>(max_of(rows, least * blocks), 2 * micro::byte_weight_stride);
+            byte_weights = c.template take<std::uint32_t>(rows * blocks, 2 * micro::byte_weight_stride);
+            next_scores.scores = c.template take<float>(rows, micro::score_stride);
+            next_bits = c.template take<key_bits>(rows);
             key_factors = c.template take<float>(micro::key_tile);
             block_scales = c.template take<float>(blocks, micro::key_tile);
         }

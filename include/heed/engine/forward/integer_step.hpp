@@ -240,27 +240,24 @@ template <class Job>
 class integer_steps {
 public:
     integer_steps(const Job& job, const query_block& block, const integer_memory& mem)
-        : job_(job), block_(block), mem_(mem)
+        : job_(job), block_(block), mem_(mem), bytes_(job, block, mem)
     {
         place_cursor<Job> places(job, block);
         for (int r = 0; r < block.count; ++r) pack_integer_query(job, job.row_of(job.q, places.next()), block, r, mem);
     }
+
+    /// Where the step after the next one starts, or -1 where there is none.
+    void announce(std::int64_t token) { next_ = token; }
 
     /// The partial result of the block and the keys [token, token + keys) of one tile. Returns false, with nothing
     /// written, where the mask lets no row attend any of them.
     template <class Next>
     bool step(std::int64_t token, int keys, const partial<float>& result, const Next&)
     {
+        if constexpr (simd::multiplies_bytes)
+            if (takes_bytes(block_.count)) return bytes_.step(token, keys, result, next_);
         const tile<Job> t(job_, block_, token, keys, mem_.bits);
         if (t.is_unattended()) return false;
-        if constexpr (simd::multiplies_bytes) {
-            if (takes_bytes(block_.count)) {
-                score_bytes(t, mem_);
-                weigh_rows(t, mem_.scores, result);
-                byte_outputs_pass<tile<Job>>(t, mem_, result.o).run();
-                return true;
-            }
-        }
         score_integers(t, mem_);
         weigh_tile(t, mem_.scores, result);
         integer_outputs_pass<tile<Job>>(t, mem_, result.o).run();
@@ -271,6 +268,8 @@ private:
     const Job& job_;
     const query_block& block_;
     const integer_memory& mem_;
+    byte_steps<Job> bytes_;
+    std::int64_t next_ = -1;
 };
 
 }  // namespace kernel

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Products of bytes: whole numbers of 16 bits are two bytes with a sign each, x = 256 upper + lower, and products with
-// each of them are summed apart. Numbers of K and V are without sign, `bias` more than they are; what that adds to a sum
-// is the same for all of them, and is what sums start with.
+// each of them are summed apart. Numbers of K and V are without sign, `bias` more than they are; what that adds to a
+// sum is the same for all of them, and is what sums start with.
 #pragma once
 
 #include "../simd/byte_lanes.hpp"
@@ -80,8 +80,8 @@ struct spread_bytes {
             for (std::int64_t c = 0; c < padded; ++c) bytes[part * padded + c] = part_of(whole[c], part, parts);
         std::uint32_t* to = words + r * parts * lanes;
         for (std::int64_t i = 0; i < steps * 4 * shape::fields; ++i, to += register_rows * parts * lanes) {
-            const std::int64_t first = i / (4 * shape::fields) * shape::channels + i % shape::fields * 16 +
-                                       i / shape::fields % 4 * 4;
+            const std::int64_t first =
+                i / (4 * shape::fields) * shape::channels + i % shape::fields * 16 + i / shape::fields % 4 * 4;
             for (int part = 0; part < parts; ++part)
                 for (int j = 0; j < lanes / 4; ++j) {
                     std::uint32_t word;

@@ -16,27 +16,43 @@ struct byte_queries {
     const float* steps;
 };
 
-/// sums += q . k of `Sets` sets of keys for a piece of their rows, of which `bytes` bytes are there.
+/// Rows of keys `stride` bytes apart: `steps` pieces that fill registers and a last one of `rest` bytes.
+struct byte_keys {
+    const char* data;
+    std::int64_t stride, steps;
+    int rest;
+};
+
+/// Words of four channels of `Sets` sets of keys, of a piece of their rows.
+template <int Sets, class E, bool Whole>
+HEED_INLINE void transpose_keys(const byte_keys& k, byte_words (&to)[Sets][4])
+{
+    using shape = byte_shape<E>;
+    using B = native_bytes;
+    HEED_UNROLL
+    for (int s = 0; s < Sets; ++s) {
+        const char* const set = opaque(k.data + s * shape::keys * k.stride);
+        byte_words x[4];
+        HEED_UNROLL
+        for (int i = 0; i < 4; ++i) {
+            if constexpr (Whole) x[i] = B::template load<shape::bytes>(set + i * k.stride, 4 * k.stride);
+            else x[i] = B::load_n(set + i * k.stride, k.rest);
+        }
+        B::transpose_lanes(x, to[s]);
+    }
+}
+
+/// sums += q . k of `Sets` sets of keys for a piece of their rows.
 template <int Rows, int Parts, int Sets, class E, bool Whole>
-HEED_INLINE void add_byte_products(const std::uint32_t* q, const char* k, std::int64_t stride, int bytes,
-                                   byte_words (&upper)[Rows][Sets], byte_words (&lower)[Rows][Sets], line_feed& ahead)
+HEED_INLINE void add_byte_products(const std::uint32_t* q, const byte_keys& k, byte_words (&upper)[Rows][Sets],
+                                   byte_words (&lower)[Rows][Sets], line_feed& ahead)
 {
     using shape = byte_shape<E>;
     using B = native_bytes;
     constexpr int lanes = vec<float>::lanes, each = register_rows * Parts * lanes;
     const char* const lines = ahead.take(4 * Sets, q);
     byte_words c[Sets][4];
-    HEED_UNROLL
-    for (int s = 0; s < Sets; ++s) {
-        const char* const set = opaque(k + s * shape::keys * stride);
-        byte_words x[4];
-        HEED_UNROLL
-        for (int i = 0; i < 4; ++i) {
-            if constexpr (Whole) x[i] = B::template load<shape::bytes>(set + i * stride, 4 * stride);
-            else x[i] = B::load_n(set + i * stride, bytes);
-        }
-        B::transpose_lanes(x, c[s]);
-    }
+    transpose_keys<Sets, E, Whole>(k, c);
     HEED_UNROLL
     for (int i = 0; i < 4; ++i) {
         HEED_UNROLL
@@ -61,36 +77,36 @@ HEED_INLINE void add_byte_products(const std::uint32_t* q, const char* k, std::i
     }
 }
 
-/// sums = q . k of `Sets` sets of keys over `steps` pieces of their rows, and a last one of `rest` bytes.
+/// sums = q . k of `Sets` sets of keys.
 template <int Rows, int Parts, int Sets, class E>
-HEED_INLINE void byte_products(const std::uint32_t* q, const std::uint32_t* starts, const char* k, std::int64_t stride,
-                               std::int64_t steps, int rest, byte_words (&sums)[Rows][Sets], line_feed& ahead)
+HEED_INLINE void byte_products(const byte_queries& of, byte_keys k, byte_words (&sums)[Rows][Sets], line_feed& ahead)
 {
     using shape = byte_shape<E>;
     constexpr int lanes = vec<float>::lanes, each = 4 * shape::fields * register_rows * Parts * lanes;
+    const std::uint32_t* q = of.words;
     byte_words upper[Rows][Sets];
     HEED_UNROLL
     for (int r = 0; r < Rows; ++r) {
-        const byte_words start = native_lanes::load_words(starts + r * lanes);
+        const byte_words start = native_lanes::load_words(of.starts + r * lanes);
         HEED_UNROLL
         for (int s = 0; s < Sets; ++s) {
             sums[r][s] = start;
             upper[r][s] = native_lanes::all_words(0);
         }
     }
-    if constexpr (channels_of<E> > 1) {
-        add_byte_products<Rows, Parts, Sets, E, true>(q, k, stride, 0, upper, sums, ahead);
+    if constexpr ((channels_of<E> > 1)) {
+        add_byte_products<Rows, Parts, Sets, E, true>(q, k, upper, sums, ahead);
     } else {
-        for (std::int64_t step = 0; step < steps; ++step, k += shape::bytes, q = opaque(q + each))
-            add_byte_products<Rows, Parts, Sets, E, true>(q, k, stride, 0, upper, sums, ahead);
-        if (__builtin_expect(rest > 0, 0))
-            add_byte_products<Rows, Parts, Sets, E, false>(q, k, stride, rest, upper, sums, ahead);
+        for (std::int64_t step = 0; step < k.steps; ++step, k.data += shape::bytes, q = opaque(q + each))
+            add_byte_products<Rows, Parts, Sets, E, true>(q, k, upper, sums, ahead);
+        if (__builtin_expect(k.rest > 0, 0)) add_byte_products<Rows, Parts, Sets, E, false>(q, k, upper, sums, ahead);
     }
     if constexpr (Parts > 1) {
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
             HEED_UNROLL
-            for (int s = 0; s < Sets; ++s) sums[r][s] = native_bytes::add(native_bytes::times_256(upper[r][s]), sums[r][s]);
+            for (int s = 0; s < Sets; ++s)
+                sums[r][s] = native_bytes::add(native_bytes::times_256(upper[r][s]), sums[r][s]);
         }
     }
 }
@@ -109,54 +125,83 @@ HEED_INLINE byte_words merged(const byte_words (&sums)[N])
     }
 }
 
-/// s[r][j] = factors[j] * q[r] . k[j] for n registers of keys, without factors where they are null: the bits of
-/// integer_scores().
+/// q . k of a register of keys, in their order, as whole numbers.
 template <int Rows, int Parts, class E>
-HEED_NOINLINE inline void byte_scores_block(byte_queries q, matrix<const E> k, std::int64_t dim, int n,
-                                            const float* factors, float* s, line_feed& feed)
+HEED_INLINE void register_products(byte_queries& q, const byte_keys& k, vec<float> (&x)[Rows], line_feed& ahead)
+{
+    using shape = byte_shape<E>;
+    constexpr int sets = shape::sets, at_once = sets > 1 && 2 * Rows * Parts <= 16 ? 2 : 1;
+    byte_words all[Rows][sets];
+    HEED_UNROLL
+    for (int set = 0; set < sets; set += at_once) {
+        byte_words some[Rows][at_once];
+        byte_products<Rows, Parts, at_once, E>(
+            q, {opaque(k.data + set * shape::keys * k.stride), k.stride, k.steps, k.rest}, some, ahead);
+        q.words = opaque(q.words);
+        q.starts = opaque(q.starts);
+        HEED_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+            HEED_UNROLL
+            for (int i = 0; i < at_once; ++i) all[r][set + i] = some[r][i];
+        }
+    }
+    HEED_UNROLL
+    for (int r = 0; r < Rows; ++r) x[r] = native_lanes::whole_numbers_of(merged(all[r]));
+}
+
+/// x = q . k of a register of keys. Blocks are scaled where they are added.
+template <int Rows, int Parts, class E>
+HEED_INLINE void row_products(byte_queries q, const E* rows, std::int64_t dim, byte_keys k, vec<float> (&x)[Rows],
+                              line_feed& ahead)
 {
     using traits = element_traits<E>;
-    using shape = byte_shape<E>;
-    constexpr int lanes = vec<float>::lanes, sets = shape::sets;
-    constexpr int at_once = sets > 1 && 2 * Rows * Parts <= 16 ? 2 : 1;
-    constexpr std::int64_t block = channels_of<E>;
-    const auto stride = static_cast<std::int64_t>(stride_bytes_of<E>(k.stride));
-    const std::int64_t steps = block > 1 ? 1 : dim / shape::channels, bytes = dim / block * static_cast<std::int64_t>(sizeof(E));
-    const int rest = block > 1 ? 0 : static_cast<int>(dim % shape::channels);
-    line_feed ahead = feed;
-    for (; n > 0; --n, s += lanes, k.data = row_after(k.data, lanes, k.stride)) {
-        ahead.owe(lanes * bytes);
-        vec<float> x[Rows];
+    constexpr int lanes = vec<float>::lanes;
+    q.words = opaque(q.words);
+    q.starts = opaque(q.starts);
+    if constexpr ((channels_of<E> > 1)) {
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) x[r] = vec<float>(0);
-        const std::uint32_t *words = opaque(q.words), *starts = opaque(q.starts);
-        for (std::int64_t c = 0; c < dim; c += block > 1 ? block : dim) {
-            byte_words all[Rows][sets];
-            const char* const from = static_cast<const char*>(traits::bytes(k.data, c));
+        for (std::int64_t c = 0; c < dim; c += channels_of<E>) {
+            vec<float> y[Rows];
+            k.data = static_cast<const char*>(traits::bytes(rows, c));
+            register_products<Rows, Parts, E>(q, k, y, ahead);
+            q.words += 4 * byte_shape<E>::fields * register_rows * Parts * lanes;
+            q.starts += register_rows * lanes;
+            const vec<float> scale = traits::template scales<native_lanes>(rows + c / channels_of<E>, k.stride);
             HEED_UNROLL
-            for (int set = 0; set < sets; set += at_once) {
-                byte_words some[Rows][at_once];
-                byte_products<Rows, Parts, at_once, E>(words, starts, opaque(from + set * shape::keys * stride), stride,
-                                                       steps, rest, some, ahead);
-                words = opaque(words);
-                starts = opaque(starts);
-                HEED_UNROLL
-                for (int r = 0; r < Rows; ++r) {
-                    HEED_UNROLL
-                    for (int i = 0; i < at_once; ++i) all[r][set + i] = some[r][i];
-                }
-            }
-            if constexpr (block > 1) {
-                words += 4 * shape::fields * register_rows * Parts * lanes;
-                starts += register_rows * lanes;
-                const vec<float> scale = traits::template scales<native_lanes>(k.data + c / block, stride);
-                HEED_UNROLL
-                for (int r = 0; r < Rows; ++r) x[r] = fma(native_lanes::whole_numbers_of(merged(all[r])), scale, x[r]);
-            } else {
-                HEED_UNROLL
-                for (int r = 0; r < Rows; ++r) x[r] = native_lanes::whole_numbers_of(merged(all[r]));
-            }
+            for (int r = 0; r < Rows; ++r) x[r] = fma(y[r], scale, x[r]);
         }
+    } else {
+        k.data = static_cast<const char*>(traits::bytes(rows, 0));
+        register_products<Rows, Parts, E>(q, k, x, ahead);
+    }
+}
+
+/// n registers of rows of K.
+template <class E>
+struct byte_key_rows {
+    matrix<const E> rows;
+    std::int64_t dim;
+    int n;
+};
+
+/// s[r][j] = factors[j] * q[r] . k[j], without factors where they are null: the bits of integer_scores().
+template <int Rows, int Parts, class E>
+HEED_NOINLINE inline void byte_scores_block(const byte_queries& q, const byte_key_rows<E>& keys, const float* factors,
+                                            float* s, line_feed& feed)
+{
+    constexpr int lanes = vec<float>::lanes;
+    constexpr bool has_blocks = channels_of<E> > 1;
+    const std::int64_t dim = keys.dim, bytes = elements_for<E>(dim) * static_cast<std::int64_t>(sizeof(E));
+    const byte_keys k{nullptr, static_cast<std::int64_t>(stride_bytes_of<E>(keys.rows.stride)),
+                      has_blocks ? 1 : dim / byte_shape<E>::channels,
+                      has_blocks ? 0 : static_cast<int>(dim % byte_shape<E>::channels)};
+    line_feed ahead = feed;
+    const E* row = keys.rows.data;
+    for (int n = keys.n; n > 0; --n, s += lanes, row = row_after(row, lanes, keys.rows.stride)) {
+        ahead.owe(lanes * bytes);
+        vec<float> x[Rows];
+        row_products<Rows, Parts>(q, row, dim, k, x, ahead);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
             vec<float> y = x[r] * vec<float>(q.steps[r]);
@@ -170,11 +215,11 @@ HEED_NOINLINE inline void byte_scores_block(byte_queries q, matrix<const E> k, s
 }
 
 template <int Parts, class E>
-HEED_INLINE void byte_scores(int rows, const byte_queries& q, matrix<const E> k, std::int64_t dim, int n,
-                             const float* factors, float* s, line_feed& ahead)
+HEED_INLINE void byte_scores(int rows, const byte_queries& q, const byte_key_rows<E>& keys, const float* factors,
+                             float* s, line_feed& ahead)
 {
-    with_rows(rows, [&](auto r)
-                        HEED_INLINE_LAMBDA { byte_scores_block<r.value, Parts, E>(q, k, dim, n, factors, s, ahead); });
+    with_rows(rows,
+              [&](auto r) HEED_INLINE_LAMBDA { byte_scores_block<r.value, Parts, E>(q, keys, factors, s, ahead); });
 }
 
 }  // namespace micro

@@ -29,14 +29,11 @@ struct integer_step {
 /// What a row of numbers needs: their largest magnitude, and whether all are finite.
 class magnitude {
 public:
-    HEED_INLINE void add(vec<float> x)
-    {
-        largest_ = max(largest_, abs(x));
-        poison_ = poison_ + (x - x);
-    }
+    HEED_INLINE void add(vec<float> x) { largest_ = native_lanes::larger_bits(largest_, abs(x)); }
     HEED_INLINE integer_step step(std::int64_t largest_whole) const
     {
-        if (!(sum_by_halves(poison_) == 0)) return {libm::quiet_nan<float>, 0};
+        // Of magnitudes the order of bits is that of numbers, infinity above them all and NaN above it.
+        if (any_not_finite(largest_)) return {libm::quiet_nan<float>, 0};
         const float wanted = largest(largest_) / static_cast<float>(largest_whole);
         constexpr float least = std::numeric_limits<float>::min();
         const float step = wanted > least ? wanted : least;
@@ -44,7 +41,9 @@ public:
     }
 
 private:
-    vec<float> largest_ = vec<float>(0), poison_ = vec<float>(0);
+    static HEED_INLINE bool any_not_finite(vec<float> x) { return !(sum_by_halves(x - x) == 0); }
+
+    vec<float> largest_ = vec<float>(0);
 };
 
 /// Two registers of numbers as whole ones, in the order of their lanes.

@@ -47,7 +47,10 @@ public:
         for (int i = 0; i < n; ++i) ask();
         return static_cast<const char*>(idle);
     }
-    HEED_INLINE static void prefetch(const char* line) { prefetch_line<locality>(reinterpret_cast<std::uintptr_t>(line)); }
+    HEED_INLINE static void prefetch(const char* line)
+    {
+        prefetch_line<locality>(reinterpret_cast<std::uintptr_t>(line));
+    }
     /// Whatever is used, nothing: what follows is prefetched by another.
     HEED_INLINE void rest() { owed_ = std::numeric_limits<std::int64_t>::min() / 2; }
 

@@ -45,17 +45,14 @@ struct byte_lanes {
         arch::split_to_bytes(r, upper, lower);
     }
 
-    /// a + b, a - b and 256 a, word by word.
-    HEED_INLINE static words add(words a, words b)
-    {
-        return from(to(a) + to(b));
-    }
     /// The f-th field of bytes of an element E, as numbers without sign.
     template <class E>
     HEED_INLINE static words field(words w, int f)
     {
         return from(element_traits<E>::field(to(w), f));
     }
+    /// a + b and 256 a, word by word.
+    HEED_INLINE static words add(words a, words b) { return from(to(a) + to(b)); }
     HEED_INLINE static words times_256(words a) { return from(to(a) << 8); }
 
 private:

@@ -99,6 +99,12 @@ struct element_lanes {
         return native_vec<float, A>(as<typename A::template registers<float>>(w));
     }
     HEED_INLINE static floats whole_numbers(words w) { return floats_of(as<signed_words>(w)); }
+    /// The larger in the order of bits, as numbers without sign.
+    HEED_INLINE static floats larger_bits(floats a, floats b)
+    {
+        const words x = bits_of(a), y = bits_of(b);
+        return from_bits(x > y ? x : y);
+    }
     /// Lane i of yes where bit i is set, else of no.
     HEED_INLINE static floats select_bits(std::uint32_t bits, floats yes, floats no)
     {
@@ -174,6 +180,11 @@ struct element_lanes {
     HEED_INLINE static floats whole_numbers_of(word_register w) { return whole_numbers(as<words>(w)); }
 
 private:
+    HEED_INLINE static words bits_of(floats x)
+    {
+        const typename A::template registers<float> r = raw(x);
+        return as<words>(r);
+    }
     /// Four bytes, or as many as hold the halves of a register; the first one lowest.
     HEED_INLINE static std::uint32_t word_at(const std::uint8_t* p)
     {

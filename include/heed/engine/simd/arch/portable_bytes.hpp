@@ -116,7 +116,8 @@ HEED_INLINE void transpose_groups(W (&w)[4])
         to[k] = make_bytes<W>([&](int i) { return byte_of(w[i / 16 % 4], k % (bytes_of<W> / 16) * 16 + i % 16); });
     for (int k = 0; k < 4; ++k) w[k] = to[k];
 }
-/// Four registers of floats that are whole numbers as pairs of bytes with a sign, x = 256 upper + lower, in their order.
+/// Four registers of floats that are whole numbers as pairs of bytes with a sign, x = 256 upper + lower, in their
+/// order.
 template <class R, class W>
 HEED_INLINE void split_to_bytes(const R (&x)[4], W& upper, W& lower)
 {
