@@ -128,6 +128,21 @@ struct term_sink {
     }
 };
 
+/// Puts weight and mass of the i-th register of sixteen keys, those from key j on, where they go; attended(x) is x, or 0
+/// where a key is masked.
+template <class Def, bool Pairs, class T, class Terms, class F>
+HEED_INLINE void put_terms(term_sink<Pairs, T>& to, int i, int j, const Terms& t, F attended)
+{
+    if constexpr (has_mass_v<typename Def::normalizer_type>) {
+        // A product that is stored and added is not added by a multiply-add, whatever the compiler thinks of it.
+        const vec<T> mass = is_thresholded_v<Def> ? in_register(attended(t.mass)) : attended(t.mass);
+        to.put_weight(j, attended(t.weight));
+        to.add_mass(i, mass);
+    } else {
+        to.put_weight(j, attended(t.value));
+    }
+}
+
 /// Turns the scores of a row into weights and returns l. also(j) is called for every sixteenth key j.
 template <range Range, dropped Dropped, bool Pairs, class Def, class T, class Also>
 HEED_INLINE T weigh(const score_row<Def, T>& row, key_range keys, vec<T> shift, Also also)
@@ -148,15 +163,7 @@ HEED_INLINE T weigh(const score_row<Def, T>& row, key_range keys, vec<T> shift, 
                 return may_drop.value ? select(v == V(-libm::infinity<T>), V(0), x) : x;
             };
             const auto t = policy.terms(shifted_score<T, native_arch, Range>(v, shift, one));
-            if constexpr (has_mass_v<normalizer>) {
-                // A product that is stored and added is not added by a multiply-add, whatever the compiler thinks of
-                // it.
-                const V mass = is_thresholded_v<Def> ? in_register(attended(t.mass)) : attended(t.mass);
-                to.put_weight(j, attended(t.weight));
-                to.add_mass(i, mass);
-            } else {
-                to.put_weight(j, attended(t.value));
-            }
+            put_terms<Def>(to, i, j, t, attended);
         }
     };
     for (int j = keys.begin; j < keys.end; j += micro::mass_lanes) {
