@@ -42,7 +42,7 @@ void forward(sink& to)
     add<float>(to, "relu<2>", attention{heed::relu<2>{}});
     add<float>(to, "softmax, softcap, alibi", attention{heed::softmax{}, heed::softcap{20}, heed::alibi{slopes, 8}});
     add<float>(to, "softpick, log length", attention{heed::softpick{}, heed::log_length_scale{slopes, 8}, causal{}});
-    const auto gates = test::normal<float>({2, 1, 1, 1100}, 9);
+    const auto gates = test::normal<float>({1, 1, 1, 1100}, 9);
     add<float>(to, "softmax, decay", attention{heed::softmax{}, heed::decay(gates.in()), causal{}});
     add<float>(to, "stick_breaking, causal", attention{heed::stick_breaking{}, causal{}});
     add<float>(to, "stick_breaking, alibi", attention{heed::stick_breaking{}, heed::alibi{slopes, 8}});
