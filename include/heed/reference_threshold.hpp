@@ -146,11 +146,37 @@ struct reference_slopes {
     }
 };
 
-/// The slopes of a row of scores s, whose weights are p and denominator den:
-///
-///     of a sum       w' and w', D = sum_j w'_j dp_j / sum_j w'_j: the sum of weights stays 1
-///     of a rank      those of the normalizer, D = sum_j p_j dp_j: ranks stay
-///     of a share a   w'(a) e' / l and u' / l of the inner e and u, D = sum_j w'(a_j) a_j dp_j
+/// Of weights that sum to 1: w' and w', D = sum_j w'_j dp_j / sum_j w'_j, so that the sum stays 1.
+template <class Normalizer, class Real>
+void slopes_of_sum(const Normalizer& normalizer, const std::vector<Real>& s, Real threshold, Real den,
+                   reference_slopes<Real>& slopes)
+{
+    Real sum = 0;
+    for (std::size_t j = 0; j < s.size(); ++j) {
+        if (!(s[j] > threshold)) continue;
+        const Real u = normalizer.slopes(score_above_threshold<Real>(s[j] - threshold)).value;
+        slopes.set(j, u / den, u / den, u);
+        sum += u;
+    }
+    for (Real& x : slopes.in_d) x = sum == 0 ? 0 : x / sum;
+}
+/// Of a share a = e / l: w'(a) e' / l and u' / l of the inner e and u, D = sum_j w'(a_j) a_j dp_j.
+template <class Normalizer, class Real>
+void slopes_of_share(const Normalizer& normalizer, const query_place& at, const std::vector<Real>& s,
+                     reference_slopes<Real>& slopes)
+{
+    using row_type = reference_inner<Normalizer, Real>;
+    const row_type row(normalizer, at, s);
+    for (std::size_t j = 0; j < s.size(); ++j) {
+        if (row.l == 0 || !(s[j] > -std::numeric_limits<Real>::infinity())) continue;
+        const auto u = typename row_type::inner{}.slopes(row.score(s[j]));
+        const Real slope = normalizer.slopes(row.share(s[j])).value;
+        slopes.set(j, slope * u.weight / row.l, u.mass / row.l, slope * row.share(s[j]).share());
+    }
+}
+
+/// The slopes of a row of scores s, whose weights are p and denominator den; of a rank those of the normalizer, for
+/// ranks stay, D = sum_j p_j dp_j.
 template <class Normalizer, class Real>
 reference_slopes<Real> slopes_by_threshold(const Normalizer& normalizer, const query_place& at,
                                            const std::vector<Real>& s, const std::vector<Real>& p, Real m, Real den)
@@ -160,31 +186,16 @@ reference_slopes<Real> slopes_by_threshold(const Normalizer& normalizer, const q
     const std::vector<Real> falling = falling_scores(s);
     if (falling.empty() || den == 0) return slopes;
     if constexpr (kind == threshold_kind::sum) {
-        const Real t = reference_root(normalizer, s, falling[0]);
-        Real sum = 0;
-        for (std::size_t j = 0; j < s.size(); ++j) {
-            if (!(s[j] > t)) continue;
-            const Real u = normalizer.slopes(score_above_threshold<Real>(s[j] - t)).value;
-            slopes.set(j, u / den, u / den, u);
-            sum += u;
-        }
-        for (Real& x : slopes.in_d) x = sum == 0 ? 0 : x / sum;
-    } else if constexpr (kind == threshold_kind::rank) {
+        slopes_of_sum(normalizer, s, reference_root(normalizer, s, falling[0]), den, slopes);
+    } else if constexpr (kind == threshold_kind::share) {
+        slopes_of_share(normalizer, at, s, slopes);
+    } else {
         const Real t = reference_ranked(normalizer, at, falling);
         for (std::size_t j = 0; j < s.size(); ++j) {
             if (!(s[j] >= t)) continue;
             const auto u = normalizer.slopes(reference_score<Real>(s[j], m));
             if constexpr (has_mass_v<Normalizer>) slopes.set(j, u.weight / den, u.mass / den, p[j]);
             else slopes.set(j, u.value, 0, 0);
-        }
-    } else {
-        const reference_inner<Normalizer, Real> row(normalizer, at, s);
-        if (row.l == 0) return slopes;
-        for (std::size_t j = 0; j < s.size(); ++j) {
-            if (!(s[j] > -std::numeric_limits<Real>::infinity())) continue;
-            const auto u = typename reference_inner<Normalizer, Real>::inner{}.slopes(row.score(s[j]));
-            const Real slope = normalizer.slopes(row.share(s[j])).value;
-            slopes.set(j, slope * u.weight / row.l, u.mass / row.l, slope * row.share(s[j]).share());
         }
     }
     return slopes;
