@@ -19,6 +19,9 @@ using namespace test;
 
 namespace {
 
+/// What the errors of all keys of a row come to at most, of what they would come to if all had one sign.
+constexpr double passing = 0.5;
+
 /// Some keys of a row, and what the formulas say of them.
 struct plain_row {
     std::vector<double> sigma, p, left, sum;  // sum: U_j
@@ -120,18 +123,18 @@ void judge_forward(const lowered<T>& of)
                     }
                     const double got = static_cast<double>(out.in().row(b, h, i)[c]);
                     largest = std::max(largest, std::fabs(got - o) / at_most);
-                    REQUIRE(std::fabs(got - o) <= 4 * at_most);
-                    REQUIRE(std::fabs(reference.in().row(b, h, i)[c] - o) <= 4 * at_most);
+                    REQUIRE(std::fabs(got - o) <= passing * at_most);
+                    REQUIRE(std::fabs(reference.in().row(b, h, i)[c] - o) <= passing * at_most);
                 }
                 const auto line = static_cast<std::size_t>((b * of.heads + h) * of.queries + i);
                 if (w.all < 90)
                     REQUIRE(std::fabs(static_cast<double>(mass[line]) - w.all) <=
-                            4 * unit * w.all * (error + of.depth()));
+                            passing * unit * w.all * (error + of.depth()));
                 if (b != 1 || h != 3) continue;
                 for (std::size_t j = 0; j < static_cast<std::size_t>(of.keys); ++j) {
                     const auto got = static_cast<double>(map[static_cast<std::size_t>(i * of.keys) + j]);
                     if (j >= w.p.size()) REQUIRE(got == 0);
-                    else REQUIRE(std::fabs(got - w.p[j]) <= 4 * off(j) + 1e-40);
+                    else REQUIRE(std::fabs(got - w.p[j]) <= passing * off(j) + 1e-40);
                 }
             }
     WARN("lowered by " << of.lower << ", " << of.keys << " keys: largest K " << largest);
@@ -194,8 +197,8 @@ void judge_backward(const lowered<T>& of)
             largest = std::max(largest, std::fabs(static_cast<double>(got[x].data[n]) - want[x].data[n]) / bound);
             REQUIRE(std::fabs(reference[x].data[n] - want[x].data[n]) <= bound);
         }
-        INFO("gradient " << x << ": K " << largest);
-        REQUIRE(largest <= 4);
+        WARN("gradient " << x << ": K " << largest);
+        REQUIRE(largest <= passing);
     }
 }
 
