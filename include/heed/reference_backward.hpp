@@ -13,6 +13,7 @@
 
 #include "base/table.hpp"
 #include "gradients.hpp"
+#include "output_gradients.hpp"
 #include "reference.hpp"
 
 HEED_BEGIN
