@@ -22,6 +22,7 @@
 #include "base/table.hpp"
 #include "engine/backward/backward_pass.hpp"
 #include "engine/workspace.hpp"
+#include "output_gradients.hpp"
 #include "plan.hpp"
 
 HEED_BEGIN

@@ -16,6 +16,7 @@
 
 #include "base/table.hpp"
 #include "gradients.hpp"
+#include "output_gradients.hpp"
 #include "reference.hpp"
 
 HEED_BEGIN

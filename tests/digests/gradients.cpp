@@ -24,6 +24,28 @@ void add(sink& to, const std::string& name, const Def& def, int64 batch = 1)
     to.give("backward, " + name, hash().add(dq.data).add(dk.data).add(dv.data).add(dlog_offset).add(dslopes));
 }
 
+/// Packed sequences, a loss that has the rows' lse, and the gradient of a bias of each head and key.
+void add_packed(sink& to)
+{
+    const inputs<float> in(1, 4, 2, 90, 600, 40, 24);
+    const std::vector<std::int32_t> rows{0, 30, 37, 90}, keys{0, 200, 200, 600};
+    const tensor<float> dout = drawn<float>(in.out_size(), 4), added = drawn<float>({1, 4, 1, 400}, 5);
+    const std::vector<float> dlse = drawn<float>({1, 1, 4, 90}, 6).data;
+    const heed::attention def{heed::softpick{1e-2}, heed::bias{added.in()}, heed::causal{}};
+    const heed::packed q{in.q.in(), rows};
+    const heed::packed_kv kv{in.k.in(), in.v.in(), keys};
+    tensor<float> out(in.out_size()), dq(in.q.size), dk(in.k.size), dv(in.v.size), dbias(added.size);
+    std::vector<float> shift(in.rows()), mass(in.rows()), dlog_offset(4);
+    const heed::row_statistics<float> stats{shift.data(), mass.data(), nullptr};
+    heed::or_throw(heed::attend(def, q, kv, out.view(), {.stats = stats}));
+    heed::gradients<float> wanted;
+    wanted.dq = dq.view(), wanted.dk = dk.view(), wanted.dv = dv.view(), wanted.dbias = dbias.view();
+    wanted.dlog_offset = dlog_offset;
+    heed::or_throw(heed::backward(def, q, kv, heed::output_gradients{out.in(), stats, dout.in(), dlse}, wanted));
+    to.give("backward, softpick, bias, packed, of lse",
+            hash().add(dq.data).add(dk.data).add(dv.data).add(dlog_offset).add(dbias.data));
+}
+
 template <class Def>
 void add_observations(sink& to, const std::string& name, const Def& def)
 {
@@ -80,6 +102,7 @@ void gradients(sink& to)
     add<float>(to, "softmax_sink, causal", attention{heed::softmax_sink{logits, 4}, causal{}});
     add<double>(to, "sigmoid of double", attention{heed::sigmoid{-3}});
     add<float>(to, "stick_breaking, alibi", attention{heed::stick_breaking{}, heed::alibi{slopes, 4}});
+    add_packed(to);
     add_observations(to, "softmax, causal", attention{heed::softmax{}, causal{}});
     add_observations(to, "softpick", attention{heed::softpick{}});
     add_observations(to, "stick_breaking, alibi", attention{heed::stick_breaking{}, heed::alibi{slopes, 4}});

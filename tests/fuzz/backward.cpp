@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // backward beside plain loops of double:
 //
-//     ds_ij = (w'_ij (dO_i . v_j) - u'_ij D_i) / den_i     D_i = dO_i . o_i
+//     ds_ij = (w'_ij (dO_i . v_j) - u'_ij D_i) / den_i     D_i = dO_i . o_i - dlse_i
 //
 // and the slopes of the maps for dq, dk, dbias and dslopes. What a component may differ by is carried through the same
 // formulas: errors of scores and denominators as in oracle.hpp, each sum by its whole depth.
@@ -49,7 +49,8 @@ struct expected {
 };
 
 /// Where maps are alibi behind softcap, before bias: what backward can learn of each.
-expected gradients_of(const oracle<float>& o, const recipe<float>& r, const problem& p, const std::vector<double>& dout)
+expected gradients_of(const oracle<float>& o, const recipe<float>& r, const problem& p, const std::vector<double>& dout,
+                      const float* dlse)
 {
     const extent e = p.sizes();
     const int64 dk = p.key_dim, dv = p.value_dim, rows = e.queries, keys = e.keys;
@@ -89,6 +90,10 @@ expected gradients_of(const oracle<float>& o, const recipe<float>& r, const prob
                     total += key.w * dp / x.den;
                     total_error += (key.w_slope * key.error + 4 * key.w) * std::fabs(dp) / x.den +
                                    key.w / x.den * absolute * (many + static_cast<double>(dv) + relative_den);
+                }
+                if (dlse) {
+                    total -= static_cast<double>(dlse[line]);
+                    total_error += std::fabs(static_cast<double>(dlse[line]));
                 }
                 total_error += std::fabs(total) * (4 + relative_den);
                 g.dlog.add(h, -total * x.extra / x.den,
@@ -147,6 +152,23 @@ expected gradients_of(const oracle<float>& o, const recipe<float>& r, const prob
                 }
             }
     return g;
+}
+
+/// The numbers [B, Hq, Sq, Skv] of `each` summed along the extents of 1.
+gradient_numbers summed(const gradient_numbers& each, const heed::extents& all, const heed::extents& to)
+{
+    gradient_numbers sums(to.batch * to.heads * to.tokens * to.dim);
+    const auto terms = static_cast<double>(all.batch * all.heads * all.tokens);  // at most
+    std::size_t from = 0;
+    for (int64 b = 0; b < all.batch; ++b)
+        for (int64 h = 0; h < all.heads; ++h)
+            for (int64 i = 0; i < all.tokens; ++i)
+                for (int64 j = 0; j < all.dim; ++j, ++from) {
+                    const int64 line = ((to.batch == 1 ? 0 : b) * to.heads + (to.heads == 1 ? 0 : h)) * to.tokens +
+                                       (to.tokens == 1 ? 0 : i);
+                    sums.add(line * to.dim + j, each.x[from], each.allowed[from] + terms * std::fabs(each.x[from]));
+                }
+    return sums;
 }
 
 void compare(const char* name, const gradient_numbers& want, std::size_t at, double got)
@@ -235,7 +257,11 @@ void backward_case(input& in, normalizer n, bool log_offset, Make make)
     wanted(to.dq, q_size);
     wanted(to.dk, k_size);
     wanted(to.dv, v_size);
-    const heed::extents bias_size{e.batch, e.query_heads, e.queries, e.keys};
+    const heed::extents scores{e.batch, e.query_heads, e.queries, e.keys};
+    heed::extents bias_size = scores;
+    if (in.one_in(3)) bias_size.batch = 1;
+    if (in.one_in(3)) bias_size.heads = 1;
+    if (in.one_in(3)) bias_size.tokens = 1;
     if (e.keys > 0) wanted(to.dbias, bias_size);
     if (in.one_in(2) && (log_offset || hostile)) to.dlog_offset = zero(e.query_heads);
     if (in.one_in(2)) to.dslopes = zero(e.query_heads);
@@ -263,16 +289,27 @@ void backward_case(input& in, normalizer n, bool log_offset, Make make)
     judge_view(to.dq, q_size);
     judge_view(to.dk, k_size);
     judge_view(to.dv, v_size);
-    judge_view(to.dbias, bias_size);
+    if (to.dbias.data) {  // any extent may be 1
+        const heed::extents& have = to.dbias.size;
+        judge_view(to.dbias, {have.batch == 1 ? 1 : e.batch, have.heads == 1 ? 1 : e.query_heads,
+                              have.tokens == 1 ? 1 : e.queries, e.keys});
+    }
     if (to.dlog_offset && !log_offset) valid = false;
     may_refuse = may_refuse || hostile;
 
+    const float* dlse = nullptr;
+    if (in.one_in(2)) {
+        std::vector<float> numbers(static_cast<std::size_t>(lines));
+        for (float& x : numbers) x = static_cast<float>(in.range(-8, 8)) / 4;
+        dlse = table(in, numbers);
+    }
     constexpr int some_workers[] = {1, 2, 3, 8};
     shuffled executor{&in, in.one_of(some_workers)};
     all_memory().keep();
-    const heed::status s = heed::backward(def, heed::view<const float>(q.v), heed::view<const float>(k.v),
-                                          heed::view<const float>(v.v), heed::view<const float>(out.v), stats,
-                                          heed::view<const float>(dout.v), to, {.executor = executor});
+    const heed::status s = heed::backward(
+        def, heed::view<const float>(q.v), heed::dense_kv{heed::view<const float>(k.v), heed::view<const float>(v.v)},
+        heed::output_gradients{heed::view<const float>(out.v), stats, heed::view<const float>(dout.v), {dlse}}, to,
+        {.executor = executor});
     if (!s) {
         require(all_memory().unchanged(), std::string("backward refused and wrote: ") + s.message());
         require(!valid || may_refuse, std::string("backward refused: ") + s.message());
@@ -292,7 +329,7 @@ void backward_case(input& in, normalizer n, bool log_offset, Make make)
             "backward wrote beside its gradients");
 
     const oracle<float> o(r, p);
-    const expected g = gradients_of(o, r, p, dout_numbers);
+    const expected g = gradients_of(o, r, p, dout_numbers, dlse);
     if (g.wild) return;
     const auto compare_view = [](const char* name, const gradient_numbers& want, const heed::view<float>& got) {
         if (!got.data) return;
@@ -305,7 +342,7 @@ void backward_case(input& in, normalizer n, bool log_offset, Make make)
     compare_view("dq", g.dq, to.dq);
     compare_view("dk", g.dk, to.dk);
     compare_view("dv", g.dv, to.dv);
-    if (has_maps) compare_view("dbias", g.dbias, to.dbias);
+    if (has_maps && to.dbias.data) compare_view("dbias", summed(g.dbias, scores, to.dbias.size), to.dbias);
     for (int64 h = 0; h < e.query_heads; ++h) {
         const auto at = static_cast<std::size_t>(h);
         if (to.dlog_offset) compare("dlog_offset", g.dlog, at, number(to.dlog_offset[h]));

@@ -33,6 +33,7 @@ struct small_problem {
     std::array<float, heads> slopes{0.5f, 0.25f}, logits{-0.5f, 0.25f};
     test::tensor<double> added, gates;
     bool by_length;  // which maps
+    std::vector<double> dlse = test::normal<double>({2, heads, 4, 1}, 17).data;
 
     explicit small_problem(std::uint64_t seed, bool lengths)
         : p(test::problem<double>(2, heads, 1, 4, 7, 3, 2, seed)),
@@ -71,13 +72,17 @@ small_problem away_from_kinks(bool by_length)
     }
 }
 
-/// The sum of dO * out, of the forward pass that `attend(def, out)` is.
+/// The sum of dO * out and dlse * lse, of the forward pass that `attend(def, p, out, lse)` is.
 template <class Real, class Def, class Attend>
-long double loss(const Def& def, const test::gradient_problem<double>& p, Attend attend)
+long double loss(const Def& def, const small_problem& x, Attend attend)
 {
+    const test::gradient_problem<double>& p = x.p;
     test::tensor<Real> out(p.out_size());
-    attend(def, p, out);
+    std::vector<Real> lse(x.dlse.size());
+    attend(def, p, out, lse.data());
     long double sum = 0;
+    for (std::size_t i = 0; i < lse.size(); ++i)
+        sum += static_cast<long double>(x.dlse[i]) * static_cast<long double>(lse[i]);
     for (std::size_t i = 0; i < out.data.size(); ++i)
         sum += static_cast<long double>(p.dout.data[i]) * static_cast<long double>(out.data[i]);
     return sum;
@@ -135,8 +140,8 @@ void check_differences(bool by_length, Gradient gradient, Attend attend, double 
     for_each_normalizer_of(x, z, [&](const std::string& name, const auto& normalizer) {
         INFO(name);
         const auto def = x.definition(normalizer);
-        const test::owned_gradients<Real> g = gradient(def, x.p);
-        const auto f = [&] { return loss<Real>(def, x.p, attend); };
+        const test::owned_gradients<Real> g = gradient(def, x.p, x.dlse);
+        const auto f = [&] { return loss<Real>(def, x, attend); };
         is_derivative("dq", g.dq.data, x.p.q.data.data(), f, tolerance);
         is_derivative("dk", g.dk.data, x.p.k.data.data(), f, tolerance);
         is_derivative("dv", g.dv.data, x.p.v.data.data(), f, tolerance);
@@ -151,7 +156,7 @@ void check_differences(bool by_length, Gradient gradient, Attend attend, double 
             const auto of_z = [&] {
                 long double result = 0;
                 for_each_normalizer_of(x, z, [&](const std::string& other, const auto& moved) {
-                    if (other == name) result = loss<Real>(x.definition(moved), x.p, attend);
+                    if (other == name) result = loss<Real>(x.definition(moved), x, attend);
                 });
                 return result;
             };
@@ -166,9 +171,17 @@ TEST_CASE("the reference of the gradient is the central difference of the refere
 {
     const bool by_length = GENERATE(false, true);
     check_differences<long double>(
-        by_length, [](const auto& def, const auto& p) { return p.template reference<long double>(def); },
-        [](const auto& def, const auto& p, test::tensor<long double>& out) {
-            heed::or_throw(heed::reference<long double>(def, p.q.in(), p.k.in(), p.v.in(), out.view()));
+        by_length,
+        [](const auto& def, const auto& p, const std::vector<double>& dlse) {
+            const heed::output_gradients of{heed::view<const double>{}, {}, p.dout.in(), dlse};
+            auto g = p.template room_for<long double>(def);
+            heed::or_throw(heed::reference_backward<long double>(def, p.q.in(), p.k.in(), p.v.in(), of, g.all()));
+            return g;
+        },
+        [](const auto& def, const auto& p, test::tensor<long double>& out, long double* lse) {
+            heed::reference_dump<long double> dump;
+            dump.lse = lse;
+            heed::or_throw(heed::reference<long double>(def, p.q.in(), p.k.in(), p.v.in(), out.view(), &dump));
         },
         1e-11);
 }
@@ -177,9 +190,17 @@ TEST_CASE("gradients in double are the central differences of attend", "[oracle]
 {
     const bool by_length = GENERATE(false, true);
     check_differences<double>(
-        by_length, [](const auto& def, const auto& p) { return p.backward(def); },
-        [](const auto& def, const auto& p, test::tensor<double>& out) {
-            heed::or_throw(heed::attend(def, p.q.in(), p.k.in(), p.v.in(), out.view()));
+        by_length,
+        [](const auto& def, const auto& p, const std::vector<double>& dlse) {
+            const auto f = p.forward(def);
+            auto g = p.template room_for<double>(def);
+            heed::or_throw(heed::backward(def, p.q.in(), heed::dense_kv{p.k.in(), p.v.in()},
+                                          heed::output_gradients{f.out.in(), f.stats(), p.dout.in(), dlse}, g.all()));
+            return g;
+        },
+        [](const auto& def, const auto& p, test::tensor<double>& out, double* lse) {
+            const heed::options<double> how{.executor = {}, .workspace = {}, .stats = {nullptr, nullptr, lse}};
+            heed::or_throw(heed::attend(def, p.q.in(), p.k.in(), p.v.in(), out.view(), how));
         },
         1e-7);
 }

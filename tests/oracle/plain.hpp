@@ -72,6 +72,7 @@ struct problem {
     std::function<int64(int64 batch)> rows;
     std::function<double(int64 batch, int64 head, int64 token, int64 channel)> q, k, v, dout;
     std::function<bool(int64 batch, int64 token)> holds;
+    std::function<double(int64 batch, int64 head, int64 row)> dlse;  // the gradient in log den
 };
 
 struct terms {
@@ -272,6 +273,10 @@ inline gradients gradients_of(const definition& def, const problem& of)
                     const judged& o = r.out[x];
                     d += dout[x] * o.value;
                     d_error += std::fabs(dout[x]) * (o.error + unit * (1 + root) * std::fabs(o.value));
+                }
+                if (of.dlse) {
+                    d -= of.dlse(b, h, i);
+                    d_error += unit * std::fabs(d);
                 }
                 if (def.log_c && r.c > 0)
                     g.dlog_c[static_cast<std::size_t>(h)].add(

@@ -24,21 +24,50 @@ struct three_workers {
     }
 };
 
+/// A dbias of one number a head and key, and of one a key, that backward(view) fills, beside sums of all scores'.
+template <class Backward>
+void judge_summed(const stated_case& of, const std::vector<plain::sum_of>& each, Backward backward)
+{
+    for (const int64 heads : {of.heads, int64{1}}) {
+        test::tensor<float> got({1, heads, 1, of.keys});
+        backward(got.view());
+        std::vector<plain::sum_of> want(static_cast<std::size_t>(heads * of.keys));
+        for (std::size_t i = 0; i < each.size(); ++i) {
+            const auto key = static_cast<int64>(i) % of.keys, line = static_cast<int64>(i) / of.keys;
+            const int64 head = line / of.queries % of.heads;
+            const plain::judged x = each[i].result();
+            want[static_cast<std::size_t>((heads == 1 ? 0 : head) * of.keys + key)].add(x.value, x.error);
+        }
+        judge("summed dbias", want, got.data);
+    }
+}
+
 template <class Def>
 void judge(const stated_case& of, const Def& def, const plain::definition& formula, const plain::problem& numbers)
 {
     const auto rows = static_cast<std::size_t>(of.batch * of.heads * of.queries);
     std::vector<float> shift(rows), mass(rows);
     const test::tensor<float> out = of.p.attend(def, {.stats = {shift.data(), mass.data(), nullptr}});
+    const std::vector<float> dlse = test::normal<float>({1, 1, 1, static_cast<int64>(rows)}, 84).data;
+    const heed::row_statistics<float> stats{shift.data(), mass.data(), nullptr};
+    const heed::output_gradients given{out.in(), stats, of.dout.in(), dlse};
+    const heed::dense_kv kv{of.p.k.in(), of.p.v.in()};
     test::owned_gradients<float> got(def, of.p.q.size, of.p.k.size, of.p.v.size);
-    REQUIRE(heed::backward(def, of.p.q.in(), of.p.k.in(), of.p.v.in(), out.in(), {shift.data(), mass.data(), nullptr},
-                           of.dout.in(), got.all()));
-    const plain::gradients want = plain::gradients_of(formula, numbers);
+    REQUIRE(heed::backward(def, of.p.q.in(), kv, given, got.all()));
+    plain::problem with_lse = numbers;
+    with_lse.dlse = [&](int64 b, int64 h, int64 i) {
+        return static_cast<double>(dlse[static_cast<std::size_t>((b * of.heads + h) * of.queries + i)]);
+    };
+    const plain::gradients want = plain::gradients_of(formula, with_lse);
     test::owned_gradients<float> again(def, of.p.q.size, of.p.k.size, of.p.v.size);
     three_workers executor;
-    REQUIRE(heed::backward(def, of.p.q.in(), of.p.k.in(), of.p.v.in(), out.in(), {shift.data(), mass.data(), nullptr},
-                           of.dout.in(), again.all(), {.executor = executor}));
+    REQUIRE(heed::backward(def, of.p.q.in(), kv, given, again.all(), {.executor = executor}));
     CHECK(got == again);
+    judge_summed(of, want.dbias, [&](heed::view<float> dbias) {
+        heed::gradients<float> to;
+        to.dbias = dbias;
+        REQUIRE(heed::backward(def, of.p.q.in(), kv, given, to));
+    });
     judge("dq", want.dq, got.dq.data);
     judge("dk", want.dk, got.dk.data);
     judge("dv", want.dv, got.dv.data);

@@ -46,7 +46,7 @@ public:
     /// Every token at its own place; queries come from the caller.
     plain::problem formula() const
     {
-        plain::problem of{batch(), heads, kv_heads, key_dim, value_dim, longest_, {}, {}, {}, {}, {}, {}};
+        plain::problem of{batch(), heads, kv_heads, key_dim, value_dim, longest_, {}, {}, {}, {}, {}, {}, {}};
         of.k = numbers_of(k_);
         of.v = numbers_of(v_);
         of.holds = [this](int64 b, int64 t) { return t < length(b); };

@@ -154,7 +154,7 @@ struct stated_case {
 
     plain::problem formula() const
     {
-        plain::problem of{batch, heads, kv_heads, key_dim, value_dim, keys, {}, {}, {}, {}, {}, {}};
+        plain::problem of{batch, heads, kv_heads, key_dim, value_dim, keys, {}, {}, {}, {}, {}, {}, {}};
         of.rows = [this](int64) { return queries; };
         of.q = numbers_of(p.q);
         of.k = numbers_of(p.k);

@@ -114,6 +114,48 @@ TEST_CASE("a row whose denominator is 0 has gradient 0")
     nothing.for_each([](const char*, const auto& x) { REQUIRE(are_zero(x)); });
 }
 
+namespace {
+
+/// Scores that are whole multiples of the smallest number of T, and so exact, in rows of softpick: their denominators
+/// have no reciprocal in T.
+template <class T, class Real>
+void is_sound_near_zero(double tiny)
+{
+    gradient_problem<T> p(problem<T>(1, 2, 1, 5, 40, 4, 8));
+    std::mt19937_64 random(3);
+    for (auto* t : {&p.q, &p.k})
+        for (T& x : t->data) x = static_cast<T>(tiny) * static_cast<T>(static_cast<int>(random() % 7) - 3);
+    const heed::attention def{heed::softpick{}, heed::scale{1}};
+    for (const double size : {1., 1e-20}) {  // of dO: ds is then beyond T, or within
+        for (T& x : p.dout.data) x *= static_cast<T>(size);
+        const auto g = p.backward(def);
+        const auto expected = p.template reference<Real>(def);
+        const auto judge = [](const std::vector<T>& got, const std::vector<Real>& want, Real tolerance) {
+            Real largest = 0;
+            for (const Real x : want) largest = std::max(largest, std::fabs(x));
+            REQUIRE(largest > 0);
+            for (std::size_t i = 0; i < want.size(); ++i) {
+                CAPTURE(i, got[i], static_cast<double>(want[i]));
+                REQUIRE(std::fabs(static_cast<Real>(got[i]) - want[i]) <= tolerance * largest);
+            }
+        };
+        judge(g.dv.data, expected.dv.data, Real(1e-6));
+        if (size < 1) {
+            // by `out`, whose sums are of subnormal numbers: 2^-149 beside 2^-130
+            judge(g.dq.data, expected.dq.data, Real(1e-4));
+            judge(g.dk.data, expected.dk.data, Real(1e-4));
+        }
+    }
+}
+
+}  // namespace
+
+TEST_CASE(
+    "softpick rows with no score beyond 1e-38 have sound weights, and gradients where those of scores are in range")
+{
+    is_sound_near_zero<float, double>(0x1p-69);
+}
+
 TEST_CASE("no byte of a masked key, or of a row that attends nothing, reaches a gradient")
 {
     const gradient_problem<float> clean(problem<float>(1, 4, 2, 30, 230, 24, 40));

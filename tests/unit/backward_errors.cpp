@@ -171,6 +171,48 @@ TEST_CASE("backward refuses gradients that the definition has not")
     f.refused(f.poor, "dslopes: no score map has a parameter for each head", only(&heed::gradients<float>::dslopes));
 }
 
+TEST_CASE("backward refuses a dlse of another size, and sequences that do not fit the tensors")
+{
+    fixture f;
+    const arguments a = f.right();
+    const auto before = f.g;
+    const auto says = [&](const heed::status& s, const char* text) {
+        INFO(s.message());
+        REQUIRE(s.code() == heed::errc::invalid_argument);
+        REQUIRE_THAT(std::string(s.message()), Contains(text));
+        REQUIRE(f.g == before);
+    };
+    const heed::output_gradients of{a.out, a.stats, a.dout};
+    const std::vector<float> dlse(59);
+    says(heed::backward(f.rich, a.q, heed::dense_kv{a.k, a.v}, heed::output_gradients{a.out, a.stats, a.dout, dlse},
+                        a.to),
+         "dlse has 59 numbers, must be 60");
+
+    const std::vector<int64> lengths{9, 10};
+    const heed::dense_kv kv{a.k, a.v, lengths};
+    says(heed::backward_plan(f.rich, a.q, kv).status(), "lengths[1] = 10 is not in [0, 9]");
+    const std::vector<std::int32_t> bounds{0, 3, 6};
+    heed::view<const float> q = a.q, k = a.k, v = a.v;
+    q.size.batch = k.size.batch = v.size.batch = 1;
+    const heed::packed_kv packed{k, v, bounds};
+    says(heed::backward_plan(f.rich, heed::packed{q, bounds}, packed).status(), "bounds[2] = 6; bounds rise");
+    const std::vector<std::int32_t> all{0, 3, 5}, others{0, 1, 5};
+    const heed::backward_plan plan(f.rich, heed::packed{q, all}, packed);
+    REQUIRE(plan.status());
+    says(plan.check_run(heed::packed{q, others}, packed, of, a.to, {}),
+         "up to 4 queries and 3 tokens, planned for 3 and 3");
+    const std::vector<std::int32_t> longer{0, 4, 6};
+    says(plan.check_run(heed::packed{q, all}, heed::packed_kv{k, v, longer}, of, a.to, {}),
+         "k is [2, 3, 4, 8], must be [2, 3, 3, 8]");
+
+    const std::vector<int64> full{9, 9};
+    const heed::backward_plan dense(f.rich, a.q, a.k, a.v);
+    says(dense.check_run(a.q, heed::ring_kv{a.k, a.v, full}, of, a.to, {}),
+         "a kv source or lengths that were not planned for");
+    const heed::backward_plan ring(f.rich, a.q, heed::ring_kv{a.k, a.v, full});
+    REQUIRE(ring.check_run(a.q, heed::ring_kv{a.k, a.v, full}, of, a.to, {}).code() == heed::errc::workspace_too_small);
+}
+
 TEST_CASE("backward refuses policies with wrong parameters, and a workspace or an executor that it was not planned for")
 {
     fixture f;
@@ -207,7 +249,7 @@ TEST_CASE("backward refuses policies with wrong parameters, and a workspace or a
     other.q.size.tokens = 4;
     says(run(other, {.workspace = enough}), heed::errc::invalid_argument, "q is [2, 6, 4, 8], must be [2, 6, 5, 8]");
     other = a;
-    other.k.size.tokens = 8;
+    other.k.size.tokens = other.v.size.tokens = 8;
     says(run(other, {.workspace = enough}), heed::errc::invalid_argument, "k is [2, 3, 8, 8], must be [2, 3, 9, 8]");
     REQUIRE_THAT(std::string(plan.describe().text), Contains("backward, f32, ") && Contains(heed::isa_name()));
     REQUIRE(run(a, {.workspace = enough}));
