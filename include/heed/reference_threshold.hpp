@@ -92,6 +92,31 @@ struct reference_inner {
     score_share<Real> share(Real s) const { return {inner{}.terms(score(s)).weight / (l == 0 ? 1 : l), number}; }
 };
 
+/// The weight of a key, undivided; its mass is added to den, which is 1 where nothing is divided by.
+template <class Normalizer, class Terms, class Real>
+Real weight_of(const Terms& terms, Real& den)
+{
+    if constexpr (has_mass_v<Normalizer>) {
+        den += terms.mass;
+        return terms.weight;
+    } else {
+        den = 1;
+        return terms.value;
+    }
+}
+
+/// The weights of scores that are at least the k-th largest, undivided; m is their shift.
+template <class Normalizer, class Real>
+void weigh_ranked(const Normalizer& normalizer, const query_place& at, const std::vector<Real>& s,
+                  std::vector<Real>& p, Real& m, Real& den)
+{
+    m = reference_shift(normalizer, at.head, s);
+    const Real t = reference_ranked(normalizer, at, falling_scores(s));
+    if constexpr (has_log_offset_v<Normalizer>) den = std::exp(static_cast<Real>(normalizer.log_offset(at.head)) - m);
+    for (std::size_t j = 0; j < s.size(); ++j)
+        if (s[j] >= t) p[j] = weight_of<Normalizer>(normalizer.terms(reference_score<Real>(s[j], m)), den);
+}
+
 /// The weights p, the shift m and the denominator of a row of scores s, -inf where masked.
 template <class Normalizer, class Real>
 void weigh_by_threshold(const Normalizer& normalizer, const query_place& at, const std::vector<Real>& s,
@@ -106,28 +131,13 @@ void weigh_by_threshold(const Normalizer& normalizer, const query_place& at, con
         const Real t = reference_root(normalizer, s, falling[0]);
         for (std::size_t j = 0; j < s.size(); ++j)
             den += p[j] = s[j] > t ? normalizer.terms(score_above_threshold<Real>(s[j] - t)).value : Real(0);
+    } else if constexpr (kind == threshold_kind::rank) {
+        weigh_ranked(normalizer, at, s, p, m, den);
     } else {
-        const auto weigh = [&](Real& weight, const auto& terms) {
-            if constexpr (has_mass_v<Normalizer>) {
-                weight = terms.weight;
-                den += terms.mass;
-            } else {
-                weight = terms.value;
-                den = 1;
-            }
-        };
-        if constexpr (kind == threshold_kind::rank) {
-            m = reference_shift(normalizer, at.head, s);
-            const Real t = reference_ranked(normalizer, at, falling);
-            if constexpr (has_log_offset_v<Normalizer>)
-                den = std::exp(static_cast<Real>(normalizer.log_offset(at.head)) - m);
-            for (std::size_t j = 0; j < s.size(); ++j)
-                if (s[j] >= t) weigh(p[j], normalizer.terms(reference_score<Real>(s[j], m)));
-        } else {
-            const reference_inner<Normalizer, Real> row(normalizer, at, s);
-            for (std::size_t j = 0; j < s.size(); ++j)
-                if (s[j] > -std::numeric_limits<Real>::infinity()) weigh(p[j], normalizer.terms(row.share(s[j])));
-        }
+        const reference_inner<Normalizer, Real> row(normalizer, at, s);
+        for (std::size_t j = 0; j < s.size(); ++j)
+            if (s[j] > -std::numeric_limits<Real>::infinity())
+                p[j] = weight_of<Normalizer>(normalizer.terms(row.share(s[j])), den);
     }
     for (Real& x : p) x = den == 0 ? 0 : x / den;
 }

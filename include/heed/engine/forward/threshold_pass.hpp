@@ -163,22 +163,32 @@ private:
                        [[maybe_unused]] T shift = T(0);
                        if constexpr (sums_shares)
                            shift = add_sums<masked.value>(find, list, row, keys, range, mem.copied);
-                       const int n = keys.end - keys.begin;
-                       if constexpr (finder::is_bounded) {
-                           if (fits && list.count + n > room) find.tighten(list, mem.near);
-                           if (list.count + n > room) fits = false;
-                           if (!fits) return;
-                           if constexpr (sums_shares) {
-                               list.collect_by(row.s, find.bound(list, shift), mem.copied, keys, mem.payloads);
-                           } else {
-                               list.collect(row.s, keys, mem.payloads);
-                               if (list.count <= 2 * list.tightened || !find.is_worth_tightening(list)) return;
-                               find.tighten(list, mem.near);
-                               list.tightened = list.count;
-                           }
-                       }
+                       if constexpr (finder::is_bounded)
+                           fits = fits && list_row(find, list, row.s, keys, {room, shift}, mem);
                    });
         return fits;
+    }
+    /// What a row's list may hold, and the unit of the scores' weights in a sum of shares.
+    struct list_bounds {
+        std::int64_t room;
+        T shift;
+    };
+    /// Lists what may have a weight among the keys of a tile. False where there is no room for them.
+    static bool list_row(const finder& find, row_list<T>& list, const T* s, key_range keys, const list_bounds& of,
+                         const memory& mem)
+    {
+        const int n = keys.end - keys.begin;
+        if (list.count + n > of.room) find.tighten(list, mem.near);
+        if (list.count + n > of.room) return false;
+        if constexpr (sums_shares) {
+            list.collect_by(s, find.bound(list, of.shift), mem.copied, keys, mem.payloads);
+        } else {
+            list.collect(s, keys, mem.payloads);
+            if (list.count <= 2 * list.tightened || !find.is_worth_tightening(list)) return true;
+            find.tighten(list, mem.near);
+            list.tightened = list.count;
+        }
+        return true;
     }
     /// Adds what a tile comes to for the inner normalizer of a share. The scores of the row become its weights, in
     /// units of 2^shift, which is returned; `copied` receives the scores.
