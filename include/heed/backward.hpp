@@ -387,8 +387,8 @@ backward_plan(const Def&, const Queries&, const Kv&, const options<detail::compu
 /// attend and memory O(workers * tile). A slope, weight or gradient of exactly 0 passes nothing on, whatever it would
 /// be multiplied by; a row that attends no key, or whose denominator is 0, has gradient 0. The bits do not depend on
 /// the number of threads. Where keys have an order, ds of a key is off by up to some u u'(s) sum |p dO . v|, the sum
-/// that older keys are subtracted from. options.stats is not looked at. Allocates only where options.workspace is not given. Returns
-/// a status; nothing is written where it is false.
+/// that older keys are subtracted from. options.stats is not looked at. Allocates only where options.workspace is not
+/// given. Returns a status; nothing is written where it is false.
 ///
 /// Softpick rows with no score beyond 1e-38 have gradients of the order of 1/den: where that of a score is beyond
 /// float, those in q and k are not finite. Weights, and so dv, are sound there too.

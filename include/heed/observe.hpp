@@ -177,10 +177,9 @@ private:
         const auto mem = memory_of(how, worker);
         const auto row = [&](int r) { return weights.index_of(weights.place(block, r)); };
         for (int r = 0; r < block.count; ++r) kernel::begin_observation(wanted, row(r), mem.sums[r]);
-        weights(block, mem,
-                [&](int r, const kernel::row_weights<T>& w) {
-                    kernel::add_columns<has_order_v<typename Def::normalizer_type>>(wanted, row(r), w, mem.sums[r]);
-                });
+        weights(block, mem, [&](int r, const kernel::row_weights<T>& w) {
+            kernel::add_columns<has_order_v<typename Def::normalizer_type>>(wanted, row(r), w, mem.sums[r]);
+        });
         for (int r = 0; r < block.count; ++r) kernel::end_observation(wanted, row(r), mem.sums[r], mem.norms[r]);
     }
 

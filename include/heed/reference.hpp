@@ -68,7 +68,8 @@ public:
         }
 
         if constexpr (has_order_v<normalizer>) return weigh_from_the_right();
-        else if constexpr (has_threshold_v<normalizer>) return weigh_by_threshold(def.normalizer(), at, masked, p, m, den);
+        else if constexpr (has_threshold_v<normalizer>)
+            return weigh_by_threshold(def.normalizer(), at, masked, p, m, den);
         else weigh_masked(head);
         if constexpr (has_log_offset_v<normalizer>)
             extra = std::exp(static_cast<Real>(def.normalizer().log_offset(head)) - m);

@@ -11,8 +11,9 @@
 // so an Inf among keys whose factors are small but not 0 stays, even where the product of two such factors would be 0;
 // which of the two happens may depend on the order of merges.
 //
-// Of a normalizer whose keys have an order a state is {0, U, o}, U the sum of their masses, and keys are folded from the
-// newest to the oldest: attend_partial() continues a state with keys older than its own, and merge_left() joins two.
+// Of a normalizer whose keys have an order a state is {0, U, o}, U the sum of their masses, and keys are folded from
+// the newest to the oldest: attend_partial() continues a state with keys older than its own, and merge_left() joins
+// two.
 #pragma once
 
 #include "engine/workspace.hpp"
@@ -36,9 +37,8 @@ status clear(const Def&, const state<T>& s)
     const status ok = detail::check_state("clear", "state", s);
     if (!ok) return ok;
     for (std::int64_t i = 0; i < s.rows(); ++i) {
-        s.shift[i] =
-            kernel::initial_shift<
-                shift_rule<typename kernel::computed_definition_t<detail::definition_t<Def>, T>::normalizer_type>(), T>;
+        s.shift[i] = kernel::initial_shift<
+            shift_rule<typename kernel::computed_definition_t<detail::definition_t<Def>, T>::normalizer_type>(), T>;
         s.mass[i] = T(0);
     }
     for (std::int64_t i = 0; i < s.rows() * s.size.dim; ++i) s.out[i] = T(0);
@@ -46,9 +46,9 @@ status clear(const Def&, const state<T>& s)
 }
 
 /// Folds the keys of `kv` into `s`, which is cleared or continued. Parts that are cut at multiples of heed::key_tile
-/// keys and folded in order, the newest first where keys have one, give the bits of one call over all of them. Needs the workspace of a plan for the same
-/// arguments. Queries are a view, or packed: then sequence b of kv has the rows [bounds[b], bounds[b + 1]) of q, and
-/// of the state.
+/// keys and folded in order, the newest first where keys have one, give the bits of one call over all of them. Needs
+/// the workspace of a plan for the same arguments. Queries are a view, or packed: then sequence b of kv has the rows
+/// [bounds[b], bounds[b + 1]) of q, and of the state.
 template <class Def, class Queries, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
 status attend_partial(const Def& def, const Queries& q, const Kv& kv, const state<detail::computed_of<Queries>>& s,
                       key_part part = {}, const options<detail::computed_of<Queries>>& how = {})
@@ -70,7 +70,8 @@ status attend_partial(const Def& def, const view<Q>& q, const view<K>& k, const 
     return attend_partial(def, q, dense_kv{k, v}, s, part, how);
 }
 
-/// into = merge(into, other), row by row. Commutative; associative up to the rounding of its additions.
+/// into = merge(into, other), row by row, where keys have no order. Commutative; associative up to the rounding of its
+/// additions.
 template <class T>
 status merge(const state<T>& into, const state<T>& other)
 {

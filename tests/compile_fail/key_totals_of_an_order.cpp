@@ -2,7 +2,8 @@
 #include <heed/heed.hpp>
 #include <heed/observe.hpp>
 
-heed::status call(heed::view<const float> q, heed::view<const float> k, heed::row_statistics<float> stats, float* totals)
+heed::status call(heed::view<const float> q, heed::view<const float> k, heed::row_statistics<float> stats,
+                  float* totals)
 {
 #ifdef VALID
     return heed::key_totals(heed::softmax{}, q, k, stats, totals);

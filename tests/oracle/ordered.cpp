@@ -19,8 +19,9 @@ using namespace test;
 
 namespace {
 
-/// What the errors of all keys of a row come to at most, of what they would come to if all had one sign.
-constexpr double passing = 0.5;
+/// What the errors of all keys of a row come to at most, of what they would come to if all had one sign. (The largest
+/// seen is 0.1.)
+constexpr double passing = 0.25;
 
 /// Some keys of a row, and what the formulas say of them.
 struct plain_row {
@@ -104,7 +105,6 @@ void judge_forward(const lowered<T>& of)
     tensor<double> reference(of.p.out_size());
     heed::or_throw(heed::reference(def, of.p.q.in(), of.p.k.in(), of.p.v.in(), reference.view()));
     heed::or_throw(heed::attention_map(def, of.p.q.in(), of.p.k.in(), {shift, mass}, {1, 3, 0, of.queries}, map));
-    double largest = 0;
     for (int64 b = 0; b < 2; ++b)
         for (int64 h = 0; h < of.heads; ++h)
             for (int64 i = 0; i < of.queries; ++i) {
@@ -122,7 +122,6 @@ void judge_forward(const lowered<T>& of)
                         at_most += off(j) * std::fabs(v);
                     }
                     const double got = static_cast<double>(out.in().row(b, h, i)[c]);
-                    largest = std::max(largest, std::fabs(got - o) / at_most);
                     REQUIRE(std::fabs(got - o) <= passing * at_most);
                     REQUIRE(std::fabs(reference.in().row(b, h, i)[c] - o) <= passing * at_most);
                 }
@@ -134,10 +133,9 @@ void judge_forward(const lowered<T>& of)
                 for (std::size_t j = 0; j < static_cast<std::size_t>(of.keys); ++j) {
                     const auto got = static_cast<double>(map[static_cast<std::size_t>(i * of.keys) + j]);
                     if (j >= w.p.size()) REQUIRE(got == 0);
-                    else REQUIRE(std::fabs(got - w.p[j]) <= passing * off(j) + 1e-40);
+                    else REQUIRE(std::fabs(got - w.p[j]) <= off(j) + 1e-40);
                 }
             }
-    WARN("lowered by " << of.lower << ", " << of.keys << " keys: largest K " << largest);
 }
 
 /// Gradients by the formulas, and by attend() of double once more with a number moved a little.
@@ -197,7 +195,7 @@ void judge_backward(const lowered<T>& of)
             largest = std::max(largest, std::fabs(static_cast<double>(got[x].data[n]) - want[x].data[n]) / bound);
             REQUIRE(std::fabs(reference[x].data[n] - want[x].data[n]) <= bound);
         }
-        WARN("gradient " << x << ": K " << largest);
+        INFO("gradient " << x << ": K " << largest);
         REQUIRE(largest <= passing);
     }
 }
@@ -226,8 +224,7 @@ TEST_CASE("a mass of many keys alike is exact to the last bits of its logarithm"
                                 heed::bhsd<const float>(v.data(), {1, 1, keys, 1}), heed::bhsd(&out, {1, 1, 1, 1})));
     const double u = std::log1p(std::exp(-10.)),
                  want = std::exp(-u * static_cast<double>(keys - 1)) / (1 + std::exp(10.));
-    REQUIRE(std::fabs(static_cast<double>(out) - want) < 4 * 0x1p-24 * want * (8 + u * keys * std::sqrt(512 + 256.)));
-    WARN("off by " << (static_cast<double>(out) / want - 1) / 0x1p-24 << " units");
+    REQUIRE(std::fabs(static_cast<double>(out) - want) < 0x1p-24 * want * (8 + u * keys * std::sqrt(512 + 256.)));
 }
 
 TEST_CASE("the gradient of stick-breaking attention is its formula", "[plain][ordered]")

@@ -20,10 +20,10 @@
 //     s.value()   the score itself         s.exp()    2^-M e^s
 //     s.expm1()   2^-M (e^s - 1)           s.one()    2^-M
 //
-// (A normalizer that asks for a number of the whole row first says a threshold in place of its shift: threshold.hpp. One
-// whose keys take their shares one after the other says an order: order.hpp.)
-// Both w and u must be written in these, so that they carry the same factor 2^-M. Running maxima, rescaling,
-// splitting and merging then follow for every normalizer.
+// (A normalizer that asks for a number of the whole row first says a threshold in place of its shift: threshold.hpp.
+// One whose keys take their shares one after the other says an order: order.hpp.) Both w and u must be written in
+// these, so that they carry the same factor 2^-M. Running maxima, rescaling, splitting and merging then follow for
+// every normalizer.
 #pragma once
 
 #include "../base/place.hpp"
@@ -213,7 +213,8 @@ struct sound_threshold<N, threshold_kind::share> {
     static constexpr bool is_of_mass =
         !has_threshold_v<inner> && !has_order_v<inner> && is_normalizer_v<inner> && has_mass_v<inner>;
     static constexpr bool value = is_of_mass && !has_shift<N>::value && !has_log_offset_v<N>;
-    static_assert(is_of_mass, "heed: share_of<N>: N is a normalizer without a threshold or an order that divides by a mass");
+    static_assert(is_of_mass,
+                  "heed: share_of<N>: N is a normalizer without a threshold or an order that divides by a mass");
     static_assert(!has_shift<N>::value && !has_log_offset_v<N>,
                   "heed: a share_of normalizer has no shift and no log_offset(): those are its inner normalizer's");
 };
@@ -253,11 +254,13 @@ struct sound_normalizer {
                   "heed: a normalizer says its shift rule: static constexpr auto shift = heed::shift::by_max "
                   "(or at_least_zero, or none)");
     static_assert(order_asks<N>::has_rule, "heed: the order of a normalizer is heed::order::from_the_right");
-    static_assert(order_asks<N>::has_ratio,
-                  "heed: terms() of a normalizer with an order returns heed::ratio{w, u}: it takes w of what newer keys "
-                  "left, and leaves e^-u of that");
-    static_assert(order_asks<N>::stands_alone,
-                  "heed: a normalizer with an order has no shift, no threshold and no log_offset(): nothing is divided");
+    static_assert(
+        order_asks<N>::has_ratio,
+        "heed: terms() of a normalizer with an order returns heed::ratio{w, u}: it takes w of what newer keys "
+        "left, and leaves e^-u of that");
+    static_assert(
+        order_asks<N>::stands_alone,
+        "heed: a normalizer with an order has no shift, no threshold and no log_offset(): nothing is divided");
     static_assert(has_sound_offset,
                   "heed: log_offset() adds to a denominator, and a normalizer of heed::weight{w} has none");
 };

@@ -6,8 +6,8 @@
 //
 // of which register blocks that hold only zeros are left out. Each gradient is one chain of fma: over keys in ascending
 // order for dQ, over query rows for dK and dV. So its bits do not depend on how rows and keys are cut into steps, as
-// long as a row meets its keys, and a key its rows, in that order. Where keys have an order, a row meets the newest tile
-// first.
+// long as a row meets its keys, and a key its rows, in that order. Where keys have an order, a row meets the newest
+// tile first.
 #pragma once
 
 #include "recompute_in_order.hpp"

@@ -30,7 +30,7 @@ struct backward_job : job<Def, Kv, Q> {
     gradients<T> to;
     bool sums_bias;    // whether dbias is added to; else written
     T* row_parameter;  // [B, Hq, Sq]: each row's part of the gradient of a per-head parameter
-    T* newer_mass;      // [B, Hq, Sq]: of each row, the mass of the keys that it has met, where keys have an order,
+    T* newer_mass;     // [B, Hq, Sq]: of each row, the mass of the keys that it has met, where keys have an order,
     T* newer_products;  // [B, Hq, Sq]: and the sum of p dO . v over them
 
     bool wants_scores() const { return to.dq.data || to.dk.data || to.dbias.data || to.dslopes; }

@@ -26,9 +26,9 @@ using steps_of = std::conditional_t<(Job::def_type::integer_bits > 0), integer_s
 
 /// Whether decode takes heads together in them: float products of all keys.
 template <class Def, class U>
-inline constexpr bool takes_bands_v = micro::takes_bands&& Def::integer_bits == 0 && Def::lists == 0 &&
-                                      !is_thresholded_v<Def> && !has_threshold_v<typename Def::normalizer_type> &&
-                                      !has_order_v<typename Def::normalizer_type>;
+inline constexpr bool takes_bands_v =
+    micro::takes_bands&& Def::integer_bits == 0 && Def::lists == 0 && !is_thresholded_v<Def> &&
+    !has_threshold_v<typename Def::normalizer_type> && !has_order_v<typename Def::normalizer_type>;
 
 /// `Sink` is to_output or to_state.
 template <class Job, class Sink>

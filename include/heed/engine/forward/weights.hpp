@@ -288,6 +288,9 @@ template <bool Masked, class Tile, class Def, class U, class T = sum_t<U>>
 HEED_INLINE void weigh_rows_by(const Tile& t, const Def& def, const scores_memory<U>& mem, const partial<T>& result)
 {
     const auto row_of = [&](int r) HEED_INLINE_LAMBDA { return score_row_of<Def::has_score_maps>(t, def, r, mem); };
+    // Where keys have an order nobody asks for the range of a row.
+    constexpr bool maps =
+        !has_order_v<typename Def::normalizer_type> || Masked || Def::has_score_maps || elements_of<U> == 2;
     score_range<T> range;
     bool mapped = false;
     for (const register_block* rows = t.cover.begin(); rows != t.cover.end(); ++rows) {
@@ -296,7 +299,7 @@ HEED_INLINE void weigh_rows_by(const Tile& t, const Def& def, const scores_memor
         const bool goes_on = rows + 1 != t.cover.end() && rows[1].begin() == keys.begin && rows[1].end() == keys.end;
         auto row = row_of(rows->first);
         for (int r = rows->first; r < end; ++r) {
-            if (!mapped) range = map_row<Masked, U>(row, keys);
+            if (maps && !mapped) range = map_row<Masked, U>(row, keys);
             const auto next = row_of(r + 1);
             mapped = weigh_row<Masked, U>(row, r + 1 < end || goes_on ? &next : nullptr, keys, range, result.shift[r],
                                           result.mass[r]);

@@ -202,8 +202,9 @@ private:
                 if constexpr (has_order)
                     take(r, t.cover.masked ? ordered_weights_of_row<true, U>(row, keys, mem.newer[r])
                                            : ordered_weights_of_row<false, U>(row, keys, mem.newer[r]));
-                else take(r, t.cover.masked ? weights_of_row<true, U>(row, keys, mem.norms[r])
-                                       : weights_of_row<false, U>(row, keys, mem.norms[r]));
+                else
+                    take(r, t.cover.masked ? weights_of_row<true, U>(row, keys, mem.norms[r])
+                                           : weights_of_row<false, U>(row, keys, mem.norms[r]));
             }
         }
     }
@@ -291,7 +292,7 @@ HEED_NOINLINE inline void add_columns(const observations<T>& wanted, std::int64_
     }
     if (wanted.top_k > 0)
         list_largest<FromTheRight>(w, wanted.top_k, wanted.top_keys + index * wanted.top_k,
-                     wanted.top_weights + index * wanted.top_k);
+                                   wanted.top_weights + index * wanted.top_k);
 }
 
 template <class T>

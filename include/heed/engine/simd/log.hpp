@@ -85,7 +85,7 @@ template <class A>
 HEED_INLINE vec<float, A> log1p_of_share(vec<float, A> z)
 {
     constexpr float c[] = {-0x1.ffffd2p-2f, 0x1.554dd0p-2f,  -0x1.ff23e6p-3f, 0x1.934b54p-3f, -0x1.3a4360p-3f,
-                              0x1.b4ae20p-4f,  -0x1.d6b1d0p-5f, 0x1.491c9ap-6f,  -0x1.af5e86p-9f};
+                           0x1.b4ae20p-4f,  -0x1.d6b1d0p-5f, 0x1.491c9ap-6f,  -0x1.af5e86p-9f};
     using V = vec<float, A>;
     const auto pair = [&](int i) HEED_INLINE_LAMBDA { return fma(V(c[i + 1]), z, c[i]); };
     const V z2 = z * z, z4 = z2 * z2;
