@@ -79,11 +79,31 @@ HEED_INLINE vec<T, A> log1p(vec<T, A> x)
     return select(u == V(1), x, y);
 }
 
+/// ln(1 + z) for z in [0, 1]. Of float z + z^2 P(z), without a division: P is minimax for the relative error of that
+/// sum, and errs by 0.11 units in the last place.
+template <class A>
+HEED_INLINE vec<float, A> log1p_of_share(vec<float, A> z)
+{
+    constexpr float c[] = {-0x1.ffffd2p-2f, 0x1.554dd0p-2f,  -0x1.ff23e6p-3f, 0x1.934b54p-3f, -0x1.3a4360p-3f,
+                           0x1.b4ae20p-4f,  -0x1.d6b1d0p-5f, 0x1.491c9ap-6f,  -0x1.af5e86p-9f};
+    using V = vec<float, A>;
+    const auto pair = [&](int i) HEED_INLINE_LAMBDA { return fma(V(c[i + 1]), z, c[i]); };
+    const V z2 = z * z, z4 = z2 * z2;
+    const V low = fma(pair(2), z2, pair(0)), high = fma(pair(6), z2, pair(4));
+    const V p = fma(fma(V(c[8]), z4, high), z4, low);
+    return fma(z2, p, z);
+}
+template <class A>
+HEED_INLINE vec<double, A> log1p_of_share(vec<double, A> z)
+{
+    return log1p(z);
+}
+
 /// ln(1 + e^x), which is e^x for x far below 0, down to the smallest number, and x far above.
 template <class T, class A>
 HEED_INLINE vec<T, A> softplus(vec<T, A> x)
 {
-    return max(x, T(0)) + log1p(exp_neg_abs(x));
+    return max(x, T(0)) + log1p_of_share(exp_neg_abs(x));
 }
 
 }  // namespace simd
