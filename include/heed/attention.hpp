@@ -117,6 +117,8 @@ class attention {
     static_assert(!(has_threshold_v<Policies> || ... || false) ||
                       !((detail::integer_bits_v<Policies> > 0) || ... || false),
                   "heed: compute<std::int8_t> takes no normalizer with a threshold yet");
+    static_assert(!(has_order_v<Policies> || ... || false) || !((detail::integer_bits_v<Policies> > 0) || ... || false),
+                  "heed: compute<std::int8_t> takes no normalizer with an order yet");
 
 public:
     attention(Policies... policies) : policies_(policies...) {}

@@ -5,6 +5,10 @@
 //
 //     dv_j = sum_i p_ij dO_i      dq_i = scale sum_j ds_ij k_j      dk_j = scale sum_i ds_ij q_i
 //
+// and where keys have an order, p_ij = w(s_ij) e^-U_ij and U_ij = sum_{k > j} u(s_ik),
+//
+//     ds_ij = w'(s_ij) e^-U_ij (dO_i . v_j) - u'(s_ij) sum_{k < j} p_ik (dO_i . v_k)
+//
 // with ds taken through the slopes of the score maps for dq and dk, and dlog c_i = -D_i c_i / den_i for the extra mass.
 // Weights are computed again from the row statistics {M, l} of the forward pass, tile by tile.
 #pragma once
@@ -192,6 +196,8 @@ private:
                    dout,
                    stats,
                    to,
+                   nullptr,
+                   nullptr,
                    nullptr};
     }
     template <class Job>
@@ -215,9 +221,10 @@ backward_plan(const Def&, const view<Q>&, const view<K>&, const view<V>&, const 
 /// are float, or double, also for tensors of bf16 and f16; they overlap nothing. Takes 2.5 times the multiply-adds of
 /// attend and memory O(workers * tile). A slope, weight or gradient of exactly 0 passes nothing on, whatever it would
 /// be multiplied by; a row that attends no key, or whose denominator is 0, has gradient 0. Where 1/den overflows, in
-/// softpick rows with no score beyond 1e-38, gradients do too. The bits do not depend on
-/// the number of threads. options.stats is not looked at. Allocates only where options.workspace is not given. Returns
-/// a status; nothing is written where it is false.
+/// softpick rows with no score beyond 1e-38, gradients do too. Where keys have an order, ds of a key is off by up to
+/// some u u'(s) sum |p dO . v|, the sum that older keys are subtracted from. The bits do not depend on the number of
+/// threads. options.stats is not looked at. Allocates only where options.workspace is not given. Returns a status;
+/// nothing is written where it is false.
 template <class Def, class Q, class K, class V, class O, class DO>
 status backward(const Def& def, const view<Q>& q, const view<K>& k, const view<V>& v, const view<O>& out,
                 const row_statistics<compute_t<Q>>& stats, const view<DO>& dout, const gradients<compute_t<Q>>& to,

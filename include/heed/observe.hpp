@@ -139,6 +139,9 @@ public:
     status_type key_totals(const Queries& queries, const K& k, const row_statistics<T>& stats, number_view<T> out,
                            const options<T>& how) const noexcept
     {
+        static_assert(!has_order_v<typename Def::normalizer_type>,
+                      "heed: key_totals() takes tiles of keys by themselves, and weights of a normalizer with an order "
+                      "depend on newer tiles: sum the rows of attention_map()");
         const detail::packed_of<Queries> q = queries;
         const auto& kv = detail::keys_of(k);
         status_type s = check("key_totals", q, kv, stats, 1, how);
@@ -174,8 +177,9 @@ private:
         const auto mem = memory_of(how, worker);
         const auto row = [&](int r) { return weights.index_of(weights.place(block, r)); };
         for (int r = 0; r < block.count; ++r) kernel::begin_observation(wanted, row(r), mem.sums[r]);
-        weights(block, mem,
-                [&](int r, const kernel::row_weights<T>& w) { kernel::add_columns(wanted, row(r), w, mem.sums[r]); });
+        weights(block, mem, [&](int r, const kernel::row_weights<T>& w) {
+            kernel::add_columns<has_order_v<typename Def::normalizer_type>>(wanted, row(r), w, mem.sums[r]);
+        });
         for (int r = 0; r < block.count; ++r) kernel::end_observation(wanted, row(r), mem.sums[r], mem.norms[r]);
     }
 

@@ -21,7 +21,8 @@ struct workspace {
 template <class T>
 struct row_statistics {
     number_view<T> shift = {};  ///< M: the power-of-two shift of the row
-    number_view<T> mass = {};   ///< l: sum of u, times 2^-M; the extra mass is not in it
+    number_view<T> mass =
+        {};  ///< l: sum of u, times 2^-M; the extra mass is not in it (order.hpp: where keys have an order)
     number_view<T> lse = {};    ///< ln(c + sum of u), natural, extra mass included; -inf for an empty row
 };
 

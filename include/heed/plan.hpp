@@ -240,6 +240,12 @@ private:
             return status_type::error(errc::invalid_argument,
                                       "attend_partial: every %lld-th key tile; must be at least 1",
                                       static_cast<long long>(part.tile_stride));
+        if constexpr (has_order_v<typename Def::normalizer_type>)
+            if (part.tile_stride != 1)
+                return status_type::error(errc::invalid_argument,
+                                          "attend_partial: every %lld-th key tile of a normalizer with an order; its "
+                                          "tiles are folded one beside the other",
+                                          static_cast<long long>(part.tile_stride));
         if (part.first_key >= 0 && end.fits() && total >= end.value() && detail::within_limit(total)) return {};
         return status_type::error(errc::invalid_argument, "attend_partial: %lld keys from key %lld on, of %lld in all",
                                   static_cast<long long>(keys), static_cast<long long>(part.first_key),

@@ -3,6 +3,7 @@
 //
 //     s_ij = maps(scale * (q_i . k_j))      p_ij = w(s_ij) / (c_i + sum_j u(s_ij))      o_i = sum_j p_ij v_j
 //
+// and p_ij = w(s_ij) e^-U_ij with U_ij = sum_{k > j} u(s_ik) where keys have an order.
 // Real is double, or long double to judge double kernels. It allocates, and takes O(Sq Skv (Dqk + Dv)) operations.
 #pragma once
 
@@ -49,7 +50,7 @@ public:
     reference_row(const Def& definition, const view<Q>& queries, const view<K>& keys)
         : def(definition), q(queries), k(keys), scale(static_cast<compute_t<Q>>(def.scale_for(k.size.dim))),
           scaled(static_cast<std::size_t>(k.size.tokens)), mapped(scaled.size()), masked(scaled.size()),
-          p(scaled.size())
+          p(scaled.size()), left(scaled.size())
     {}
 
     void weigh(std::int64_t batch, std::int64_t head, std::int64_t row)
@@ -67,8 +68,25 @@ public:
             masked[j] = def.attends(at, key) ? mapped[j] : -infinity;
         }
 
-        if constexpr (has_threshold_v<normalizer>) return weigh_by_threshold(def.normalizer(), at, masked, p, m, den);
+        if constexpr (has_order_v<normalizer>) return weigh_from_the_right();
+        else if constexpr (has_threshold_v<normalizer>)
+            return weigh_by_threshold(def.normalizer(), at, masked, p, m, den);
         else weigh_masked(head);
+    }
+
+    /// p_ij = w(s_ij) e^-U, U the sum of u over the keys that were met before, from the newest on.
+    void weigh_from_the_right()
+    {
+        den = 1;
+        Real sum = 0;
+        for (std::size_t j = p.size(); j-- > 0;) {
+            p[j] = 0;
+            if (masked[j] == -infinity) continue;
+            const auto t = def.normalizer().terms(reference_score<Real>(masked[j], Real(0)));
+            left[j] = std::exp(-sum);
+            p[j] = t.weight * left[j];
+            sum += t.mass;
+        }
     }
 
     void weigh_masked(std::int64_t head)
@@ -122,6 +140,7 @@ public:
     query_place at;
     std::int64_t kv_head = 0;
     std::vector<Real> scaled, mapped, masked, p;  // scale (q . k); after the score maps; -inf where masked; weights
+    std::vector<Real> left;                       // what newer keys leave, where keys have an order
     Real m = 0, den = 0, extra = 0;               // the shift; in units of e^m: the denominator, and c
 };
 

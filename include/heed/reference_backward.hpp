@@ -3,7 +3,8 @@
 // as in reference.hpp, and dO_i the gradient of a loss in o_i:
 //
 //     D_i = dO_i . o_i                              dlog c = -sum_i D_i c_i / den_i
-//     dmapped_ij = (w'(s_ij) (dO_i . v_j) - u'(s_ij) D_i) / den_i
+//     dmapped_ij = (w'(s_ij) (dO_i . v_j) - u'(s_ij) D_i) / den_i          or, where keys have an order,
+//     dmapped_ij = w'(s_ij) e^-U_ij (dO_i . v_j) - u'(s_ij) sum_{k < j} p_ik (dO_i . v_k)
 //     ds_ij = dmapped_ij * (slopes of the score maps)
 //     dq_i = scale sum_j ds_ij k_j        dk_j = scale sum_i ds_ij q_i        dv_j = sum_i p_ij dO_i
 //
@@ -61,6 +62,7 @@ void add_gradients(const reference_row<Real, Def, Q, K>& row, const view<V>& v, 
         d += selected_product(row.output(v, c), [&] { return static_cast<Real>(dout_row[c]); });
     if (to.dlog_offset) to.dlog_offset[at.head] -= selected_product(row.extra, [&] { return d / row.den; });
 
+    Real older = 0;  // sum_k p_ik (dO_i . v_k) over the keys k < j
     for (std::int64_t j = 0; j < row.k.size.tokens; ++j) {
         const auto x = static_cast<std::size_t>(j);
         if (row.masked[x] == -row.infinity) continue;
@@ -72,7 +74,11 @@ void add_gradients(const reference_row<Real, Def, Q, K>& row, const view<V>& v, 
         };
         const auto slopes = row.def.normalizer().slopes(reference_score<Real>(row.masked[x], row.m));
         Real dmapped;
-        if constexpr (has_mass_v<normalizer>)
+        if constexpr (has_order_v<normalizer>) {
+            dmapped = selected_product(slopes.weight * row.left[x], dp) -
+                      selected_product(row.left[x] == 0 ? 0 : slopes.mass, [&] { return older; });
+            older += selected_product(row.p[x], dp);
+        } else if constexpr (has_mass_v<normalizer>)
             dmapped =
                 (selected_product(slopes.weight, dp) - selected_product(slopes.mass, [&] { return d; })) / row.den;
         else dmapped = selected_product(slopes.value, dp);

@@ -33,8 +33,8 @@ Real reference_shift(const Normalizer& normalizer, std::int64_t head, const std:
     (void)normalizer;
     (void)head;
     constexpr Real lowest = -std::numeric_limits<Real>::infinity();
-    if constexpr (Normalizer::shift == heed::shift::none) return 0;
-    Real m = Normalizer::shift == heed::shift::at_least_zero ? 0 : lowest;
+    if constexpr (shift_rule<Normalizer>() == heed::shift::none) return 0;
+    Real m = shift_rule<Normalizer>() == heed::shift::at_least_zero ? 0 : lowest;
     for (const Real x : s) m = x > m ? x : m;
     if constexpr (has_log_offset_v<Normalizer>) m = max(m, static_cast<Real>(normalizer.log_offset(head)));
     return m == lowest ? 0 : m;

@@ -10,6 +10,10 @@
 // M, is left out by whichever call meets that factor, be it attend_partial(), merge() or finish(). V is gone by then,
 // so an Inf among keys whose factors are small but not 0 stays, even where the product of two such factors would be 0;
 // which of the two happens may depend on the order of merges.
+//
+// Of a normalizer whose keys have an order a state is {0, U, o}, U the sum of their masses, and keys are folded from
+// the newest to the oldest: attend_partial() continues a state with keys older than its own, and merge_left() joins
+// two.
 #pragma once
 
 #include "engine/workspace.hpp"
@@ -33,9 +37,8 @@ status clear(const Def&, const state<T>& s)
     const status ok = detail::check_state("clear", "state", s);
     if (!ok) return ok;
     for (std::int64_t i = 0; i < s.rows(); ++i) {
-        s.shift[i] =
-            kernel::initial_shift<kernel::computed_definition_t<detail::definition_t<Def>, T>::normalizer_type::shift,
-                                  T>;
+        s.shift[i] = kernel::initial_shift<
+            shift_rule<typename kernel::computed_definition_t<detail::definition_t<Def>, T>::normalizer_type>(), T>;
         s.mass[i] = T(0);
     }
     for (std::int64_t i = 0; i < s.rows() * s.size.dim; ++i) s.out[i] = T(0);
@@ -43,9 +46,9 @@ status clear(const Def&, const state<T>& s)
 }
 
 /// Folds the keys of `kv` into `s`, which is cleared or continued. Parts that are cut at multiples of heed::key_tile
-/// keys and folded in order give the bits of one call over all of them. Needs the workspace of a plan for the same
-/// arguments. Queries are a view, or packed: then sequence b of kv has the rows [bounds[b], bounds[b + 1]) of q, and
-/// of the state.
+/// keys and folded in order, the newest first where keys have one, give the bits of one call over all of them. Needs
+/// the workspace of a plan for the same arguments. Queries are a view, or packed: then sequence b of kv has the rows
+/// [bounds[b], bounds[b + 1]) of q, and of the state.
 template <class Def, class Queries, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
 status attend_partial(const Def& def, const Queries& q, const Kv& kv, const state<detail::computed_of<Queries>>& s,
                       key_part part = {}, const options<detail::computed_of<Queries>>& how = {})
@@ -67,7 +70,8 @@ status attend_partial(const Def& def, const view<Q>& q, const view<K>& k, const 
     return attend_partial(def, q, dense_kv{k, v}, s, part, how);
 }
 
-/// into = merge(into, other), row by row. Commutative; associative up to the rounding of its additions.
+/// into = merge(into, other), row by row, where keys have no order. Commutative; associative up to the rounding of its
+/// additions.
 template <class T>
 status merge(const state<T>& into, const state<T>& other)
 {
@@ -77,6 +81,24 @@ status merge(const state<T>& into, const state<T>& other)
     if (!s) return s;
     for (std::int64_t i = 0; i < into.rows(); ++i)
         kernel::fold_row(detail::row_of(into, i), detail::row_of(other, i), into.size.dim);
+    return {};
+}
+
+/// into = the state of both where keys have an order, row by row: those of `left` are older than all of `into`. Not
+/// commutative; associative up to the rounding of its sums and products. What merge() makes of such states, or this of
+/// the wrong order, is the state of nothing.
+///
+///     {U, o} = {U + U', o + e^-U o'}          U: the mass of the newer keys
+template <class T>
+status merge_left(const state<T>& into, const state<T>& left)
+{
+    const status s =
+        detail::first_error([&] { return detail::check_extents("merge_left", "left", left.size, into.size); },
+                            [&] { return detail::check_state("merge_left", "into", into); },
+                            [&] { return detail::check_state("merge_left", "left", left); });
+    if (!s) return s;
+    for (std::int64_t i = 0; i < into.rows(); ++i)
+        kernel::fold_older_row(detail::row_of(into, i), detail::row_of(left, i), into.size.dim);
     return {};
 }
 

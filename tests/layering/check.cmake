@@ -3,7 +3,7 @@ cmake_minimum_required(VERSION 3.25)
 #
 #   layer          files                                             may include
 set(vocabulary    "base/")
-set(contracts     "normalizer/contract normalizer/threshold score/contract mask/contract mask/lists kv/contract executor/contract compute")  # vocabulary
+set(contracts     "normalizer/contract normalizer/order normalizer/threshold score/contract mask/contract mask/lists kv/contract executor/contract compute")  # vocabulary
 set(policies      "normalizer/ score/ mask/ kv/ executor/")        # contracts, as a policy may be a mask and a score map, vocabulary
 set(definition    "attention dispatch options gradients observations partial_result")  # contracts; attention knows the default normalizer, and so do those that are made of it
 set(simd          "engine/simd/")                                  # vocabulary; xsimd, and intrinsics in arch/

@@ -31,7 +31,7 @@ public:
     const status_type& status() const { return status_; }
 
     /// Scratch that run() needs: a constant a worker; plan adds a partial result a key tile where keys are split, and
-    /// backward_plan one number a row where a score map has a parameter a head.
+    /// backward_plan one number a row where a score map has a parameter a head, and two where keys have an order.
     std::size_t workspace_bytes() const { return status_ ? partition_.total_bytes : 0; }
 
     int stages() const { return status_ ? partition_.stages() : 0; }

@@ -20,14 +20,16 @@
 //     s.value()   the score itself         s.exp()    2^-M e^s
 //     s.expm1()   2^-M (e^s - 1)           s.one()    2^-M
 //
-// (A normalizer that asks for a number of the whole row first says a threshold in place of its shift: threshold.hpp.)
-// Both w and u must be written in these, so that they carry the same factor 2^-M. Running maxima, rescaling,
-// splitting and merging then follow for every normalizer.
+// (A normalizer that asks for a number of the whole row first says a threshold in place of its shift: threshold.hpp.
+// One whose keys take their shares one after the other says an order: order.hpp.) Both w and u must be written in
+// these, so that they carry the same factor 2^-M. Running maxima, rescaling, splitting and merging then follow for
+// every normalizer.
 #pragma once
 
 #include "../base/place.hpp"
 #include "../base/probe.hpp"
 #include "../base/status.hpp"
+#include "order.hpp"
 #include "threshold.hpp"
 
 HEED_BEGIN
@@ -166,6 +168,14 @@ inline constexpr bool has_slopes_v = detail::has_slopes<N>::value;
 template <class N>
 inline constexpr bool has_log_offset_v = detail::has_log_offset<N>::value;
 
+/// The rule of a normalizer without a threshold; where keys have an order terms are bounded.
+template <class N>
+constexpr shift shift_rule()
+{
+    if constexpr (has_order_v<N>) return shift::none;
+    else return N::shift;
+}
+
 /// True where weights are divided by a mass: terms() gives a ratio, not a bare weight.
 template <class N>
 inline constexpr bool has_mass_v =
@@ -200,11 +210,26 @@ struct sound_threshold<N, threshold_kind::rank> {
 template <class N>
 struct sound_threshold<N, threshold_kind::share> {
     using inner = typename std::remove_cv_t<decltype(N::threshold)>::inner;
-    static constexpr bool is_of_mass = !has_threshold_v<inner> && is_normalizer_v<inner> && has_mass_v<inner>;
+    static constexpr bool is_of_mass =
+        !has_threshold_v<inner> && !has_order_v<inner> && is_normalizer_v<inner> && has_mass_v<inner>;
     static constexpr bool value = is_of_mass && !has_shift<N>::value && !has_log_offset_v<N>;
-    static_assert(is_of_mass, "heed: share_of<N>: N is a normalizer without a threshold that divides by a mass");
+    static_assert(is_of_mass,
+                  "heed: share_of<N>: N is a normalizer without a threshold or an order that divides by a mass");
     static_assert(!has_shift<N>::value && !has_log_offset_v<N>,
                   "heed: a share_of normalizer has no shift and no log_offset(): those are its inner normalizer's");
+};
+
+/// What an order asks for. (sound_normalizer says the sentences: clang takes no constant of a struct that says one.)
+template <class N, bool = names_order<N>::value>
+struct order_asks {
+    static constexpr bool has_rule = true, has_ratio = true, stands_alone = true;
+};
+template <class N>
+struct order_asks<N, true> {
+    using terms = typename terms_call_heed_functions<const N&, archetype_of<N>>::type;
+    static constexpr bool has_rule = has_order_v<N>,
+                          has_ratio = is_ratio<terms>::value || std::is_same_v<terms, unsound>,
+                          stands_alone = !has_shift<N>::value && !has_threshold_v<N> && !has_log_offset_v<N>;
 };
 
 /// Whether N is a normalizer, and a sentence for what it lacks.
@@ -214,9 +239,11 @@ struct sound_normalizer {
     static constexpr bool gives_nothing = std::is_same_v<terms, unsound>,
                           gives_terms = is_ratio<terms>::value || is_weight<terms>::value,
                           has_sound_offset = has_threshold_v<N> || !has_log_offset_v<N> || !is_weight<terms>::value,
-                          says_rule = has_shift<N>::value || threshold_kind_v<N> == threshold_kind::sum ||
+                          says_rule = has_shift<N>::value || names_order<N>::value ||
+                                      threshold_kind_v<N> == threshold_kind::sum ||
                                       threshold_kind_v<N> == threshold_kind::share;
     static constexpr bool value = says_rule && gives_terms && has_sound_offset && sound_threshold<N>::value &&
+                                  order_asks<N>::has_rule && order_asks<N>::has_ratio && order_asks<N>::stands_alone &&
                                   !std::is_same_v<terms, ratio<unsound>>;
 
     static_assert(names_terms<N>::value,
@@ -226,6 +253,14 @@ struct sound_normalizer {
     static_assert(says_rule || threshold_kind_v<N> == threshold_kind::unsound,
                   "heed: a normalizer says its shift rule: static constexpr auto shift = heed::shift::by_max "
                   "(or at_least_zero, or none)");
+    static_assert(order_asks<N>::has_rule, "heed: the order of a normalizer is heed::order::from_the_right");
+    static_assert(
+        order_asks<N>::has_ratio,
+        "heed: terms() of a normalizer with an order returns heed::ratio{w, u}: it takes w of what newer keys "
+        "left, and leaves e^-u of that");
+    static_assert(
+        order_asks<N>::stands_alone,
+        "heed: a normalizer with an order has no shift, no threshold and no log_offset(): nothing is divided");
     static_assert(has_sound_offset,
                   "heed: log_offset() adds to a denominator, and a normalizer of heed::weight{w} has none");
 };

@@ -137,8 +137,9 @@ private:
                 s = attend_partial(def, queries(), keys(first, end), values(first, end), part[i],
                                    {first, p_.total_keys});
         }
-        if (s) s = merge(part[0], part[1]);
-        if (s) s = finish(def, part[0], bhsd(merged.data(), all));
+        constexpr bool ordered = has_order_v<typename std::decay_t<Def>::normalizer_type>;
+        if (s) s = ordered ? merge_left(part[1], part[0]) : merge(part[0], part[1]);
+        if (s) s = finish(def, part[ordered], bhsd(merged.data(), all));
         return s ? alike("two merged parts", bhsd<const T>(merged.data(), all), bhsd(whole.data(), all), 0) : s;
     }
     status decode(std::int64_t row, const extents& all, const std::vector<T>& whole) const

@@ -38,6 +38,8 @@ public:
         if (s) s = masked_and_poisoned();
         if (s) s = in_range();
         if (s) s = shifted();
+        if constexpr (has_order_v<Normalizer>)
+            if (s) s = leaves();
         if (s) s = lanes("terms", [this](const auto& score) { return n_.terms(score); });
         if constexpr (has_slopes_v<Normalizer>) {
             if (s) s = lanes("slopes", [this](const auto& score) { return n_.slopes(score); });
@@ -48,7 +50,7 @@ public:
     }
 
 private:
-    static constexpr bool shifts = Normalizer::shift != heed::shift::none;
+    static constexpr bool shifts = shift_rule<Normalizer>() != heed::shift::none;
     static constexpr double infinity = std::numeric_limits<double>::infinity();
 
     template <class Score>
@@ -89,7 +91,7 @@ private:
     /// Terms of the largest and the smallest scores, at the shift that a row of such scores has.
     status in_range() const
     {
-        constexpr auto rule = Normalizer::shift;
+        constexpr auto rule = shift_rule<Normalizer>();
         constexpr double far = 1e4;
         const auto finite = [&](const given_score<double>& s, const char* advice) {
             const ratio<double> t = terms(s);
@@ -127,6 +129,18 @@ private:
                     s, weights ? "mass" : "weight", from, to, from * std::exp(-m));
             }
         }
+        return {};
+    }
+
+    /// What e^-u leaves of the rest is at most all of it, or older keys would have more than there is.
+    status leaves() const
+    {
+        for (double s = -30; s <= 30; s += 0.37)
+            if (const double u = terms(reference_score<double>(s, 0)).mass; !(u >= 0))
+                return status::error(errc::invalid_argument,
+                                     "check: terms: the mass at score %g is %g: older keys have e^-u of what this one "
+                                     "finds, and u is not negative",
+                                     s, u);
         return {};
     }
 

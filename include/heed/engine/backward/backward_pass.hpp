@@ -13,6 +13,11 @@
 HEED_BEGIN
 namespace kernel {
 
+/// What is kept of each row from step to step: its part of the gradient of a per-head parameter and, where keys have an
+/// order, two sums over the keys that it has met.
+template <class Job>
+inline constexpr int numbers_of_row = (Job::learns_rows ? 1 : 0) + (Job::has_order ? 2 : 0);
+
 template <class Job>
 backward_partition make_backward_partition(const problem_sizes& sizes, std::int64_t queries, std::int64_t tokens)
 {
@@ -32,9 +37,9 @@ backward_partition make_backward_partition(const problem_sizes& sizes, std::int6
     p.diagonal = p.workers > 1 && p.heads() < std::int64_t{2} * p.workers && p.blocks > 0 && p.blocks + p.tiles > 2;
     carving_count one;
     (void)backward_memory<Job>::carve(one, p);
-    const checked row_bytes = in_lines(checked(Job::learns_rows ? sizes.batch : 0) * sizes.query_heads * queries *
-                                       static_cast<std::int64_t>(sizeof(typename Job::T)));
-    const checked total = checked(cache_line) + checked(p.workers) * one.bytes() + row_bytes;
+    const checked row_bytes = in_lines(checked(numbers_of_row<Job> > 0 ? sizes.batch : 0) * sizes.query_heads *
+                                       queries * static_cast<std::int64_t>(sizeof(typename Job::T)));
+    const checked total = checked(cache_line) + checked(p.workers) * one.bytes() + row_bytes * numbers_of_row<Job>;
     p.fits = total.fits() && (!p.diagonal || p.blocks + p.tiles <= std::numeric_limits<int>::max());
     if (!p.fits) return p;
     p.worker_bytes = static_cast<std::size_t>(one.bytes().value());
@@ -53,7 +58,17 @@ public:
     backward_pass(const Job& job, const backward_partition& p, void* workspace)
         : job_(job), p_(p), base_(first_line(workspace))
     {
-        job_.row_parameter = reinterpret_cast<T*>(base_ + static_cast<std::size_t>(p.workers) * p.worker_bytes);
+        const auto rows_bytes = static_cast<std::size_t>(
+            in_lines(job.q.size.batch * job.q.size.heads * job.q.size.tokens * static_cast<std::int64_t>(sizeof(T))));
+        char* rows = base_ + static_cast<std::size_t>(p.workers) * p.worker_bytes;
+        const auto numbers = [&](bool exist) {
+            T* const here = reinterpret_cast<T*>(rows);
+            rows += exist ? rows_bytes : 0;
+            return here;
+        };
+        job_.row_parameter = numbers(Job::learns_rows);
+        job_.newer_mass = numbers(Job::has_order);
+        job_.newer_products = numbers(Job::has_order);
     }
 
     void run_task(int stage, std::int64_t task, int worker) const
@@ -63,21 +78,24 @@ public:
         carver c(base_ + static_cast<std::size_t>(worker) * p_.worker_bytes);
         memory mem = memory::carve(c, p_);
         if (p_.diagonal) {
-            const std::int64_t head = task / p_.steps(stage), tile = p_.first_tile(stage) + task % p_.steps(stage);
-            const std::int64_t block = stage - tile;
-            load_tile(head, tile, block == 0, mem);
-            take_step(head, tile, block, mem);
-            store_tile(head, tile, mem);
+            const std::int64_t head = task / p_.steps(stage), turn = p_.first_tile(stage) + task % p_.steps(stage);
+            const std::int64_t block = stage - turn;
+            load_tile(head, tile_at(turn), block == 0, mem);
+            take_step(head, turn, block, mem);
+            store_tile(head, tile_at(turn), mem);
             return;
         }
-        for (std::int64_t tile = 0; tile < p_.tiles; ++tile) {
-            load_tile(task, tile, true, mem);
-            for (std::int64_t block = 0; block < p_.blocks; ++block) take_step(task, tile, block, mem);
-            store_tile(task, tile, mem);
+        for (std::int64_t turn = 0; turn < p_.tiles; ++turn) {
+            load_tile(task, tile_at(turn), true, mem);
+            for (std::int64_t block = 0; block < p_.blocks; ++block) take_step(task, turn, block, mem);
+            store_tile(task, tile_at(turn), mem);
         }
     }
 
 private:
+    /// The tile that is the turn-th of its row of steps: where keys have an order the newest is the first.
+    std::int64_t tile_at(std::int64_t turn) const { return Job::has_order ? p_.tiles - 1 - turn : turn; }
+
     int keys_of_tile(std::int64_t tile) const
     {
         return static_cast<int>(min_of(micro::gradient_tile, p_.tokens - tile * micro::gradient_tile));
@@ -139,23 +157,45 @@ private:
         if (to.dv.data) store_rows(n, p_.value_dim, rows_of_tile(to.dv, head, tile), mem.dv);
     }
 
-    void take_step(std::int64_t head, std::int64_t tile_index, std::int64_t block_index, memory& mem) const
+    void take_step(std::int64_t head, std::int64_t turn, std::int64_t block_index, memory& mem) const
     {
         const query_block block = block_of(head, block_index);
         const auto dq_row = [&](int x) {
             const query_place p = place_of(job_, block, 0, block.first + x);
             return job_.to.dq.row(p.batch, p.head, p.row);
         };
-        const bool first = tile_index == 0;
+        const bool first = turn == 0;
+        const std::int64_t tile_index = tile_at(turn);
         if constexpr (Job::learns_rows)
             if (first)
                 for (int r = 0; r < block.count; ++r)
                     job_.row_parameter[job_.index_of(place_of(job_, block, 0, block.first + r))] = T(0);
         if (job_.to.dq.data) load_rows(block.count, p_.key_dim, first, dq_row, mem.dq);
         mem.rows.load(job_, block);
+        if constexpr (Job::has_order) load_sums(block, first, mem.slopes);
         backward_step(
             tile<Job>(job_, block, tile_index * micro::gradient_tile, keys_of_tile(tile_index), mem.slopes.bits), mem);
         if (job_.to.dq.data) store_rows(block.count, p_.key_dim, dq_row, mem.dq);
+        if constexpr (Job::has_order) store_sums(block, mem.slopes);
+    }
+    /// The sums of the rows of a block over newer keys.
+    void load_sums(const query_block& block, bool first, const slopes_memory<T>& mem) const
+    {
+        place_cursor<Job> places(job_, block);
+        for (int r = 0; r < block.count; ++r) {
+            const std::int64_t i = job_.index_of(places.next());
+            mem.newer_mass[r] = first ? T(0) : job_.newer_mass[i];
+            mem.newer_products[r] = first ? T(0) : job_.newer_products[i];
+        }
+    }
+    void store_sums(const query_block& block, const slopes_memory<T>& mem) const
+    {
+        place_cursor<Job> places(job_, block);
+        for (int r = 0; r < block.count; ++r) {
+            const std::int64_t i = job_.index_of(places.next());
+            job_.newer_mass[i] = mem.newer_mass[r];
+            job_.newer_products[i] = mem.newer_products[r];
+        }
     }
 
     /// What is learned for a query head, row after row of every sequence.

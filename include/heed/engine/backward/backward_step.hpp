@@ -6,10 +6,11 @@
 //
 // of which register blocks that hold only zeros are left out. Each gradient is one chain of fma: over keys in ascending
 // order for dQ, over query rows for dK and dV. So its bits do not depend on how rows and keys are cut into steps, as
-// long as a row meets its keys, and a key its rows, in that order.
+// long as a row meets its keys, and a key its rows, in that order. Where keys have an order, a row meets the newest
+// tile first.
 #pragma once
 
-#include "recompute.hpp"
+#include "recompute_in_order.hpp"
 
 HEED_BEGIN
 namespace kernel {
@@ -219,7 +220,9 @@ void backward_step(const Tile& t, const backward_memory<Job>& mem)
         return;
     }
     if constexpr (Job::learns_rows) micro::fill_zero(slopes.sums, t.block.count * micro::mass_lanes);
-    for (int j = 0; j < t.keys; j += micro::key_strip<T>) recompute_strip(t, j, mem.rows, mem.keys, slopes);
+    if constexpr (Job::has_order) recompute_in_order(t, mem.rows, mem.keys, slopes);
+    else
+        for (int j = 0; j < t.keys; j += micro::key_strip<T>) recompute_strip(t, j, mem.rows, mem.keys, slopes);
     if constexpr (Job::learns_rows)
         if (to.dslopes) add_row_parameters(t, slopes.sums);
 

@@ -19,6 +19,7 @@ struct backward_job : job<Def, Kv, Q> {
     using dout_element = DO;
     static constexpr bool has_score_maps = Def::has_score_maps;
     static constexpr bool learns_rows = Def::template parameters<parameter::per_head> > 0;
+    static constexpr bool has_order = has_order_v<typename Def::normalizer_type>;
     static constexpr bool learns_scores = Def::template parameters<parameter::per_score> > 0;
 
     view<const O> out;
@@ -26,6 +27,8 @@ struct backward_job : job<Def, Kv, Q> {
     row_statistics<T> stats;
     gradients<T> to;
     T* row_parameter;  // [B, Hq, Sq]: each row's part of the gradient of a per-head parameter
+    T* newer_mass;     // [B, Hq, Sq]: of each row, the mass of the keys that it has met, where keys have an order,
+    T* newer_products;  // [B, Hq, Sq]: and the sum of p dO . v over them
 
     bool wants_scores() const { return to.dq.data || to.dk.data || to.dbias.data || to.dslopes; }
 };

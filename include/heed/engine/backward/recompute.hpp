@@ -15,10 +15,15 @@ inline constexpr int strips_of_tile = micro::gradient_tile / micro::key_strip<T>
 template <class T>
 struct slopes_memory {
     T *p, *ds;             // [rows][score_stride]: scores, then P; dP, then dS
-    T *a, *b, *raw;        // [rows][key_strip]: the two parts of dS, and scores before their maps
+    T *a, *b, *raw;        // [rows][width_of]: the two parts of dS, and scores before their maps
     T* sums;               // [rows][mass_lanes]: of a per-head parameter's gradient
     unsigned char* flags;  // [strips][max_register_blocks]: strip_flag
     key_bits* bits;        // [rows]
+    T *newer_mass, *newer_products;  // [rows]: sums of u and of p dO . v over newer keys, where keys have an order
+
+    /// Keys of which parts are held at a time: those of a strip or, where keys have an order, of the tile.
+    template <class Job>
+    static constexpr int width_of = Job::has_order ? micro::score_stride : micro::key_strip<T>;
 
     template <class Job, class Carver>
     static slopes_memory carve(Carver& c, const backward_partition& p)
@@ -26,12 +31,14 @@ struct slopes_memory {
         slopes_memory m;
         m.p = c.template take<T>(p.block_rows * micro::score_stride);
         m.ds = c.template take<T>(p.block_rows * micro::score_stride);
-        m.a = c.template take<T>(p.block_rows * micro::key_strip<T>);
-        m.b = c.template take<T>(p.block_rows * micro::key_strip<T>);
-        m.raw = c.template take<T>(Job::has_score_maps ? p.block_rows * micro::key_strip<T> : 0);
+        m.a = c.template take<T>(p.block_rows * width_of<Job>);
+        m.b = c.template take<T>(p.block_rows * width_of<Job>);
+        m.raw = c.template take<T>(Job::has_score_maps ? p.block_rows * width_of<Job> : 0);
         m.sums = c.template take<T>(Job::learns_rows ? p.block_rows * micro::mass_lanes : 0);
         m.flags = c.template take<unsigned char>(strips_of_tile<T> * max_register_blocks);
         m.bits = c.template take<key_bits>(p.block_rows);
+        m.newer_mass = c.template take<T>(Job::has_order ? p.block_rows : 0);
+        m.newer_products = c.template take<T>(Job::has_order ? p.block_rows : 0);
         return m;
     }
     unsigned char* flags_of_strip(int j) const { return flags + j / micro::key_strip<T> * max_register_blocks; }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The forward pass: the tile steps of each task, in order. A block that is one task folds their partial results as they
-// come; of one that is split every tile's partial is stored, and a second stage folds them in the same order.
+// come; of one that is split every tile's partial is stored, and a second stage folds them in the same order. Tiles are
+// taken from left to right or, where keys have an order, from the newest to the oldest.
 #pragma once
 
+#include "../kernel/remainder.hpp"
 #include "../kernel/run_tasks.hpp"
 #include "../kernel/task_table.hpp"
 #include "band_steps.hpp"
@@ -24,8 +26,9 @@ using steps_of = std::conditional_t<(Job::def_type::integer_bits > 0), integer_s
 
 /// Whether decode takes heads together in them: float products of all keys.
 template <class Def, class U>
-inline constexpr bool takes_bands_v = micro::takes_bands&& Def::integer_bits == 0 && Def::lists == 0 &&
-                                      !is_thresholded_v<Def> && !has_threshold_v<typename Def::normalizer_type>;
+inline constexpr bool takes_bands_v =
+    micro::takes_bands&& Def::integer_bits == 0 && Def::lists == 0 && !is_thresholded_v<Def> &&
+    !has_threshold_v<typename Def::normalizer_type> && !has_order_v<typename Def::normalizer_type>;
 
 /// `Sink` is to_output or to_state.
 template <class Job, class Sink>
@@ -39,6 +42,7 @@ class forward_pass {
     static constexpr bool follows_blocks = !micro::two_distances;
     static constexpr bool takes_bands = takes_bands_v<typename Job::def_type, U>;
     using normalizer = typename std::decay_t<decltype(std::declval<Job>().def)>::normalizer_type;
+    static constexpr bool has_order = has_order_v<normalizer>;
 
 public:
     /// `workspace` holds total_bytes.
@@ -106,12 +110,16 @@ protected:
         return min_of(micro::key_tile, job_.kv.held(block.batch).end - token);
     }
 
-    /// The first tile from the tile-th on of which the mask lets any row of the block attend a key, or `tiles`.
+    /// The tile that is the turn-th to be taken.
+    static std::int64_t tile_at(std::int64_t turn, std::int64_t tiles) { return has_order ? tiles - 1 - turn : turn; }
+
+    /// The first tile from the tile-th on, as they are taken, of which the mask lets any row of the block attend a key,
+    /// or `tiles`.
     std::int64_t attended_tile(const query_block& block, std::int64_t tile, std::int64_t tiles) const
     {
         const std::int64_t position_0 = job_.position_of_row_0(block.batch);
         for (; tile < tiles; ++tile) {
-            const std::int64_t token = first_of(block, tile), keys = keys_from(block, token);
+            const std::int64_t token = first_of(block, tile_at(tile, tiles)), keys = keys_from(block, token);
             if (keys > 0 && classify(job_, block, position_0, token, static_cast<int>(keys)) != coverage::none) break;
         }
         return tile;
@@ -133,12 +141,12 @@ protected:
         const bool streams = block.count <= micro::streaming_rows;
         if (streams && !follows_blocks && block.heads == 1) return {};
         next_reads reads;
-        const std::int64_t tile = attended_tile(block, 0, of.cut.tiles);
+        const std::int64_t turn = attended_tile(block, 0, of.cut.tiles), tile = tile_at(turn, of.cut.tiles);
         if (streams) {
-            if (tile < of.cut.tiles) reads.behind = {block, max_of(first_of(block, tile), held_from(block))};
+            if (turn < of.cut.tiles) reads.behind = {block, max_of(first_of(block, tile), held_from(block))};
             return reads;
         }
-        if (tile < of.cut.tiles) reads.keys = first_keys(block, tile);
+        if (turn < of.cut.tiles) reads.keys = first_keys(block, tile);
         reads.queries = rows_of(job_.q, block);
         return reads;
     }
@@ -170,11 +178,14 @@ protected:
                 return end_rows(block, mem.sum);
             }
         }
-        for (std::int64_t tile = attended_tile(block, 0, tiles), after; tile < tiles; tile = after) {
-            after = attended_tile(block, tile + 1, tiles);
+        for (std::int64_t turn = attended_tile(block, 0, tiles), after; turn < tiles; turn = after) {
+            if constexpr (has_order)
+                if (!empty && have_ended(mem.sum.mass, block.count)) break;
+            after = attended_tile(block, turn + 1, tiles);
             const partial<T>& result = empty ? mem.sum : mem.tile;
-            const next_reads reads = after < tiles ? next_reads{{}, first_keys(block, after), {}, next.behind} : next;
-            if (!step(of_block, block, tile, result, reads)) continue;
+            const next_reads reads =
+                after < tiles ? next_reads{{}, first_keys(block, tile_at(after, tiles)), {}, next.behind} : next;
+            if (!step(of_block, block, tile_at(turn, tiles), result, reads)) continue;
             if (!empty) fold(block, mem.sum, mem.tile);
             empty = false;
         }
@@ -263,8 +274,24 @@ protected:
         if constexpr (follows_lists<Job>) {
             if (follows(block)) return store_listed(block, of, index, tiles, mem);
         }
+        if constexpr (has_order) return store_in_order(of_block, block, of, index, tiles, mem);
         for (std::int64_t tile = tiles.first; tile < tiles.end; ++tile)
             attended(of, index, tile) = step(of_block, block, tile, stored(of, index, tile), {});
+    }
+    /// The same, from the newest tile on, and no tile of which every row has ended in newer ones of the span.
+    void store_in_order(steps& of_block, const query_block& block, const sequence_tasks& of, std::int64_t index,
+                        tile_range turns, const memory& mem) const
+    {
+        T* const masses = mem.sum.mass;
+        std::fill_n(masses, block.count, T(0));
+        for (std::int64_t turn = turns.first; turn < turns.end; ++turn) {
+            const std::int64_t tile = tile_at(turn, of.cut.tiles);
+            bool& any = attended(of, index, tile);
+            const partial<T> result = stored(of, index, tile);
+            any = !have_ended(masses, block.count) && step(of_block, block, tile, result, {});
+            if (any)
+                for (int r = 0; r < block.count; ++r) masses[r] += result.mass[r];
+        }
     }
 
     /// Whether a block's lists are followed: its rows are few, and tiles of the sequence are not left out.
@@ -300,14 +327,19 @@ protected:
     void fold_block(const query_block& block, const sequence_tasks& of, std::int64_t index, const partial<T>& sum) const
     {
         begin_rows(block, sum);
-        for (std::int64_t tile = 0; tile < of.cut.tiles; ++tile)
+        for (std::int64_t turn = 0; turn < of.cut.tiles; ++turn) {
+            const std::int64_t tile = tile_at(turn, of.cut.tiles);
             if (attended(of, index, tile)) fold(block, sum, stored(of, index, tile));
+        }
         end_rows(block, sum);
     }
 
     void fold(const query_block& block, const partial<T>& sum, const partial<T>& tile) const
     {
-        for (int r = 0; r < block.count; ++r) fold_row(sum.row(r), tile.row(r), p_.o_stride);
+        for (int r = 0; r < block.count; ++r) {
+            if constexpr (has_order) fold_older_row(sum.row(r), tile.row(r), p_.o_stride);
+            else fold_row(sum.row(r), tile.row(r), p_.o_stride);
+        }
     }
 
     void begin_rows(const query_block& block, const partial<T>& sum) const
@@ -316,7 +348,7 @@ protected:
         for (int r = 0; r < block.count; ++r) {
             const partial_row<T> row = sum.row(r);
             for (std::int64_t c = 0; c < p_.o_stride; ++c) row.o[c] = T(0);
-            row.shift = initial_shift<normalizer::shift, T>;
+            row.shift = initial_shift<shift_rule<normalizer>(), T>;
             row.mass = T(0);
             if constexpr (Sink::continues) to_.begin_row(job_, places.next(), row);
         }

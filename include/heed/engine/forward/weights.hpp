@@ -6,6 +6,7 @@
 #include "../kernel/row_normalizer.hpp"
 #include "../simd/exp.hpp"
 #include "../simd/lanes.hpp"
+#include "ordered_weights.hpp"
 #include "tile_scores.hpp"
 
 HEED_BEGIN
@@ -96,7 +97,7 @@ template <class Def, class T>
 HEED_INLINE T shift_of(const score_row<Def, T>& row, T top)
 {
     if constexpr (is_thresholded_v<Def>) return normalizer_of(row).shift_of_row();
-    else return shift_for<Def::normalizer_type::shift>(top);
+    else return shift_for<shift_rule<typename Def::normalizer_type>()>(top);
 }
 
 /// Keys [begin, end) of a tile, whole sixteens.
@@ -258,6 +259,11 @@ HEED_NOINLINE inline bool weigh_row(const score_row<Def, T>& row, [[maybe_unused
     constexpr dropped where = Def::has_score_maps ? dropped::any : Masked ? dropped::masked : dropped::none;
     const auto nothing = [](int) {};
 
+    if constexpr (has_order_v<typename Def::normalizer_type>) {
+        shift = T(0);
+        mass = weigh_from_the_right<pairs>(normalizer_of(row), row.s, keys.begin, keys.end);
+        return false;
+    }
     const T top = range.top();
     shift = shift_of(row, top);
     const bool near = is_near(range.bottom(), top, shift);
@@ -280,6 +286,9 @@ template <bool Masked, class Tile, class Def, class U, class T = sum_t<U>>
 HEED_INLINE void weigh_rows_by(const Tile& t, const Def& def, const scores_memory<U>& mem, const partial<T>& result)
 {
     const auto row_of = [&](int r) HEED_INLINE_LAMBDA { return score_row_of<Def::has_score_maps>(t, def, r, mem); };
+    // Where keys have an order nobody asks for the range of a row.
+    constexpr bool maps =
+        !has_order_v<typename Def::normalizer_type> || Masked || Def::has_score_maps || elements_of<U> == 2;
     score_range<T> range;
     bool mapped = false;
     for (const register_block* rows = t.cover.begin(); rows != t.cover.end(); ++rows) {
@@ -288,7 +297,7 @@ HEED_INLINE void weigh_rows_by(const Tile& t, const Def& def, const scores_memor
         const bool goes_on = rows + 1 != t.cover.end() && rows[1].begin() == keys.begin && rows[1].end() == keys.end;
         auto row = row_of(rows->first);
         for (int r = rows->first; r < end; ++r) {
-            if (!mapped) range = map_row<Masked, U>(row, keys);
+            if (maps && !mapped) range = map_row<Masked, U>(row, keys);
             const auto next = row_of(r + 1);
             mapped = weigh_row<Masked, U>(row, r + 1 < end || goes_on ? &next : nullptr, keys, range, result.shift[r],
                                           result.mass[r]);

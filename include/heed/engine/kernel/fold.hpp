@@ -84,7 +84,7 @@ struct row_denominator {
 template <class Normalizer, class T>
 inline row_denominator<T> denominator(const Normalizer& normalizer, std::int64_t head, T shift, T mass)
 {
-    row_denominator<T> d{shift, has_mass_v<Normalizer> ? mass : T(1), T(0), T(1)};
+    row_denominator<T> d{shift, has_mass_v<Normalizer> && !has_order_v<Normalizer> ? mass : T(1), T(0), T(1)};
     if constexpr (has_log_offset_v<Normalizer>) {
         const T z = static_cast<T>(normalizer.log_offset(head));
         if (z > -libm::infinity<T>) {

@@ -10,11 +10,12 @@ HEED_BEGIN
 namespace kernel {
 
 /// Whether decode follows lists. Pairs of keys, and the integers of a tile, stand where their tile has them: products
-/// of those go the way of any mask, and so does a cache with a hole between its tokens.
+/// of those go the way of any mask, and so do a cache with a hole between its tokens and keys that have an order.
 template <class Job>
 inline constexpr bool follows_lists =
-    !is_thresholded_v<typename Job::def_type> && has_lists<Job> && elements_of<typename Job::unit> == 1 &&
-    Job::def_type::integer_bits == 0 && !has_gone_v<typename Job::kv_type>;
+    !is_thresholded_v<typename Job::def_type> && !has_order_v<typename Job::def_type::normalizer_type> &&
+    has_lists<Job> && elements_of<typename Job::unit> == 1 && Job::def_type::integer_bits == 0 &&
+    !has_gone_v<typename Job::kv_type>;
 
 /// Rows of a block that attend a key, a bit each.
 using row_bits = std::uint16_t;

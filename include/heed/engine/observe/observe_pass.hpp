@@ -70,6 +70,29 @@ HEED_NOINLINE inline row_weights<T> weights_of_row(const score_row<Def, T>& row,
     return {row.place, row.place.key_at(0), row.s, keys.begin, keys.end, attended, top};
 }
 
+/// The same where keys have an order: `newer` is the mass of the tiles behind this one, to which its own is added.
+template <bool Masked, class U, class Def, class T>
+HEED_NOINLINE inline row_weights<T> ordered_weights_of_row(const score_row<Def, T>& row, key_range keys, T& newer)
+{
+    using V = vec<T>;
+    const score_range<T> range = map_row<Masked, U>(row, keys);
+    const V nothing(-libm::infinity<T>), zero(0), left = remainder_of(newer);
+    const bool ended = has_ended(newer);
+    V dropped(0);
+    for (int j = keys.begin; j < keys.end; j += V::lanes)
+        dropped = dropped + select(load(row.s + j) == nothing, V(1), zero);
+    const T mass = weigh_from_the_right<false>(normalizer_of(row), row.s, keys.begin, keys.end);
+    for (int j = keys.begin; j < keys.end; j += V::lanes) {
+        V w = load(row.s + j);
+        if constexpr (elements_of<U> == 2) w = rounded_to_bf16(w);
+        const V p = select(w == zero, zero, w * left);
+        store(row.s + j, ended && newer == newer ? zero : p);
+    }
+    if (!ended) newer += mass;
+    const int attended = keys.end - keys.begin - static_cast<int>(sum_by_halves(dropped));
+    return {row.place, row.place.key_at(0), row.s, keys.begin, keys.end, attended, range.top()};
+}
+
 /// What was seen of a row so far.
 template <class T>
 struct row_sums {
@@ -86,6 +109,7 @@ struct observe_memory {
     scores_memory<U> scores;
     key_bits* bits;             // [rows]
     row_denominator<T>* norms;  // [rows]
+    T* newer;                   // [rows]: the mass of the tiles behind one, where keys have an order
     row_sums<T>* sums;          // [rows]
 
     template <class Carver>
@@ -95,6 +119,7 @@ struct observe_memory {
         m.scores = scores_memory<U>::carve(c, p);
         m.bits = c.template take<key_bits>(p.cut.block_rows);
         m.norms = c.template take<row_denominator<T>>(p.cut.block_rows);
+        m.newer = c.template take<T>(p.cut.block_rows);
         m.sums = c.template take<row_sums<T>>(p.cut.block_rows);
         return m;
     }
@@ -116,13 +141,19 @@ public:
     query_place place(const query_block& block, int r) const { return place_of(job_, block, 0, block.first + r); }
 
     /// Calls take(r, row_weights) for every row r of the block and every tile of which the mask lets any row of its
-    /// register block attend a key, tiles in ascending order. Rows of a block are at most the partition's.
+    /// register block attend a key, tiles in ascending order or, where keys have an order, in descending. Rows of a
+    /// block are at most the partition's.
     template <class Take>
     void operator()(const query_block& block, const observe_memory<U>& mem, Take take) const
     {
         prepare(block, mem);
         const std::int64_t end = job_.kv.held(block.batch).end;
-        std::int64_t token;
+        std::int64_t token, tiles = 0;
+        if constexpr (has_order) {
+            while (held_tile(job_.kv, block.batch, tiles) * micro::key_tile < end) ++tiles;
+            while (tiles-- > 0) weigh(block, held_tile(job_.kv, block.batch, tiles) * micro::key_tile, mem, take);
+            return;
+        }
         for (std::int64_t i = 0; (token = held_tile(job_.kv, block.batch, i) * micro::key_tile) < end; ++i)
             weigh(block, token, mem, take);
     }
@@ -141,6 +172,8 @@ public:
     }
 
 private:
+    static constexpr bool has_order = has_order_v<typename Job::def_type::normalizer_type>;
+
     /// Packs a block's rows and finds their denominators.
     void prepare(const query_block& block, const observe_memory<U>& mem) const
     {
@@ -149,6 +182,7 @@ private:
             pack_query_of(job_, job_.row_of(job_.q, p), block.kv_head / sharing_, r, mem.scores);
             const std::int64_t i = index_of(p);
             mem.norms[r] = denominator(job_.def.normalizer(), p.head, stats_.shift[i], stats_.mass[i]);
+            mem.newer[r] = T(0);
         }
     }
     template <class Take>
@@ -165,8 +199,12 @@ private:
             const key_range keys{rows.begin(), rows.end()};
             for (int r = rows.first; r < rows.end_row(); ++r) {
                 const auto row = score_row_of<true>(t, t.job.def, r, mem.scores);
-                take(r, t.cover.masked ? weights_of_row<true, U>(row, keys, mem.norms[r])
-                                       : weights_of_row<false, U>(row, keys, mem.norms[r]));
+                if constexpr (has_order)
+                    take(r, t.cover.masked ? ordered_weights_of_row<true, U>(row, keys, mem.newer[r])
+                                           : ordered_weights_of_row<false, U>(row, keys, mem.newer[r]));
+                else
+                    take(r, t.cover.masked ? weights_of_row<true, U>(row, keys, mem.norms[r])
+                                           : weights_of_row<false, U>(row, keys, mem.norms[r]));
             }
         }
     }
@@ -190,20 +228,26 @@ HEED_INLINE T column(const row_weights<T>& w, F f)
     return sum_of_lanes(sums);
 }
 
-/// Sorts a tile's weights into the k largest above 0 so far, by falling weight; of equal ones the smaller key is first.
-template <class T>
+/// Sorts a tile's weights into the k largest above 0 so far, by falling weight; of equal ones the smaller key is first,
+/// whether tiles come in ascending order or, with FromTheRight, in descending.
+template <bool FromTheRight, class T>
 HEED_NOINLINE inline void list_largest(const row_weights<T>& w, std::int64_t k, std::int64_t* keys, T* weights)
 {
     using V = vec<T>;
     T least = weights[k - 1];  // must be exceeded
     for (int j = w.begin; j < w.end; j += V::lanes) {
-        std::uint32_t larger = nonzero_bits(select(load(w.p + j) > V(least), V(1), V(0)));
+        const V p_of_lanes = load(w.p + j);
+        const auto may_enter = FromTheRight ? (p_of_lanes >= V(least)) & (p_of_lanes > V(0)) : p_of_lanes > V(least);
+        std::uint32_t larger = nonzero_bits(select(may_enter, V(1), V(0)));
         for (; larger; larger &= larger - 1) {
             const int x = j + __builtin_ctz(larger);
             const T p = w.p[x];
-            if (!(p > least)) continue;  // any more
+            const auto precedes = [&](std::int64_t i) {
+                return p > weights[i] || (FromTheRight && p == weights[i] && w.key + x < keys[i]);
+            };
+            if (!precedes(k - 1)) continue;  // any more
             std::int64_t at = k - 1;
-            for (; at > 0 && p > weights[at - 1]; --at) {
+            for (; at > 0 && precedes(at - 1); --at) {
                 keys[at] = keys[at - 1];
                 weights[at] = weights[at - 1];
             }
@@ -215,7 +259,7 @@ HEED_NOINLINE inline void list_largest(const row_weights<T>& w, std::int64_t k, 
 }
 
 /// Adds what is wanted of a row's weights in a tile. `index` is the row's place in [B, Hq, Sq].
-template <class T>
+template <bool FromTheRight, class T>
 HEED_NOINLINE inline void add_columns(const observations<T>& wanted, std::int64_t index, const row_weights<T>& w,
                                       row_sums<T>& row)
 {
@@ -247,8 +291,8 @@ HEED_NOINLINE inline void add_columns(const observations<T>& wanted, std::int64_
         row.small += static_cast<std::int64_t>(column(w, small)) - unattended;
     }
     if (wanted.top_k > 0)
-        list_largest(w, wanted.top_k, wanted.top_keys + index * wanted.top_k,
-                     wanted.top_weights + index * wanted.top_k);
+        list_largest<FromTheRight>(w, wanted.top_k, wanted.top_keys + index * wanted.top_k,
+                                   wanted.top_weights + index * wanted.top_k);
 }
 
 template <class T>
