@@ -41,8 +41,11 @@ void forward(sink& to)
     add<float>(to, "sigmoid, causal", attention{heed::sigmoid{-3}, causal{}});
     add<float>(to, "relu<2>", attention{heed::relu<2>{}});
     add<float>(to, "softmax, softcap, alibi", attention{heed::softmax{}, heed::softcap{20}, heed::alibi{slopes, 8}});
+    add<float>(to, "stick_breaking, causal", attention{heed::stick_breaking{}, causal{}});
+    add<float>(to, "stick_breaking, alibi", attention{heed::stick_breaking{}, heed::alibi{slopes, 8}});
     add<double>(to, "softmax of double, causal", attention{heed::softmax{}, causal{}});
     add<double>(to, "softpick of double", attention{heed::softpick{}});
+    add<double>(to, "stick_breaking of double, window", attention{heed::stick_breaking{}, heed::window{.left = 600}});
     add<heed::bf16>(to, "softpick of bf16, causal", attention{heed::softpick{}, causal{}});
     add<heed::f16, heed::f16, heed::bf16, float>(to, "softmax of f16 and bf16", attention{heed::softmax{}});
     // ARM's dot products of bf16 round in another way than x86's, and have digests of their own.

@@ -79,8 +79,10 @@ void gradients(sink& to)
     add<float>(to, "softpick, alibi", attention{heed::softpick{}, heed::alibi{slopes, 4}}, 2);
     add<float>(to, "softmax_sink, causal", attention{heed::softmax_sink{logits, 4}, causal{}});
     add<double>(to, "sigmoid of double", attention{heed::sigmoid{-3}});
+    add<float>(to, "stick_breaking, alibi", attention{heed::stick_breaking{}, heed::alibi{slopes, 4}});
     add_observations(to, "softmax, causal", attention{heed::softmax{}, causal{}});
     add_observations(to, "softpick", attention{heed::softpick{}});
+    add_observations(to, "stick_breaking, alibi", attention{heed::stick_breaking{}, heed::alibi{slopes, 4}});
     add_key_totals(to, "softmax, causal", attention{heed::softmax{}, causal{}});
 }
 

@@ -42,6 +42,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         attend_case<float, true>(in, normalizer::softpick,
                                  [](const auto& r) { return plain_definition(r, heed::softpick{r.parameter}); });
         break;
+    case 12:
+        attend_case<float>(in, normalizer::stick_breaking,
+                           [](const auto& r) { return whole_definition(r, heed::stick_breaking{}); });
+        break;
     default: attend_elements(in); break;
     }
     return 0;

@@ -94,9 +94,13 @@ public:
         }
         if (x.what != row<real>::certain) {
             for (const auto& key : x.keys) x.what = key.nan ? row<real>::nan : x.what;
-            if (x.what == row<real>::nan) return x;
+            if (x.what == row<real>::nan) {  // which a row that has ended before does not see
+                if (r_.n == normalizer::stick_breaking) x.what = row<real>::wild;
+                return x;
+            }
         }
         weigh_keys(x, h);
+        if (r_.n == normalizer::stick_breaking) share_out(x);
         return x;
     }
 
@@ -147,7 +151,7 @@ public:
         return "";
     }
 
-    bool has_mass() const { return r_.n != normalizer::sigmoid; }
+    bool has_mass() const { return r_.n != normalizer::sigmoid && r_.n != normalizer::stick_breaking; }
     const problem& of() const { return p_; }
     real scale() const { return static_cast<real>(static_cast<T>(r_.scale)); }
 
@@ -173,6 +177,10 @@ public:
             const real x = s + static_cast<real>(static_cast<T>(r_.parameter)), z = std::exp(-std::fabs(x)),
                        p = 1 / (1 + z);
             return {x < 0 ? z * p : p, 0, z * p * p, 0};
+        }
+        case normalizer::stick_breaking: {
+            const real z = std::exp(-std::fabs(s)), p = 1 / (1 + z), w = s < 0 ? z * p : p;
+            return {w, std::max<real>(s, 0) + std::log1p(z), z * p * p, w};
         }
         case normalizer::relu1: return {s > 0 ? s : 0, 1, real(s > 0 ? 1 : 0), 0};
         case normalizer::relu2: return {s > 0 ? s * s : 0, 1, s > 0 ? 2 * s : 0, 0};
@@ -258,7 +266,8 @@ private:
         if (r_.n == normalizer::softpick) m = std::max<real>(m, 0);
         const real z = r_.log_offset(h);
         m = std::max(m, z);
-        if (r_.n == normalizer::sigmoid || r_.n == normalizer::relu1 || r_.n == normalizer::relu2 || m == -infinity)
+        if (r_.n == normalizer::sigmoid || r_.n == normalizer::relu1 || r_.n == normalizer::relu2 ||
+            r_.n == normalizer::stick_breaking || m == -infinity)
             m = 0;
         x.m = m;
         x.extra = z == -infinity ? 0 : std::exp(z - m);
@@ -285,6 +294,26 @@ private:
         x.den = has_mass() ? x.mass + x.extra : 1;
         if (!has_mass()) x.den_error = 0;
         else if (2 * u * x.den_error > real(0.2) * x.den) x.what = row<real>::wild;  // rounding may make it any number
+    }
+    /// Weights of keys that take their shares from the newest on: an error of a score is one of its own weight and, by
+    /// its mass, of the weights of all older keys.
+    void share_out(row<real>& x) const
+    {
+        real newer = 0, error = 0;  // the sum of the masses of newer keys
+        for (std::size_t i = x.keys.size(); i-- > 0;) {
+            scored_key<real>& key = x.keys[i];
+            const four here = terms(key.s, 0), high = terms(key.s + 2 * u * key.error, 0);
+            const real own = key.error;
+            key.w = key.w_slope = here.w * std::exp(-newer);
+            key.u = key.u_slope = 0;
+            key.error = own + error + (mass_depth(x) + 4) * (1 + newer);
+            if (2 * u * key.error > real(0.2) && newer < 200) x.what = row<real>::wild;
+            newer += here.u;
+            error += high.w * own + 4 * here.u;
+        }
+        x.mass = 0;
+        x.den = 1;
+        x.den_error = 0;
     }
     real mass_depth(const row<real>& x) const
     {
@@ -345,7 +374,9 @@ private:
     /// its tile meets when tiles are folded in order or the extra mass is added.
     bool is_surely_left_out(const row<real>& x, const scored_key<real>& key) const
     {
-        if (r_.n == normalizer::sigmoid || r_.n == normalizer::relu1 || r_.n == normalizer::relu2) return false;
+        if (r_.n == normalizer::sigmoid || r_.n == normalizer::relu1 || r_.n == normalizer::relu2 ||
+            r_.n == normalizer::stick_breaking)
+            return false;
         const real zero = std::is_same_v<T, double> ? 760 : 112;  // e^-112 < 2^-160
         const real lowest = r_.n == normalizer::softpick ? 0 : -infinity;
         const int64 own = key.key / 512;

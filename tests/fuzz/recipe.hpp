@@ -11,7 +11,7 @@
 
 namespace fuzz {
 
-enum class normalizer { softmax, softmax1, sink, softpick, sigmoid, relu1, relu2 };
+enum class normalizer { softmax, softmax1, sink, softpick, sigmoid, relu1, relu2, stick_breaking };
 
 /// What a definition meets.
 struct extent {

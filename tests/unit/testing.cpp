@@ -126,6 +126,27 @@ TEST_CASE("a wrong normalizer is told what is wrong with it")
 
 namespace {
 
+/// Gives back to older keys more than it finds where s < 0.
+struct gives_back {
+    static constexpr auto order = heed::order::from_the_right;
+    template <class Score>
+    auto terms(Score s) const
+    {
+        return heed::ratio{heed::logistic(s.value()), s.value()};
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a normalizer with an order is checked by its kind")
+{
+    REQUIRE(says(heed::check(heed::stick_breaking{})) == "ok");
+    REQUIRE(says(heed::check<double>(heed::stick_breaking{})) == "ok");
+    REQUIRE_THAT(says(heed::check(gives_back{})), Contains("check: terms: the mass at score -30 is -30: older keys"));
+}
+
+namespace {
+
 /// |e^s - 1|, whose constant by_max does not keep in range.
 struct constant_by_max {
     static constexpr auto shift = heed::shift::by_max;
