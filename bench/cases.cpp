@@ -197,12 +197,14 @@ std::string parse(const std::string& name, bench_case& c)
     c.threads = std::stoi(m[14]);
     const std::string known[] = {"softmax", "softmax1", "softmax_sink", "softpick", "sigmoid", "relu1", "relu2"};
     static const std::regex with_support("(entmax15|sparsemax|top_k|elastic)_[1-9][0-9]?");
-    const bool has_threshold = std::regex_match(c.normalizer, with_support);
-    if (has_threshold && m[4] != "f32") return "normalizers with a threshold are measured in f32";
-    if (!has_threshold && std::find(std::begin(known), std::end(known), c.normalizer) == std::end(known))
+    static const std::regex in_order("stick_breaking_[0-9]");
+    const bool has_number = std::regex_match(c.normalizer, with_support) || std::regex_match(c.normalizer, in_order);
+    if (has_number && m[4] != "f32") return "normalizers with a threshold or an order are measured in f32";
+    if (!has_number && std::find(std::begin(known), std::end(known), c.normalizer) == std::end(known))
         return "normalizer " + c.normalizer +
                " is none of softmax, softmax1, softmax_sink, softpick, sigmoid, relu1, relu2, and entmax15, sparsemax, "
-               "top_k, elastic with _ and the per cent of keys that have a weight";
+               "top_k, elastic with _ and the per cent of keys that have a weight, and stick_breaking with _ and the "
+               "number that scores are lowered by";
     if (c.batch < 1 || c.query_heads < 1 || c.kv_heads < 1 || c.queries < 1 || c.keys < 1 || c.key_dim < 1 ||
         c.value_dim < 1 || c.threads < 1)
         return "a size is 0";

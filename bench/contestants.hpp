@@ -72,6 +72,7 @@ contestant make_heed(const bench_case&);
 contestant make_backward(const bench_case&);
 contestant make_over_cache(const bench_case&);
 contestant make_thresholded(const bench_case&);
+contestant make_ordered(const bench_case&);
 contestant make_compute_op(const bench_case&);
 contestant make_dense(const bench_case&);
 contestant make_eigen(const bench_case&);

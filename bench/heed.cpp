@@ -75,6 +75,7 @@ contestant make_heed(const bench_case& c)
     if (c.normalizer == "sigmoid") return with_mask(c, heed::sigmoid{-std::log(static_cast<double>(c.keys))});
     if (c.normalizer == "relu1") return with_mask(c, heed::relu<1>{});
     if (c.normalizer == "relu2") return with_mask(c, heed::relu<2>{});
+    if (c.normalizer.rfind("stick_breaking", 0) == 0) return make_ordered(c);
     return make_thresholded(c);
 }
 

@@ -86,6 +86,24 @@ void add_thresholds(builder& b)
     rows("decode 32768 keys, 32/8 heads of 128", "decode/*/f32/all/b1_hq32_hkv8_sq1_skv32768_d128/t1");
 }
 
+/// Stick-breaking attention beside softmax of the same shape, by how far scores are lowered: rows that end early, and
+/// rows of all keys.
+void add_orders(builder& b)
+{
+    const auto rows = [&](const std::string& what, const std::string& phase, const std::string& size) {
+        const auto row = [&](const std::string& name, const std::string& n) {
+            b.row(name, "order|" + n + " " + what, phase + "/" + n + "/f32/all/" + size, heed_alone);
+        };
+        row("softmax, " + what, "softmax");
+        row("  stick_breaking, rows of 130 keys", "stick_breaking_0");
+        row("  stick_breaking, rows of all", "stick_breaking_9");
+    };
+    b.section("a normalizer with an order, f32");
+    rows("prefill 2048 x 2048, D 128", "prefill", "b1_hq1_hkv1_sq2048_skv2048_d128/t1");
+    rows("prefill 2048 x 2048, D 64", "prefill", "b1_hq1_hkv1_sq2048_skv2048_d64/t1");
+    rows("decode 32768 keys, 32/8 heads of 128", "decode", "b1_hq32_hkv8_sq1_skv32768_d128/t1");
+}
+
 /// What heed's policies, score objects and exact masks cost beside a loop written for softmax.
 void add_contract(builder& b)
 {
@@ -291,6 +309,7 @@ std::vector<suite_row> standard_suite(int threads)
     add_head_sizes(b);
     add_types_and_normalizers(b);
     add_thresholds(b);
+    add_orders(b);
     add_contract(b);
     add_backward(b);
     add_observing(b);
