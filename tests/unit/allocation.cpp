@@ -117,10 +117,11 @@ TEST_CASE("run_threshold_partial allocates nothing, and is threshold_partial")
     heed::or_throw(heed::threshold_partial(def, p.q.in(), kv, of_verb));
     heed::options<float> how;
     how.workspace = {scratch.data(), scratch.size()};
-    static_assert(noexcept(plan.run_threshold_partial(p.q.in(), kv, to, {}, how)));
     const auto q = p.q.in();
+    const heed::key_part part;
+    static_assert(noexcept(plan.run_threshold_partial(q, kv, to, part, how)));
     heed::status s;
-    REQUIRE(allocations_of([&] { s = plan.run_threshold_partial(q, kv, to, {}, how); }) == 0);
+    REQUIRE(allocations_of([&] { s = plan.run_threshold_partial(q, kv, to, part, how); }) == 0);
     REQUIRE(s);
     REQUIRE(same_bits(scores, expected));
 }
