@@ -12,7 +12,7 @@ set(kernel        "engine/kernel/ engine/workspace")               # contracts, 
 set(forward       "engine/forward/")                               # the same, kernel
 set(backward      "engine/backward/")                              # the same, forward
 set(observe       "engine/observe/")                               # the same, forward
-set(verbs         "attend append hadamard block_summary key_scores top_keys move_rows plan state threshold_state output_gradients backward observe reference reference_threshold reference_backward summarise heed engine/planned engine/sound engine/validate engine/cache_checks engine/channel_block_side")  # all above
+set(verbs         "attend append hadamard block_summary key_scores top_keys move_rows plan state threshold_state output_gradients backward_plan backward observe reference reference_threshold reference_backward summarise heed engine/planned engine/sound engine/validate engine/cache_checks engine/channel_block_side")  # all above
 set(measures      "measure/")                                      # vocabulary: what follows from a verb's results
 set(adapters      "adapt/")                                        # verbs and one foreign header
 set(instruments   "testing testing/")                              # all of it; no other layer includes them
