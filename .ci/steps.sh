@@ -60,9 +60,10 @@ preset() {
     cmake --preset "$1" && cmake --build --preset "${2:-$1}" && ctest --preset "${2:-$1}"
 }
 
-# A warning that does not depend on optimisation is an error here; a user's compiler may know others.
+# readme_test [K/N]: README's test command; of unit tests, laws and oracles every N-th file from the K-th on. A warning
+# that does not depend on optimisation is an error here; a user's compiler may know others.
 readme_test() {
-    cmake --preset release -DCMAKE_CXX_FLAGS='-Werror=conversion -Werror=shadow -Werror=unused -Werror=sign-compare' &&
+    cmake --preset release -DHEED_TEST_PART="${1:-}" -DCMAKE_CXX_FLAGS='-Werror=conversion -Werror=shadow -Werror=unused -Werror=sign-compare' &&
         cmake --workflow --preset test
     local rc=$?
     grep '^-- budget: ' build/release/Testing/Temporary/LastTest.log || true
