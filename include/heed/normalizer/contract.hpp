@@ -183,43 +183,31 @@ inline constexpr bool has_mass_v =
 
 namespace detail {
 
-/// Whether what a threshold asks for is there, and a sentence where it is not.
+/// What a threshold and an order ask for. (sound_normalizer says the sentences: clang takes no constant of a struct that
+/// says one.)
 template <class N, threshold_kind Kind = threshold_kind_v<N>>
-struct sound_threshold {
-    static constexpr bool value = Kind == threshold_kind::none;
-    static_assert(value, "heed: the threshold of a normalizer is heed::sum_is_one(reach, degree), heed::rank or "
-                         "heed::share_of<normalizer>{}");
+struct threshold_asks {
+    static constexpr bool is_known = Kind == threshold_kind::none, has_weight = true, has_room = true, has_rank = true,
+                          has_inner = true, stands_alone = true;
 };
 template <class N>
-struct sound_threshold<N, threshold_kind::sum> {
+struct threshold_asks<N, threshold_kind::sum> : threshold_asks<N, threshold_kind::none> {
     using terms = typename terms_call_heed_functions<const N&, archetype_of<N>>::type;
-    static constexpr bool gives_weight = is_weight<terms>::value || std::is_same_v<terms, unsound>,
+    static constexpr bool has_weight = is_weight<terms>::value || std::is_same_v<terms, unsound>,
                           has_room = N::threshold.reach > 0 && N::threshold.degree > 0,
-                          value = gives_weight && has_room && !has_shift<N>::value && !has_log_offset_v<N>;
-    static_assert(gives_weight, "heed: terms() of a sum_is_one normalizer returns heed::weight{w}, of which w sums to 1");
-    static_assert(has_room, "heed: sum_is_one(reach, degree): both are above 0");
-    static_assert(!has_shift<N>::value && !has_log_offset_v<N>,
-                  "heed: a sum_is_one normalizer has no shift and no log_offset(): its weights sum to 1");
+                          stands_alone = !has_shift<N>::value && !has_log_offset_v<N>;
 };
 template <class N>
-struct sound_threshold<N, threshold_kind::rank> {
-    static constexpr bool value = has_rank<N>::value;
-    static_assert(value, "heed: a normalizer of heed::rank has a const member `std::int64_t rank(std::int64_t head) "
-                         "const`: how many keys stay");
+struct threshold_asks<N, threshold_kind::rank> : threshold_asks<N, threshold_kind::none> {
+    static constexpr bool has_rank = detail::has_rank<N>::value;
 };
 template <class N>
-struct sound_threshold<N, threshold_kind::share> {
+struct threshold_asks<N, threshold_kind::share> : threshold_asks<N, threshold_kind::none> {
     using inner = typename std::remove_cv_t<decltype(N::threshold)>::inner;
-    static constexpr bool is_of_mass =
-        !has_threshold_v<inner> && !has_order_v<inner> && is_normalizer_v<inner> && has_mass_v<inner>;
-    static constexpr bool value = is_of_mass && !has_shift<N>::value && !has_log_offset_v<N>;
-    static_assert(is_of_mass,
-                  "heed: share_of<N>: N is a normalizer without a threshold or an order that divides by a mass");
-    static_assert(!has_shift<N>::value && !has_log_offset_v<N>,
-                  "heed: a share_of normalizer has no shift and no log_offset(): those are its inner normalizer's");
+    static constexpr bool has_inner = !has_threshold_v<inner> && !has_order_v<inner> && is_normalizer_v<inner> &&
+                                      has_mass_v<inner>,
+                          stands_alone = !has_shift<N>::value && !has_log_offset_v<N>;
 };
-
-/// What an order asks for. (sound_normalizer says the sentences: clang takes no constant of a struct that says one.)
 template <class N, bool = names_order<N>::value>
 struct order_asks {
     static constexpr bool has_rule = true, has_ratio = true, stands_alone = true;
@@ -242,7 +230,11 @@ struct sound_normalizer {
                           says_rule = has_shift<N>::value || names_order<N>::value ||
                                       threshold_kind_v<N> == threshold_kind::sum ||
                                       threshold_kind_v<N> == threshold_kind::share;
-    static constexpr bool value = says_rule && gives_terms && has_sound_offset && sound_threshold<N>::value &&
+    using of_threshold = threshold_asks<N>;
+    static constexpr bool has_threshold = of_threshold::is_known && of_threshold::has_weight && of_threshold::has_room &&
+                                          of_threshold::has_rank && of_threshold::has_inner &&
+                                          of_threshold::stands_alone;
+    static constexpr bool value = says_rule && gives_terms && has_sound_offset && has_threshold &&
                                   order_asks<N>::has_rule && order_asks<N>::has_ratio && order_asks<N>::stands_alone &&
                                   !std::is_same_v<terms, ratio<unsound>>;
 
@@ -253,6 +245,17 @@ struct sound_normalizer {
     static_assert(says_rule || threshold_kind_v<N> == threshold_kind::unsound,
                   "heed: a normalizer says its shift rule: static constexpr auto shift = heed::shift::by_max "
                   "(or at_least_zero, or none)");
+    static_assert(of_threshold::is_known, "heed: the threshold of a normalizer is heed::sum_is_one(reach, degree), "
+                                          "heed::rank or heed::share_of<normalizer>{}");
+    static_assert(of_threshold::has_weight,
+                  "heed: terms() of a sum_is_one normalizer returns heed::weight{w}, of which w sums to 1");
+    static_assert(of_threshold::has_room, "heed: sum_is_one(reach, degree): both are above 0");
+    static_assert(of_threshold::has_rank, "heed: a normalizer of heed::rank has a const member `std::int64_t "
+                                          "rank(std::int64_t head) const`: how many keys stay");
+    static_assert(of_threshold::has_inner,
+                  "heed: share_of<N>: N is a normalizer without a threshold or an order that divides by a mass");
+    static_assert(of_threshold::stands_alone,
+                  "heed: a normalizer of sum_is_one or share_of has no shift and no log_offset()");
     static_assert(order_asks<N>::has_rule, "heed: the order of a normalizer is heed::order::from_the_right");
     static_assert(
         order_asks<N>::has_ratio,
