@@ -70,9 +70,9 @@ template <int Bytes>
 struct interleaving {
     alignas(64) std::uint8_t from[64] = {};
 
-    constexpr explicit interleaving(int first)
+    constexpr explicit interleaving(int start)
     {
-        for (int i = 0; i < 64; ++i) from[i] = static_cast<std::uint8_t>(i % 4 * Bytes + first + i / 4);
+        for (int i = 0; i < 64; ++i) from[i] = static_cast<std::uint8_t>(i % 4 * Bytes + start + i / 4);
     }
 };
 inline constexpr interleaving<32> first_of_two(0), last_of_two(16);
