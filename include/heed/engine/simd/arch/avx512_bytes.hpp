@@ -65,7 +65,7 @@ HEED_INLINE void interleave_rows(const __m512i (&r)[4], __m512i (&out)[2])
     out[1] = _mm512_unpackhi_epi16(a, b);
 }
 
-/// Where the bytes of a register come from: byte i of `from` + i / 4 of row i mod 4, rows of `Bytes` bytes.
+/// Where the bytes of a register come from: the i-th is byte start + i / 4 of row i mod 4, rows of `Bytes` bytes.
 template <int Bytes>
 struct interleaving {
     alignas(64) std::uint8_t from[64] = {};
