@@ -8,7 +8,7 @@
 // A row carries U and the sum of p g from tile to tile. All strips of a tile are scored before any is weighed.
 #pragma once
 
-#include "../forward/ordered_weights.hpp"
+#include "../forward/weights.hpp"
 #include "recompute.hpp"
 
 HEED_BEGIN

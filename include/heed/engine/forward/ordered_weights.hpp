@@ -6,6 +6,7 @@
 
 #include "../kernel/remainder.hpp"
 #include "../micro/tuning.hpp"
+#include "../workspace.hpp"
 
 HEED_BEGIN
 namespace kernel {
