@@ -104,7 +104,7 @@ struct taylor_softmax {
     template <class Score>
     auto terms(Score s) const
     {
-        const auto x = s.value() + 1, w = heed::fma(x, x, 1) * 0.5;
+        const auto x = s.value() + 1, w = heed::fma(x, x, 1) * 0.5f;
         const auto kept = heed::select(x < masked, 0 * s.one(), w);
         return heed::ratio{kept, kept};
     }
