@@ -150,9 +150,7 @@ public:
     {
         number_view<row_threshold<T>> result;
         visit([&](const auto& p) {
-            using table = std::decay_t<decltype(p)>;
-            if constexpr (detail::is_threshold_table_v<table>)
-                if constexpr (detail::sound_table<T, table>::value) result = p.rows;
+            if constexpr (detail::is_table_of_v<T, std::decay_t<decltype(p)>>) result = p.rows;
         });
         return result;
     }
@@ -163,7 +161,7 @@ public:
     {
         view<std::conditional_t<keeps_thresholds, T, const T>> result;
         visit([&](const auto& p) {
-            if constexpr (detail::is_threshold_table_v<std::decay_t<decltype(p)>>) result = p.slope_out;
+            if constexpr (detail::is_table_of_v<T, std::decay_t<decltype(p)>>) result = p.slope_out;
         });
         return result;
     }

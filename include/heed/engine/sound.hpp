@@ -57,7 +57,11 @@ template <class Def, class T, bool = Def::is_sound>
 struct sound_definition : std::false_type {};
 template <class... Policies, class T>
 struct sound_definition<attention<Policies...>, T, true> {
+    static constexpr bool has_own_tables = ((!is_threshold_table_v<Policies> || is_table_of_v<T, Policies>)&&...);
+    static_assert(has_own_tables, "heed: thresholds are heed::row_threshold<double> for double tensors, and "
+                                  "row_threshold<float> for others");
     static constexpr bool value =
+        has_own_tables &&
         ((is_normalizer_v<Policies>
               ? are_terms_v<typename vector_probe<Policies, T>::type::type, simd::vec<T>>
               : std::is_convertible_v<typename vector_probe<Policies, T>::type::type, simd::vec<T>>)&&...);

@@ -132,8 +132,8 @@ inline constexpr threshold_kind kind_of_rule<share_of<N>> = threshold_kind::shar
 
 template <class N, class = void>
 inline constexpr threshold_kind threshold_kind_v = threshold_kind::none;
-template <class N>
-inline constexpr threshold_kind threshold_kind_v<N, std::void_t<decltype(N::threshold)>> =
+template <class N>  // a constant of the type: a normalizer may hold a number of that name
+inline constexpr threshold_kind threshold_kind_v<N, std::enable_if_t<std::is_pointer_v<decltype(&N::threshold)>>> =
     kind_of_rule<std::remove_cv_t<decltype(N::threshold)>>;
 
 /// What terms() of a normalizer with a sum receives.
@@ -170,15 +170,10 @@ inline constexpr bool knows_thresholds_v<known_thresholds<T>> = true;
 template <class P>
 inline constexpr bool is_threshold_table_v = keeps_thresholds_v<P> || knows_thresholds_v<P>;
 
-/// Whether a table is one of T's thresholds, and a sentence where it is not.
+/// Whether a table is one of T's thresholds.
 template <class T, class Table>
-struct sound_table {
-    static constexpr bool value =
-        std::is_same_v<Table, keep_thresholds<T>> || std::is_same_v<Table, known_thresholds<T>>;
-    static_assert(value,
-                  "heed: thresholds are heed::row_threshold<double> for double tensors, and row_threshold<float> "
-                  "for others");
-};
+inline constexpr bool is_table_of_v =
+    std::is_same_v<Table, keep_thresholds<T>> || std::is_same_v<Table, known_thresholds<T>>;
 
 template <class N, class = void>
 struct has_rank : std::false_type {};
