@@ -2,6 +2,7 @@
 // Normalizers whose weights are functions of softmax's: a small share of a row's attention is none at all.
 #pragma once
 
+#include "../base/per_head.hpp"
 #include "softmax.hpp"
 
 HEED_BEGIN
@@ -11,23 +12,14 @@ HEED_BEGIN
 ///     p_ij = max(a_ij + t_h / (i + 1), 0)          a_ij: softmax
 ///
 /// t_h is a learned number a query head, usually negative. The verbs fail where there is not one for each.
-struct elastic_softmax {
+struct elastic_softmax : detail::per_head {
     static constexpr auto threshold = share_of<softmax>{};
 
-    const float* offsets = nullptr;
-    std::int64_t count = 0;
-
-    elastic_softmax(const float* per_head, std::int64_t query_heads) : offsets(per_head), count(query_heads) {}
-    /// A vector, array or span.
-    template <class C, class E = detail::element_of_container<C>,
-              class = std::enable_if_t<std::is_same_v<std::remove_const_t<E>, float>>>
-    explicit elastic_softmax(C&& per_head)
-        : elastic_softmax(per_head.data(), static_cast<std::int64_t>(per_head.size()))
-    {}
+    using per_head::per_head;
 
     double row(const query_place& at) const
     {
-        return static_cast<double>(offsets[at.head]) / static_cast<double>(at.position + 1);
+        return static_cast<double>(numbers[at.head]) / static_cast<double>(at.position + 1);
     }
     double least_share(const query_place& at) const { return -row(at); }
     template <class Score>
@@ -41,12 +33,7 @@ struct elastic_softmax {
     {
         return weight{select(s.share() + s.row() > 0, decltype(s.share())(1), 0)};
     }
-    status check(const problem& p) const
-    {
-        if (count == p.query_heads && (count == 0 || offsets)) return {};
-        return status::error(errc::invalid_argument, "elastic_softmax: %lld offsets for %lld query heads",
-                             static_cast<long long>(count), static_cast<long long>(p.query_heads));
-    }
+    status check(const problem& p) const { return check_count("elastic_softmax", "offsets", p); }
 };
 
 /// Clipped softmax (Bondarenko, Nagel and Blankevoort 2023, arXiv 2306.12929): softmax stretched to [gamma, zeta] and

@@ -7,7 +7,7 @@
 // query head, as in gpt-oss. A sink belongs to the row, not to a key: however the keys are split, it counts once.
 #pragma once
 
-#include "../base/view.hpp"
+#include "../base/per_head.hpp"
 #include "contract.hpp"
 
 HEED_BEGIN
@@ -44,32 +44,17 @@ struct softmax1 : softmax {
 };
 
 /// p = e^s / (e^z_h + sum e^s) with one logit z a query head, in the units of scaled scores; -inf means no sink.
-struct softmax_sink : softmax {
-    const float* logits = nullptr;
-    std::int64_t count = 0;
+struct softmax_sink : softmax, detail::per_head {
+    using per_head::per_head;
 
-    softmax_sink(const float* per_head, std::int64_t query_heads) : logits(per_head), count(query_heads) {}
-    /// A vector, array or span.
-    template <class C, class E = detail::element_of_container<C>,
-              class = std::enable_if_t<std::is_same_v<std::remove_const_t<E>, float>>>
-    explicit softmax_sink(C&& per_head) : softmax_sink(per_head.data(), static_cast<std::int64_t>(per_head.size()))
-    {}
-    template <class C, std::enable_if_t<detail::is_temporary_v<C>, int> = 0>
-    explicit softmax_sink(C&&)
-    {
-        detail::refuse_temporary<C>();
-    }
-
-    double log_offset(std::int64_t head) const { return static_cast<double>(logits[head]); }
+    double log_offset(std::int64_t head) const { return static_cast<double>(numbers[head]); }
     status check(const problem& p) const
     {
-        if (count != p.query_heads || (count > 0 && !logits))
-            return status::error(errc::invalid_argument, "softmax_sink: %lld logits for %lld query heads",
-                                 static_cast<long long>(count), static_cast<long long>(p.query_heads));
+        if (const status s = check_count("softmax_sink", "logits", p); !s) return s;
         for (std::int64_t h = 0; h < count; ++h)
-            if (!(logits[h] < libm::infinity<float>))
+            if (!(numbers[h] < libm::infinity<float>))
                 return status::error(errc::invalid_argument, "softmax_sink: logit %lld is %g",
-                                     static_cast<long long>(h), static_cast<double>(logits[h]));
+                                     static_cast<long long>(h), static_cast<double>(numbers[h]));
         return {};
     }
 };

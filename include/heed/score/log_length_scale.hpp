@@ -2,7 +2,7 @@
 // Scores that grow with the logarithm of the number of keys.
 #pragma once
 
-#include "../base/view.hpp"
+#include "../base/per_head.hpp"
 #include "contract.hpp"
 
 HEED_BEGIN
@@ -16,24 +16,11 @@ HEED_BEGIN
 /// with softpick{} it is scalable softpick (Zuhri et al. 2025, arXiv 2504.20966). LogN scaling, as in Qwen, has the
 /// factor 1 / log(length in training) and a least of 1. One factor a query head; the verbs fail where there are not Hq
 /// of them. backward() learns them as gradients::dslopes. A key that a map before this one masked stays masked.
-struct log_length_scale {
-    const float* factors = nullptr;  // one a query head
-    std::int64_t count = 0;
+struct log_length_scale : detail::per_head {
     double offset = 0;
     double least = -libm::infinity<double>;
 
-    log_length_scale(const float* per_head, std::int64_t query_heads) : factors(per_head), count(query_heads) {}
-    /// A vector, array or span.
-    template <class C, class E = detail::element_of_container<C>,
-              class = std::enable_if_t<std::is_same_v<std::remove_const_t<E>, float>>>
-    explicit log_length_scale(C&& per_head)
-        : log_length_scale(per_head.data(), static_cast<std::int64_t>(per_head.size()))
-    {}
-    template <class C, std::enable_if_t<detail::is_temporary_v<C>, int> = 0>
-    explicit log_length_scale(C&&)
-    {
-        detail::refuse_temporary<C>();
-    }
+    using per_head::per_head;
 
     template <class V>
     V map(V s, const score_place<V>& at) const
@@ -54,9 +41,7 @@ struct log_length_scale {
     }
     status check(const problem& p) const
     {
-        if (count != p.query_heads || (count != 0 && !factors))
-            return status::error(errc::invalid_argument, "log_length_scale: %lld factors for %lld query heads",
-                                 static_cast<long long>(count), static_cast<long long>(p.query_heads));
+        if (const status s = check_count("log_length_scale", "factors", p); !s) return s;
         if (libm::isfinite(offset) && least < libm::infinity<double>) return {};
         return status::error(errc::invalid_argument,
                              "log_length_scale: offset %g and least %g, must be finite and below infinity", offset,
@@ -74,7 +59,7 @@ private:
     V unlimited(const query_place& at) const
     {
         using T = typename lanes_of<V>::element;
-        return fma(V(static_cast<T>(factors[at.head])), log_length<V>(at), V(static_cast<T>(offset)));
+        return fma(V(static_cast<T>(numbers[at.head])), log_length<V>(at), V(static_cast<T>(offset)));
     }
     template <class V>
     auto limit() const
