@@ -58,7 +58,7 @@ public:
         kv_ = {kv.batch(), kv.heads(), kv.tokens(), kv.key_dim()};
         partition_ = kernel::make_observe_partition<T>(
             {kv_.batch, q_.heads, kv_.heads, kv_.dim, 1, how.executor.concurrency(),
-             !std::decay_t<decltype(kv)>::contiguous || has_key_blocks_v<std::decay_t<decltype(kv)>>},
+             kernel::may_copy_rows_v<std::decay_t<decltype(kv)>>},
             most_rows_, kv_.tokens);
         if (!partition_.fits)
             status_ = status_type::error(errc::invalid_argument, "observe: a workspace for %d workers beyond 64 bits",

@@ -57,16 +57,22 @@ struct threshold_state {
 
 namespace detail {
 
+/// That memory for `size`, rows of dim numbers of `bytes` bytes, can be counted.
+inline status check_countable(const char* verb, const char* name, const extents& size, std::size_t bytes)
+{
+    using ll = long long;
+    const checked all =
+        checked(size.batch) * size.heads * size.tokens * max_of(size.dim, 1) * static_cast<std::int64_t>(bytes);
+    if (size.batch >= 0 && size.heads >= 0 && size.tokens >= 0 && size.dim >= 0 && all.fits()) return {};
+    return status::error(errc::invalid_argument, "%s: %s: [%lld, %lld, %lld, %lld] is negative or beyond 64 bits", verb,
+                         name, ll{size.batch}, ll{size.heads}, ll{size.tokens}, ll{size.dim});
+}
+
 template <class T>
 status check_rows(const char* verb, const char* name, const threshold_state<T>& s)
 {
-    using ll = long long;
-    const extents& e = s.size;
-    const checked bytes = checked(e.batch) * e.heads * e.tokens * max_of(e.dim, 1) * static_cast<ll>(sizeof(T));
-    if (e.batch < 0 || e.heads < 0 || e.tokens < 0 || e.dim < 0 || !bytes.fits())
-        return status::error(errc::invalid_argument, "%s: %s: [%lld, %lld, %lld, %lld] is negative or beyond 64 bits",
-                             verb, name, ll{e.batch}, ll{e.heads}, ll{e.tokens}, ll{e.dim});
-    if (s.count() > 0 && (!s.rows || (!s.scores && e.dim > 0)))
+    if (const status ok = check_countable(verb, name, s.size, sizeof(T)); !ok) return ok;
+    if (s.count() > 0 && (!s.rows || (!s.scores && s.size.dim > 0)))
         return status::error(errc::invalid_argument, "%s: %s has null rows or scores", verb, name);
     return {};
 }
@@ -74,24 +80,19 @@ template <class T>
 status check_state(const char* verb, const char* name, const threshold_state<T>& s)
 {
     using ll = long long;
-    const extents& e = s.size;
+    const std::int64_t places = s.size.dim;
     if (const status ok = check_rows(verb, name, s); !ok) return ok;
     for (std::int64_t i = 0; i < s.count(); ++i)
-        if (s.rows[i].count < row_candidates<T>::too_many || s.rows[i].count > e.dim)
+        if (s.rows[i].count < row_candidates<T>::too_many || s.rows[i].count > places)
             return status::error(errc::invalid_argument, "%s: row %lld of %s has %lld scores in %lld places", verb,
-                                 ll{i}, name, ll{s.rows[i].count}, ll{e.dim});
+                                 ll{i}, name, ll{s.rows[i].count}, ll{places});
     return {};
 }
 
 template <class T>
 status check_state(const char* verb, const char* name, const state<T>& s)
 {
-    using ll = long long;
-    const extents& e = s.size;
-    const checked bytes = checked(e.batch) * e.heads * e.tokens * max_of(e.dim, 1) * static_cast<ll>(sizeof(T));
-    if (e.batch < 0 || e.heads < 0 || e.tokens < 0 || e.dim < 0 || !bytes.fits())
-        return status::error(errc::invalid_argument, "%s: %s: [%lld, %lld, %lld, %lld] is negative or beyond 64 bits",
-                             verb, name, ll{e.batch}, ll{e.heads}, ll{e.tokens}, ll{e.dim});
+    if (const status ok = check_countable(verb, name, s.size, sizeof(T)); !ok) return ok;
     if (s.rows() == 0 || (s.shift && s.mass && s.out)) return {};
     return status::error(errc::invalid_argument, "%s: %s has a null shift, mass or out", verb, name);
 }

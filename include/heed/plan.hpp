@@ -309,12 +309,16 @@ private:
     {
         if (detail::may_overlap(out, q.rows) && !detail::same_place(out, q.rows))
             return status_type::error(errc::invalid_argument, "run: out overlaps q without being the same view");
-        status_type s;
-        kv.views([&](const char*, const auto& rows) {
-            if (s && detail::may_overlap(out, rows))
-                s = status_type::error(errc::invalid_argument, "run: out overlaps k or v");
-        });
-        return s;
+        if (overlaps_keys(out, kv)) return status_type::error(errc::invalid_argument, "run: out overlaps k or v");
+        return {};
+    }
+    /// Whether an output may share an element with anything that a kv source reads.
+    template <class Kv, class O>
+    static bool overlaps_keys(const view<O>& out, const Kv& kv)
+    {
+        bool any = false;
+        kv.views([&](const char*, const auto& rows) { any = any || detail::may_overlap(out, rows); });
+        return any;
     }
     /// That the outputs of slopes can be left where they are asked for.
     template <class Q, class Kv, class O>
@@ -336,11 +340,8 @@ private:
                                                         {q_.batch, q_.heads, q_.tokens, value_dim_});
                 },
                 [&] {
-                    bool apart = !detail::may_overlap(to, out) && !detail::may_overlap(to, q.rows);
-                    kv.views([&](const char*, const auto& rows) {
-                        if (apart) apart = !detail::may_overlap(to, rows);
-                    });
-                    if (apart) return status_type();
+                    if (!detail::may_overlap(to, out) && !detail::may_overlap(to, q.rows) && !overlaps_keys(to, kv))
+                        return status_type();
                     return status_type::error(errc::invalid_argument, "run: slope_out overlaps q, k, v or out");
                 });
         }
@@ -358,7 +359,7 @@ private:
                                       kv_.dim,
                                       value_dim_,
                                       workers,
-                                      !Kv::contiguous || has_key_blocks_v<Kv> || Def::lists > 0,
+                                      kernel::may_copy_rows_v<Kv> || Def::lists > 0,
                                       def_.list_rows(),
                                       bands};
         const auto held = [&](std::int64_t b) { return kernel::held_of(kv, b); };

@@ -176,6 +176,10 @@ struct partition {
     }
 };
 
+/// Whether rows of K are copied where keys of a tile lie in several pieces, or are widened.
+template <class Kv>
+inline constexpr bool may_copy_rows_v = !Kv::contiguous || has_key_blocks_v<Kv>;
+
 /// The sizes of a problem, as far as sequences share them.
 struct problem_sizes {
     std::int64_t batch, query_heads, kv_heads, key_dim, value_dim;
