@@ -69,39 +69,39 @@ void add_types_and_normalizers(builder& b)
         b.row(n, n, "prefill/" + n + "/f32/all/" + size, heed_alone);
 }
 
-/// Normalizers with a threshold beside softmax of the same shape, by the share of keys that have a weight.
-void add_thresholds(builder& b)
-{
-    const auto rows = [&](const std::string& what, const std::string& size) {
-        b.row("softmax, " + what, "threshold|softmax " + what,
-              size.substr(0, size.find('*')) + "softmax" + size.substr(size.find('*') + 1), heed_alone);
-        for (const std::string n :
-             {"entmax15_1", "entmax15_10", "entmax15_50", "sparsemax_10", "top_k_10", "elastic_10"})
-            b.row("  " + n, "threshold|" + n + " " + what,
-                  size.substr(0, size.find('*')) + n + size.substr(size.find('*') + 1), heed_alone);
-    };
-    b.section("normalizers with a threshold, and the per cent of keys that have a weight, f32");
-    rows("prefill 2048 x 2048, D 128", "prefill/*/f32/all/b1_hq1_hkv1_sq2048_skv2048_d128/t1");
-    rows("prefill 2048 x 2048, D 64", "prefill/*/f32/all/b1_hq1_hkv1_sq2048_skv2048_d64/t1");
-    rows("decode 32768 keys, 32/8 heads of 128", "decode/*/f32/all/b1_hq32_hkv8_sq1_skv32768_d128/t1");
-}
-
-/// Stick-breaking attention beside softmax of the same shape, by how far scores are lowered: rows that end early, and
-/// rows of all keys.
-void add_orders(builder& b)
+/// Rows of softmax, f32, at three shapes, and below each those of other normalizers: what a row is called, and its
+/// case.
+void add_beside_softmax(builder& b, const std::string& group,
+                        const std::vector<std::pair<std::string, std::string>>& others)
 {
     const auto rows = [&](const std::string& what, const std::string& phase, const std::string& size) {
         const auto row = [&](const std::string& name, const std::string& n) {
-            b.row(name, "order|" + n + " " + what, phase + "/" + n + "/f32/all/" + size, heed_alone);
+            b.row(name, group + "|" + n + " " + what, phase + "/" + n + "/f32/all/" + size, heed_alone);
         };
         row("softmax, " + what, "softmax");
-        row("  stick_breaking, rows of 130 keys", "stick_breaking_0");
-        row("  stick_breaking, rows of all", "stick_breaking_9");
+        for (const auto& [name, n] : others) row("  " + name, n);
     };
-    b.section("a normalizer with an order, f32");
     rows("prefill 2048 x 2048, D 128", "prefill", "b1_hq1_hkv1_sq2048_skv2048_d128/t1");
     rows("prefill 2048 x 2048, D 64", "prefill", "b1_hq1_hkv1_sq2048_skv2048_d64/t1");
     rows("decode 32768 keys, 32/8 heads of 128", "decode", "b1_hq32_hkv8_sq1_skv32768_d128/t1");
+}
+
+/// By the share of keys that have a weight; and by how far the scores of stick-breaking are lowered: rows that end
+/// early, and rows of all keys.
+void add_thresholds_and_orders(builder& b)
+{
+    b.section("normalizers with a threshold, and the per cent of keys that have a weight, f32");
+    add_beside_softmax(b, "threshold",
+                       {{"entmax15_1", "entmax15_1"},
+                        {"entmax15_10", "entmax15_10"},
+                        {"entmax15_50", "entmax15_50"},
+                        {"sparsemax_10", "sparsemax_10"},
+                        {"top_k_10", "top_k_10"},
+                        {"elastic_10", "elastic_10"}});
+    b.section("a normalizer with an order, f32");
+    add_beside_softmax(b, "order",
+                       {{"stick_breaking, rows of 130 keys", "stick_breaking_0"},
+                        {"stick_breaking, rows of all", "stick_breaking_9"}});
 }
 
 /// What heed's policies, score objects and exact masks cost beside a loop written for softmax.
@@ -308,8 +308,7 @@ std::vector<suite_row> standard_suite(int threads)
     add_prefill(b);
     add_head_sizes(b);
     add_types_and_normalizers(b);
-    add_thresholds(b);
-    add_orders(b);
+    add_thresholds_and_orders(b);
     add_contract(b);
     add_backward(b);
     add_observing(b);

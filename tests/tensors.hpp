@@ -99,6 +99,21 @@ struct owned_state {
     }
 };
 
+/// What attend_partial and finish make of a problem whose keys come in two parts, cut at `cut`.
+template <class Def, class T>
+tensor<T> attend_in_parts(const Def& def, const problem<T>& p, int64 cut)
+{
+    const int64 keys = p.k.size.tokens;
+    owned_state<T> state(def, p.out_size());
+    heed::or_throw(heed::attend_partial(def, p.q.in(), tokens(p.k.in(), 0, cut), tokens(p.v.in(), 0, cut),
+                                        state.state(), {0, keys}));
+    heed::or_throw(heed::attend_partial(def, p.q.in(), tokens(p.k.in(), cut, keys - cut),
+                                        tokens(p.v.in(), cut, keys - cut), state.state(), {cut, keys}));
+    tensor<T> out(p.out_size());
+    heed::or_throw(heed::finish(def, state.state(), out.view()));
+    return out;
+}
+
 /// Calls f with every normalizer of the library; `heads` query heads.
 template <class F>
 void for_each_normalizer(int64 heads, F f)

@@ -161,14 +161,7 @@ TEST_CASE("thresholds: outputs of parts are those of one call, with thresholds o
 
     thresholds_of_rows read = taus;
     const heed::attention known{heed::entmax15{}, heed::causal{}, heed::known_thresholds{read}};
-    owned_state<float> state(known, p.out_size());
-    heed::or_throw(heed::attend_partial(known, p.q.in(), tokens(p.k.in(), 0, cut), tokens(p.v.in(), 0, cut),
-                                        state.state(), {0, keys}));
-    heed::or_throw(heed::attend_partial(known, p.q.in(), tokens(p.k.in(), cut, keys - cut),
-                                        tokens(p.v.in(), cut, keys - cut), state.state(), {cut, keys}));
-    tensor<float> out(p.out_size());
-    heed::or_throw(heed::finish(known, state.state(), out.view()));
-    REQUIRE(same_bits(out.data, all.data));
+    REQUIRE(same_bits(attend_in_parts(known, p, cut).data, all.data));
 }
 
 TEST_CASE("thresholds: a row with more scores than places is a status, and stays one", "[thresholds]")

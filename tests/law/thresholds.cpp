@@ -175,14 +175,7 @@ TEST_CASE("thresholds: states of parts are merged where thresholds are known", "
     std::vector<heed::row_threshold<float>> thresholds(4 * 20);
     const tensor<float> all = p.attend(heed::attention{heed::entmax15{}, heed::keep_thresholds{thresholds}});
     const heed::attention known{heed::entmax15{}, heed::known_thresholds{thresholds}};
-    owned_state<float> state(known, p.out_size());
-    heed::or_throw(heed::attend_partial(known, p.q.in(), tokens(p.k.in(), 0, cut), tokens(p.v.in(), 0, cut),
-                                        state.state(), {0, keys}));
-    heed::or_throw(heed::attend_partial(known, p.q.in(), tokens(p.k.in(), cut, keys - cut),
-                                        tokens(p.v.in(), cut, keys - cut), state.state(), {cut, keys}));
-    tensor<float> out(p.out_size());
-    heed::or_throw(heed::finish(known, state.state(), out.view()));
-    REQUIRE(same_bits(out.data, all.data));
+    REQUIRE(same_bits(attend_in_parts(known, p, cut).data, all.data));
 }
 
 TEST_CASE("thresholds: what is wrong is said before anything is written", "[thresholds]")
