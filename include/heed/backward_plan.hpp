@@ -213,7 +213,7 @@ private:
 
     status_type check_dlse(const number_view<const T>& dlse) const
     {
-        if ((has_threshold_v<normalizer> || has_order_v<normalizer>)&&dlse)
+        if (dlse && (has_threshold_v<normalizer> || has_order_v<normalizer>))
             return status_type::error(errc::invalid_argument,
                                       "backward: dlse: a normalizer with a threshold or an order divides by no sum");
         return detail::check_count("backward", "dlse", dlse, q_.batch * q_.heads * q_.tokens);

@@ -17,12 +17,11 @@ struct workspace {
 };
 
 /// Statistics of rows. Each is null (not wanted) or one number for each [B, Hq, Sq], dense: a pointer, or a container,
-/// whose size is checked; float, or double for double tensors.
+/// whose size is checked; float, or double for double tensors. (Where keys have an order: normalizer/order.hpp.)
 template <class T>
 struct row_statistics {
     number_view<T> shift = {};  ///< M: the power-of-two shift of the row
-    number_view<T> mass =
-        {};  ///< l: sum of u, times 2^-M; the extra mass is not in it (order.hpp: where keys have an order)
+    number_view<T> mass = {};   ///< l: sum of u, times 2^-M; the extra mass is not in it
     number_view<T> lse = {};    ///< ln(c + sum of u), natural, extra mass included; -inf for an empty row
 };
 

@@ -231,10 +231,10 @@ struct sound_normalizer {
                                       threshold_kind_v<N> == threshold_kind::sum ||
                                       threshold_kind_v<N> == threshold_kind::share;
     using of_threshold = threshold_asks<N>;
-    static constexpr bool has_threshold = of_threshold::is_known && of_threshold::has_weight && of_threshold::has_room &&
-                                          of_threshold::has_rank && of_threshold::has_inner &&
-                                          of_threshold::stands_alone;
-    static constexpr bool value = says_rule && gives_terms && has_sound_offset && has_threshold &&
+    static constexpr bool has_sound_threshold = of_threshold::is_known && of_threshold::has_weight &&
+                                                of_threshold::has_room && of_threshold::has_rank &&
+                                                of_threshold::has_inner && of_threshold::stands_alone;
+    static constexpr bool value = says_rule && gives_terms && has_sound_offset && has_sound_threshold &&
                                   order_asks<N>::has_rule && order_asks<N>::has_ratio && order_asks<N>::stands_alone &&
                                   !std::is_same_v<terms, ratio<unsound>>;
 

@@ -64,7 +64,7 @@ status check_normalizer(const Normalizer& n, const problem& p)
                 double row = 0;
                 if constexpr (has_row_number<Normalizer>::value) row = n.row(at);
                 const double least = n.least_share(at);
-                for (double share = least; share > 0 && share<1; share = share> 1e-6 ? share / 2 : 0) {
+                for (double share = least; 0 < share && share < 1; share = share < 1e-6 ? 0 : share / 2) {
                     const double w = as_ratio<double>(n.terms(score_share<double>(share * (1 - 1e-9), row))).weight;
                     if (w != 0)
                         return status::error(

@@ -97,17 +97,13 @@ T spread_list(const Tile& t, const register_block& rows, const row_list<T>& list
     if (rows.is_empty()) return T(0);
     micro::fill_zero(weights + rows.begin(), rows.end() - rows.begin());
     const std::int64_t end = t.token + t.keys;
-    int i = next;
-    for (; i < list.count; ++i) {
-        const std::int64_t token = key_of_payload(list.keys[i]);
+    const int first = next;
+    for (; next < list.count; ++next) {
+        const std::int64_t token = key_of_payload(list.keys[next]);
         if (token >= end) break;
-        weights[token - t.token] = list.scores[i];
+        weights[token - t.token] = list.scores[next];
     }
-    if (i == next || !has_mass_v<typename Tile::job_type::def_type::normalizer_type>) {
-        next = i;
-        return T(0);
-    }
-    next = i;
+    if (next == first || !has_mass_v<typename Tile::job_type::def_type::normalizer_type>) return T(0);
     vec<T> sums[vecs];
     for (vec<T>& sum : sums) sum = vec<T>(0);
     for (int j = rows.begin(); j < rows.end(); j += micro::mass_lanes)

@@ -170,7 +170,7 @@ public:
     }
     row_threshold<T> find(const row_list<T>& list, T*) const
     {
-        if (!(list.highest > -libm::infinity<T>)&&!(list.mass != list.mass)) return {};
+        if (!(list.highest > -libm::infinity<T>) && list.mass == list.mass) return {};  // no key, and no NaN
         const row_denominator<T> den = denominator(inner{}, head_, list.shift, list.mass);
         return {den.shift, den.value, T(0)};
     }
