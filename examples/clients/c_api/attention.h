@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Attention for programs in C, and in any language that calls C: heed behind two structs and five functions.
+ * Attention for programs in C, and in any language that calls C: heed behind three structs and five functions.
  *
  *     struct attention_call call = {.struct_bytes = sizeof(call), .normalizer = ATTENTION_SOFTPICK, .causal = 1};
  *     call.q = (struct attention_tensor){q, ATTENTION_F32, {1, 32, 1, 128}, {4096, 128, 4096}};
