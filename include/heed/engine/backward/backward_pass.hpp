@@ -9,6 +9,7 @@
 // that differ in length have matrices of the largest size, of which the steps that there are not are left out.
 #pragma once
 
+#include "../../base/reach.hpp"
 #include "../kernel/run_tasks.hpp"
 #include "backward_step.hpp"
 
