@@ -32,9 +32,9 @@ struct optional_sinks : heed::softmax_sink {
 
     double log_offset(int64 head) const
     {
-        return logits ? softmax_sink::log_offset(head) : -std::numeric_limits<double>::infinity();
+        return numbers ? softmax_sink::log_offset(head) : -std::numeric_limits<double>::infinity();
     }
-    status check(const heed::problem& p) const { return logits ? softmax_sink::check(p) : status{}; }
+    status check(const heed::problem& p) const { return numbers ? softmax_sink::check(p) : status{}; }
 };
 
 struct optional_softcap {
