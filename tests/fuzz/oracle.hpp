@@ -204,7 +204,7 @@ public:
         case map_step<T>::bias: return s + static_cast<real>(step.table.at(b, h, i, j));
         case map_step<T>::decay: {
             const int64 own = std::max<int64>(std::min(position, step.table.size[3] - 1), 0);
-            return s + static_cast<real>(step.table.at(b, h, 0, own)) - static_cast<real>(step.table.at(b, h, 0, j));
+            return s + (static_cast<real>(step.table.at(b, h, 0, own)) - static_cast<real>(step.table.at(b, h, 0, j)));
         }
         case map_step<T>::log_length: {
             const real n = position < 0 ? 1 : static_cast<real>(wide{position} + 1);

@@ -142,6 +142,10 @@ TEST_CASE("thresholds: parts of what is no number and no key", "[thresholds]")
         same_of_scores(normalizer, std::vector<float>(700, -infinity));
         same_of_scores(normalizer, std::vector<float>(700, 0.25f));
         same_of_scores(normalizer, std::vector<float>(2, 0.25f));
+        for (const float x : {0.f, -0.f}) {  // either of which is the largest
+            same_of_scores(normalizer, std::vector<float>(3, x));
+            same_of_scores(normalizer, {x, -x, x, -x, x, x, -x});
+        }
     };
     judge(heed::entmax15{});
     judge(heed::top_k{3});

@@ -68,7 +68,7 @@ template <class N, class T>
 row_threshold<T> threshold_of_candidates(const row_finder<N, T>& find, const row_candidates<T>& row, const T* scores)
 {
     if (row.count == 0) return {};
-    return find.find_by_passes(row.highest, [&](auto f) { in_pieces(scores, row.count, f); });
+    return without_signs_of_zeros(find.find_by_passes(row.highest, [&](auto f) { in_pieces(scores, row.count, f); }));
 }
 
 /// Where a pass leaves lists in place of outputs.

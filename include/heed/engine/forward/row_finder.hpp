@@ -12,6 +12,13 @@ namespace kernel {
 template <class N, class T, threshold_kind Kind = detail::threshold_kind_v<N>>
 class row_finder;
 
+/// The same, every zero +0: which of -0 and +0 is the largest score depends on which came first.
+template <class T>
+row_threshold<T> without_signs_of_zeros(const row_threshold<T>& t)
+{
+    return {t.origin + T(0), t.high + T(0), t.low + T(0)};
+}
+
 /// Weights that sum to 1.
 template <class N, class T>
 class row_finder<N, T, threshold_kind::sum> {

@@ -72,7 +72,7 @@ private:
     {
         place_cursor<Job> places(this->job_, block, this->job_.position_of_row_0(block.batch));
         for (int r = 0; r < block.count; ++r)
-            mem.thresholds[r] = finder(policy, places.next()).find(mem.lists[r], mem.near);
+            mem.thresholds[r] = without_signs_of_zeros(finder(policy, places.next()).find(mem.lists[r], mem.near));
         keep_thresholds(block, tiles, mem, listed);
         if (listed) give_outputs(block, tiles, mem);
         else compute_again(block, tiles, mem);
@@ -218,12 +218,13 @@ private:
             highest = range.top() > highest ? range.top() : highest;
         });
         const finder find(policy, place_of(this->job_, block, 0, block.first));
-        mem.thresholds[0] = find.find_by_passes(highest, [&](auto f) {
+        const auto each_tile = [&](auto f) {
             for_scores(block, tiles, mem,
                        [&](const auto& row, int, key_range keys, const score_range<T>&, std::int64_t, auto) {
                            f(row.s, keys);
                        });
-        });
+        };
+        mem.thresholds[0] = without_signs_of_zeros(find.find_by_passes(highest, each_tile));
     }
 
     /// The outputs of rows whose thresholds are known and whose lists hold all keys that have a weight.
