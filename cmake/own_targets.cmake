@@ -9,9 +9,9 @@ endif()
 if(NOT CMAKE_CROSSCOMPILING)
     set(MPI_CXX_SKIP_MPICXX ON)  # the C interface alone
     find_package(MPI QUIET COMPONENTS CXX)
-endif()
-if(NOT MPI_CXX_FOUND)
-    message(STATUS "heed: no many_machines without MPI: apt-get install libopenmpi-dev openmpi-bin")
+    if(NOT MPI_CXX_FOUND)
+        message(STATUS "heed: no many_machines without MPI: apt-get install libopenmpi-dev openmpi-bin")
+    endif()
 endif()
 
 add_library(heed_own INTERFACE)

@@ -8,8 +8,9 @@ void many_machines::check_ordered(world& w)
     const step s;
     const auto definitions = [](int, heed::query_offset at) {
         // of low scores, so that rows go on over many key tiles
-        return heed::attention{heed::stick_breaking{}, heed::map_score([](auto s, const auto&) { return s - 6; }),
-                               heed::causal{}, at};
+        return heed::attention{heed::stick_breaking{},
+                               heed::map_score([](auto s, const auto&) { return s - decltype(s)(6); }), heed::causal{},
+                               at};
     };
     w.heading("keys with an order", "in order        as a tree, off by    bytes between ranks");
     decode(w, "stick_breaking", definitions(0, heed::query_offset{s.keys - s.tokens}), s);

@@ -40,6 +40,9 @@ struct parts {
 inline constexpr auto causal_softmax_at = [](int, heed::query_offset at) {
     return heed::attention{heed::softmax{}, heed::causal{}, at};
 };
+/// The definition of a step as that of a prefill that ends there: both have the same kernels.
+inline auto causal_softmax(const step& s) { return causal_softmax_at(0, heed::query_offset{s.keys - s.tokens}); }
+
 inline auto dense_of_prompt(const prompt& s)
 {
     return [&s](int64 first, int64 end) { return dense_cache(s, first, end); };

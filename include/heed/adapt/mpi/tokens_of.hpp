@@ -2,6 +2,7 @@
 // Some tokens of a kv source of any kind, as a source: what a rank attends to at a time.
 #pragma once
 
+#include "../../base/math.hpp"
 #include "../../kv/contract.hpp"
 
 HEED_BEGIN
