@@ -68,8 +68,7 @@ void many_machines::check_errors(world& w)
     w.heading("mistakes of the last rank", "what the first one says");
     fails(w, "no output", "out.data is null", [](call& c) { c.has_output = false; });
     fails(w, "too little memory", "workspace of 100 bytes, needs", [](call& c) { c.workspace = 100; });
-    fails(w, "keys that begin within a tile", "to be combined in order, a multiple of 512",
-          [](call& c) { ++c.part.first_key; });
+    fails(w, "keys that begin within a tile", "spans begin at multiples of 512", [](call& c) { ++c.part.first_key; });
     fails(w, "a sequence shorter than its keys", "keys from key", [](call& c) { c.part.total_keys = 10; });
     prefill_fails(w, "a part within a tile", "not at a multiple of 512", 100);
     if (w.size() == 1) return;

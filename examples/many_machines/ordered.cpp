@@ -9,8 +9,8 @@ void many_machines::check_ordered(world& w)
     const auto definitions = [](int, heed::query_offset at) {
         // of low scores, so that rows go on over many key tiles
         return heed::attention{heed::stick_breaking{},
-                               heed::map_score([](auto s, const auto&) { return s - decltype(s)(6); }), heed::causal{},
-                               at};
+                               heed::map_score([](auto score, const auto&) { return score - decltype(score)(6); }),
+                               heed::causal{}, at};
     };
     w.heading("keys with an order", "in order        as a tree, off by    bytes between ranks");
     decode(w, "stick_breaking", definitions(0, heed::query_offset{s.keys - s.tokens}), s);

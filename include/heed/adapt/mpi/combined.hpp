@@ -53,9 +53,9 @@ public:
             return status::error(errc::invalid_argument, "%s: part.first_key is %lld", verb, ll{part_.first_key});
         if (in_order() && (part_.first_key % key_tile != 0 || part_.tile_stride != 1))
             return status::error(errc::invalid_argument,
-                                 "%s: rank %d has keys from %lld on and every %lld-th key tile: to be combined in "
-                                 "order, a multiple of %d and every one",
-                                 verb, ranks_.rank(), ll{part_.first_key}, ll{part_.tile_stride}, key_tile);
+                                 "%s: part.first_key is %lld and part.tile_stride %lld: to be combined in order, spans "
+                                 "begin at multiples of %d and have every key tile",
+                                 verb, ll{part_.first_key}, ll{part_.tile_stride}, key_tile);
         if (part_.total_keys < 0) part_.total_keys = part_.first_key + keys_;
         if (const status s = check_sender(); !s) return s;
         if (!record_bytes().fits() || record_bytes().value() > INT_MAX) return too_large();
