@@ -6,6 +6,14 @@ if(NOT OpenMP_CXX_FOUND)
     message(STATUS "heed: the OpenMP executor is not tested: apt-get install libomp-dev (clang)")
 endif()
 
+if(NOT CMAKE_CROSSCOMPILING)
+    set(MPI_CXX_SKIP_MPICXX ON)  # the C interface alone
+    find_package(MPI QUIET COMPONENTS CXX)
+    if(NOT MPI_CXX_FOUND)
+        message(STATUS "heed: no many_machines without MPI: apt-get install libopenmpi-dev openmpi-bin")
+    endif()
+endif()
+
 add_library(heed_own INTERFACE)
 target_link_libraries(heed_own INTERFACE heed::heed Threads::Threads)
 target_compile_features(heed_own INTERFACE cxx_std_20)

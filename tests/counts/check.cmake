@@ -20,11 +20,18 @@ set(unit "")
 foreach(header IN LISTS headers)
     if(header MATCHES "adapt/eigen")
         string(APPEND unit "#if __has_include(<Eigen/Core>)\n#include <${header}>\n#endif\n")
+    elseif(header MATCHES "adapt/mpi")
+        string(APPEND unit "#if __has_include(<mpi.h>)\n#include <${header}>\n#endif\n")
     else()
         string(APPEND unit "#include <${header}>\n")
     endif()
 endforeach()
 file(WRITE ${WORK}/all.cpp "${unit}")
+
+find_path(MPI_HEADER_FOLDER mpi.h PATH_SUFFIXES mpi openmpi)
+if(MPI_HEADER_FOLDER)
+    set(mpi -isystem ${MPI_HEADER_FOLDER})
+endif()
 
 set(isa_flags -O2)  # a list of one that changes nothing
 execute_process(COMMAND ${TIDY} --version OUTPUT_VARIABLE version)
@@ -46,7 +53,7 @@ foreach(flags IN LISTS isa_flags)
 {key: readability-function-size.StatementThreshold, value: 1000000},\
 {key: readability-function-cognitive-complexity.Threshold, value: ${complexity_limit}},\
 {key: readability-function-cognitive-complexity.DescribeBasicIncrements, value: false}]}"
-                -- -std=c++17 ${flags} -I${ROOT}/include -idirafter ${XSIMD}
+                -- -std=c++17 ${flags} -I${ROOT}/include ${mpi} -idirafter ${XSIMD}
         RESULT_VARIABLE rc OUTPUT_VARIABLE output ERROR_VARIABLE errors)
     if(rc OR output MATCHES " error: ")
         string(REGEX MATCHALL "[^\n]* error: [^\n]*" output "${output}")

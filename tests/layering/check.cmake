@@ -14,7 +14,7 @@ set(backward      "engine/backward/")                              # the same, f
 set(observe       "engine/observe/")                               # the same, forward
 set(verbs         "attend append hadamard block_summary key_scores top_keys move_rows plan state threshold_state output_gradients backward_plan backward observe reference reference_threshold reference_backward summarise heed engine/planned engine/sound engine/validate engine/cache_checks engine/channel_block_side")  # all above
 set(measures      "measure/")                                      # vocabulary: what follows from a verb's results
-set(adapters      "adapt/")                                        # verbs and one foreign header
+set(adapters      "adapt/")                                        # verbs, each other, and one foreign header
 set(instruments   "testing testing/")                              # all of it; no other layer includes them
 
 set(layers vocabulary contracts policies definition simd micro kernel forward backward observe verbs measures adapters
@@ -31,7 +31,7 @@ set(backward_may ${forward_may} backward)
 set(observe_may ${forward_may} observe)
 set(verbs_may ${backward_may} observe policies verbs)
 set(measures_may vocabulary)
-set(adapters_may vocabulary contracts policies definition verbs)
+set(adapters_may vocabulary contracts policies definition verbs adapters)
 set(instruments_may ${verbs_may} instruments)
 
 function(layer_of file result)
@@ -72,6 +72,8 @@ foreach(file IN LISTS files)
             list(APPEND broken "${file}: only engine/simd/arch/ knows intrinsics")
         elseif(include MATCHES "<Eigen/" AND NOT file MATCHES "^adapt/")
             list(APPEND broken "${file}: only adapt/ knows Eigen")
+        elseif(include MATCHES "<mpi.h>" AND NOT file MATCHES "^adapt/")
+            list(APPEND broken "${file}: only adapt/ knows MPI")
         elseif(include MATCHES "\"(.*)\"")
             get_filename_component(target "${ROOT}/include/heed/${folder}/${CMAKE_MATCH_1}" ABSOLUTE)
             file(RELATIVE_PATH target "${ROOT}/include/heed" "${target}")

@@ -1,0 +1,11 @@
+# The table in the example's README is what the program prints.
+cmake_minimum_required(VERSION 3.25)
+execute_process(COMMAND ${PROGRAM} --table OUTPUT_VARIABLE table RESULT_VARIABLE rc)
+if(rc OR table STREQUAL "")
+    message(FATAL_ERROR "${PROGRAM} --table: ${rc}")
+endif()
+file(READ ${README} readme)
+string(FIND "${readme}" "${table}" place)
+if(place EQUAL -1)
+    message(FATAL_ERROR "${README} has another table than many_machines --table:\n${table}")
+endif()
