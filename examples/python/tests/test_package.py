@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+"""The package: how much was compiled, what it says of itself."""
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import heed
+
+
+def test_at_most_20_definitions_are_compiled():
+    assert sum(len(of) for of in heed.supported().values()) <= 20
+
+
+def test_every_name_is_documented():
+    for name in heed.__all__:
+        of = getattr(heed, name)
+        if name != "KEY_TILE":
+            assert inspect.getdoc(of), name
+        if inspect.isclass(of):
+            for member, value in inspect.getmembers(of):
+                assert member.startswith("_") or inspect.getdoc(value), f"{name}.{member}"
+
+
+def test_a_child_of_fork_attends(tensors):
+    import os
+
+    q, k, v = tensors(64, 1100)
+    expected = heed.attend(q, k, v, threads=2)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if (heed.attend(q, k, v, threads=2) == expected).all() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_stubs_agree_with_the_module():
+    pytest.importorskip("mypy", reason="python3-mypy is not installed")
+    package = Path(heed.__file__).parent
+    where = {"PYTHONPATH": ".", "MYPYPATH": ".", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-m", "mypy.stubtest", "heed._heed"], cwd=package.parent, env=where,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
