@@ -2,6 +2,7 @@
 """pip install --no-build-isolation --no-deps . : CMake builds the module, setuptools packs it."""
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,8 @@ class by_cmake(build_ext):
         build.mkdir(parents=True, exist_ok=True)
         archs = os.environ.get("HEED_PYTHON_ARCHS", "native")
         subprocess.check_call(["cmake", "-S", str(here), "-B", str(build), "-DCMAKE_BUILD_TYPE=Release",
-                               f"-DPython_EXECUTABLE={sys.executable}", f"-DHEED_PYTHON_ARCHS={archs}"])
+                               f"-DPython_EXECUTABLE={sys.executable}", f"-DHEED_PYTHON_ARCHS={archs}",
+                               *shlex.split(os.environ.get("CMAKE_ARGS", ""))])
         subprocess.check_call(["cmake", "--build", str(build), "--target", "heed_python",
                                "--parallel", os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count() or 1))])
         built = next((build / "heed").glob("_heed*"))

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "arrays.hpp"
 
+#include <pybind11/stl.h>
+
 #include <cstring>
 
 namespace {
@@ -59,6 +61,14 @@ std::string sizes_in_words(const std::vector<std::int64_t>& size)
     return text + "]";
 }
 
+/// Strides in bytes of an array without gaps.
+std::vector<std::int64_t> dense_strides(const std::vector<std::int64_t>& size, std::int64_t bytes)
+{
+    std::vector<std::int64_t> stride(size.size());
+    for (std::size_t i = size.size(); i-- > 0; bytes *= size[i]) stride[i] = bytes;
+    return stride;
+}
+
 void fill_type(array& a, const type_row* row, const std::string& name)
 {
     if (row) a.type = row->type;
@@ -81,7 +91,8 @@ array from_buffer(py::handle object, const std::string& what, bool is_written)
     if (buffer->suboffsets) throw py::value_error(what + " has suboffsets: an array of pointers");
     a.data = buffer->buf;
     a.size.assign(buffer->shape, buffer->shape + buffer->ndim);
-    a.stride.assign(buffer->strides, buffer->strides + buffer->ndim);
+    if (buffer->strides) a.stride.assign(buffer->strides, buffer->strides + buffer->ndim);
+    else a.stride = dense_strides(a.size, buffer->itemsize);  // ctypes leaves them out
     const char* format = buffer->format ? buffer->format : "B";
     const std::string name = format;
     if (*format == '@' || *format == '=' || *format == (is_little ? '<' : '>')) ++format;
@@ -113,12 +124,8 @@ array from_dlpack(py::handle object, const std::string& what)
     const std::int64_t bytes = t.type.bits / 8;
     a.data = static_cast<char*>(t.data) + t.byte_offset;
     a.size.assign(t.size, t.size + t.dims);
-    a.stride.resize(a.size.size());
-    std::int64_t dense = bytes;
-    for (std::size_t i = a.size.size(); i-- > 0;) {
-        a.stride[i] = t.stride ? t.stride[i] * bytes : dense;
-        dense *= a.size[i];
-    }
+    a.stride = dense_strides(a.size, bytes);
+    for (std::size_t i = 0; t.stride && i < a.size.size(); ++i) a.stride[i] = t.stride[i] * bytes;
     const type_row* found = nullptr;
     for (const type_row& row : types)
         if (row.dl_code == t.type.code && row.dl_bits == t.type.bits && t.type.lanes == 1) found = &row;
@@ -150,8 +157,7 @@ array from_interface(py::handle object, const std::string& what, bool is_written
     if (interface.contains("strides") && !interface["strides"].is_none()) {
         a.stride = py::cast<std::vector<std::int64_t>>(py::list(interface["strides"]));
     } else {
-        a.stride.resize(a.size.size());
-        for (std::size_t i = a.size.size(); i-- > 0; bytes *= a.size[i]) a.stride[i] = bytes;
+        a.stride = dense_strides(a.size, bytes);
     }
     auto* const kept = new py::object(py::reinterpret_borrow<py::object>(object));
     a.owner = std::shared_ptr<void>(kept, [](void* p) { delete static_cast<py::object*>(p); });

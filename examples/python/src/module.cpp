@@ -132,16 +132,16 @@ PYBIND11_MODULE(_heed, m)
                  return row_stats{std::move(shift), std::move(mass), std::move(lse)};
              }),
              "shift"_a, "mass"_a, "lse"_a = py::none())
-        .def_readonly("shift", &row_stats::shift)
-        .def_readonly("mass", &row_stats::mass)
-        .def_readonly("lse", &row_stats::lse);
+        .def_readonly("shift", &row_stats::shift, "M, the power of two by which a row's terms are carried.")
+        .def_readonly("mass", &row_stats::mass, "l, the sum of masses times 2^-M; the extra mass is not in it.")
+        .def_readonly("lse", &row_stats::lse, "ln(c + sum of masses).");
 
     py::class_<gradient_arrays>(m, "Gradients", "What backward gives: NumPy arrays, or None for what was not wanted.")
-        .def_readonly("dq", &gradient_arrays::dq)
-        .def_readonly("dk", &gradient_arrays::dk)
-        .def_readonly("dv", &gradient_arrays::dv)
-        .def_readonly("dsinks", &gradient_arrays::dsinks)
-        .def_readonly("dbias", &gradient_arrays::dbias);
+        .def_readonly("dq", &gradient_arrays::dq, "[B, Hq, Sq, D].")
+        .def_readonly("dk", &gradient_arrays::dk, "[B, Hkv, Skv, D].")
+        .def_readonly("dv", &gradient_arrays::dv, "[B, Hkv, Skv, Dv].")
+        .def_readonly("dsinks", &gradient_arrays::dsinks, "[Hq].")
+        .def_readonly("dbias", &gradient_arrays::dbias, "As the bias.");
 
     py::class_<partial_state>(
         m, "State",
@@ -150,9 +150,9 @@ o = sum_j 2^-M w(s_ij) v_j, float32. It is pickled, so that other processes can 
 
 State(shift, mass, out, normalizer=..., ...) makes one from copies of arrays [B, Hq, Sq] and [B, Hq, Sq, Dv].)")
         .def(py::init(&new_state), "shift"_a, "mass"_a, "out"_a)
-        .def_readonly("shift", &partial_state::shift)
-        .def_readonly("mass", &partial_state::mass)
-        .def_readonly("out", &partial_state::out)
+        .def_readonly("shift", &partial_state::shift, "M of each row, [B, Hq, Sq].")
+        .def_readonly("mass", &partial_state::mass, "l of each row, [B, Hq, Sq].")
+        .def_readonly("out", &partial_state::out, "o of each row, [B, Hq, Sq, Dv]: not divided.")
         .def("merge", &partial_state::merge, "other"_a,
              "Adds the keys of another state of the same rows and the same normalizer. The keys of the two are "
              "different ones.")

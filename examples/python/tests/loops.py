@@ -72,7 +72,7 @@ class row:
             s = cap * np.tanh(products / cap)
             self.map_slope = 1 - np.tanh(products / cap) ** 2
         if words.get("alibi") is not None:
-            distance = np.asarray(words["alibi"])[h].astype(np.float64) * (np.arange(keys) - position)
+            distance = np.float64(np.float32(words["alibi"][h])) * (np.arange(keys) - position)
             s, self.sigma = s + distance, self.sigma + np.abs(distance)
         if words.get("bias") is not None:
             added = table(np.asarray(words["bias"]), b, h, i)[:keys].astype(np.float64)
@@ -84,7 +84,7 @@ class row:
         w, u, w1, u1, m = weight_and_mass(normalizer, self.s[self.attended])
         w, u, w1, u1 = (self.all(x) for x in (w, u, w1, u1))
         if words.get("sinks") is not None:
-            extra = np.exp(float(np.asarray(words["sinks"])[h]) - m)
+            extra = np.exp(np.float64(np.float32(words["sinks"][h])) - m)
         else:
             extra = (words.get("extra") or words.get("eps") or 0) * np.exp(-m)
         self.extra = extra

@@ -47,7 +47,7 @@ def test_observations_are_those_of_weights(tensors, words):
 
 def test_a_cache_is_observed_as_its_arrays(tensors):
     q, k, v = tensors(3, 50)
-    cache = heed.PagedCache(2, 2, 12, 8, 24, value_dim=17)
+    cache = heed.PagedCache(2, 2, 14, 8, 24, value_dim=17)
     cache.append(k, v)
     _, stats = heed.attend(q, cache, stats=True)
     assert np.array_equal(heed.attention_map(q, cache, stats, head=3), heed.attention_map(q, k, stats, head=3))
