@@ -15,7 +15,7 @@ import numpy as np
 
 import heed
 
-BOX = Path(__file__).resolve().parent.parent / "twins" / "box"
+BOX = Path(__file__).resolve().parents[2] / "twins" / "box"
 
 
 class Model:
@@ -110,7 +110,7 @@ def main() -> None:
     models = {name: Model(BOX / f"{name}.bin") for name in names}
     layers = models["softmax"].layers
     figure, axes = pyplot.subplots(layers, 2, figsize=(8.2, 3.9 * layers + 0.9), layout="constrained")
-    figure.suptitle("What two language models attend to\n", fontsize=13)
+    figure.suptitle("What two language models attend to", fontsize=13)
     labels = ["<s>"] + [shown(byte) for byte in text[:count - 1]]
     colours = pyplot.get_cmap("viridis_r").copy()
     colours.set_bad("white")
@@ -129,7 +129,7 @@ def main() -> None:
             axis = axes[layer, column]
             image = axis.imshow(np.ma.masked_equal(weights, 0).clip(1e-3, 1), norm=LogNorm(1e-3, 1), cmap=colours)
             axis.set_title(f"{name}, layer {layer}, head {head}", fontsize=9)
-            axis.set_xticks(range(count), labels, fontsize=6)
+            axis.set_xticks(range(count), [""] + labels[1:], fontsize=6)
             axis.set_yticks(range(count), labels, fontsize=6)
             axis.tick_params(length=0)
             for spine in axis.spines.values():
@@ -138,6 +138,7 @@ def main() -> None:
     bar = figure.colorbar(image, ax=axes, location="top", shrink=0.5, aspect=40)
     bar.set_label("weight; white: exactly 0. Rows are queries, columns keys;\n"
                   "of each layer the head that attends to the first token most", fontsize=8)
+    bar.set_ticks([1e-3, 1e-2, 1e-1, 1], labels=["at most 0.001", "0.01", "0.1", "1"])
     bar.ax.tick_params(labelsize=7)
     figure.savefig(given.out, dpi=120)
     print(f"{given.out}: {heed.isa()}")
