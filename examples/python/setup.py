@@ -38,6 +38,7 @@ setup(
     license="MIT",
     python_requires=">=3.8",
     install_requires=["numpy"],
+    package_dir={"": "package"},
     packages=["heed"],
     package_data={"heed": ["*.pyi", "py.typed"]},
     ext_modules=[Extension("heed._heed", sources=[])],

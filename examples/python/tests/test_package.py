@@ -42,3 +42,12 @@ def test_stubs_agree_with_the_module():
     done = subprocess.run([sys.executable, "-m", "mypy.stubtest", "heed._heed"], cwd=package.parent, env=where,
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_code_of_the_readme_runs():
+    text = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    blocks = [part.split("```")[0] for part in text.split("```python\n")[1:]]
+    exec(blocks[0], {})
+    torch = pytest.importorskip("torch", reason="python3-torch is not installed: only the block without it ran")
+    q, k, v = torch.randn(3, 1, 8, 12, 16)
+    exec(blocks[1], {"q": q, "k": k, "v": v})
