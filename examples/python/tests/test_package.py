@@ -35,12 +35,15 @@ def test_a_child_of_fork_attends(tensors):
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_stubs_agree_with_the_module():
+def test_stubs_agree_with_the_module(tmp_path):
     pytest.importorskip("mypy", reason="python3-mypy is not installed")
     package = Path(heed.__file__).parent
+    classes = "|".join(name for name, of in vars(heed._heed).items() if inspect.isclass(of))
+    known = tmp_path / "known"  # pybind11's metaclass, and its __init__ that raises
+    known.write_text(f"heed._heed.({classes})\nheed._heed.(Gradients|_Cache).__init__\n")
     where = {"PYTHONPATH": ".", "MYPYPATH": ".", "PATH": "/usr/bin:/bin"}
-    done = subprocess.run([sys.executable, "-m", "mypy.stubtest", "heed._heed"], cwd=package.parent, env=where,
-                          capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "mypy.stubtest", "heed._heed", "--allowlist", str(known)],
+                          cwd=package.parent, env=where, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
