@@ -4,7 +4,7 @@
 export DEBIAN_FRONTEND=noninteractive
 packages=(g++ clang clang-tidy cmake ninja-build libxsimd-dev libeigen3-dev catch2 libbenchmark-dev libomp-dev
           libopenblas-dev libdnnl-dev nlohmann-json3-dev python3 pkg-config qemu-user g++-aarch64-linux-gnu rustc
-          libopenmpi-dev openmpi-bin)
+          libopenmpi-dev openmpi-bin python3-dev pybind11-dev python3-numpy python3-pytest)
 commits=$(git rev-list --count HEAD 2>/dev/null || echo 0)
 passed=0 failed=0 skipped=0 times=""
 mkdir -p build
