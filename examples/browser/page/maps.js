@@ -1,6 +1,6 @@
 // Pictures of a head: a map of all its rows, and one row as a line of bars. A weight of exactly 0 is drawn as nothing,
 // and any other is at least faintly there.
-const shade = (weight) => (weight === 0 ? 0 : 0.07 + 0.93 * Math.sqrt(Math.min(weight, 1)));
+const shade = (weight) => (weight === 0 ? 0 : 0.1 + 0.9 * Math.sqrt(Math.min(weight, 1)));
 
 /// The colours of a card, read from its style, as they are in light or dark.
 class palette {
@@ -50,9 +50,10 @@ class head_picture {
     map.imageSmoothingEnabled = cell < 1;
     map.drawImage(this.all, 0, 0, tokens, tokens, 0, 0, size, size);
     const line = Math.max(1, devicePixelRatio);
-    map.fillStyle = css(colours.ink, 0.55);
-    if (marked > 0) map.fillRect(0, marked * cell - line, (marked + 1) * cell, line);
-    if (marked + 1 < tokens) map.fillRect(0, (marked + 1) * cell, (marked + 1) * cell, line);
+    if (marked + 1 < tokens) {
+      map.fillStyle = css(colours.ink, 0.7);
+      map.fillRect(0, (marked + 1) * cell, (marked + 1) * cell, line);
+    }
 
     const row = sized(this.row), width = this.row.width, height = this.row.height;
     row.clearRect(0, 0, width, height);

@@ -15,15 +15,12 @@ const made = (tag, attributes = {}, ...children) => {
 };
 /// A share as a percentage that is 0 or 100 only where it is exactly that.
 const percent = (x) => {
-  if (x === 0) return "0 %";
-  if (x === 1) return "100 %";
+  if (x === 0 || x === 1) return `${100 * x}%`;
   const p = 100 * x;
-  if (p < 0.1) return "< 0.1 %";
-  if (p > 99.9) return "> 99.9 %";
-  return `${p < 10 || p > 99 ? p.toFixed(1) : p.toFixed(0)} %`;
+  if (p < 0.1) return "<0.1%";
+  if (p > 99.9) return ">99.9%";
+  return `${p < 10 || p > 99 ? p.toFixed(1) : p.toFixed(0)}%`;
 };
-const signed = (text) => text.replace("-", "−");
-
 /// A twin's card: its text, its heads, and what is said of both.
 class card {
   constructor(engine, index, change) {
@@ -351,7 +348,7 @@ fetch("heed.wasm")
   .then(start)
   .catch((error) => {
     $("alert").textContent = error instanceof WebAssembly.CompileError
-      ? `This browser cannot run heed.wasm: it wants WebAssembly with 128-bit SIMD and exceptions (Chrome 95, Firefox 100, Safari 16.4 or newer). ${error.message}`
+      ? `This browser cannot run heed.wasm: it wants WebAssembly with 128-bit SIMD and exceptions (Chrome 97, Firefox 102, Safari 16.4 or newer). ${error.message}`
       : `The page did not start: ${error.message}`;
     $("alert").hidden = false;
   });
