@@ -21,9 +21,7 @@ std::string text_of(const std::string& name)
 }
 
 struct reader {
-    explicit reader(const std::string& name)
-        : model(page::boxed_file(name + ".bin"), text_of(name + ".heed"), name)
-    {}
+    explicit reader(const std::string& name) : model(page::boxed_file(name + ".bin"), text_of(name + ".heed"), name) {}
 
     page::twin model;
     std::mt19937_64 random;
@@ -133,7 +131,10 @@ float page_lead(int twin, int token) { return model(twin).lead(token); }
 
 /// Of a head: weights [context][context], and for each token of the context the other three.
 const float* page_weights(int twin, int layer, int head) { return model(twin).rows(layer, head).weights.data(); }
-const float* page_first_token(int twin, int layer, int head) { return model(twin).rows(layer, head).first_token.data(); }
+const float* page_first_token(int twin, int layer, int head)
+{
+    return model(twin).rows(layer, head).first_token.data();
+}
 const float* page_entropy(int twin, int layer, int head) { return model(twin).rows(layer, head).entropy.data(); }
 const float* page_zeros(int twin, int layer, int head) { return model(twin).rows(layer, head).zeros.data(); }
 

@@ -39,8 +39,7 @@ public:
         values.middleRows(length_ - n, n) = v;
 
         matrix out(n, c_.dim);
-        const call of{layer,
-                      heed::bshd<const float>(q.data(), {1, c_.heads, n, c_.head_dim()}),
+        const call of{layer, heed::bshd<const float>(q.data(), {1, c_.heads, n, c_.head_dim()}),
                       heed::bshd<const float>(keys.data(), {1, c_.kv_heads, length_, c_.head_dim()}),
                       heed::bshd<const float>(values.data(), {1, c_.kv_heads, length_, c_.head_dim()}),
                       heed::bshd(out.data(), {1, c_.heads, n, c_.head_dim()})};
@@ -77,8 +76,8 @@ private:
         std::vector<std::int64_t> zeros(numbers);
         const heed::row_statistics<float> stats{shift, mass};
         heed::or_throw(heed::attend(def, of.q, of.k, of.v, of.out, {.stats = stats}));
-        heed::or_throw(heed::observe(known, of.q, of.k, stats,
-                                     {.entropy = entropy, .first_token = first_token, .zeros = zeros}));
+        heed::or_throw(
+            heed::observe(known, of.q, of.k, stats, {.entropy = entropy, .first_token = first_token, .zeros = zeros}));
 
         std::vector<float> map(static_cast<std::size_t>(n * length_));
         for (int64 head = 0; head < c_.heads; ++head) {

@@ -19,5 +19,6 @@ if(missing)
 endif()
 
 run("compile" ${SOURCE}/examples/browser/compile ${WORK})
-run("drive.py" ${python} ${CMAKE_CURRENT_LIST_DIR}/drive.py ${WORK}/page ${STORYTELLER} ${SOURCE}/examples/twins/box ${WORK}/pictures)
+run("drive.py" ${python} ${CMAKE_CURRENT_LIST_DIR}/drive.py ${WORK}/page ${STORYTELLER} ${SOURCE}/examples/twins/box
+    ${WORK}/pictures)
 message(STATUS "${run_output}")

@@ -75,9 +75,10 @@ class visitor:
     def screen(self, width, height, dark=False, phone=False):
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
             "width": width, "height": height, "deviceScaleFactor": 2 if phone else 1, "mobile": phone})
+        prefers = {"color-scheme": "dark" if dark else "light",
+                   "reduced-motion": "reduce" if self.in_a_hurry else "no-preference"}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
-            "features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
-                         {"name": "prefers-reduced-motion", "value": "reduce" if self.in_a_hurry else "no-preference"}]})
+            "features": [{"name": f"prefers-{name}", "value": value} for name, value in prefers.items()]})
 
     def picture(self, path):
         png = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png", "captureBeyondViewport": True})
@@ -131,24 +132,29 @@ class visitor:
         return self.find(f"{twin}-here").find_element(By.CSS_SELECTOR, f"[data-key={key}]")
 
     def head(self, twin, layer, head):
-        return self.driver.find_element(By.CSS_SELECTOR, f".twin.{twin} .head[data-layer='{layer}'][data-head='{head}']")
+        cell = f".head[data-layer='{layer}'][data-head='{head}']"
+        return self.driver.find_element(By.CSS_SELECTOR, f".twin.{twin} {cell}")
 
     def numbers(self, twin, layer, head):
         cell = self.head(twin, layer, head)
-        return {key: cell.find_element(By.CSS_SELECTOR, f"[data-key={key}]").text for key in ("sink", "entropy", "zeros")}
+        return {key: cell.find_element(By.CSS_SELECTOR, f"[data-key={key}]").text
+                for key in ("sink", "entropy", "zeros")}
 
     def figures(self, twin):
         return {key: self.find(f"{twin}-{key}").text for key in ("sink", "entropy", "zeros", "speed")}
 
     def shades(self, twin):
         """How strongly each token is shaded, 0 where it is not at all."""
-        colours = self.run("return [...arguments[0].children].map(s => s.style.backgroundColor)", self.find(f"{twin}-text"))
+        colours = self.run("return [...arguments[0].children].map(s => s.style.backgroundColor)",
+                           self.find(f"{twin}-text"))
         return [0.0 if not c else float(re.search(r"([0-9.]+)\)$", c).group(1)) if c.startswith("rgba") else 1.0
                 for c in colours]
 
     def weights(self, twin):
-        """The weights that these shades stand for: shade = 0.85 (0.1 + 0.9 sqrt(weight))."""
-        return [0.0 if s == 0 else max(0.0, (s / 0.85 - 0.1) / 0.9) ** 2 for s in self.shades(twin)]
+        """The weights that these shades stand for: shade = full (0.1 + 0.9 sqrt(weight)), and 0 for a weight of 0."""
+        style = "return getComputedStyle(document.documentElement).getPropertyValue('--text-shade')"
+        full = float(self.run(style))
+        return [0.0 if s == 0 else max(0.0, (s / full - 0.1) / 0.9) ** 2 for s in self.shades(twin)]
 
 
 def told(storyteller, box, twin, prompt):
@@ -227,7 +233,7 @@ def check_greedy_texts(v, storyteller, box):
             token = 1 + same
             v.point_at(twin, token)
             lead = float(v.says(twin, "lead").get_attribute("title"))
-            print(f"{twin}, {prompt!r}: from token {token} on not as storyteller, the two best logits being {lead} apart")
+            print(f"{twin}, {prompt!r}: from token {token} on not as storyteller: two logits are {lead} apart")
             assert lead <= error, f"{lead} > {error}:\n{here}\n{there}"
     print(f"{agreed} letters as storyteller tells them; logits are known to {error:.1e}")
 

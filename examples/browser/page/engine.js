@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // heed.wasm: its functions under plain names, texts as strings and numbers as typed arrays that look into its memory.
 async function load_engine(bytes) {
   const decoder = new TextDecoder(), encoder = new TextEncoder();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Pictures of a head: a map of all its rows, and one row as a line of bars. A weight of exactly 0 is drawn as nothing,
 // and any other is at least faintly there.
 const shade = (weight) => (weight === 0 ? 0 : 0.1 + 0.9 * Math.sqrt(Math.min(weight, 1)));
@@ -12,6 +13,7 @@ class palette {
     };
     [this.paper, this.hue, this.deep, this.future, this.ink] =
       ["--paper", "--hue", "--deep", "--future", "--ink"].map(colour);
+    this.text_shade = Number(style.getPropertyValue("--text-shade"));
     // 256 steps from paper to the twin's colour, and on to its deep one.
     this.steps = Array.from({ length: 256 }, (_, i) => {
       const s = i / 255, [from, to, part] =
