@@ -221,7 +221,7 @@ def check_greedy_texts(v, storyteller, box):
         v.type_prompt(prompt)
         texts = v.wait_for_texts()
         if error is None:
-            error = 10 * rounding_of_leads(v, (40, 90, 140, 190, 240)) + 1e-6
+            error = 10 * rounding_of_leads(v, (60, 150, 240)) + 1e-6
         for twin, text in zip(TWINS, texts):
             here, there = as_bytes(text), told(storyteller, box, twin, prompt)
             same = len(os.path.commonprefix([here, there]))
@@ -238,36 +238,43 @@ def check_greedy_texts(v, storyteller, box):
     print(f"{agreed} letters as storyteller tells them; logits are known to {error:.1e}")
 
 
+def check_row(v, twin, token, layer, head):
+    """What is shaded, and what observe() says beside the head, are the same row; softpick's zeros are no shade at all."""
+    weights, numbers = v.weights(twin), v.numbers(twin, layer, head)
+    row = weights[:token + 1]
+    assert not any(weights[token + 1:])
+    low, high = share(numbers["zeros"])
+    assert low - 1e-6 <= row.count(0) / len(row) <= high + 1e-6, (twin, numbers, row.count(0))
+    low, high = share(numbers["sink"])
+    assert low - 2e-3 <= row[0] <= high + 2e-3, (twin, numbers, row[0])
+    entropy = -sum(w * math.log(w) for w in row if w > 0)
+    assert abs(entropy - float(numbers["entropy"])) < 0.08, (twin, numbers, entropy)
+    if twin == "softmax":
+        assert row.count(0) == 0 and abs(sum(row) - 1) < 0.05, sum(row)
+    else:
+        assert sum(row) < 1.05, sum(row)
+    return row
+
+
 def check_pointing(v):
-    """What is said, shaded and written beside a head agree; softpick's zeros are no shade at all."""
+    """A token is pointed at, and of it, and of both twins' heads, the page says and shades what is so."""
     v.type_prompt("And it came to pass")
     v.wait_for_texts()
     means = {twin: v.figures(twin) for twin in TWINS}
-    token, heads = 120, ((0, 1), (2, 3))
-    for twin in TWINS:
-        v.point_at(twin, token)
-        for other in TWINS:  # both show the token's place
-            assert v.says(other, "token").text == str(token)
-        assert len(v.driver.find_elements(By.CSS_SELECTOR, ".text .here")) == 2
-    assert any(v.figures(twin) != means[twin] for twin in TWINS)
-    for layer, head in heads:
-        v.head("softmax", layer, head).click()
-        v.point_at("softmax", token)
-        for twin in TWINS:
-            assert v.head(twin, layer, head).get_attribute("aria-pressed") == "true"
-            weights, numbers = v.weights(twin), v.numbers(twin, layer, head)
-            row = weights[:token + 1]
-            assert not any(weights[token + 1:])
-            low, high = share(numbers["zeros"])
-            assert low - 1e-6 <= row.count(0) / len(row) <= high + 1e-6, (twin, numbers, row.count(0))
-            low, high = share(numbers["sink"])
-            assert low - 2e-3 <= row[0] <= high + 2e-3, (twin, numbers, row[0])
-            entropy = -sum(w * math.log(w) for w in row if w > 0)
-            assert abs(entropy - float(numbers["entropy"])) < 0.08, (twin, numbers, entropy)
-            if twin == "softmax":
-                assert row.count(0) == 0 and abs(sum(row) - 1) < 0.05, sum(row)
-            else:
-                assert row.count(0) > len(row) / 2 and sum(row) < 1.05
+    sinks = []
+    for token in (2, 120):  # an early row has much weight on the first token
+        for layer, head in ((0, 1), (2, 3)):
+            v.head("softmax", layer, head).click()
+            v.point_at("softpick", token)
+            for twin in TWINS:
+                assert v.says(twin, "token").text == str(token)  # both show the token's place
+                assert v.head(twin, layer, head).get_attribute("aria-pressed") == "true"
+                row = check_row(v, twin, token, layer, head)
+                sinks.append(row[0])
+                assert twin == "softmax" or token == 2 or row.count(0) > len(row) / 2
+    assert max(sinks) > 0.1, sinks
+    assert len(v.driver.find_elements(By.CSS_SELECTOR, ".text .here")) == 2
+    assert all(v.figures(twin) != means[twin] for twin in TWINS)
     v.driver.find_element(By.TAG_NAME, "body").send_keys(Keys.ESCAPE)
     v.point_at_nothing()
     assert {twin: v.figures(twin) for twin in TWINS} == means

@@ -10,6 +10,10 @@ const made = (tag, attributes = {}, ...children) => {
   e.append(...children);
   return e;
 };
+/// Changes a text where it is another: what is set is laid out again.
+const put = (element, text) => {
+  if (element.textContent !== text) element.textContent = text;
+};
 /// A share as a percentage that is 0 or 100 only where it is exactly that.
 const percent = (x) => {
   if (x === 0 || x === 1) return `${100 * x}%`;
@@ -52,6 +56,7 @@ class card {
         figure("speed", "tokens/s", "that this twin can write here, its heads being looked into", "lesser")),
       this.text, this.says, this.grid);
     this.say_formula();
+    this.spans = [], this.marked = null;
     this.forget();
   }
 
@@ -78,7 +83,8 @@ class card {
 
   forget() {
     this.shown = 0, this.written = 0, this.spent = 0, this.ended = false;
-    this.spans = [];
+    this.mark(null);
+    this.spans = [], this.shades = [];
     this.text.replaceChildren();
     this.forget_rows();
   }
@@ -110,7 +116,9 @@ class card {
     const { engine, index } = this;
     for (const n = engine.tokens(index); this.shown < n; ++this.shown) {
       const bytes = engine.pieces[engine.id(index, this.shown)], byte = bytes[0];
-      const span = made("span", { role: "option", id: `${this.name}-${this.shown}`, "data-token": String(this.shown) });
+      const span = made("span", {
+        role: "option", id: `${this.name}-${this.shown}`, "data-token": String(this.shown), "aria-selected": "false",
+      });
       if (bytes.length > 1) span.append(this.shown ? new TextDecoder().decode(bytes) : "‹s›");
       else if (byte === 10) span.append("⏎\n");
       else if (byte >= 32 && byte < 127) span.append(String.fromCharCode(byte));
@@ -133,6 +141,18 @@ class card {
     return mean;
   }
 
+  /// Marks a token as the one that is pointed at, or none.
+  mark(token) {
+    if (token === this.marked) return;
+    for (const [which, on] of [[this.marked, false], [token, true]]) {
+      this.spans[which]?.classList.toggle("here", on);
+      this.spans[which]?.setAttribute("aria-selected", String(on));
+    }
+    this.marked = token;
+    if (token === null) this.text.removeAttribute("aria-activedescendant");
+    else this.text.setAttribute("aria-activedescendant", `${this.name}-${token}`);
+  }
+
   /// Shows the row of a token, and numbers of it, or of all rows where `pointed` is false.
   draw(current, pointed, chosen) {
     const { engine, index } = this, tokens = this.shown;
@@ -141,14 +161,14 @@ class card {
     const weights = this.row(here, chosen);
     this.spans.forEach((span, j) => {
       const s = j <= here ? shade(weights[j]) : 0;
-      span.style.backgroundColor = s ? css(this.colours.hue, this.colours.text_shade * s) : "";
-      span.classList.toggle("here", j === here && pointed);
-      span.setAttribute("aria-selected", String(j === here && pointed));
+      const colour = s ? css(this.colours.hue, (this.colours.text_shade * s).toFixed(4)) : "";
+      if (this.shades[j] !== colour) this.shades[j] = span.style.backgroundColor = colour;
     });
-    if (pointed) this.text.setAttribute("aria-activedescendant", `${this.name}-${here}`);
-    else this.text.removeAttribute("aria-activedescendant");
+    this.mark(pointed ? here : null);
     this.text.classList.toggle("writing", !this.ended);
 
+    // all pictures first: they ask for their sizes, and what is written between would be laid out for each
+    for (const h of this.heads) h.picture.draw(engine.weights(index, h.layer, h.head), tokens, here, this.colours);
     const sums = [0, 0, 0];
     for (const h of this.heads) {
       const values = [engine.first_token, engine.entropy, engine.zeros].map((of) => {
@@ -156,16 +176,14 @@ class card {
         return pointed || tokens < 2 ? rows[here] : rows.subarray(1, tokens).reduce((a, b) => a + b) / (tokens - 1);
       });
       values.forEach((v, i) => { sums[i] += v; });
-      h.numbers.forEach((b, i) => { b.textContent = i === 1 ? values[i].toFixed(2) : percent(values[i]); });
-      h.picture.draw(engine.weights(index, h.layer, h.head), tokens, here, this.colours);
+      h.numbers.forEach((b, i) => put(b, i === 1 ? values[i].toFixed(2) : percent(values[i])));
       h.button.setAttribute("aria-pressed", String(!!chosen && h.layer === chosen.layer && h.head === chosen.head));
     }
     const n = this.heads.length;
-    this.figures.sink.textContent = percent(sums[0] / n);
-    this.figures.entropy.textContent = (sums[1] / n).toFixed(2);
-    this.figures.zeros.textContent = percent(sums[2] / n);
-    if (this.written > 8)
-      this.figures.speed.textContent = Math.round(1000 * this.written / this.spent).toLocaleString("en");
+    put(this.figures.sink, percent(sums[0] / n));
+    put(this.figures.entropy, (sums[1] / n).toFixed(2));
+    put(this.figures.zeros, percent(sums[2] / n));
+    if (this.written > 8) put(this.figures.speed, Math.round(1000 * this.written / this.spent).toLocaleString("en"));
     this.say_here(here, pointed, chosen, weights);
   }
 

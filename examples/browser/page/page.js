@@ -3,7 +3,7 @@
 const openings = ["And it came to pass", "In the beginning", "Blessed are they that", "And the king said unto",
   "Q: What is attention?"];
 const pace = 36;       // tokens a second that each twin shows while it writes by itself
-const frame_ms = 14;   // of computing in a frame, where settings have changed and the text is wanted at once
+const frame_ms = 24;   // of computing in a frame, where settings have changed and the text is wanted at once
 
 function start(engine) {
   const state = { seed: 1, pointed: null, kept: null, chosen: null, quick: false, due: 0, drawn: true, awake: false };
