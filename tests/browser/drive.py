@@ -16,7 +16,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
@@ -152,8 +151,7 @@ class visitor:
 
     def weights(self, twin):
         """The weights that these shades stand for: shade = full (0.1 + 0.9 sqrt(weight)), and 0 for a weight of 0."""
-        style = "return getComputedStyle(document.documentElement).getPropertyValue('--text-shade')"
-        full = float(self.run(style))
+        full = float(self.run("return getComputedStyle(document.body).getPropertyValue('--text-shade')"))
         return [0.0 if s == 0 else max(0.0, (s / full - 0.1) / 0.9) ** 2 for s in self.shades(twin)]
 
 
@@ -309,7 +307,6 @@ def check_settings(v):
 
     v.find("reset").click()
     sampled = v.wait_for_texts()
-    assert v.find("temperature-says").text == "0.70"
     v.find("again").click()
     assert v.wait_for_texts() != sampled
     v.find("reset").click()
@@ -395,12 +392,9 @@ def main(page, storyteller, box, pictures):
         raise
     finally:
         v.driver.quit()
-    elsewhere = [path for path in asked if path not in ("/", "/heed.wasm")]
-    assert len(asked) == 2 and not elsewhere, asked
+    assert sorted(asked) == ["/", "/heed.wasm"], asked  # and nothing else
     print("the page works")
 
 
 if __name__ == "__main__":
-    begin = time.monotonic()
     main(*sys.argv[1:])
-    print(f"{time.monotonic() - begin:.0f} s in the browser")
