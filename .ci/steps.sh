@@ -160,6 +160,19 @@ webassembly() {
         node --no-experimental-fetch $to/unit.js '~[exhaustive]'
 }
 
+# browser [ARCH]: the page of examples/browser, which must write what the storyteller of the release tells, or that of a
+# build of its own for ARCH.
+browser() {
+    local to=build/release
+    need emscripten nodejs node-acorn chromium chromium-driver python3-selenium libeigen3-dev || return 1
+    if [[ ${1:-} ]]; then
+        to=build/storyteller-$1
+        cmake -S . -B "$to" -G Ninja -DCMAKE_BUILD_TYPE=Release -DHEED_ARCH="$1" -DHEED_BUILD_BENCH=OFF &&
+            cmake --build "$to" --target storyteller || return 1
+    fi
+    ctest --test-dir "$to" --output-on-failure -R '^browser$'
+}
+
 # fuzzers SECONDS: of each.
 fuzzers() {
     need libclang-rt-14-dev && tests/fuzz/run "$1"

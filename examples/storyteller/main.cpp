@@ -5,12 +5,12 @@
 #include "../program/standard_output.hpp"
 #include "command_line.hpp"
 #include "comparison.hpp"
+#include "sampling.hpp"
 
 #include <heed/executor/threads.hpp>
 
 #include <chrono>
 #include <cstdio>
-#include <random>
 #include <sstream>
 
 namespace {
@@ -52,19 +52,6 @@ std::string described(const cache_size& size, const attention_form& form)
             std::to_string(size.bytes) + " bytes";
     if (form.as != element::f32) text += ", " + std::to_string(size.f32_bytes) + " in f32";
     return text;
-}
-
-template <class Row>
-int next_token(const Row& logits, double temperature, std::mt19937_64& random)
-{
-    Eigen::Index best;
-    const float highest = logits.maxCoeff(&best);
-    if (temperature == 0) return static_cast<int>(best);
-    std::vector<double> p(static_cast<std::size_t>(logits.size()));
-    for (std::size_t i = 0; i < p.size(); ++i)
-        p[i] = std::exp((static_cast<double>(logits[static_cast<Eigen::Index>(i)]) - static_cast<double>(highest)) /
-                        temperature);
-    return std::discrete_distribution<int>(p.begin(), p.end())(random);
 }
 
 /// A prompt and what the model makes of it.
