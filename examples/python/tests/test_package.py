@@ -47,9 +47,15 @@ def test_stubs_agree_with_the_module(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_code_of_the_readme_runs():
-    text = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-    blocks = [part.split("```")[0] for part in text.split("```python\n")[1:]]
+def python_in(readme):
+    return [part.split("```")[0] for part in readme.read_text().split("```python\n")[1:]]
+
+
+def test_the_code_of_the_readmes_runs():
+    folder = Path(__file__).resolve().parents[1]
+    for block in python_in(folder.parents[1] / "README.md"):
+        exec(block, {})
+    blocks = python_in(folder / "README.md")
     exec(blocks[0], {})
     torch = pytest.importorskip("torch", reason="python3-torch is not installed: only the block without it ran")
     q, k, v = torch.randn(3, 1, 8, 12, 16)
