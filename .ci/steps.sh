@@ -99,6 +99,18 @@ aarch64() {
     need g++-aarch64-linux-gnu qemu-user && portable_headers && preset aarch64 "$1"
 }
 
+# Products of quads, which the build before has not: the digests of caches where the machine has SDOT, linked to others
+# of that build.
+aarch64_quads() {
+    local of=build/aarch64/tests/CMakeFiles/heed-digests.dir/digests to=build/aarch64-quads
+    mkdir -p $to &&
+        aarch64-linux-gnu-g++ -std=c++20 -O1 -Wno-psabi -march=armv8.2-a+fp16+dotprod+i8mm -Iinclude -Itests \
+            -idirafter build/portable_headers/include -c tests/digests/caches.cpp -o $to/caches.o &&
+        aarch64-linux-gnu-g++ $to/caches.o $of/{forward,gradients,main}.cpp.o -o $to/heed-digests &&
+        qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu $to/heed-digests tests/digests/[0-9]*.txt &&
+        python3 tests/package/aarch64_code.py aarch64-linux-gnu-objdump $to/caches.o $of/{forward,gradients}.cpp.o
+}
+
 # foreign FOLDER TARGETS TESTS ARGUMENTS...: configures for another machine, builds targets and runs tests, a regular
 # expression. CMAKE_FIND_ROOT_PATH is that machine's own; of this one, it finds headers alone.
 foreign() {

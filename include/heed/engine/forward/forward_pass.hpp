@@ -8,7 +8,11 @@
 #include "../kernel/run_tasks.hpp"
 #include "../kernel/task_table.hpp"
 #include "band_steps.hpp"
+#if defined(HEED_MULTIPLIES_QUADS)
+#include "quad_step.hpp"
+#else
 #include "integer_step.hpp"
+#endif
 #include "listed_steps.hpp"
 #include "sinks.hpp"
 #include "threshold_memory.hpp"

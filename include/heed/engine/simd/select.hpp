@@ -55,6 +55,10 @@
 #define HEED_MACHINE neon
 #include "arch/neon.hpp"
 #include "arch/neon_integers.hpp"
+#if defined(__ARM_FEATURE_DOTPROD)
+#include "arch/neon_quads.hpp"
+#define HEED_MULTIPLIES_QUADS 1
+#endif
 #if defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
 #include "arch/neon_bf16.hpp"
 #endif
