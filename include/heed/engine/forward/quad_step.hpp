@@ -198,9 +198,9 @@ private:
 
 /// The tile steps of one query block, in order: what integer_steps are where pairs are multiplied.
 template <class Job>
-class integer_steps {
+class quad_steps {
 public:
-    integer_steps(const Job& job, const query_block& block, const integer_memory& mem)
+    quad_steps(const Job& job, const query_block& block, const integer_memory& mem)
         : job_(job), block_(block), mem_(mem)
     {
         place_cursor<Job> places(job, block);

@@ -76,9 +76,8 @@ HEED_INLINE void add_quad_products(const std::uint32_t* q, std::int64_t stride, 
 /// sums = q . k over n quads of upper and of lower bytes, which are `apart` words apart; of numbers of 8 bits the upper
 /// ones are 0.
 template <int Parts, int Rows, int Vecs>
-HEED_INLINE void quad_products(const std::uint32_t* q, std::int64_t stride, std::int64_t apart,
-                               const std::uint32_t* strip, std::int64_t n, quad_words (&sums)[Rows][Vecs],
-                               line_feed& ahead)
+HEED_INLINE void quad_products(const integer_rows& q, std::int64_t apart, const std::uint32_t* strip, std::int64_t n,
+                               quad_words (&sums)[Rows][Vecs], line_feed& ahead)
 {
     HEED_UNROLL
     for (int r = 0; r < Rows; ++r) {
@@ -86,14 +85,14 @@ HEED_INLINE void quad_products(const std::uint32_t* q, std::int64_t stride, std:
         for (int v = 0; v < Vecs; ++v) sums[r][v] = native_lanes::all_words(0);
     }
     if constexpr (Parts > 1) {
-        add_quad_products<false>(q, stride, strip, n, sums, ahead);
+        add_quad_products<false>(q.pairs, q.stride, strip, n, sums, ahead);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
             HEED_UNROLL
             for (int v = 0; v < Vecs; ++v) sums[r][v] = native_quads::bytes::times_256(sums[r][v]);
         }
     }
-    add_quad_products<true>(q + apart, stride, strip, n, sums, ahead);
+    add_quad_products<true>(q.pairs + apart, q.stride, strip, n, sums, ahead);
 }
 
 /// s[r][j] = q[r] . k[j] for one register block and a strip: the bits of integer_scores().
@@ -106,7 +105,7 @@ HEED_NOINLINE inline void quad_scores_block(integer_rows q, integer_strip strip,
     quad_words sums[Rows][vecs];
     line_feed ahead = feed;
     if constexpr (block_quads == 0) {
-        quad_products<Parts>(q.pairs, q.stride, quads, strip.pairs, quads, sums, ahead);
+        quad_products<Parts>(q, quads, strip.pairs, quads, sums, ahead);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
             HEED_UNROLL
@@ -118,7 +117,7 @@ HEED_NOINLINE inline void quad_scores_block(integer_rows q, integer_strip strip,
         return;
     }
     for (std::int64_t p = 0; p < quads; p += block_quads) {
-        quad_products<Parts>(q.pairs + p, q.stride, quads, strip.pairs, block_quads, sums, ahead);
+        quad_products<Parts>(q, quads, strip.pairs, block_quads, sums, ahead);
         const bool first = p == 0, last = p + block_quads >= quads;
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
@@ -131,6 +130,7 @@ HEED_NOINLINE inline void quad_scores_block(integer_rows q, integer_strip strip,
                 store(to, last ? x * vec<float>(q.steps[r]) : x);
             }
         }
+        q.pairs += block_quads;
         strip.pairs += block_quads * width;
         strip.scales += width;
     }

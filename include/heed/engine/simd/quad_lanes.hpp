@@ -30,7 +30,8 @@ struct quad_lanes {
     }
     HEED_INLINE static void interleave_words(words a, words b, words (&out)[2]) { arch::interleave_words(a, b, out); }
 
-    /// The f-th field of bytes of an element E, as numbers with a sign.
+    /// The f-th field of bytes of an element E, as numbers with a sign. Bytes are stored with one; a field without it
+    /// is `bias` more than the number.
     template <class E>
     HEED_INLINE static words field(words w, int f)
     {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Which machine this is compiled for: the one file that asks, and that knows xsimd. A file in arch/ is an instruction
-// set; to add one is to write that file and its lines here.
+// set; to add one is to write that file and its lines here. HEED_MULTIPLIES_QUADS is defined where products of integers
+// are products of quads (quad_lanes.hpp).
 #pragma once
 
 #include "arch/portable.hpp"
