@@ -100,6 +100,31 @@ aarch64() {
     need g++-aarch64-linux-gnu qemu-user && portable_headers && preset aarch64 "$1"
 }
 
+# with_sdot ARCH SOURCE...: objects in build/aarch64-quads, for AArch64 that has SDOT, which the preset's has not.
+with_sdot() {
+    local arch=$1
+    shift
+    mkdir -p build/aarch64-quads
+    printf '%s\n' "$@" | xargs -P 2 -I{} sh -c "aarch64-linux-gnu-g++ -std=c++20 -O1 -Wno-psabi -march=$arch -Iinclude \
+        -Itests -idirafter build/portable_headers/include -c {} -o build/aarch64-quads/\$(basename {}).o"
+}
+
+# Register blocks of quads have the bits of those of pairs.
+quads_under_qemu() {
+    local to=build/aarch64-quads
+    with_sdot armv8.2-a+dotprod tests/main.cpp tests/unit/quads.cpp &&
+        aarch64-linux-gnu-g++ $to/{main,quads}.cpp.o -o $to/quads && qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu $to/quads
+}
+
+# And so have whole calls: the digests of caches, linked to the others of the preset.
+digests_of_quads() {
+    local of=build/aarch64/tests/CMakeFiles/heed-digests.dir/digests to=build/aarch64-quads
+    with_sdot armv8.2-a+fp16+dotprod+i8mm tests/digests/caches.cpp &&
+        aarch64-linux-gnu-g++ $to/caches.cpp.o $of/{forward,gradients,main}.cpp.o -o $to/heed-digests &&
+        qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu $to/heed-digests tests/digests/[0-9]*.txt &&
+        python3 tests/package/aarch64_code.py aarch64-linux-gnu-objdump $to/caches.cpp.o $of/{forward,gradients}.cpp.o
+}
+
 # foreign FOLDER TARGETS TESTS ARGUMENTS...: configures for another machine, builds targets and runs tests, a regular
 # expression. CMAKE_FIND_ROOT_PATH is that machine's own; of this one, it finds headers alone.
 foreign() {

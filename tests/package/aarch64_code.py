@@ -12,14 +12,16 @@ import subprocess
 import sys
 
 BLOCKS = ["scores_block", "scores_unpacked_block", "outputs_block", "outputs_rows_block", "outputs_listed_block",
-          "integer_scores_block", "integer_outputs_block"]
+          "integer_scores_block", "integer_outputs_block", "quad_scores_block", "quad_outputs_block"]
+OF_QUADS = {"integer_scores_block": "quad_scores_block", "integer_outputs_block": "quad_outputs_block"}
+HAS_SDOT = r"_ZN4heed\d+v\w*?_(?:dotprod|i8mm(?!_no_dotprod))"  # the name of what an object is compiled for
 WEIGHTS = ["weigh_row", "weigh_from_the_right"]
 LEAVES_IT = re.compile(r"calls \S*20weigh_from_the_right")  # a row whose keys have an order
 BRANCH = r"(?:b(?:\.\w+)?|cbn?z|tbn?z)\s+(?:.*,\s*)?([0-9a-f]+) <"
 ON_ONE_NUMBER = r"(?:f(?!mov|cvt\s)\w+|[su]cvtf)\s+[hsd]\d+"
 WIDENS = r"[su]cvtf|fmul"  # the latter a subnormal f16
 ON_A_VECTOR = r"f(?!mov)\w+\s+v"
-PRODUCT = r"(?:fmla|smlal|bfdot)\s+v"
+PRODUCT = r"(?:fmla|smlal|sdot|bfdot)\s+v"
 
 
 def functions(objdump, path):
@@ -93,9 +95,12 @@ def main():
             if kind is None or ".cold" in symbol:
                 continue
             seen[kind] = seen.get(kind, 0) + 1
+            if kind in OF_QUADS and re.match(HAS_SDOT, symbol):
+                wrong.append(f"{symbol}: multiplies pairs where SDOT multiplies quads")
             wrong += [f"{symbol}: {what}" for what in complaints(symbol, code)]
     for kind in [*BLOCKS, *WEIGHTS]:
-        if kind not in seen:
+        others = OF_QUADS.get(kind) or next((k for k, q in OF_QUADS.items() if q == kind), None)
+        if kind not in seen and others not in seen:
             wrong.append(f"no object has {kind}")
     if wrong:
         names = "\n".join(wrong)

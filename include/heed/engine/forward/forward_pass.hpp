@@ -12,6 +12,9 @@
 #include "listed_steps.hpp"
 #include "sinks.hpp"
 #include "threshold_memory.hpp"
+#if defined(HEED_MULTIPLIES_QUADS)
+#include "quad_step.hpp"
+#endif
 
 HEED_BEGIN
 namespace kernel {
@@ -21,8 +24,13 @@ template <class Def, class U>
 using memory_of =
     std::conditional_t<(Def::integer_bits > 0), integer_memory,
                        std::conditional_t<finds_thresholds_v<Def>, threshold_memory<U>, forward_memory<U>>>;
+#if defined(HEED_MULTIPLIES_QUADS)
+template <class Job>
+using steps_of = std::conditional_t<(Job::def_type::integer_bits > 0), quad_steps<Job>, block_steps<Job>>;
+#else
 template <class Job>
 using steps_of = std::conditional_t<(Job::def_type::integer_bits > 0), integer_steps<Job>, block_steps<Job>>;
+#endif
 
 /// Whether decode takes heads together in them: float products of all keys.
 template <class Def, class U>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Which machine this is compiled for: the one file that asks, and that knows xsimd. A file in arch/ is an instruction
-// set; to add one is to write that file and its lines here.
+// set; to add one is to write that file and its lines here. HEED_MULTIPLIES_QUADS is defined where products of integers
+// are products of quads (quad_lanes.hpp).
 #pragma once
 
 #include "arch/portable.hpp"
@@ -55,6 +56,10 @@
 #define HEED_MACHINE neon
 #include "arch/neon.hpp"
 #include "arch/neon_integers.hpp"
+#if defined(__ARM_FEATURE_DOTPROD)
+#include "arch/neon_quads.hpp"
+#define HEED_MULTIPLIES_QUADS 1
+#endif
 #if defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
 #include "arch/neon_bf16.hpp"
 #endif
