@@ -40,17 +40,11 @@ public:
     {
         return checked(ranks_.size()) * (checked(rows_bytes()) + scores() * std::int64_t{sizeof(T)}) + 64;
     }
-    status take(const workspace& given)
+    void take(void* memory)
     {
-        const auto needed = static_cast<std::size_t>(bytes().value());
-        if (!given.data || given.bytes < needed)
-            return status::error(errc::workspace_too_small, "merge: workspace of %zu bytes, needs %zu", given.bytes,
-                                 needed);
-        char* const memory =
-            static_cast<char*>(given.data) + (64 - reinterpret_cast<std::uintptr_t>(given.data) % 64) % 64;
-        rows_ = reinterpret_cast<row_candidates<T>*>(memory);
-        scores_ = reinterpret_cast<T*>(memory + ranks_.size() * rows_bytes());
-        return {};
+        char* const first = kernel::first_line(memory);
+        rows_ = reinterpret_cast<row_candidates<T>*>(first);
+        scores_ = reinterpret_cast<T*>(first + ranks_.size() * rows_bytes());
     }
     void gather()
     {
@@ -91,9 +85,7 @@ status attend_on_ranks(const char* verb, mpi_attention_of<Def, Queries, Kv> of, 
     if (!ranks.status()) return ranks.status();
     mpi_attention<Def, Queries, Kv> call(ranks, of, how);
     status own = first_error([&] { return call.check(); }, [&] { return check(call.size()); });
-    const borrowed_workspace memory(how.workspace, own ? static_cast<std::size_t>(call.bytes().value()) : 0);
-    if (own) own = memory.check(verb, static_cast<std::size_t>(call.bytes().value()));
-    if (own) own = call.take(memory.get());
+    const memory_of_call memory(verb, call, how.workspace, own);
     if (how.queries_from >= 0) {
         if (const status s = call.agree(own); !s) return s;
         call.send_queries();
@@ -190,10 +182,7 @@ status merge(const Def& def, const threshold_state<T>& s, const options& how = {
     status own =
         detail::first_error([&] { return detail::check_state("merge", "state", s); },
                             [&] { return detail::check_normalizer(def, s.size); }, [&] { return all.check(); });
-    const auto bytes = own ? static_cast<std::size_t>(all.bytes().value()) : 0;
-    const detail::borrowed_workspace memory(how.workspace, bytes);
-    if (own) own = memory.check("merge", bytes);
-    if (own) own = all.take(memory.get());
+    const detail::memory_of_call memory("merge", all, how.workspace, own);
     if (const status ok = ranks.agree(own, {{"state.batch", s.size.batch},
                                             {"state.heads", s.size.heads},
                                             {"state.tokens", s.size.tokens},
@@ -220,14 +209,8 @@ status travel(const span<Kv> (&mine)[2], Needs needs, Visit visit, const options
     if (!ranks.status()) return ranks.status();
     detail::travelling_keys<Kv> keys(ranks, mine);
     status own = keys.check();
-    const auto bytes = own ? static_cast<std::size_t>(keys.bytes().value()) : 0;
-    const detail::borrowed_workspace memory(how.workspace, bytes);
-    if (own) own = memory.check("travel", bytes);
-    if (own && memory.get().bytes < bytes)
-        own = status::error(errc::workspace_too_small, "travel: workspace of %zu bytes, needs %zu", memory.get().bytes,
-                            bytes);
+    const detail::memory_of_call memory("travel", keys, how.workspace, own);
     if (const status s = keys.agree(own); !s) return s;
-    keys.take(memory.get().data);
     if (const status s = keys.share(); !s) return s;
     own = keys.run(false, needs, [&](const auto& some, std::int64_t first) {
         return visit(some, key_part{first, keys.total(), 1});
@@ -265,10 +248,7 @@ status attend_sharded(const Definitions& definitions, const shard<Q, Kv, O> (&mi
     if (!ranks.status()) return ranks.status();
     detail::mpi_prefill<Definitions, Q, Kv, O> call(ranks, definitions, mine, how);
     status own = call.check();
-    const auto bytes = own ? static_cast<std::size_t>(call.bytes().value()) : 0;
-    const detail::borrowed_workspace memory(how.workspace, bytes);
-    if (own) own = memory.check("attend_sharded", bytes);
-    if (own) own = call.take(memory.get());
+    const detail::memory_of_call memory("attend_sharded", call, how.workspace, own);
     if (const status s = call.agree(own); !s) return s;
     if (const status s = call.attend(); !s) return s;
     return call.finish_all();

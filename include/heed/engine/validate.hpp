@@ -226,6 +226,15 @@ status check_statistics(const char* verb, const row_statistics<T>& stats, const 
                          stats.shift ? "mass" : "shift", static_cast<long long>(rows.value()));
 }
 
+/// That there is as much memory as a call needs.
+inline status check_workspace(const char* verb, const workspace& given, std::size_t bytes)
+{
+    if (given.bytes < bytes || !given.data)
+        return status::error(errc::workspace_too_small, "%s: workspace of %zu bytes%s, needs %zu", verb, given.bytes,
+                             given.data ? "" : " at null", bytes);
+    return {};
+}
+
 /// That a call brings no more workers than were planned for, and as much memory.
 template <class T>
 status check_resources(const char* verb, const options<T>& how, int workers, std::size_t bytes)
@@ -233,10 +242,7 @@ status check_resources(const char* verb, const options<T>& how, int workers, std
     if (how.executor.concurrency() > workers)
         return status::error(errc::invalid_argument, "%s: the executor has %d workers, planned for %d", verb,
                              how.executor.concurrency(), workers);
-    if (how.workspace.bytes < bytes || !how.workspace.data)
-        return status::error(errc::workspace_too_small, "%s: workspace of %zu bytes%s, needs %zu", verb,
-                             how.workspace.bytes, how.workspace.data ? "" : " at null", bytes);
-    return {};
+    return check_workspace(verb, how.workspace, bytes);
 }
 
 }  // namespace detail

@@ -82,16 +82,7 @@ public:
         return numbers * sizeof(T) + checked(workers()) * scratch_bytes_ + 2 * 64;
     }
 
-    /// Works in this memory.
-    status take(const workspace& given)
-    {
-        const auto needed = static_cast<std::size_t>(bytes().value());
-        if (!given.data || given.bytes < needed)
-            return status::error(errc::workspace_too_small, "%s: workspace of %zu bytes, needs %zu", ranks_.verb(),
-                                 given.bytes, needed);
-        memory_ = static_cast<char*>(given.data) + (64 - reinterpret_cast<std::uintptr_t>(given.data) % 64) % 64;
-        return {};
-    }
+    void take(void* memory) { memory_ = kernel::first_line(memory); }
 
     /// Attends to the keys of this rank, each unit into a state of its own.
     status attend()

@@ -180,6 +180,23 @@ private:
     heed::status status_;
 };
 
+/// The memory of a call that has no error yet: the caller's workspace, or one of our own. An error is put into `own`.
+class memory_of_call {
+public:
+    template <class Call>
+    memory_of_call(const char* verb, Call& call, const workspace& given, status& own)
+        : bytes_(own ? static_cast<std::size_t>(call.bytes().value()) : 0), memory_(given, bytes_)
+    {
+        if (own) own = memory_.check(verb, bytes_);
+        if (own) own = check_workspace(verb, memory_.get(), bytes_);
+        if (own) call.take(memory_.get().data);
+    }
+
+private:
+    std::size_t bytes_;
+    borrowed_workspace memory_;
+};
+
 template <class T>
 MPI_Datatype mpi_number()
 {

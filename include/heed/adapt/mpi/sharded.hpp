@@ -47,16 +47,11 @@ public:
         return s;
     }
     checked bytes() const { return travelling_.bytes() + states_bytes() + scratch() + 2 * 64; }
-    status take(const workspace& given)
+    void take(void* memory)
     {
-        const auto needed = static_cast<std::size_t>(bytes().value());
-        if (!given.data || given.bytes < needed)
-            return status::error(errc::workspace_too_small, "%s: workspace of %zu bytes, needs %zu", ranks_.verb(),
-                                 given.bytes, needed);
-        memory_ = static_cast<char*>(given.data) + (64 - reinterpret_cast<std::uintptr_t>(given.data) % 64) % 64;
+        memory_ = kernel::first_line(memory);
         scratch_bytes_ = scratch();
         travelling_.take(memory_ + states_bytes().value() + scratch_bytes_);
-        return {};
     }
     status agree(const status& own) const
     {

@@ -87,17 +87,12 @@ public:
     }
     void take(void* memory)
     {
-        char* at = static_cast<char*>(memory);
-        const auto cut = [&](std::int64_t n) {
-            char* const p = at + (64 - reinterpret_cast<std::uintptr_t>(at) % 64) % 64;
-            at = p + n;
-            return p;
-        };
-        table_ = reinterpret_cast<row_of_rank*>(cut(ranks_.size() * std::int64_t{sizeof(row_of_rank)}));
-        sends_ = reinterpret_cast<MPI_Request*>(cut(own_pieces() * ranks_.size() * std::int64_t{sizeof(MPI_Request)}));
+        kernel::carver c(kernel::first_line(memory));
+        table_ = c.take<row_of_rank>(ranks_.size());
+        sends_ = c.take<MPI_Request>(own_pieces(), ranks_.size());
         piece_bytes_ = message_of(piece, nullptr).bytes().value();
-        own_ = cut(own_pieces() * piece_bytes_);
-        others_ = cut(slots * piece_bytes_);
+        own_ = c.take<char>(own_pieces(), piece_bytes_);
+        others_ = c.take<char>(slots, piece_bytes_);
     }
 
     /// Tells all ranks who has which keys. Every rank comes to the same conclusion.
