@@ -346,14 +346,30 @@ gradient_arrays backward(py::object q, py::object k, py::object v, py::object ou
 
 namespace {
 
-/// What observe and attention_map share.
-void prepare(const std::string& verb, observe_call& call, const operands& in, const attention& def,
-             const known_stats& known, crew& threads, big& offsets)
-{
-    call.def = def.plain(verb, in.keys, in.q.size[2], in.q.size[3], computed_in(in.type), offsets);
-    call.q = in.q, call.kv = in.kv, call.stats = known.of;
-    call.threads = threads.for_call();
-}
+/// What observe and attention_map share: a call, and what it points to.
+struct observing {
+    definition_words def;
+    operands in;
+    void (*kernel)(const observe_call&, outcome&);
+    known_stats known;
+    crew threads;
+    big offsets;
+    observe_call call;
+
+    observing(const std::string& verb, const py::object& q, const py::object& k, const row_stats& stats,
+              const py::object& lengths, const py::object& threads_of_call, const py::object& definition,
+              const py::kwargs& words)
+        : def(verb, definition, words), in(verb, q, k, py::none(), lengths),
+          kernel(kernel_for(verb, &element_verbs::observe, in.of, def->of())),
+          known(verb, stats, computed_in(in.type), in.rows()), threads(verb, threads_of_call)
+    {
+        call.def = def->plain(verb, in.keys, in.q.size[2], in.q.size[3], computed_in(in.type), offsets);
+        call.q = in.q, call.kv = in.kv, call.stats = known.of;
+        call.threads = threads.for_call();
+    }
+    observing(const observing&) = delete;
+    observing& operator=(const observing&) = delete;
+};
 
 struct observed_name {
     const char* name;
@@ -379,14 +395,9 @@ py::dict observe(py::object q, py::object k, const row_stats& stats, py::object 
                  const py::kwargs& words)
 {
     const std::string verb = "observe";
-    const definition_words def(verb, definition, words);
-    const operands in(verb, q, k, py::none(), lengths);
-    const auto kernel = kernel_for(verb, &element_verbs::observe, in.of, def->of());
-    const known_stats known(verb, stats, computed_in(in.type), in.rows());
-    crew threads_of_call(verb, threads);
-    observe_call call;
-    big offsets;
-    prepare(verb, call, in, *def, known, threads_of_call, offsets);
+    observing o(verb, q, k, stats, lengths, threads, definition, words);
+    observe_call& call = o.call;
+    const operands& in = o.in;
     call.small_weight = static_cast<float>(small_weight);
 
     py::dict to;
@@ -394,15 +405,15 @@ py::dict observe(py::object q, py::object k, const row_stats& stats, py::object 
         const auto name = py::cast<std::string>(item);
         std::string all;
         bool is_known = false;
-        for (const observed_name& o : observed) {
-            all += std::string(all.empty() ? "" : ", ") + o.name;
-            if (name != o.name) continue;
+        for (const observed_name& field : observed) {
+            all += std::string(all.empty() ? "" : ", ") + field.name;
+            if (name != field.name) continue;
             is_known = true;
-            py::array made =
-                o.number ? new_array(number_type::f32, in.rows(), verb) : new_array(number_type::i64, in.rows(), verb);
-            if (o.number) call.*o.number = static_cast<float*>(made.mutable_data());
-            else call.*o.count = static_cast<std::int64_t*>(made.mutable_data());
-            to[o.name] = made;
+            py::array made = field.number ? new_array(number_type::f32, in.rows(), verb)
+                                          : new_array(number_type::i64, in.rows(), verb);
+            if (field.number) call.*field.number = static_cast<float*>(made.mutable_data());
+            else call.*field.count = static_cast<std::int64_t*>(made.mutable_data());
+            to[field.name] = made;
         }
         if (!is_known) throw py::value_error(verb + ": wants '" + name + "', must be of " + all);
     }
@@ -417,7 +428,7 @@ py::dict observe(py::object q, py::object k, const row_stats& stats, py::object 
         to["top_keys"] = keys;
         to["top_weights"] = weights;
     }
-    call_kernel(kernel, call);
+    call_kernel(o.kernel, call);
     return to;
 }
 
@@ -426,14 +437,9 @@ py::object attention_map(py::object q, py::object k, const row_stats& stats, std
                          py::object definition, const py::kwargs& words)
 {
     const std::string verb = "attention_map";
-    const definition_words def(verb, definition, words);
-    const operands in(verb, q, k, py::none(), lengths);
-    const auto kernel = kernel_for(verb, &element_verbs::observe, in.of, def->of());
-    const known_stats known(verb, stats, computed_in(in.type), in.rows());
-    crew threads_of_call(verb, threads);
-    observe_call call;
-    big offsets;
-    prepare(verb, call, in, *def, known, threads_of_call, offsets);
+    observing o(verb, q, k, stats, lengths, threads, definition, words);
+    observe_call& call = o.call;
+    const operands& in = o.in;
     call.batch = batch, call.head = head, call.first_row = first_row;
     call.rows = rows.is_none() ? std::max<std::int64_t>(in.q.size[2] - first_row, 0) : py::cast<std::int64_t>(rows);
     if (call.rows < 0) throw py::value_error(verb + ": rows is " + std::to_string(call.rows) + ", must be at least 0");
@@ -441,7 +447,7 @@ py::object attention_map(py::object q, py::object k, const row_stats& stats, std
         throw py::value_error(verb + ": " + std::to_string(call.rows) + " rows of " + std::to_string(in.q.size[2]));
     py::array made = new_array(number_type::f32, {call.rows, in.most_keys()}, verb);
     call.map = static_cast<float*>(made.mutable_data());
-    call_kernel(kernel, call);
+    call_kernel(o.kernel, call);
     return made;
 }
 
