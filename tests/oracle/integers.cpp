@@ -242,6 +242,6 @@ TEST_CASE("products of integers keep their bound over wide heads", "[oracle]")
 
 TEST_CASE("products of integers keep their bound over blocks", "[oracle]")
 {
-    keeps_bound_of<heed::q8_0, heed::q4_0>("q8_0 keys, q4_0 values", {1, 2, 2, 64}, 540, 32);
-    keeps_bound_of<heed::q4_0, heed::q8_0>("q4_0 keys, q8_0 values", {1, 2, 1, 96}, 520, 32);
+    keeps_bound_of<heed::q8_0, heed::q4_0>("q8_0 keys, q4_0 values", {1, 2, 2, 64}, 540, 96);
+    keeps_bound_of<heed::q4_0, heed::q8_0>("q4_0 keys, q8_0 values", {1, 2, 1, 96}, 520, 64);
 }

@@ -148,9 +148,10 @@ void check_outputs(drawing& draw, int rows, std::int64_t channel)
         for (float& x : factors) x = draw.number();
         if (r == 3) factors[7] = weights[7] = std::numeric_limits<float>::quiet_NaN();
         const float* const d = heed::channels_of<E> > 1 ? factors.data() : nullptr;
-        const float step = quantise_weights(weights.data(), d, keys, largest, pairs.data() + r * integer_weight_stride);
+        const float step =
+            quantise_weights({weights.data(), d}, keys, largest, pairs.data() + r * integer_weight_stride);
         const float same =
-            quantise_to_quads<parts>(weights.data(), d, keys, largest, packed.data() + r * integer_weight_stride);
+            quantise_to_quads<parts>({weights.data(), d}, keys, largest, packed.data() + r * integer_weight_stride);
         CHECK(std::memcmp(&step, &same, sizeof(step)) == 0);
     }
     line_feed ahead(nothing);

@@ -9,7 +9,11 @@ HEED_BEGIN
 namespace kernel {
 
 /// Whether products of integers of so many rows are products of bytes.
-constexpr bool takes_bytes(std::int64_t rows) { return simd::multiplies_bytes && rows <= micro::streaming_rows; }
+template <class Job>
+constexpr bool takes_bytes(std::int64_t rows)
+{
+    return simd::multiplies_bytes && rows <= micro::byte_rows<Job::def_type::integer_bits>;
+}
 
 /// Keys that several register blocks pass one after the other.
 inline constexpr int shared_keys = 64;

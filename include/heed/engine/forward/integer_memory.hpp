@@ -38,15 +38,15 @@ struct integer_memory {
     key_bits* bits;           // [rows]
     partial<T> tile, sum;     // of this tile, and of the tiles so far
 
-    // Products of bytes: queries of the two register blocks of few rows, spread, and what their sums start with;
+    // Products of bytes: queries of the register blocks of few rows, spread, and what their sums start with;
     // weights and scales of all blocks of channels; scores of the next tile.
     std::int16_t* whole_row = nullptr;      // [Dqk]
-    std::uint32_t* byte_queries = nullptr;  // [2][byte_query_stride]
-    std::uint32_t* byte_starts = nullptr;   // [2][byte_start_stride]
+    std::uint32_t* byte_queries = nullptr;  // [register blocks][byte_query_stride]
+    std::uint32_t* byte_starts = nullptr;   // [register blocks][byte_start_stride]
     std::int64_t byte_query_stride = 0, byte_start_stride = 0;
     std::uint32_t* byte_weights = nullptr;
     scores_memory<float> next_scores = {};  // of the next tile
-    key_bits* next_bits = nullptr;          // [streaming_rows]
+    key_bits* next_bits = nullptr;          // [byte_rows<8>]
     float* key_factors = nullptr;           // [key_tile]
     float* block_scales = nullptr;          // [Dv / 32][key_tile]
 
@@ -68,7 +68,7 @@ struct integer_memory {
         m.scores.scores = c.template take<float>(rows, micro::score_stride);
         m.weights = c.template take<word>(rows, micro::integer_weight_stride);
         const std::int64_t blocks = simd::multiplies_bytes ? ceil_div(p.value_dim, 32) : 0;
-        m.weight_steps = c.template take<float>(rows + micro::streaming_rows * blocks);
+        m.weight_steps = c.template take<float>(rows + rows_of_bytes(p) * blocks);
         m.value_scales = c.template take<float>(micro::key_tile);
         m.sums_stride = round_up(p.value_dim, simd::multiplies_bytes ? 64 : integer_channels);
         m.sums = c.template take<word>(rows, m.sums_stride);
@@ -83,19 +83,23 @@ struct integer_memory {
     }
 
 private:
+    static std::int64_t rows_of_bytes(const partition& p) { return min_of(p.cut.block_rows, micro::byte_rows<8>); }
+
     template <class Carver>
     void carve_bytes(Carver& c, const partition& p)
     {
         if constexpr (simd::multiplies_bytes) {
             constexpr int lanes = vec<float>::lanes;
-            constexpr std::int64_t rows = micro::streaming_rows;
+            static_assert(micro::byte_rows<8> >= 2 * micro::byte_rows<16>);
+            const std::int64_t rows = rows_of_bytes(p), register_blocks = ceil_div(rows, micro::register_rows),
+                               rows_of_weights = min_of(2 * rows, micro::byte_rows<8>);  // two bytes each, or many
             const std::int64_t dim = round_up(p.key_dim, 64), blocks = ceil_div(p.value_dim, 32);
             byte_query_stride = dim / 4 * micro::register_rows * 2 * lanes;
             byte_start_stride = dim / 32 * micro::register_rows * lanes;
             whole_row = c.template take<std::int16_t>(dim + 2 * lanes);
-            byte_queries = c.template take<std::uint32_t>(2, byte_query_stride);
-            byte_starts = c.template take<std::uint32_t>(2, byte_start_stride);
-            byte_weights = c.template take<std::uint32_t>(rows * blocks, 2 * micro::byte_weight_stride);
+            byte_queries = c.template take<std::uint32_t>(register_blocks, byte_query_stride);
+            byte_starts = c.template take<std::uint32_t>(register_blocks, byte_start_stride);
+            byte_weights = c.template take<std::uint32_t>(rows_of_weights * blocks, micro::byte_weight_stride);
             next_scores.scores = c.template take<float>(rows, micro::score_stride);
             next_bits = c.template take<key_bits>(rows);
             key_factors = c.template take<float>(micro::key_tile);

@@ -12,21 +12,31 @@ namespace micro {
 /// Step of a row of weights in pairs: no power of two, as for scores.
 inline constexpr int integer_weight_stride = key_tile / 2 + 16;
 
-/// Turns n weights, a multiple of 16, into pairs of whole numbers; d, where it is not null, are factors of them, of
-/// which those of a weight of 0 do not count. Returns their step.
-inline float quantise_weights(float* weights, const float* d, int n, std::int64_t largest_whole, std::uint32_t* pairs)
+/// Weights of keys, times factors where there are some, of which those of a weight of 0 do not count.
+struct scaled_weights {
+    const float *weights, *factors;  // null: all 1
+
+    HEED_INLINE vec<float> operator()(int j) const
+    {
+        const vec<float> w = load(weights + j);
+        return factors ? select(w == vec<float>(0), vec<float>(0), w * load(factors + j)) : w;
+    }
+    /// How the first n are rounded, a multiple of 16.
+    HEED_INLINE integer_step step(int n, std::int64_t largest_whole) const
+    {
+        magnitude of;
+        for (int j = 0; j < n; j += vec<float>::lanes) of.add((*this)(j));
+        return of.step(largest_whole);
+    }
+};
+
+/// Turns the first n weights, a multiple of 16, into pairs of whole numbers. Returns their step.
+inline float quantise_weights(const scaled_weights& w, int n, std::int64_t largest_whole, std::uint32_t* pairs)
 {
-    using V = vec<float>;
-    constexpr int lanes = V::lanes;
-    const auto at = [&](int j) HEED_INLINE_LAMBDA {
-        const V w = load(weights + j);
-        return d ? select(w == V(0), V(0), w * load(d + j)) : w;
-    };
-    magnitude of;
-    for (int j = 0; j < n; j += lanes) of.add(at(j));
-    const integer_step by = of.step(largest_whole);
+    constexpr int lanes = vec<float>::lanes;
+    const integer_step by = w.step(n, largest_whole);
     for (int j = 0; j < n; j += 2 * lanes, pairs += lanes)
-        native_lanes::store_words(pairs, whole_numbers_of(at(j), at(j + lanes), by));
+        native_lanes::store_words(pairs, whole_numbers_of(w(j), w(j + lanes), by));
     return by.step;
 }
 

@@ -84,18 +84,19 @@ HEED_INLINE void integer_products(const integer_rows& q, const std::uint32_t* st
     }
 }
 
-/// s[r][j] = q[r] . k[j] for one register block and a strip: of one scale, in the order of the step and, of blocks, of
-/// their scales, by fma over blocks in ascending order.
-template <int Rows, class E>
-HEED_NOINLINE inline void integer_scores_block(integer_rows q, integer_strip strip, std::int64_t pairs, float* s,
-                                               line_feed& feed)
+/// s[r][j] = q[r] . k[j] for one register block and a strip, rows of words of `Channels` channels each, by
+/// products(q, strip, n, sums, ahead) of n words: of one scale, in the order of the step and, of blocks, of their
+/// scales, by fma over blocks in ascending order.
+template <int Rows, int Channels, class E, class Products>
+HEED_INLINE void scores_of_words(integer_rows q, integer_strip strip, std::int64_t words, float* s, line_feed& feed,
+                                 Products products)
 {
     constexpr int lanes = vec<float>::lanes, vecs = register_vecs, width = key_strip<float>;
-    constexpr std::int64_t block_pairs = channels_of<E> / 2;
+    constexpr std::int64_t block_words = channels_of<E> / Channels;
     integer_words sums[Rows][vecs];
     line_feed ahead = feed;
-    if constexpr (block_pairs == 0) {
-        integer_products(q, strip.pairs, pairs, sums, ahead);
+    if constexpr (block_words == 0) {
+        products(q, strip.pairs, words, sums, ahead);
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
             HEED_UNROLL
@@ -106,9 +107,9 @@ HEED_NOINLINE inline void integer_scores_block(integer_rows q, integer_strip str
         feed = ahead;
         return;
     }
-    for (std::int64_t p = 0; p < pairs; p += block_pairs) {
-        integer_products(q, strip.pairs, block_pairs, sums, ahead);
-        const bool first = p == 0, last = p + block_pairs >= pairs;
+    for (std::int64_t p = 0; p < words; p += block_words) {
+        products(q, strip.pairs, block_words, sums, ahead);
+        const bool first = p == 0, last = p + block_words >= words;
         HEED_UNROLL
         for (int r = 0; r < Rows; ++r) {
             HEED_UNROLL
@@ -120,11 +121,22 @@ HEED_NOINLINE inline void integer_scores_block(integer_rows q, integer_strip str
                 store(to, last ? x * vec<float>(q.steps[r]) : x);
             }
         }
-        q.pairs += block_pairs;
-        strip.pairs += block_pairs * width;
+        q.pairs += block_words;
+        strip.pairs += block_words * width;
         strip.scales += width;
     }
     feed = ahead;
+}
+
+/// The same of pairs.
+template <int Rows, class E>
+HEED_NOINLINE inline void integer_scores_block(integer_rows q, integer_strip strip, std::int64_t pairs, float* s,
+                                               line_feed& feed)
+{
+    scores_of_words<Rows, 2, E>(
+        q, strip, pairs, s, feed,
+        [](const integer_rows& rows, const std::uint32_t* keys, std::int64_t n, auto& sums, line_feed& ahead)
+            HEED_INLINE_LAMBDA { integer_products(rows, keys, n, sums, ahead); });
 }
 
 template <class E>

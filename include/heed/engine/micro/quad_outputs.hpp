@@ -8,24 +8,16 @@
 HEED_BEGIN
 namespace micro {
 
-/// Turns n weights, a multiple of 16, into quads of whole numbers: of each four keys those of upper bytes, if there are
-/// any, then those of lower ones. What d is and what is returned are as in quantise_weights().
+/// Turns the first n weights, a multiple of 16, into quads of whole numbers: of each four keys those of upper bytes, if
+/// there are any, then those of lower ones. Returns their step.
 template <int Parts>
-inline float quantise_to_quads(const float* weights, const float* d, int n, std::int64_t largest_whole,
-                               std::uint32_t* to)
+inline float quantise_to_quads(const scaled_weights& w, int n, std::int64_t largest_whole, std::uint32_t* to)
 {
-    using V = vec<float>;
-    constexpr int lanes = V::lanes;
-    const auto at = [&](int j) HEED_INLINE_LAMBDA {
-        const V w = load(weights + j);
-        return d ? select(w == V(0), V(0), w * load(d + j)) : w;
-    };
-    magnitude of;
-    for (int j = 0; j < n; j += lanes) of.add(at(j));
-    const integer_step by = of.step(largest_whole);
+    constexpr int lanes = vec<float>::lanes;
+    const integer_step by = w.step(n, largest_whole);
     for (int j = 0; j < n; j += 4 * lanes, to += Parts * lanes) {
         quad_words upper, lower;
-        bytes_of_numbers([&](int i) HEED_INLINE_LAMBDA { return at(j + i * lanes); }, by, upper, lower);
+        bytes_of_numbers([&](int i) HEED_INLINE_LAMBDA { return w(j + i * lanes); }, by, upper, lower);
         if constexpr (Parts == 1) {
             native_lanes::store_words(to, lower);
         } else {

@@ -100,41 +100,10 @@ template <int Rows, int Parts, class E>
 HEED_NOINLINE inline void quad_scores_block(integer_rows q, integer_strip strip, std::int64_t quads, float* s,
                                             line_feed& feed)
 {
-    constexpr int lanes = vec<float>::lanes, vecs = register_vecs, width = key_strip<float>;
-    constexpr std::int64_t block_quads = channels_of<E> / 4;
-    quad_words sums[Rows][vecs];
-    line_feed ahead = feed;
-    if constexpr (block_quads == 0) {
-        quad_products<Parts>(q, quads, strip.pairs, quads, sums, ahead);
-        HEED_UNROLL
-        for (int r = 0; r < Rows; ++r) {
-            HEED_UNROLL
-            for (int i = 0; i < vecs; ++i)
-                store(s + r * score_stride + i * lanes,
-                      native_lanes::whole_numbers_of(sums[r][i]) * vec<float>(q.steps[r]));
-        }
-        feed = ahead;
-        return;
-    }
-    for (std::int64_t p = 0; p < quads; p += block_quads) {
-        quad_products<Parts>(q, quads, strip.pairs, block_quads, sums, ahead);
-        const bool first = p == 0, last = p + block_quads >= quads;
-        HEED_UNROLL
-        for (int r = 0; r < Rows; ++r) {
-            HEED_UNROLL
-            for (int i = 0; i < vecs; ++i) {
-                float* const to = s + r * score_stride + i * lanes;
-                const vec<float> before = first ? vec<float>(0) : load(to);
-                const vec<float> x =
-                    fma(native_lanes::whole_numbers_of(sums[r][i]), load(strip.scales + i * lanes), before);
-                store(to, last ? x * vec<float>(q.steps[r]) : x);
-            }
-        }
-        q.pairs += block_quads;
-        strip.pairs += block_quads * width;
-        strip.scales += width;
-    }
-    feed = ahead;
+    scores_of_words<Rows, 4, E>(
+        q, strip, quads, s, feed,
+        [&](const integer_rows& rows, const std::uint32_t* keys, std::int64_t n, auto& sums, line_feed& ahead)
+            HEED_INLINE_LAMBDA { quad_products<Parts>(rows, quads, keys, n, sums, ahead); });
 }
 
 template <int Parts, class E>
