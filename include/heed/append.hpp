@@ -3,8 +3,8 @@
 //
 //     lengths[sequence] += n;                                      // first: only tokens that a cache holds are written
 //     heed::paged_kv cache{k_pool, v_pool, table};                 // the table lists the new tokens already
-//     heed::append(cache, sequence, position, k_rows, v_rows);     // or, of all sequences: append(cache, cu_seqlens,
-//     k, v) heed::attend(def, q, cache, out);
+//     heed::append(cache, sequence, position, k_rows, v_rows);     // all sequences: append(cache, cu_seqlens, k, v)
+//     heed::attend(def, q, cache, out);
 //
 // Drafts are rolled back by lowering the length again; the next append overwrites them. A ring has lost what the drafts
 // overwrote: kv/ring.hpp says what it needs.

@@ -42,8 +42,8 @@ using vector_score = typename vector_score_of<P, T>::type;
 /// the callable of a map_score.
 template <class P, class T>
 struct vector_probe {
-    using type =
-        std::conditional_t<is_normalizer_v<P>, terms_call_heed_functions<const P&, vector_score<P, T>>, identity<simd::vec<T>>>;
+    using type = std::conditional_t<is_normalizer_v<P>, terms_call_heed_functions<const P&, vector_score<P, T>>,
+                                    identity<simd::vec<T>>>;
 };
 template <class F, class Slope, class T>
 struct vector_probe<map_score<F, Slope>, T> {
@@ -89,8 +89,12 @@ struct sound_inputs {
                           keys_have_scales = !element_traits<K>::needs_scales || has_key_scales_v<Kv> ||
                                              has_channel_scales_v<Kv> || has_key_blocks_v<Kv>,
                           values_have_scales = !element_traits<V>::needs_scales || has_value_scales_v<Kv>;
-    static constexpr bool value = are_elements && are_computed_in_T && keys_have_scales && values_have_scales;
+    static constexpr bool are_named = !std::is_const_v<K> && !std::is_const_v<V>;
+    static constexpr bool value =
+        are_elements && are_computed_in_T && keys_have_scales && values_have_scales && are_named;
 
+    static_assert(are_named,
+                  "heed: key_element and value_element of a kv source are not const, even where its rows are");
     static_assert(are_computed_in_T, "heed: q, k, v and out are made of float, bf16 and f16 in any mix, k and v of "
                                      "quantised elements too, or all of double");
     static_assert(keys_have_scales, "heed: keys of int8 have scales: scaled_kv; keys of codes have zero points, too");

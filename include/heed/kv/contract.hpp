@@ -2,7 +2,7 @@
 // The kv-source contract: where the keys and values of a sequence lie. Storage is data, not a kernel: a source says
 // where a segment of consecutive tokens starts, how far apart its rows are and how long it is.
 //
-//     using key_element = ..., value_element = ...;      // of base/element.hpp, in any mix
+//     using key_element = ..., value_element = ...;      // of base/element.hpp, in any mix, without const
 //     static constexpr bool contiguous;                  // whether all tokens of a head are one segment
 //     std::int64_t batch() const, heads() const, key_dim() const, value_dim() const;
 //     token_span held(batch) const;                      // the tokens that there are
