@@ -78,7 +78,7 @@ clang_takes_avx512() {
     xsimd=$(sed -n 's/^XSIMD_INCLUDE_DIR:PATH=//p' build/clang/CMakeCache.txt)
     for arch in x86-64-v4 'x86-64-v4 -mavx512bf16 -mavx512vbmi'; do
         # attend; backward and states; pages, quantised elements and append
-        for source in tests/budget/attend.cpp examples/guide/custom_normalizer.cpp bench/caches.cpp; do
+        for source in tests/budget/attend.cpp examples/guide/03_custom_normalizer.cpp bench/caches.cpp; do
             # shellcheck disable=SC2086
             clang++ -std=c++20 -fsyntax-only -Wall -Wextra -march=$arch -Iinclude -idirafter "$xsimd" "$source" || rc=1
         done

@@ -5,14 +5,13 @@
 // A tensor has four sizes, always in this order: batch, heads, tokens, dim. Its channels lie side by side, and the
 // other three have a stride each.
 //
-//     bhsd  [batch][head][token][dim]           PyTorch, ONNX            bshd  [batch][token][head][dim]
-//     FlashAttention,
-//                                                                                                           llama2.c,
-//                                                                                                           vLLM
-//     head 0   token 0  c c c c                                          token 0   head 0  c c c c
-//              token 1  c c c c                                                    head 1  c c c c
-//     head 1   token 0  c c c c                                          token 1   head 0  c c c c
-//              token 1  c c c c                                                    head 1  c c c c
+//     bhsd  [batch][head][token][dim]                  bshd  [batch][token][head][dim]
+//           PyTorch, ONNX                                    FlashAttention, llama2.c, vLLM
+//
+//     head 0   token 0   c c c c                       token 0   head 0   c c c c
+//              token 1   c c c c                                 head 1   c c c c
+//     head 1   token 0   c c c c                       token 1   head 0   c c c c
+//              token 1   c c c c                                 head 1   c c c c
 //
 // `strided` takes any other order, in elements, and `strided_bytes` in bytes (ggml's tensors, padded rows of quantised
 // blocks). A stride of 0 repeats, a negative one goes backwards.
@@ -47,7 +46,7 @@
 //
 //                      [ 0 1 8 9 10 5 6 7 ]                    token t > 1 in slot 2 + (t - 2) mod 6
 //
-// Every source takes every element: float, double, bf16, f16, and the quantised ones (5_in_an_engine shows those).
+// Every source takes every element: float, double, bf16, f16, and the quantised ones (05_in_an_engine shows those).
 #include "numbers.hpp"
 
 #include <heed/heed.hpp>

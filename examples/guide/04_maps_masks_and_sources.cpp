@@ -31,8 +31,6 @@ struct slope_that_ends {
         if (at.head == 0) return s;  // of the row: plain code
         return s - slope * heed::min(heed::abs(at.distances()), 64.f);
     }
-    template <class V>
-    V slope_of(V, const heed::score_place<V>&) const;  // backward() would ask for slope(s, at) = 1: see 7_training
 };
 
 /// The newest `near` keys, and each `stride`-th one before them.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the programs of the guide share: numbers to attend to, the same on every machine, and the comparison that most of
-// them end with.
+// What the programs of the guide share: numbers to attend to, the same on every machine, and the comparison that most
+// of them end with.
 #pragma once
 
 #include <cstdint>

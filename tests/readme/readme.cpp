@@ -55,7 +55,7 @@ std::string bare(std::string line)
 
 TEST_CASE("the README's first lines of code are those of the quick start, and print what it says")
 {
-    const std::string code = text_of(HEED_ROOT "/examples/guide/quickstart.cpp");
+    const std::string code = text_of(HEED_ROOT "/examples/guide/01_quickstart.cpp");
     const std::vector<std::string> blocks = blocks_of(text_of(HEED_ROOT "/README.md"));
     REQUIRE(blocks.size() >= 3);
     REQUIRE(blocks[0].rfind("cpp\n#include <heed/heed.hpp>", 0) == 0);
