@@ -1,7 +1,11 @@
-# The README's code compiles, and drops no status: each block in a function of its own, after the names that the text
+# The code of README and of the guide's pages compiles, and drops no status: each block in a function of its own, after the names that the text
 # around it takes for granted; a block that starts with a struct at namespace scope.
 cmake_minimum_required(VERSION 3.25)
-file(READ ${ROOT}/README.md text)
+set(text "")
+foreach(page README.md examples/guide/what_there_is.md examples/guide/machines_versions_binaries.md)
+    file(READ ${ROOT}/${page} one)
+    string(APPEND text "${one}\n")
+endforeach()
 string(REPLACE ";" "<semicolon>" text "${text}")  # a list would be cut there
 string(REPLACE "[" "<bracket>" text "${text}")
 string(REPLACE "]" "<end>" text "${text}")
@@ -22,7 +26,7 @@ foreach(block IN LISTS blocks)
     math(EXPR n "${n} + 1")
 endforeach()
 if(n LESS 5)
-    message(FATAL_ERROR "README.md: found ${n} blocks of code")
+    message(FATAL_ERROR "found ${n} blocks of code")
 endif()
 string(REPLACE "<semicolon>" ";" code "${code}")
 string(REPLACE "<bracket>" "[" code "${code}")
@@ -34,6 +38,6 @@ execute_process(COMMAND ${COMPILER} -std=c++20 -fsyntax-only -Wall -Werror=unuse
                         ${WORK}/code.cpp
                 RESULT_VARIABLE failed ERROR_VARIABLE said)
 if(failed)
-    message(FATAL_ERROR "the README's code does not compile:\n${said}")
+    message(FATAL_ERROR "code of README or of the guide does not compile:\n${said}")
 endif()
 message(STATUS "${n} blocks compile")

@@ -117,16 +117,9 @@ std::vector<double> numbers_behind(const std::string& line, const std::string& l
     return numbers;
 }
 
-}  // namespace
-
-TEST_CASE("the README's table and picture of the twins are what their box prints and draws")
+/// How many lines of a table, two columns of numbers each, are lines of what was printed.
+int lines_that_agree(const std::string& table, const std::string& printed_text)
 {
-    // Another machine's products round otherwise, so numbers agree but for their last digits.
-    const std::string output = output_of(HEED_TWINS " box --out " HEED_SCRATCH "/box");
-    std::string table;
-    for (const std::string& block : blocks_of(text_of(HEED_ROOT "/README.md")))
-        if (block.find("And it came to pass") != std::string::npos) table = block;
-    REQUIRE(table.size() > 500);
     const char* const labels[] = {"training   ", "validation   ", "sinks at 0.2", "dead",  "all layers",
                                   "layer 2   ",  "4 bits",        "3 bits",       "2 bits"};
     int compared = 0;
@@ -139,8 +132,7 @@ TEST_CASE("the README's table and picture of the twins are what their box prints
                 if (const auto n = numbers_behind(line, label); n.size() >= 2) to.push_back(n);
         };
         collect(table, shown);
-        collect(output, printed);
-        REQUIRE_FALSE(shown.empty());
+        collect(printed_text, printed);
         for (const auto& line : shown) {
             bool found = false;
             for (const auto& other : printed) {
@@ -154,7 +146,22 @@ TEST_CASE("the README's table and picture of the twins are what their box prints
             ++compared;
         }
     }
-    CHECK(compared == 13);
+    return compared;
+}
+
+}  // namespace
+
+TEST_CASE("tables and picture of the twins are what their box prints and draws")
+{
+    // Another machine's products round otherwise, so numbers agree but for their last digits.
+    const std::string output = output_of(HEED_TWINS " box --out " HEED_SCRATCH "/box");
+    const auto table_of = [](const std::string& page) {
+        for (const std::string& block : blocks_of(text_of(page)))
+            if (block.find("validation      ") != std::string::npos) return block;
+        return std::string();
+    };
+    CHECK(lines_that_agree(table_of(HEED_ROOT "/README.md"), output) == 4);
+    CHECK(lines_that_agree(table_of(HEED_ROOT "/examples/twins/README.md"), output) == 13);
 
     const std::vector<std::string> shipped = labels_of(text_of(HEED_ROOT "/examples/twins/box/attention.svg"));
     CHECK(shipped.size() > 20);
