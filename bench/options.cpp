@@ -60,7 +60,7 @@ void print_help()
         "\n"
         "  heed-bench                       the suite, as Google Benchmark prints it\n"
         "  heed-bench --card                six headline cases, about 15 seconds\n"
-        "  heed-bench --table               the suite beside its peers, about 7 minutes; writes heed-bench.json\n"
+        "  heed-bench --table               the suite beside its peers, about 9 minutes; writes heed-bench.json\n"
         "  heed-bench --sweep               prefill and decode on 1, 2, 3, 4, 6, ... threads; writes "
         "heed-bench-threads.json\n"
         "  heed-bench --compare A.json B.json\n"
