@@ -59,6 +59,7 @@ int check_all(const settings& s)
     check_ordered(w);
     check_thresholds(w);
     check_sums(w);
+    check_shares(w);
     check_caches(w);
     check_scales(w);
     check_batches(w);

@@ -65,6 +65,7 @@ void check_ratios(world&);
 void check_ordered(world&);
 void check_thresholds(world&);
 void check_sums(world&);
+void check_shares(world&);
 void check_caches(world&);
 void check_scales(world&);
 void check_batches(world&);
