@@ -58,9 +58,12 @@ int check_all(const settings& s)
     check_ratios(w);
     check_ordered(w);
     check_thresholds(w);
+    check_sums(w);
+    check_shares(w);
     check_caches(w);
     check_scales(w);
     check_batches(w);
+    check_travel(w);
     check_errors(w);
     if (w.prints()) std::printf("\n%s\n", w.all_well() ? "all as on one machine" : "NOT all as on one machine");
     return w.all_well() ? 0 : 1;

@@ -60,6 +60,26 @@ void prefill_fails(world& w, const std::string& name, const char* words, int64 m
     w.line(name, well, status.message());
 }
 
+/// The last rank has a ring that has lost tokens, and nobody sees any keys.
+void lost_tokens_fail(world& w, const std::string& name)
+{
+    const step s;
+    tensor<float> k(s.cache(heed::key_tile)), v(k.size);
+    const auto ring = [&](const std::vector<int64>& lengths) {
+        return heed::mpi::span<heed::ring_kv<float, float>>{{k.view(), v.view(), lengths}, w.rank() * heed::key_tile};
+    };
+    const std::vector<int64> full(2, heed::key_tile), more(2, heed::key_tile + 88), none(2, 0);
+    const decltype(ring(full)) spans[] = {ring(w.rank() == w.size() - 1 ? more : full), ring(none)};
+    bool seen = false;
+    const heed::status status = heed::mpi::travel(
+        spans, [](int64, int64) { return true; },
+        [&](const auto&, const heed::key_part&) {
+            seen = true;
+            return heed::status();
+        });
+    w.line(name, !status && !seen && std::strstr(status.message(), "all of it travel"), status.message());
+}
+
 }  // namespace
 }  // namespace many_machines
 
@@ -71,6 +91,7 @@ void many_machines::check_errors(world& w)
     fails(w, "keys that begin within a tile", "spans begin at multiples of 512", [](call& c) { ++c.part.first_key; });
     fails(w, "a sequence shorter than its keys", "keys from key", [](call& c) { c.part.total_keys = 10; });
     prefill_fails(w, "a part within a tile", "not at a multiple of 512", 100);
+    lost_tokens_fail(w, "keys that a ring has lost travel");
     if (w.size() == 1) return;
     fails(w, "other heads", "q.heads is", [](call& c) { c.s.heads *= 2; });
     fails(w, "fewer sequences", "q.batch is", [](call& c) { c.s.batch = 1; });

@@ -1,35 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Softmax, whose kernels some checks share: decode, prefill, shares of it, queries of one rank.
+// Softmax, whose kernels some checks share: decode, prefill, queries of one rank.
 #include "prefill.hpp"
 
 #include <heed/executor/threads.hpp>
 
 namespace many_machines {
 namespace {
-
-/// Elastic softmax asks for a threshold, which the state of softmax says.
-void decode_by_shares(world& w, const std::string& name)
-{
-    const std::vector<float> offsets = {-1, -4, 0, -2};
-    const heed::elastic_softmax normalizer{offsets};
-    const step s;
-    const tensor<float> q = random_tensor(s.queries(), 1, 8);
-    tensor<float> one(s.queries()), weighted(s.queries());
-    heed::or_throw(heed::attend(heed::attention{normalizer, heed::causal{}}, q.view(),
-                                dense_cache(s, 0, s.keys).source(), one.view()));
-
-    const heed::token_span mine = part_of(w, s.keys);
-    const dense_cache some(s, mine.first, mine.end);
-    const heed::key_part part{mine.first, s.keys, 1};
-    std::vector<float> shift(s.rows()), mass(s.rows());
-    std::vector<heed::row_threshold<float>> taus(s.rows());
-    heed::or_throw(heed::mpi::attend_partial(causal_softmax(s), q.view(), some.source(),
-                                             {shift.data(), mass.data(), weighted.data.data(), s.queries()}, part));
-    for (std::size_t i = 0; i < taus.size(); ++i)
-        if (mass[i] != 0) taus[i] = {shift[i], mass[i], 0};
-    compare(w, name, heed::attention{normalizer, heed::causal{}, heed::known_thresholds{taus}}, q.view(), some.source(),
-            part, one.data);
-}
 
 /// The last rank has the queries, in another layout, and each rank two threads.
 void decode_queries_of_one_rank(world& w, const std::string& name)
@@ -61,7 +37,6 @@ void many_machines::check_softmax(world& w)
     token.batch = token.tokens = 1;
     token.heads = 32, token.kv_heads = 8, token.dim = 128, token.keys = 2048;
     decode(w, "softmax, 32 heads of 128", causal_softmax(token), token);
-    decode_by_shares(w, "elastic_softmax");
     decode_queries_of_one_rank(w, "queries of one rank, 2 threads");
 
     w.heading("prefill", "in order        bytes between ranks");

@@ -5,9 +5,13 @@
 #include "decode.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 namespace many_machines {
+
+/// What slots hold that no token has.
+inline constexpr float unwritten = std::numeric_limits<float>::quiet_NaN();
 
 /// The rows that any cache of a step is filled with, of one sequence.
 class rows_to_store {
@@ -16,11 +20,11 @@ public:
         : k_(random_tensor({1, s.kv_heads, s.keys, s.dim}, 20 + static_cast<unsigned>(sequence))),
           v_(random_tensor({1, s.kv_heads, s.keys, s.dim}, 40 + static_cast<unsigned>(sequence)))
     {}
-    /// Appends tokens [first, end) to sequence `sequence` of a cache of just these.
+    /// Appends tokens [first, end) to sequence `sequence` of a cache, at token `at` there.
     template <class Cache>
-    void append_to(const Cache& cache, int64 sequence, int64 first, int64 end) const
+    void append_to(const Cache& cache, int64 sequence, int64 first, int64 end, int64 at = 0) const
     {
-        heed::or_throw(heed::append(cache, sequence, 0, tokens(k_.view(), first, end), tokens(v_.view(), first, end)));
+        heed::or_throw(heed::append(cache, sequence, at, tokens(k_.view(), first, end), tokens(v_.view(), first, end)));
     }
 
 private:
@@ -87,6 +91,54 @@ private:
     std::vector<int64> lengths_;
 };
 
+/// A ring that keeps the first 20 tokens of a sequence, and its last 900. Ranks have of both what is in their spans.
+class pinned_ring_of {
+public:
+    auto source() { return heed::pinned_ring_kv{k_.view(), v_.view(), lengths_, pinned_, firsts_}; }
+    pinned_ring_of(const step& s, int64 first, int64 end)
+        : pinned_(first == 0 && end > 0 ? 20 : 0), gone_(std::clamp(s.keys - 900 - first, pinned_, end - first)),
+          k_(s.cache(pinned_ + end - first - gone_ + 1), unwritten), v_(k_.size, unwritten),
+          lengths_(static_cast<std::size_t>(s.batch), end - first), firsts_(lengths_.size(), gone_)
+    {
+        for (int64 b = 0; b < s.batch; ++b) {
+            const rows_to_store rows(s, b);
+            if (pinned_ > 0) rows.append_to(source(), b, first, first + pinned_);
+            if (first + gone_ < end) rows.append_to(source(), b, first + gone_, end, gone_);
+        }
+    }
+
+private:
+    int64 pinned_, gone_;  // tokens in between are gone
+    tensor<float> k_, v_;
+    std::vector<int64> lengths_, firsts_;
+};
+
+/// Dense, each sequence behind padding of its own that nobody may read.
+class left_padded_of {
+public:
+    auto source() { return heed::left_padded_kv{k_.view(), v_.view(), starts_, ends_}; }
+    left_padded_of(const step& s, int64 first, int64 end)
+        : k_(s.cache(end - first + 3 * s.batch), unwritten), v_(k_.size, unwritten)
+    {
+        for (int64 b = 0; b < s.batch; ++b) {
+            starts_.push_back(3 * b + 2);
+            ends_.push_back(starts_.back() + end - first);
+            if (end > first) rows_to_store(s, b).append_to(heed::dense_kv{behind(k_, b), behind(v_, b)}, 0, first, end);
+        }
+    }
+
+private:
+    /// A sequence without its padding.
+    heed::view<float> behind(tensor<float>& of, int64 b) const
+    {
+        const heed::view<float> one = tokens(of.view(), starts_.back(), ends_.back());
+        return {one.row(b, 0, 0), {1, one.size.heads, one.size.tokens, one.size.dim}, one.stride};
+    }
+
+    tensor<float> k_, v_;
+    std::vector<int64> starts_, ends_;
+};
+
 /// Whole numbers of 8 bits, with a scale a channel of the keys and one a token of the values.
 class scaled {
 public:
@@ -105,6 +157,26 @@ public:
 
 private:
     tensor<std::int8_t> k_, v_;
+    tensor<float> k_scale_, v_scale_;
+};
+
+/// Elements with a scale a token of keys and of values.
+template <class E>
+class scaled_by_token {
+public:
+    auto source()
+    {
+        return heed::scaled_kv{heed::dense_kv{k_.view(), v_.view()}, heed::per_token{k_scale_.view()},
+                               heed::per_token{v_scale_.view()}};
+    }
+    scaled_by_token(const step& s, int64 first, int64 end)
+        : k_(s.cache(end - first)), v_(k_.size), k_scale_({s.batch, s.kv_heads, end - first, 1}), v_scale_(k_scale_)
+    {
+        fill(source(), s, first, end);
+    }
+
+private:
+    tensor<E> k_, v_;
     tensor<float> k_scale_, v_scale_;
 };
 

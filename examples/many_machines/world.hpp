@@ -64,9 +64,12 @@ void check_softmax(world&);
 void check_ratios(world&);
 void check_ordered(world&);
 void check_thresholds(world&);
+void check_sums(world&);
+void check_shares(world&);
 void check_caches(world&);
 void check_scales(world&);
 void check_batches(world&);
+void check_travel(world&);
 void check_errors(world&);
 /// A decode step in which one rank takes no part, and the others wait for it that long.
 void wait_for(const world&, int64 silent, double seconds);

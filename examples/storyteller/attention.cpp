@@ -1,27 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The normalizers by name, and which kernels there are for them.
-#include "attention_of.hpp"
+#include "softmaxes.hpp"
 
 #include "../guide/recipes.hpp"
 
 namespace llama2c {
 namespace {
-
-/// softmax with the same sink in every head of every layer.
-of_layers<heed::softmax_sink> softmax_with(float sink, const config& c)
-{
-    of_layers<heed::softmax_sink> s;
-    s.logits.emplace_back(static_cast<std::size_t>(c.heads), sink);
-    s.normalizers.emplace_back(s.logits[0].data(), c.heads);
-    return s;
-}
-
-of_layers<heed::softmax_sink> softmax_with(const std::vector<std::vector<float>>& sinks, const config& c)
-{
-    of_layers<heed::softmax_sink> s{{}, sinks};
-    for (const auto& logits : s.logits) s.normalizers.emplace_back(logits.data(), c.heads);
-    return s;
-}
 
 constexpr const char* normalizer_names[] = {"softmax", "softmax1", "softmax_sink", "sink",         "softpick",
                                             "sigmoid", "relu1",    "relu2",        "relu-softmax", "rectified-only"};
@@ -138,16 +122,15 @@ std::unique_ptr<cached_attention> make_attention(const std::string& name, const 
                                                  const attention_form& form, heed::executor_ref executor)
 {
     if (const std::string why = why_not(name, form); !why.empty()) throw input_error(why);
-    const auto softmax = [&](const auto& sinks) { return with_softmax({c, softmax_with(sinks, c), form, executor}); };
     const auto contiguous = [&](auto with) -> std::unique_ptr<cached_attention> {
         using one = attention_of<decltype(with), contiguous_cache, all_keys>;
         return std::make_unique<one>(parts<decltype(with)>{c, {{with}}, form, executor});
     };
     switch (normalizer_named(name)) {
-    case normalizer::softmax: return softmax(-std::numeric_limits<float>::infinity());
+    case normalizer::softmax:
     case normalizer::softmax1:
-    case normalizer::softmax_sink: return softmax(0.f);
-    case normalizer::sink: return softmax(beside.sinks);
+    case normalizer::softmax_sink:
+    case normalizer::sink: return with_softmax({c, softmax_named(name, beside, c), form, executor});
     case normalizer::softpick: return over_any_cache(parts<heed::softpick>{c, {{{}}}, form, executor});
     case normalizer::sigmoid: return contiguous(heed::sigmoid{beside.bias});
     case normalizer::relu1: return contiguous(heed::relu<1>{});

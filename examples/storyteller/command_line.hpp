@@ -3,7 +3,7 @@
 #pragma once
 
 #include "../program/arguments.hpp"
-#include "attention_form.hpp"
+#include "ranks.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -33,7 +33,12 @@ inline constexpr char usage[] =
     "                      and queries and weights of 16 and of 8 bits (float)\n"
     "  --select N          attends the N keys of the highest scores alone, in a cache of f32 or q8_0 (all)\n"
     "  --block N           --select counts blocks of N keys, chosen by the bounds of their scores (1)\n"
-    "  --threads N         (1)\n";
+    "  --threads N         of each rank (1)\n"
+    "  --context N         tokens that a sequence may have (the model's own; behind it, it was not trained)\n"
+    "many machines\n"
+    "  --ranks             under mpirun: the first rank tells, and all share out a cache of f32\n"
+    "  --combine HOW       what they make of their keys, in the order of keys, with the bits of one machine, or as a\n"
+    "                      tree: order, tree (order)\n";
 
 struct settings {
     std::string model, vocabulary, normalizer;  // normalizer: empty is the model's own
@@ -41,7 +46,9 @@ struct settings {
     attention_form form;
     int64 tokens = 256, threads = 1, seed = 1;
     double temperature = 0;
-    bool ids = false;
+    int64 context = 0;  // 0: the model's
+    bool ids = false, ranks = false;
+    combining combine = combining::order;
 
     bool tells() const { return score.empty() && compare.empty(); }
 };
@@ -69,6 +76,25 @@ inline void check_together(const settings& s, const std::vector<std::string>& gi
             throw input_error(o + ": --compare has a line or column for each");
     if (s.form.select == 0 && !first_given(given, {"--block"}).empty())
         throw input_error("--block: needs --select, the number of blocks");
+    if (!s.ranks && !first_given(given, {"--combine"}).empty()) throw input_error("--combine: needs --ranks");
+    if (s.ranks)
+        if (const std::string o = first_given(given, {"--compare", "--cache", "--page", "--products", "--select"});
+            !o.empty())
+            throw input_error(o + ": not with --ranks, which share out a cache of f32 and attend to all of it");
+}
+
+/// Options without a value.
+inline bool is_switch(const std::string& option) { return option == "--ids" || option == "--ranks"; }
+
+/// Whether --ranks is among the options, wherever they may be wrong.
+inline bool asks_for_ranks(int argc, char** argv)
+{
+    for (int i = 1; i < argc; ++i) {
+        const std::string a = argv[i];
+        if (a == "--ranks") return true;
+        if (a.rfind("--", 0) == 0 && !is_switch(a)) ++i;  // its value
+    }
+    return false;
 }
 
 inline settings parse(int argc, char** argv)
@@ -95,6 +121,8 @@ inline settings parse(int argc, char** argv)
         {"--select", [&](text o, text v) { form.select = whole_number(o, v, 1, 1 << 20); }},
         {"--block", [&](text o, text v) { form.block = whole_number(o, v, 1, heed::key_tile); }},
         {"--threads", [&](text o, text v) { s.threads = whole_number(o, v, 1, 1024); }},
+        {"--context", [&](text o, text v) { s.context = whole_number(o, v, 1, 1 << 20); }},
+        {"--combine", [&](text o, text v) { s.combine = one_of<combining>(o, v, combining_names); }},
     };
     std::vector<std::string> files, given;
     for (int i = 1; i < argc; ++i) {
@@ -105,8 +133,8 @@ inline settings parse(int argc, char** argv)
         }
         if (!first_given(given, {a}).empty()) throw input_error(a + ": is given twice");
         given.push_back(a);
-        if (a == "--ids") {
-            s.ids = true;
+        if (is_switch(a)) {
+            (a == "--ids" ? s.ids : s.ranks) = true;
             continue;
         }
         const auto* const option =

@@ -89,8 +89,15 @@ private:
     std::size_t at_ = 0, shown_ = 0;  // the story, and how many of its ids
 };
 
+/// ", on 3 ranks"
+std::string on(const ranks* over)
+{
+    if (!over) return "";
+    return ", on " + std::to_string(over->size()) + (over->size() == 1 ? " rank" : " ranks");
+}
+
 void tell(const settings& s, const checkpoint& model, const tokenizer& words, cached_attention& attention,
-          std::vector<std::vector<int>> unread)
+          std::vector<std::vector<int>> unread, const ranks* over)
 {
     std::vector<story> stories;
     for (const auto& ids : unread)
@@ -124,8 +131,8 @@ void tell(const settings& s, const checkpoint& model, const tokenizer& words, ca
         page.show(stories);
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    std::fprintf(stderr, "%zu tokens, %.0f tokens/s; %s\n", told, static_cast<double>(told) / seconds,
-                 described(attention.size(), s.form).c_str());
+    std::fprintf(stderr, "%zu tokens, %.0f tokens/s; %s%s\n", told, static_cast<double>(told) / seconds,
+                 described(attention.size(), s.form).c_str(), on(over).c_str());
 }
 
 /// The ids of a file's text, its last line break left out.
@@ -139,19 +146,35 @@ std::vector<int> read_text(const std::string& path, const checkpoint& model, con
     return ids;
 }
 
-void score(const settings& s, const checkpoint& model, const std::vector<int>& ids, cached_attention& attention)
+void score(const settings& s, const checkpoint& model, const std::vector<int>& ids, cached_attention& attention,
+           const ranks* over)
 {
     const double surprise = perplexity(transformer(model, attention).forward({ids}), ids);
     std::printf("perplexity %.4f, %zu tokens\n", surprise, ids.size() - 1);
     flush_standard_output();
-    std::fprintf(stderr, "%s\n", described(attention.size(), s.form).c_str());
+    std::fprintf(stderr, "%s%s\n", described(attention.size(), s.form).c_str(), on(over).c_str());
 }
 
-void run(const settings& s)
+/// Over the ranks, of which each has a part of the tokens that there can be, or in this process.
+std::unique_ptr<cached_attention> attention_for(const settings& s, const sidecar& beside, config c,
+                                                const std::vector<std::vector<int>>& texts, ranks* over,
+                                                heed::executor_ref executor)
+{
+    attention_form form = s.form;
+    form.sequences = static_cast<int64>(texts.size());
+    if (!over) return make_attention(beside.normalizer, beside, c, form, executor);
+    std::size_t longest = 0;
+    for (const auto& ids : texts) longest = std::max(longest, ids.size());
+    c.context = std::min(c.context, static_cast<int64>(longest) + (s.tells() ? s.tokens : 0));
+    return over->make_attention(beside.normalizer, beside, c, form, s.combine, executor);
+}
+
+void run(const settings& s, ranks* over)
 {
     sidecar beside = read_sidecar(s.model);
     if (!s.normalizer.empty()) beside.normalizer = s.normalizer;
-    const checkpoint model(read_file(s.model), s.model, beside.bf16);
+    checkpoint model(read_file(s.model), s.model, beside.bf16);
+    if (s.context > 0) model.c.context = s.context;
     const tokenizer words(read_file(s.vocabulary), model.c.vocabulary, s.vocabulary);
     check_sinks(beside, model.c, s.model);
     heed::thread_pool pool(static_cast<int>(s.threads));
@@ -171,18 +194,14 @@ void run(const settings& s)
     if (s.tells())
         for (const auto& [text, name] : read_prompts(s)) texts.push_back(encode(words, model.c, text, name));
     else texts.push_back(read_text(s.score, model, words));
-    attention_form form = s.form;
-    form.sequences = static_cast<int64>(texts.size());
-    const auto attention = make_attention(beside.normalizer, beside, model.c, form, pool);
-    if (s.tells()) tell(s, model, words, *attention, std::move(texts));
-    else score(s, model, texts[0], *attention);
+    const auto attention = attention_for(s, beside, model.c, texts, over, pool);
+    if (s.tells()) tell(s, model, words, *attention, std::move(texts), over);
+    else score(s, model, texts[0], *attention, over);
 }
 
-}  // namespace
-
-int main(int argc, char** argv)
+/// The program, of which `over` runs the first of several processes.
+int run_guarded(int argc, char** argv, ranks* over)
 {
-    occupy_standard_streams();
     try {
         for (int i = 1; i < argc; ++i)
             if (const std::string a = argv[i]; a == "--help" || a == "-h") {
@@ -190,7 +209,9 @@ int main(int argc, char** argv)
                 flush_standard_output();
                 return 0;
             }
-        run(parse(argc, argv));
+        if (!over && asks_for_ranks(argc, argv))
+            return on_ranks(argc, argv, [&](ranks& all) { return run_guarded(argc, argv, &all); });
+        run(parse(argc, argv), over);
         return 0;
     } catch (const std::bad_alloc&) {
         std::fprintf(stderr, "storyteller: %s: too large for this machine's memory\n",
@@ -200,4 +221,12 @@ int main(int argc, char** argv)
         if (argc < 3) std::fputs(usage, stderr);
     }
     return 2;
+}
+
+}  // namespace
+
+int main(int argc, char** argv)
+{
+    occupy_standard_streams();
+    return run_guarded(argc, argv, nullptr);
 }

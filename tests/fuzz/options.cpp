@@ -82,16 +82,20 @@ arguments drawn_line(input& in, const char* const (&words)[N], const char* progr
 void storyteller_line(input& in)
 {
     constexpr const char* words[] = {
-        "--prompt", "--batch",  "--score",  "--compare", "--tokens",      "--normalizer", "--cache",  "--page",
-        "--layout", "--select", "--block",  "--threads", "--temperature", "--products",   "--seed",   "--ids",
-        "token",    "int8",     "int8_by8", "model.bin", "tokenizer.bin", "--",           "--unknown"};
+        "--prompt", "--batch",   "--score",  "--compare", "--tokens",  "--normalizer",  "--cache",
+        "--page",   "--layout",  "--select", "--block",   "--threads", "--temperature", "--products",
+        "--seed",   "--ids",     "token",    "int8",      "int8_by8",  "model.bin",     "tokenizer.bin",
+        "--",       "--unknown", "--ranks",  "--combine", "tree",      "--context"};
     arguments a = drawn_line(in, words, "storyteller");
     try {
         const llama2c::settings s = llama2c::parse(a.count(), a.data());
         const llama2c::attention_form& form = s.form;
+        require(s.ranks == llama2c::asks_for_ranks(a.count(), a.data()), "storyteller overlooks --ranks");
         require(s.tokens >= 0 && s.tokens <= 1 << 20 && s.threads >= 1 && s.threads <= 1024 && s.temperature >= 0 &&
                     s.temperature <= 100 && s.seed >= 0 && form.page >= 0 && form.page <= 4096 && form.select >= 0 &&
-                    form.select <= 1 << 20 && form.block >= 1 && form.block <= 512 && !(s.prompt.size() && !s.tells()),
+                    form.select <= 1 << 20 && form.block >= 1 && form.block <= 512 &&
+                    !(s.prompt.size() && !s.tells()) && s.context >= 0 && s.context <= 1 << 20 &&
+                    (s.ranks || s.combine == llama2c::combining::order),
                 "storyteller takes options out of range");
     } catch (const llama2c::input_error& e) {
         require(e.what()[0] != 0, "an error without a sentence");
