@@ -109,6 +109,16 @@ std::vector<std::vector<float>> learned_facts(llama2c::sidecar& s, const layout&
     return all;
 }
 
+/// Names the file where this twins knows no such normalizer.
+layout layout_beside(const std::string& model, const config& c, const std::string& normalizer)
+{
+    try {
+        return layout_of(c, normalizer);
+    } catch (const input_error& e) {
+        throw input_error(llama2c::sidecar_path(model) + ": " + e.what());
+    }
+}
+
 }  // namespace
 
 trained_model finished(const settings& s, const layout& at, const training_state& state, double training_loss,
@@ -170,7 +180,7 @@ trained_model read_model(const std::string& path)
 {
     llama2c::sidecar beside = llama2c::read_sidecar(path);
     const llama2c::checkpoint file(llama2c::read_file(path), path, beside.bf16);
-    const layout at = layout_of(file.c, beside.normalizer);  // refuses unknown names
+    const layout at = layout_beside(path, file.c, beside.normalizer);
     llama2c::check_sinks(beside, file.c, path);
     trained_model m{file.c, beside, at, std::vector<float>(static_cast<std::size_t>(at.size())), {}};
     const std::string beside_path = llama2c::sidecar_path(path);
