@@ -30,11 +30,13 @@ private:
     float rate_, decay_, correct1_, correct2_;
 };
 
-/// Linear warm-up over the first steps, then a cosine from `peak` to a tenth of it at the last step. Counted from 1.
+/// Linear warm-up over the first steps, then a cosine from `peak` to a tenth of it at the last of `steps`, where it
+/// stays. Counted from 1.
 inline double learning_rate(int64 step, int64 warm_up, int64 steps, double peak)
 {
     if (step <= warm_up) return peak * static_cast<double>(step) / static_cast<double>(warm_up);
-    const double way = static_cast<double>(step - warm_up) / static_cast<double>(std::max<int64>(steps - warm_up, 1));
+    const int64 passed = std::min(step, steps) - warm_up;
+    const double way = static_cast<double>(passed) / static_cast<double>(std::max<int64>(steps - warm_up, 1));
     return peak * (0.55 + 0.45 * std::cos(std::numbers::pi * way));
 }
 

@@ -98,10 +98,12 @@ public:
         next_line();
         open('{');
         field("normalizer", t.normalizer);
+        field("formula", t.formula);
         field("checkpoint", t.checkpoint);
         field("settings", t.settings);
         field("seed", t.seed);
         field("curve_windows", t.curve_windows);
+        field("training_tokens", t.training_tokens);
         field("training_loss", t.training_loss);
         field("validation_loss", t.validation_loss);
         field("sink_rate_02", t.sink_rate_02);

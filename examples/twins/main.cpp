@@ -16,6 +16,8 @@
 namespace twins {
 namespace {
 
+using clock = std::chrono::steady_clock;
+
 volatile std::sig_atomic_t interrupted = 0;
 
 /// The first Ctrl-C ends the run after its step; the second one ends the program.
@@ -45,7 +47,6 @@ void make_folder(const std::string& path)
 /// How many steps take so many seconds, points of the curve included; measured for two seconds.
 int64 steps_within(double seconds, settings s, const task& t, heed::thread_pool& pool)
 {
-    using clock = std::chrono::steady_clock;
     const auto since = [](clock::time_point start) {
         return std::chrono::duration<double>(clock::now() - start).count();
     };
@@ -61,21 +62,39 @@ int64 steps_within(double seconds, settings s, const task& t, heed::thread_pool&
     return std::max<int64>(1, static_cast<int64>((seconds - 40 * point) / step));
 }
 
-/// False where it was interrupted. `path`: of the files, without their ending.
-bool train_one(const command& c, const settings& s, const std::string& path, const task& t, heed::thread_pool& pool)
+/// Whether the model of a finished run is there, as the run would write it.
+bool has_model(const settings& s, bool bf16, const std::string& path)
 {
-    const std::string state = path + ".train";
+    try {
+        const trained_model m = read_model(path);
+        return m.beside.normalizer == s.normalizer && m.beside.bf16 == bf16 && m.beside.fact("options") == s.options();
+    } catch (const input_error&) {
+        return false;
+    }
+}
+
+enum class ending { finished, by_signal, by_clock };
+
+/// `path`: of the files, without their ending.
+ending train_one(const command& c, const settings& s, const std::string& path, const task& t, heed::thread_pool& pool,
+                 clock::time_point end_of_sitting)
+{
+    const std::string state = path + ".train", name = std::filesystem::path(path).filename().string();
     trainer run(s, t, pool);
     if (std::filesystem::exists(state)) {
         if (!c.resume)
             throw input_error(state + ": is there already; --resume goes on with it, another --out leaves it alone");
         run.go_on_from(read_training_state(s, run.places(), state));
+        if (run.done() && has_model(s, c.bf16, path + ".bin")) {
+            std::printf("%-10s is finished\n", name.c_str());
+            return ending::finished;
+        }
     }
-    progress line(run, std::filesystem::path(path).filename().string());
-    auto saved = std::chrono::steady_clock::now();
+    progress line(run, name);
+    auto saved = clock::now();
     const auto save = [&] {
         write_training_state(run.state(), s, state);
-        saved = std::chrono::steady_clock::now();
+        saved = clock::now();
     };
     if (!run.done()) save();  // says at once whether the folder can be written
     while (!run.done()) {
@@ -84,17 +103,18 @@ bool train_one(const command& c, const settings& s, const std::string& path, con
             throw input_error(s.normalizer + ": the loss of step " + std::to_string(run.state().step) +
                               " is no number; a lower --rate may help");
         line.show(loss);
-        if (interrupted || run.done() || std::chrono::steady_clock::now() - saved > std::chrono::seconds(60)) save();
-        if (interrupted) {
+        const bool out_of_time = clock::now() >= end_of_sitting, stops = interrupted || (out_of_time && !run.done());
+        if (stops || run.done() || clock::now() - saved > std::chrono::seconds(60)) save();
+        if (stops) {
             line.finish();
             std::printf("stopped after step %lld of %lld. To go on:\n  %s\n", static_cast<long long>(run.state().step),
-                        static_cast<long long>(s.steps), resume_line(c).c_str());
-            return false;
+                        static_cast<long long>(s.all_steps()), resume_line(c).c_str());
+            return interrupted ? ending::by_signal : ending::by_clock;
         }
     }
     line.finish();
     write_model(finished(s, run.places(), run.state(), run.training_loss(s.windows), c.bf16), path + ".bin");
-    return true;
+    return ending::finished;
 }
 
 std::string this_machine(int threads)
@@ -119,28 +139,48 @@ std::string describe(const trained_model& m)
     return text;
 }
 
-void print_report(const std::vector<std::string>& paths, const task& t, const command& c, const std::string& line,
-                  heed::thread_pool& pool)
+/// Throws unless a model or report fits beside those in `r`, of which the first came from `first`.
+void check_fits(const report& r, const std::string& first, const report& other, const std::string& path)
+{
+    const auto says = [](const report& x) { return x.task + " in windows of " + std::to_string(x.context); };
+    if (r.twins.empty() || says(r) == says(other)) return;
+    throw input_error(path + ": has learnt " + says(other) + ", " + first + " " + says(r));
+}
+
+/// Everything of a report but the twins.
+report heading_of(const trained_model& m, const command& c)
 {
     report r;
     r.windows = c.windows;
-    r.command = line;
     r.machine = this_machine(c.threads);
-    r.labels = map_labels(t);
+    r.task = describe(m);
+    if (m.beside.fact("task") == "bigram-backcopy") r.bound = bigram_backcopy_bound(m.shape.context);
+    r.parameters = m.at.of(tensor::of_heads).offset;
+    r.context = m.shape.context;
+    r.training_tokens = std::atoll(m.beside.fact("tokens").c_str());
+    return r;
+}
+
+report measured(const std::vector<std::string>& paths, const task& t, const command& c, heed::thread_pool& pool)
+{
+    report r;
     for (const std::string& path : paths) {
         const trained_model m = read_model(path);
-        if (!r.twins.empty() && (describe(m) != r.task || m.shape.context != r.context))
-            throw input_error(path + ": has learnt " + describe(m) + " in windows of " +
-                              std::to_string(m.shape.context) + ", " + paths[0] + " " + r.task + " in windows of " +
-                              std::to_string(r.context));
-        r.task = describe(m);
-        if (m.beside.fact("task") == "bigram-backcopy") r.bound = bigram_backcopy_bound(m.shape.context);
-        r.parameters = m.at.of(tensor::sinks).offset;
-        r.context = m.shape.context;
-        r.training_tokens = std::atoll(m.beside.fact("tokens").c_str());
+        report heading = heading_of(m, c);
+        check_fits(r, paths[0], heading, path);
+        if (r.twins.empty()) r = std::move(heading);
         r.twins.push_back(measure(m, t, r.windows, pool));
         r.twins.back().checkpoint = path;
     }
+    r.labels = map_labels(t);
+    return r;
+}
+
+void print_report(const std::vector<std::string>& paths, const task& t, const command& c, const std::string& line,
+                  heed::thread_pool& pool)
+{
+    report r = measured(paths, t, c, pool);
+    r.command = line;
     std::printf("\n%s\n", table(r).c_str());
     const std::string json = to_json(r), json_path = c.out + "/report.json";
     write_whole(json_path, json);
@@ -151,6 +191,7 @@ void print_report(const std::vector<std::string>& paths, const task& t, const co
 
 int train(command c)
 {
+    const auto started = clock::now();
     make_folder(c.out);
     heed::thread_pool pool(c.threads);
     std::unique_ptr<task> t;
@@ -169,9 +210,13 @@ int train(command c)
     const std::string words = byte_tokenizer();
     write_whole(c.out + "/tokenizer.bin", words);
     std::vector<std::string> models;
+    const auto end_of_sitting =
+        c.sitting > 0 ? started + std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(c.sitting))
+                      : clock::time_point::max();
     for (const auto& [s, name] : runs_of(c)) {
         const std::string path = c.out + "/" + name;
-        if (!train_one(c, s, path, *t, pool)) return 130;
+        const ending how = train_one(c, s, path, *t, pool, end_of_sitting);
+        if (how != ending::finished) return how == ending::by_signal ? 130 : 3;
         models.push_back(path + ".bin");
     }
     c.windows = c.run.windows;
@@ -191,29 +236,72 @@ void check_text(const std::string& text, const std::string& file, const std::vec
                               learnt + "); --held-out validates on another text");
 }
 
+/// What the models have learnt, and the options that name a text to validate on.
+std::pair<std::unique_ptr<task>, std::string> validation_of(const command& c, const std::vector<std::string>& models)
+{
+    const trained_model first = read_model(models[0]);
+    if (first.beside.fact("task") == "bigram-backcopy") return {make_bigram_backcopy(), ""};
+    if (!c.held_out.empty())
+        return {make_text_task(text_of(c.held_out), false, first.shape.context, c.held_out),
+                " --held-out " + twins::quoted(c.held_out)};
+    if (c.run.file.empty())
+        throw input_error(models[0] + ": has learnt from a text: --file or --held-out is needed to validate on");
+    const std::string text = text_of(c.run.file);
+    check_text(text, c.run.file, models);
+    return {make_text_task(text, true, first.shape.context, c.run.file), " --file " + twins::quoted(c.run.file)};
+}
+
 int report_on(command c)
 {
-    const trained_model first = read_model(c.names[0]);
-    if (c.windows == 0) c.windows = first.option("--windows", settings{}.windows);
-    std::unique_ptr<task> t;
+    if (c.windows == 0) c.windows = read_model(c.names[0]).option("--windows", settings{}.windows);
+    const auto [t, text_options] = validation_of(c, c.names);
     std::string line = "twins report";
-    for (const std::string& path : c.names) line += " " + path;
-    if (first.beside.fact("task") == "bigram-backcopy") {
-        t = make_bigram_backcopy();
-    } else if (!c.held_out.empty()) {
-        t = make_text_task(text_of(c.held_out), false, first.shape.context, c.held_out);
-        line += " --held-out " + c.held_out;
-    } else if (!c.run.file.empty()) {
-        const std::string text = text_of(c.run.file);
-        check_text(text, c.run.file, c.names);
-        t = make_text_task(text, true, first.shape.context, c.run.file);
-        line += " --file " + c.run.file;
-    } else {
-        throw input_error(c.names[0] + ": has learnt from a text: --file or --held-out is needed to validate on");
-    }
+    for (const std::string& path : c.names) line += " " + twins::quoted(path);
     make_folder(c.out);
     heed::thread_pool pool(c.threads);
-    print_report(c.names, *t, c, line, pool);
+    print_report(c.names, *t, c, line + text_options, pool);
+    return 0;
+}
+
+bool is_report(const std::string& path) { return std::filesystem::path(path).extension() == ".json"; }
+
+/// Two models, or the twins of reports, as one table; of two twins with their difference.
+int compare(command c)
+{
+    std::vector<report> reports;
+    std::vector<std::string> models;
+    for (const std::string& path : c.names)
+        if (is_report(path)) reports.push_back(read_report(path));
+        else models.push_back(path);
+    // A model beside a report is measured as that was.
+    if (c.windows == 0 && !models.empty())
+        c.windows =
+            reports.empty() ? read_model(models[0]).option("--windows", settings{}.windows) : reports[0].windows;
+    std::string text_options;
+    heed::thread_pool pool(c.threads);
+    report r;
+    std::size_t next = 0;
+    for (const std::string& path : c.names) {
+        report one;
+        if (is_report(path)) {
+            one = reports[next++];
+        } else {
+            const auto [t, options] = validation_of(c, models);
+            text_options = options;
+            one = measured({path}, *t, c, pool);
+        }
+        check_fits(r, c.names[0], one, path);
+        if (!r.twins.empty() && one.windows != r.windows)
+            throw input_error(path + ": was validated on " + std::to_string(one.windows) + " windows, " + c.names[0] +
+                              " on " + std::to_string(r.windows));
+        if (r.twins.empty()) r = one;
+        else {
+            r.twins.insert(r.twins.end(), one.twins.begin(), one.twins.end());
+            if (r.machine != one.machine) r.machine += "; " + one.machine;
+        }
+    }
+    r.command = "twins compare " + twins::quoted(c.names[0]) + " " + twins::quoted(c.names[1]) + text_options;
+    std::printf("%s", table(r, columns::twins_and_difference).c_str());
     return 0;
 }
 
@@ -255,6 +343,7 @@ int run(int argc, char** argv)
     switch (c.what) {
     case command::verb::train: return train(c);
     case command::verb::report: return report_on(c);
+    case command::verb::compare: return compare(c);
     case command::verb::tell: return tell(c);
     case command::verb::box: break;
     }

@@ -72,7 +72,7 @@ layer_sample observe_layer(transformer<float>& model, const attention<float>& at
     wanted.total = total.data();
     wanted.zeros = zeros.data();
     wanted.attended = attended.data();
-    attend.observe(of, transformer<float>::sinks(w, layer), wanted);
+    attend.observe(of, transformer<float>::learned(w, layer), wanted);
 
     layer_sample s;
     s.sinks_02 = heed::sink_rate(first.data(), heads, rows, 0.2);
@@ -151,7 +151,7 @@ std::vector<attention_picture> maps_of(const trained_model& m, const task& t, co
         const auto head = std::max_element(first.begin(), first.end()) - first.begin();
         maps.push_back({static_cast<int>(l), static_cast<int>(head), static_cast<int>(tokens),
                         std::vector<float>(static_cast<std::size_t>(tokens * tokens))});
-        attend->map(model.attention_of_block(l), transformer<float>::sinks(m.weights(), l), head,
+        attend->map(model.attention_of_block(l), transformer<float>::learned(m.weights(), l), head,
                     maps.back().weights.data());
     }
     return maps;
@@ -171,9 +171,11 @@ twin_report measure(const trained_model& m, const task& t, int64 windows, heed::
                     });
     twin_report r{};
     r.normalizer = m.beside.normalizer;
+    r.formula = normalizer_named(r.normalizer).formula;
     r.settings = m.all_but_seed();
     r.seed = m.option("--seed", 0);
     r.curve_windows = curve_windows(m);
+    r.training_tokens = std::atoll(m.beside.fact("tokens").c_str());
     const std::string training = m.beside.fact("training-loss");
     r.training_loss =
         training.empty() ? std::numeric_limits<double>::quiet_NaN() : std::strtod(training.c_str(), nullptr);

@@ -31,6 +31,17 @@ private:
     bool bf16_;
 };
 
+/// What the heads have learnt, a row a layer; none where they learn nothing.
+std::vector<std::vector<float>> learned_of(const trained_model& m)
+{
+    std::vector<std::vector<float>> all;
+    for (int64 l = 0; l < m.at.of(tensor::of_heads).layers; ++l) {
+        const auto numbers = m.weights()(tensor::of_heads, l);
+        all.emplace_back(numbers.data(), numbers.data() + numbers.size());
+    }
+    return all;
+}
+
 std::string sidecar_text(const trained_model& m)
 {
     const llama2c::sidecar& s = m.beside;
@@ -41,6 +52,12 @@ std::string sidecar_text(const trained_model& m)
         for (const float z : logits) text += " " + exact(static_cast<double>(z));
         text += "\n";
     }
+    if (s.normalizer != "sink")
+        for (const auto& numbers : learned_of(m)) {
+            text += "learned";
+            for (const float x : numbers) text += " " + exact(static_cast<double>(x));
+            text += "\n";
+        }
     for (const auto& [key, value] : s.facts) text += key + " " + value + "\n";
     for (std::size_t i = 0; i < m.curve.step.size(); ++i)
         text += "curve " + exact(m.curve.step[i]) + " " + exact(m.curve.training[i]) + " " +
@@ -66,6 +83,42 @@ loss_curve curve_of(llama2c::sidecar& s, const std::string& name)
     return curve;
 }
 
+/// Takes what heads of other normalizers than `sink` have learnt out of the facts.
+std::vector<std::vector<float>> learned_facts(llama2c::sidecar& s, const layout& at, const std::string& name)
+{
+    std::vector<std::vector<float>> all;
+    for (const auto& [key, value] : s.facts) {
+        if (key != "learned") continue;
+        all.emplace_back();
+        std::istringstream words(value);
+        for (std::string word; words >> word;) {
+            char* end = nullptr;
+            const double x = std::strtod(word.c_str(), &end);
+            if (*end || !(std::abs(x) <= static_cast<double>(std::numeric_limits<float>::max())))
+                throw input_error(name + ": learned " + value + ": " + word + " is not a number");
+            all.back().push_back(static_cast<float>(x));
+        }
+    }
+    std::erase_if(s.facts, [](const auto& fact) { return fact.first == "learned"; });
+    const tensor_place& place = at.of(tensor::of_heads);
+    bool fits = static_cast<int64>(all.size()) == place.layers;
+    for (const auto& numbers : all) fits = fits && static_cast<int64>(numbers.size()) == place.columns;
+    if (!fits)
+        throw input_error(name + ": learned: " + std::to_string(place.layers) + " lines of " +
+                          std::to_string(place.columns) + " numbers are needed");
+    return all;
+}
+
+/// Names the file where this twins knows no such normalizer.
+layout layout_beside(const std::string& model, const config& c, const std::string& normalizer)
+{
+    try {
+        return layout_of(c, normalizer);
+    } catch (const input_error& e) {
+        throw input_error(llama2c::sidecar_path(model) + ": " + e.what());
+    }
+}
+
 }  // namespace
 
 trained_model finished(const settings& s, const layout& at, const training_state& state, double training_loss,
@@ -75,11 +128,7 @@ trained_model finished(const settings& s, const layout& at, const training_state
     m.beside.normalizer = s.normalizer;
     m.beside.bf16 = bf16;
     if (s.normalizer == "sigmoid") m.beside.bias = sigmoid_bias(s.shape.context);
-    const tensor_place& sinks = at.of(tensor::sinks);
-    for (int64 l = 0; l < sinks.layers; ++l) {
-        const auto logits = m.weights()(tensor::sinks, l);
-        m.beside.sinks.emplace_back(logits.data(), logits.data() + logits.size());
-    }
+    if (s.normalizer == "sink") m.beside.sinks = learned_of(m);
     m.beside.facts = {{"task", s.task}};
     if (s.task == "text") m.beside.facts.emplace_back("text", text_name(s.file_hash));
     m.beside.facts.emplace_back("options", s.options());
@@ -131,18 +180,18 @@ trained_model read_model(const std::string& path)
 {
     llama2c::sidecar beside = llama2c::read_sidecar(path);
     const llama2c::checkpoint file(llama2c::read_file(path), path, beside.bf16);
-    make_attention(beside.normalizer, file.c.context);  // refuses unknown names
+    const layout at = layout_beside(path, file.c, beside.normalizer);
     llama2c::check_sinks(beside, file.c, path);
-    const layout at(file.c, learns_sinks(beside.normalizer));
     trained_model m{file.c, beside, at, std::vector<float>(static_cast<std::size_t>(at.size())), {}};
-    m.curve = curve_of(m.beside, llama2c::sidecar_path(path));
+    const std::string beside_path = llama2c::sidecar_path(path);
+    m.curve = curve_of(m.beside, beside_path);
+    const auto learned = beside.normalizer == "sink" ? beside.sinks : learned_facts(m.beside, at, beside_path);
     const int64 body = at.of(tensor::final_norm).end();
     std::copy(file.embedding, file.embedding + body, m.parameters.begin());
-    const tensor_place &classifier = at.of(tensor::classifier), &sinks = at.of(tensor::sinks);
+    const tensor_place& classifier = at.of(tensor::classifier);
     std::copy(file.classifier, file.classifier + classifier.size(), m.parameters.begin() + classifier.offset);
-    for (int64 l = 0; l < sinks.layers; ++l)
-        std::copy(beside.sinks[static_cast<std::size_t>(l)].begin(), beside.sinks[static_cast<std::size_t>(l)].end(),
-                  m.parameters.begin() + sinks.offset + l * file.c.heads);
+    auto to = m.parameters.begin() + at.of(tensor::of_heads).offset;
+    for (const auto& numbers : learned) to = std::copy(numbers.begin(), numbers.end(), to);
     return m;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The parameters of a model in one flat array, in the order of llama2.c's checkpoint, the sinks' logits behind them.
-// Gradients and AdamW's moments are arrays of the same layout.
+// The parameters of a model in one flat array, in the order of llama2.c's checkpoint; behind them the numbers that
+// heads of some normalizers learn, such as the logits of sinks. Gradients and AdamW's moments are arrays of the same
+// layout.
 #pragma once
 
 #include "../storyteller/llama2c.hpp"
@@ -19,13 +20,13 @@ using matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>
 template <class T>
 using column = Eigen::Matrix<T, Eigen::Dynamic, 1>;
 
-enum class tensor { embedding, attention_norm, wq, wk, wv, wo, ffn_norm, w1, w2, w3, final_norm, classifier, sinks };
+enum class tensor { embedding, attention_norm, wq, wk, wv, wo, ffn_norm, w1, w2, w3, final_norm, classifier, of_heads };
 
 /// One kind of tensor: [layers, rows, columns] from an offset on.
 struct tensor_place {
     const char* name;
     int64 offset, layers, rows, columns;
-    double deviation;  ///< of the initial numbers; 0: they are all 1
+    double deviation, first;  ///< of the initial numbers; where it is 0, they are all `first`
 
     int64 size() const { return layers * rows * columns; }
     int64 end() const { return offset + size(); }
@@ -34,14 +35,16 @@ struct tensor_place {
 
 class layout {
 public:
-    explicit layout(const config& c, bool learned_sinks)
+    /// `heads_learn`: one number in each layer, which begins with `first`.
+    explicit layout(const config& c, bool heads_learn, double first = 0)
     {
         // Matrices keep the size of what they are applied to; what is added to the residual stream is scaled down so
         // that its size does not grow with the depth (GPT-2).
         const auto kept = [](int64 inputs) { return 0.7 / std::sqrt(static_cast<double>(inputs)); };
         const double depth = std::sqrt(2 * static_cast<double>(c.layers));
-        const auto add = [this](tensor t, const char* name, int64 layers, int64 rows, int64 columns, double deviation) {
-            places_[static_cast<std::size_t>(t)] = {name, size_, layers, rows, columns, deviation};
+        const auto add = [this](tensor t, const char* name, int64 layers, int64 rows, int64 columns, double deviation,
+                                double first_number = 1) {
+            places_[static_cast<std::size_t>(t)] = {name, size_, layers, rows, columns, deviation, first_number};
             size_ += layers * rows * columns;
         };
         add(tensor::embedding, "embedding", 1, c.vocabulary, c.dim, c.shared_classifier ? 0.05 : 0.5);
@@ -56,7 +59,7 @@ public:
         add(tensor::w3, "w3", c.layers, c.hidden, c.dim, kept(c.dim));
         add(tensor::final_norm, "final_norm", 1, 1, c.dim, 0);
         add(tensor::classifier, "classifier", c.shared_classifier ? 0 : 1, c.vocabulary, c.dim, 0.02);
-        add(tensor::sinks, "sinks", learned_sinks ? c.layers : 0, 1, c.heads, 0);
+        add(tensor::of_heads, "of_heads", heads_learn ? c.layers : 0, 1, c.heads, 0, first);
     }
 
     const tensor_place& of(tensor t) const { return places_[static_cast<std::size_t>(t)]; }
@@ -106,9 +109,8 @@ std::vector<T> initial_parameters(const layout& at, std::uint64_t seed)
         const tensor_place& place = at.places()[t];
         random_stream random{seed, 0x1417, t};
         for (int64 i = place.offset; i < place.end(); ++i)
-            p[static_cast<std::size_t>(i)] =
-                place.deviation == 0 ? static_cast<T>(t != static_cast<std::size_t>(tensor::sinks))
-                                     : static_cast<T>(static_cast<float>(place.deviation * random.normal()));
+            p[static_cast<std::size_t>(i)] = static_cast<T>(
+                static_cast<float>(place.deviation == 0 ? place.first : place.deviation * random.normal()));
     }
     return p;
 }

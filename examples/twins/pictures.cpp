@@ -54,14 +54,18 @@ std::vector<std::string> write_pictures(const report& r, const std::string& dire
         throw std::runtime_error("pictures: can not make the directory " + directory +
                                  (wrong ? ": " + wrong.message() : ""));
     std::vector<picture> all;
-    const auto add = [&](const char* name, std::string svg) {
-        if (!svg.empty()) all.push_back({fs::path(directory) / name, std::move(svg)});
-    };
-    add("attention.svg", draw_attention(r));
-    add("first_token.svg", draw_first_token(r));
-    add("loss.svg", draw_loss(r));
-    add("activations.svg", draw_activations(r));
-    add("bits.svg", draw_bits(r));
+    const std::vector<report> parts = parts_of(r);
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+        const std::string end = p == 0 ? ".svg" : "-" + std::to_string(p + 1) + ".svg";
+        const auto add = [&](const char* name, std::string svg) {
+            if (!svg.empty()) all.push_back({fs::path(directory) / (name + end), std::move(svg)});
+        };
+        add("attention", draw_attention(parts[p]));
+        add("first_token", draw_first_token(parts[p]));
+        add("loss", draw_loss(parts[p]));
+        add("activations", draw_activations(parts[p]));
+        add("bits", draw_bits(parts[p]));
+    }
     write(all);
     std::vector<std::string> files;
     for (const picture& p : all) files.push_back(p.file.string());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A report as pictures, in SVG for a README: attention.svg, first_token.svg, loss.svg, activations.svg and
-// bits.svg.
+// bits.svg; of more than most_twins twins the others in attention-2.svg and so on.
 #pragma once
 
 #include "report.hpp"

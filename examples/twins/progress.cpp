@@ -26,7 +26,7 @@ progress::progress(const trainer& run, std::string name)
 void progress::show(double loss)
 {
     const training_state& s = run_.state();
-    const int64 steps = run_.run().steps, since = s.step - first_step_;
+    const int64 steps = run_.run().all_steps(), since = s.step - first_step_;
     smooth_ += std::max(0.05, 1 / static_cast<double>(since)) * (loss - smooth_);
     const bool point = s.curve.step.size() > points_;
     points_ = s.curve.step.size();

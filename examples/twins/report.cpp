@@ -33,14 +33,30 @@ void check_map(const attention_picture& map, std::size_t labels, const std::stri
     require(tokens <= labels, which + ", but there are " + std::to_string(labels) + " labels");
 }
 
+/// The end of a path, without its extension, that no other path has; the whole where there is none.
+std::string apart_from(const std::string& path, const std::vector<std::string>& others)
+{
+    namespace fs = std::filesystem;
+    const auto end_of = [](const fs::path& whole, std::ptrdiff_t parts) {
+        fs::path end;
+        const fs::path bare = fs::path(whole).replace_extension();
+        for (auto at = std::prev(bare.end(), std::min(parts, std::distance(bare.begin(), bare.end())));
+             at != bare.end(); ++at)
+            end /= *at;
+        return end.string();
+    };
+    for (std::ptrdiff_t parts = 1; parts < 8; ++parts)
+        if (std::none_of(others.begin(), others.end(),
+                         [&](const std::string& other) { return end_of(other, parts) == end_of(path, parts); }))
+            return end_of(path, parts);
+    return path;
+}
+
 }  // namespace
 
 void check(const report& r)
 {
     require(!r.twins.empty(), "there are no twins in it");
-    const std::size_t count = twins_of(r).size();
-    require(count <= most_twins,
-            std::to_string(count) + " twins; at most " + std::to_string(most_twins) + " fit side by side");
     const twin_report& first = r.twins.front();
     for (const twin_report& t : r.twins) {
         const std::string of = "of " + t.normalizer;
@@ -78,11 +94,31 @@ std::vector<twin> twins_of(const report& r)
         else all.push_back({run.normalizer, {&run}});
     }
     for (twin& t : all) {
-        const auto alike = [&](const twin& other) { return other.runs[0]->normalizer == t.runs[0]->normalizer; };
-        if (std::count_if(all.begin(), all.end(), alike) > 1)
-            t.name += " " + std::filesystem::path(t.runs[0]->checkpoint).stem().string();
+        std::vector<std::string> others;
+        for (const twin& other : all)
+            if (&other != &t && other.runs[0]->normalizer == t.runs[0]->normalizer)
+                others.push_back(other.runs[0]->checkpoint);
+        if (!others.empty()) t.name += " " + apart_from(t.runs[0]->checkpoint, others);
     }
     return all;
+}
+
+std::vector<report> parts_of(const report& r)
+{
+    const std::vector<twin> all = twins_of(r);
+    const std::size_t count = (all.size() + most_twins - 1) / most_twins;
+    std::vector<report> parts;
+    for (std::size_t p = 0; p < count; ++p) {
+        report part = r;
+        part.twins.clear();
+        for (std::size_t t = p * all.size() / count; t < (p + 1) * all.size() / count; ++t)
+            for (const twin_report* run : all[t].runs) {
+                part.twins.push_back(*run);
+                part.twins.back().normalizer = all[t].name;
+            }
+        parts.push_back(std::move(part));
+    }
+    return parts;
 }
 
 }  // namespace twins

@@ -38,22 +38,25 @@ std::string text_name(std::uint64_t hash)
 std::vector<std::pair<std::string, std::string>> settings::entries() const
 {
     const auto whole = [](int64 n) { return std::to_string(n); };
-    return {{"normalizer", normalizer},
-            {"task", task},
-            {"text", task == "text" ? text_name(file_hash) : "none"},
-            {"dim", whole(shape.dim)},
-            {"hidden", whole(shape.hidden)},
-            {"layers", whole(shape.layers)},
-            {"heads", whole(shape.heads)},
-            {"kv-heads", whole(shape.kv_heads)},
-            {"context", whole(shape.context)},
-            {"classifier", shape.shared_classifier ? "tied" : "untied"},
-            {"batch", whole(batch)},
-            {"steps", whole(steps)},
-            {"rate", shortest(rate)},
-            {"decay", shortest(decay)},
-            {"windows", whole(windows)},
-            {"seed", whole(seed)}};
+    std::vector<std::pair<std::string, std::string>> all{{"normalizer", normalizer},
+                                                         {"task", task},
+                                                         {"text", task == "text" ? text_name(file_hash) : "none"},
+                                                         {"dim", whole(shape.dim)},
+                                                         {"hidden", whole(shape.hidden)},
+                                                         {"layers", whole(shape.layers)},
+                                                         {"heads", whole(shape.heads)},
+                                                         {"kv-heads", whole(shape.kv_heads)},
+                                                         {"context", whole(shape.context)},
+                                                         {"classifier", shape.shared_classifier ? "tied" : "untied"},
+                                                         {"batch", whole(batch)},
+                                                         {"steps", whole(steps)},
+                                                         {"rate", shortest(rate)},
+                                                         {"decay", shortest(decay)},
+                                                         {"windows", whole(windows)},
+                                                         {"seed", whole(seed)}};
+    // Its line is there only where it says something, so that files of runs without it are as they were.
+    if (extend > 0) all.emplace_back("extend", whole(extend));
+    return all;
 }
 
 std::string settings::options_but_seed() const

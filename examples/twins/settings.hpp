@@ -11,12 +11,16 @@ struct settings {
     std::uint64_t file_hash = 0;
     config shape{128, 344, 3, 4, 4, 259, 256, true};
     int64 batch = 8, steps = 2000, windows = 64;  // windows: to validate on, those of the report too
+    int64 extend = 0;                             // steps beyond those, at the rate that they end with
     double rate = 3e-3, decay = 0.1;
     std::int64_t seed = 1;
 
     int64 warm_up() const { return std::max<int64>(1, std::min<int64>(200, steps / 10)); }
     /// Steps between two points of the loss curves.
     int64 interval() const { return std::max<int64>(1, steps / 40); }
+    int64 all_steps() const { return steps + extend; }
+    /// Whether the curves have a point behind this step, however far the run is extended.
+    bool has_point(int64 step) const { return step % interval() == 0 || step == steps; }
 
     /// As lines of a checkpoint: name and value.
     std::vector<std::pair<std::string, std::string>> entries() const;

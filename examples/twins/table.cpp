@@ -39,10 +39,13 @@ std::string decimal(double x, int digits)
     return grouped(printed("%.*f", digits, x));
 }
 
+std::string whole(double x) { return decimal(x, 0); }
 std::string loss(double x) { return decimal(x, 4); }
 std::string percent(double share) { return decimal(100 * share, 1) + " %"; }
 std::string fine_percent(double share) { return decimal(100 * share, 2) + " %"; }
 std::string increase(double share) { return std::string(share >= 0 ? "+" : "") + fine_percent(share); }
+std::string statistic(double x) { return decimal(x, 1); }
+std::string amount(double x) { return decimal(x, 2); }
 
 /// Lines of at most `width`, broken behind one of `gaps` where there is one.
 std::vector<std::string> wrapped(std::string text, std::size_t width, const char* gaps)
@@ -88,10 +91,41 @@ std::vector<double> all_of(const twin& t, const measured& of)
     return seeds;
 }
 
+/// What the second twin has more than the first: by pairs of runs of the same seed, or of means where there are none.
+std::vector<double> difference_of(const twin& first, const twin& second, const measured& of)
+{
+    std::vector<double> pairs;
+    for (const twin_report* a : first.runs)
+        for (const twin_report* b : second.runs)
+            if (a->seed == b->seed)
+                if (const auto x = of(*a), y = of(*b); x && y) pairs.push_back(*y - *x);
+    const std::vector<double> a = all_of(first, of), b = all_of(second, of);
+    if (!pairs.empty() || a.empty() || b.empty()) return pairs;
+    const auto mean = [](const std::vector<double>& all) {
+        double sum = 0;
+        for (const double x : all) sum += x;
+        return sum / static_cast<double>(all.size());
+    };
+    return {mean(b) - mean(a)};
+}
+
+/// The same, signed.
+std::string difference_cell(const std::vector<double>& pairs, std::string (*written)(double))
+{
+    if (pairs.empty()) return "-";
+    std::string text = cell_of(pairs, written);
+    double sum = 0;
+    for (const double x : pairs) sum += x;
+    if (text[0] != '+' && text[0] != '-' && sum > 0) text.insert(0, "+");
+    return text;
+}
+
 /// Lines of a table: columns are as wide as their cells ask for and the page allows; longer cells go on below.
 class sheet {
 public:
-    explicit sheet(const report& r) : twins_(twins_of(r)) {}
+    sheet(const report& r, columns which)
+        : twins_(twins_of(r)), has_difference_(which == columns::twins_and_difference && twins_.size() == 2)
+    {}
 
     const std::vector<twin>& twins() const { return twins_; }
 
@@ -108,15 +142,17 @@ public:
     /// Their place is here, above the columns.
     void names() { names_at_ = lines_.size(); }
 
-    void row(const std::string& label, const std::function<std::string(const twin&)>& cell)
+    /// `more` may add to the cell of a twin.
+    void row(const std::string& label, const measured& of, std::string (*written)(double),
+             const std::function<std::string(const std::vector<double>& seeds)>& more = {})
     {
         lines_.push_back({"  " + label, {}});
-        for (const twin& t : twins_) lines_.back().cells.push_back(cell(t));
-    }
-
-    void row(const std::string& label, const measured& of, std::string (*written)(double))
-    {
-        row(label, [&](const twin& t) { return cell_of(all_of(t, of), written); });
+        for (const twin& t : twins_) {
+            const std::vector<double> seeds = all_of(t, of);
+            lines_.back().cells.push_back(cell_of(seeds, written) + (more ? more(seeds) : ""));
+        }
+        if (has_difference_)
+            lines_.back().cells.push_back(difference_cell(difference_of(twins_[0], twins_[1], of), written));
     }
     void row(const std::string& label, double twin_report::*field, std::string (*written)(double))
     {
@@ -136,7 +172,7 @@ public:
         std::size_t column = narrowest_column;
         for (const text_line& l : lines_)
             for (const std::string& cell : l.cells) column = std::max(column, plot::characters_in(cell) + 2);
-        column = std::min(column, (page - label_width) / twins_.size());
+        column = std::min(column, (page - label_width) / (twins_.size() + has_difference_));
         std::string text;
         for (std::size_t i = 0; i <= lines_.size(); ++i) {
             if (i == names_at_) text += headings(column);
@@ -179,10 +215,9 @@ private:
     {
         std::vector<std::vector<std::string>> all;
         std::size_t height = 0;
-        for (const twin& t : twins_) {
-            all.push_back(wrapped(t.name, column - 1, " -"));
-            height = std::max(height, all.back().size());
-        }
+        for (const twin& t : twins_) all.push_back(wrapped(t.name, column - 1, " -/"));
+        if (has_difference_) all.push_back({"difference"});
+        for (const auto& lines_of_name : all) height = std::max(height, lines_of_name.size());
         std::string text;
         for (std::size_t i = 0; i < height; ++i) {
             std::string row(label_width, ' ');
@@ -194,6 +229,7 @@ private:
     }
 
     std::vector<twin> twins_;
+    bool has_difference_;
     std::vector<text_line> lines_;
     std::size_t names_at_ = 0;
 };
@@ -208,20 +244,22 @@ std::optional<double> loss_at(const twin_report& t, int bits)
 void print_header(sheet& s, const report& r)
 {
     std::size_t fewest = r.twins.size(), most = 0;
-    for (const twin& t : s.twins()) {
+    for (const twin& t : twins_of(r)) {
         fewest = std::min(fewest, t.runs.size());
         most = std::max(most, t.runs.size());
     }
-    s.lines(r.task + ": " + grouped(std::to_string(r.parameters)) + " parameters, context " +
-            std::to_string(r.context) + ", " + grouped(std::to_string(r.training_tokens)) + " training tokens a " +
-            (most > 1 ? "run" : "twin"));
+    const auto other = [&](const twin_report& t) { return t.training_tokens != r.twins.front().training_tokens; };
+    std::string sizes =
+        r.task + ": " + grouped(std::to_string(r.parameters)) + " parameters, context " + std::to_string(r.context);
+    if (std::none_of(r.twins.begin(), r.twins.end(), other))
+        sizes +=
+            ", " + grouped(std::to_string(r.training_tokens)) + " training tokens a " + (most > 1 ? "run" : "twin");
+    s.lines(sizes);
     if (most > 1)
         s.line("mean (lowest to highest) of " + (fewest < most ? std::to_string(fewest) + " to " : "") +
                std::to_string(most) + " seeds");
     s.lines(r.machine);
     s.lines("$ " + r.command, " \\");
-    s.line("");
-    s.names();
 }
 
 /// Shares of the heads, and how many heads they are.
@@ -231,16 +269,16 @@ void print_heads(sheet& s)
     for (const layer_report& layer : s.twins().front().runs.front()->layers) heads += layer.first_token_weight.size();
     s.line("heads");
     const auto row = [&](const char* label, double twin_report::*field) {
-        s.row(label, [&](const twin& t) {
-            const std::vector<double> shares = all_of(t, [&](const twin_report& run) { return run.*field; });
-            double sum = 0;
-            for (const double x : shares) sum += x;
-            const double count = sum / static_cast<double>(shares.size()) * static_cast<double>(heads);
-            std::string text = cell_of(shares, percent);
-            if (heads == 0 || !std::isfinite(count)) return text;
-            text += printed(std::abs(count - std::round(count)) < 0.05 ? ", %.0f" : ", %.1f", count);
-            return text + " of " + std::to_string(heads);
-        });
+        s.row(
+            label, [&](const twin_report& run) { return run.*field; }, percent,
+            [&](const std::vector<double>& shares) -> std::string {
+                double sum = 0;
+                for (const double x : shares) sum += x;
+                const double count = sum / static_cast<double>(shares.size()) * static_cast<double>(heads);
+                if (heads == 0 || !std::isfinite(count)) return "";
+                return printed(std::abs(count - std::round(count)) < 0.05 ? ", %.0f" : ", %.1f", count) + " of " +
+                       std::to_string(heads);
+            });
     };
     row("sinks at 0.2", &twin_report::sink_rate_02);
     row("sinks at 0.3", &twin_report::sink_rate_03);
@@ -263,9 +301,9 @@ void print_layers(sheet& s)
         fine_percent);
     s.rows_by_layer(&layer_report::sparsity, fine_percent);
     s.line("kurtosis of the residual stream (of a normal distribution: 3)");
-    s.rows_by_layer(&layer_report::kurtosis, [](double x) { return decimal(x, 1); });
+    s.rows_by_layer(&layer_report::kurtosis, statistic);
     s.line("largest |x| of the residual stream");
-    s.rows_by_layer(&layer_report::largest, [](double x) { return decimal(x, 2); });
+    s.rows_by_layer(&layer_report::largest, amount);
 }
 
 void print_bits(sheet& s, const report& r)
@@ -292,23 +330,66 @@ void print_bits(sheet& s, const report& r)
                 increase);
 }
 
-}  // namespace
-
-std::string table(const report& r)
+void print_rows(sheet& s, const report& r)
 {
-    check(r);
-    sheet s(r);
-    print_header(s, r);
+    s.line("");
+    s.names();
+    const auto other = [&](const twin_report& t) { return t.training_tokens != r.twins.front().training_tokens; };
+    if (std::any_of(r.twins.begin(), r.twins.end(), other)) {
+        s.line("trained with");
+        s.row(
+            "tokens", [](const twin_report& t) { return static_cast<double>(t.training_tokens); }, whole);
+    }
     s.line("loss, nats a token");
     s.row("training", &twin_report::training_loss, loss);
     s.row("validation", &twin_report::validation_loss, loss);
     print_heads(s);
     print_layers(s);
     print_bits(s, r);
-    s.line("");
-    s.line("sink: the mean weight on a window's first token exceeds 0.2 or 0.3, counted in each window;");
-    s.line("by sum: that weight over the row's sum; dead: outputs below 1e-6 at 95 % of the tokens");
-    return s.str();
+}
+
+/// What the normalizers are, where it is known.
+void print_formulas(sheet& s, const report& r)
+{
+    std::vector<std::pair<std::string, std::string>> formulas;
+    std::size_t widest = 0;
+    for (const twin_report& t : r.twins) {
+        const std::pair line{t.normalizer, t.formula};
+        if (t.formula.empty() || std::count(formulas.begin(), formulas.end(), line)) continue;
+        formulas.push_back(line);
+        widest = std::max(widest, t.normalizer.size());
+    }
+    if (formulas.empty()) return;
+    s.line("weights of a row with scores s");
+    for (auto& [name, formula] : formulas) {
+        name.resize(widest + 2, ' ');
+        s.lines("  " + name + formula);
+    }
+}
+
+}  // namespace
+
+std::string table(const report& r, columns which)
+{
+    check(r);
+    std::string text;
+    const std::vector<report> parts = parts_of(r);
+    for (const report& part : parts) {
+        sheet s(part, which);
+        if (&part == &parts.front()) print_header(s, r);
+        print_rows(s, part);
+        if (&part == &parts.back()) {
+            s.line("");
+            s.line("sink: the mean weight on a window's first token exceeds 0.2 or 0.3, counted in each window;");
+            s.line("by sum: that weight over the row's sum; dead: outputs below 1e-6 at 95 % of the tokens");
+            if (which == columns::twins_and_difference && r.twins.size() > 1 && twins_of(r).size() == 2)
+                s.line(
+                    "difference: what the second has more (shares: in points), by pairs of runs of one seed, if any");
+            print_formulas(s, r);
+        }
+        text += s.str();
+    }
+    return text;
 }
 
 }  // namespace twins

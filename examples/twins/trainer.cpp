@@ -18,7 +18,7 @@ constexpr std::uint64_t batch_stream = 0xba7c, probe_stream = 0x9b0b;
 }  // namespace
 
 trainer::trainer(const settings& s, const task& t, heed::thread_pool& pool)
-    : settings_(s), task_(t), pool_(pool), at_(s.shape, learns_sinks(s.normalizer)),
+    : settings_(s), task_(t), pool_(pool), at_(layout_of(s.shape, s.normalizer)),
       attend_(make_attention(s.normalizer, s.shape.context)), state_(at_, static_cast<std::uint64_t>(s.seed)),
       gradients_(static_cast<std::size_t>(std::min(most_shards, s.batch)),
                  std::vector<float>(static_cast<std::size_t>(at_.size())))
@@ -34,15 +34,24 @@ double trainer::step()
     apply_gradient();
     ++state_.step;
     state_.recent_loss += loss;
-    if (state_.step % settings_.interval() == 0 || done()) {
+    const bool has_point = settings_.has_point(state_.step);
+    if (has_point || done()) {
         loss_curve& c = state_.curve;
         const double before = c.step.empty() ? 0 : c.step.back();
         c.step.push_back(static_cast<double>(state_.step));
         c.training.push_back(state_.recent_loss / (c.step.back() - before));
         c.validation.push_back(validation_loss(settings_.windows));
-        state_.recent_loss = 0;
     }
+    if (has_point) state_.recent_loss = 0;  // at the end of an extension the sum stays, for a longer one
     return loss;
+}
+
+void trainer::go_on_from(training_state s)
+{
+    state_ = std::move(s);
+    loss_curve& c = state_.curve;
+    if (done() || c.step.empty() || settings_.has_point(static_cast<int64>(c.step.back()))) return;
+    for (auto* const numbers : {&c.step, &c.training, &c.validation}) numbers->pop_back();  // the end of a shorter one
 }
 
 double trainer::batch_gradient()

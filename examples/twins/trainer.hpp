@@ -26,9 +26,10 @@ public:
     /// Mean loss of windows like those of training.
     double training_loss(int64 windows);
 
-    bool done() const { return state_.step >= settings_.steps; }
+    bool done() const { return state_.step >= settings_.all_steps(); }
     const training_state& state() const { return state_; }
-    void go_on_from(training_state s) { state_ = std::move(s); }
+    /// Where another run stands that is this one or, with fewer steps of extension, its beginning.
+    void go_on_from(training_state);
 
     const settings& run() const { return settings_; }
     const layout& places() const { return at_; }

@@ -3,6 +3,7 @@
 // all of eight bytes or floats; a hash of everything before it.
 #include "training_state.hpp"
 
+#include "../program/arguments.hpp"
 #include "files.hpp"
 
 #include <algorithm>
@@ -104,18 +105,29 @@ training_state read_training_state(const settings& of, const layout& at, const s
         from = static_cast<std::size_t>(end - bytes.begin()) + (end != bytes.end());
         return std::string(start, end);
     };
-    for (const auto& [name, value] : of.entries()) {
+    settings fresh = of;  // a run goes on from one that is alike but for fewer steps of extension
+    fresh.extend = 0;
+    for (const auto& [name, value] : fresh.entries()) {
         const std::string found = line();
         if (found != name + " " + value)
             throw input_error(path + ": was made with " + found + ", this run has " + name + " " + value);
     }
-    if (line() != "state") throw input_error(path + ": has settings that this program does not know");
+    std::string last = line();
+    if (const std::string name = "extend "; last.rfind(name, 0) == 0) {
+        const int64 extend = llama2c::whole_number(path + ": extend", last.substr(name.size()), 1, int64{1} << 40);
+        if (extend > of.extend)
+            throw input_error(path + ": was made with " + last + ", this run has " +
+                              (of.extend ? name + std::to_string(of.extend) : "none"));
+        fresh.extend = extend;
+        last = line();
+    }
+    if (last != "state") throw input_error(path + ": has settings that this program does not know");
 
     training_state s;
     reader r(bytes, from, path);
     r.numbers(&s.step, 1);
     r.numbers(&s.recent_loss, 1);
-    const auto points = static_cast<std::size_t>(of.steps), size = static_cast<std::size_t>(at.size());
+    const auto points = static_cast<std::size_t>(fresh.all_steps()), size = static_cast<std::size_t>(at.size());
     for (auto* curve : {&s.curve.step, &s.curve.training, &s.curve.validation}) *curve = r.counted<double>(points);
     for (auto* array : {&s.parameters, &s.moment1, &s.moment2}) {
         *array = r.counted<float>(size);
@@ -123,7 +135,7 @@ training_state read_training_state(const settings& of, const layout& at, const s
             throw input_error(path + ": holds " + std::to_string(array->size()) + " parameters, the model has " +
                               std::to_string(size));
     }
-    if (!r.at_end() || s.step < 0 || s.step > of.steps || s.curve.step.size() != s.curve.training.size() ||
+    if (!r.at_end() || s.step < 0 || s.step > fresh.all_steps() || s.curve.step.size() != s.curve.training.size() ||
         s.curve.step.size() != s.curve.validation.size())
         throw input_error(path + ": its numbers do not fit together");
     return s;

@@ -15,6 +15,8 @@ struct block_activations {
     matrix<T> input, normed_input, q, k, v, attended, middle, normed_middle, gate, up, hidden;
     column<T> input_scale, middle_scale;  // RMSNorm's r
     std::vector<T> shift, mass;           // of attention's rows
+    std::vector<heed::row_threshold<T>> thresholds;
+    matrix<T> slope_out;  // both where the normalizer has thresholds
 };
 
 template <class T>
@@ -67,17 +69,16 @@ public:
         block_activations<T>& b = blocks_[static_cast<std::size_t>(layer)];
         const int64 n = b.q.rows();
         const heed::extents rows{1, c_.heads, n, c_.head_dim()}, keys{1, c_.kv_heads, n, c_.head_dim()};
-        return {heed::bshd<const T>(b.q.data(), rows),
-                heed::bshd<const T>(b.k.data(), keys),
-                heed::bshd<const T>(b.v.data(), keys),
-                heed::bshd(b.attended.data(), rows),
-                {b.shift.data(), b.mass.data(), nullptr}};
+        return {heed::bshd<const T>(b.q.data(), rows),    heed::bshd<const T>(b.k.data(), keys),
+                heed::bshd<const T>(b.v.data(), keys),    heed::bshd(b.attended.data(), rows),
+                {b.shift.data(), b.mass.data(), nullptr}, b.thresholds.data(),
+                heed::bshd(b.slope_out.data(), rows)};
     }
 
-    /// The logits of a block's sinks, or null.
-    static const T* sinks(const tensors<const T>& w, int64 layer)
+    /// The numbers that a block's heads learn, or null.
+    static const T* learned(const tensors<const T>& w, int64 layer)
     {
-        return w.at().of(tensor::sinks).layers ? w(tensor::sinks, layer).data() : nullptr;
+        return w.at().of(tensor::of_heads).layers ? w(tensor::of_heads, layer).data() : nullptr;
     }
 
 private:
@@ -91,7 +92,7 @@ private:
         b.v.noalias() = b.normed_input * w(tensor::wv, l).transpose();
         rope_.rotate(b.q);
         rope_.rotate(b.k);
-        attend_.forward(attention_of_block(l), sinks(w, l));
+        attend_.forward(attention_of_block(l), learned(w, l));
         b.middle = b.input;
         b.middle.noalias() += b.attended * w(tensor::wo, l).transpose();
         rms_norm(b.middle, w(tensor::ffn_norm, l), b.normed_middle, b.middle_scale);
@@ -134,15 +135,15 @@ private:
     void attention_backward(const tensors<const T>& w, int64 l, const tensors<T>& g)
     {
         const attention_tensors<T> t = attention_of_block(l);
-        std::vector<T> d_sinks(sinks(w, l) ? static_cast<std::size_t>(c_.heads) : 0);
+        std::vector<T> d_learned(learned(w, l) ? static_cast<std::size_t>(c_.heads) : 0);
         heed::gradients<T> grads;
         grads.dq = heed::bshd(d_q_.data(), t.q.size);
         grads.dk = heed::bshd(d_k_.data(), t.k.size);
         grads.dv = heed::bshd(d_v_.data(), t.v.size);
-        grads.dlog_offset = d_sinks.empty() ? nullptr : d_sinks.data();
-        attend_.backward(t, sinks(w, l), heed::bshd<const T>(d_attended_.data(), t.out.size), grads);
-        for (std::size_t h = 0; h < d_sinks.size(); ++h)
-            g(tensor::sinks, l)(0, static_cast<Eigen::Index>(h)) += d_sinks[h];
+        attend_.backward(t, learned(w, l), heed::bshd<const T>(d_attended_.data(), t.out.size), grads,
+                         d_learned.empty() ? nullptr : d_learned.data());
+        for (std::size_t h = 0; h < d_learned.size(); ++h)
+            g(tensor::of_heads, l)(0, static_cast<Eigen::Index>(h)) += d_learned[h];
     }
 
     void resize(int64 n)
@@ -157,6 +158,9 @@ private:
             b.middle_scale.resize(n);
             b.shift.resize(static_cast<std::size_t>(n * c_.heads));
             b.mass.resize(b.shift.size());
+            if (!attend_.has_threshold()) continue;
+            b.thresholds.resize(b.shift.size());
+            b.slope_out.resize(n, c_.dim);
         }
         rows(c_.dim, stream_, normed_, d_stream_, d_normed_, d_attended_, d_q_);
         rows(c_.kv_dim(), d_k_, d_v_);

@@ -2,6 +2,7 @@
 // Files that twins reads and writes: models, interrupted trainings, texts, reports.
 #include "files.hpp"
 
+#include "examples/twins/attention.hpp"
 #include "examples/twins/model_file.hpp"
 #include "examples/twins/report.hpp"
 #include "examples/twins/task.hpp"
@@ -43,11 +44,12 @@ void training_case(input& in)
     const shape s = drawn_shape(in);
     of.shape = {s.dim, s.hidden, s.layers, s.heads, s.kv_heads, s.vocabulary, s.context, s.tied};
     of.steps = in.range(1, 5);
+    of.extend = in.one_in(2) ? in.range(1, 5) : 0;
     of.normalizer = in.one_in(2) ? "sink" : "softmax";
-    const twins::layout at(of.shape, of.normalizer == "sink");
+    const twins::layout at = twins::layout_of(of.shape, of.normalizer);
     twins::training_state state(at, 1);
-    state.step = in.range(0, of.steps);
-    for (int64 n = in.range(0, of.steps); n > 0; --n) {
+    state.step = in.range(0, of.all_steps());
+    for (int64 n = in.range(0, of.all_steps()); n > 0; --n) {
         state.curve.step.push_back(in.normal());
         state.curve.training.push_back(in.normal());
         state.curve.validation.push_back(in.normal());
@@ -76,7 +78,7 @@ void training_case(input& in)
     write(path, b);
     const bool read = taken<input_error>([&] {
         const twins::training_state again = twins::read_training_state(of, at, path);
-        require(again.step >= 0 && again.step <= of.steps, "a step that the run does not have");
+        require(again.step >= 0 && again.step <= of.all_steps(), "a step that the run does not have");
         require(again.parameters.size() == static_cast<std::size_t>(at.size()) &&
                     again.moment1.size() == again.parameters.size() && again.moment2.size() == again.parameters.size(),
                 "not all parameters");
@@ -115,7 +117,7 @@ void text_case(input& in)
 }
 
 #if HEED_FUZZ_PLOT
-/// What is written of any strings and numbers is JSON.
+/// What is written of any strings and numbers is JSON, and is read as it was written.
 void report_case(input& in)
 {
     const auto text = [&] {
@@ -148,7 +150,18 @@ void report_case(input& in)
     const auto& written = j["twins"][0]["training_loss"];
     require(std::isfinite(loss) ? written.get<double>() == loss : written.is_null(), "a number reads back as another");
     require(j["parameters"].get<int64>() == r.parameters, "a whole number reads back as another");
-    (void)twins::table(r);
+    (void)twins::table(r, twins::columns::twins_and_difference);
+
+    const std::string path = (folder() / "r.json").string(), whole = twins::to_json(r);
+    bytes b(whole.begin(), whole.end());
+    const bool damaged = in.one_in(2) && damage(in, b);
+    write(path, b);
+    const bool read = taken<input_error>([&] {
+        const twins::report again = twins::read_report(path);
+        (void)twins::table(again);
+        if (!damaged) require(twins::to_json(again) == whole, "a report is not what was written");
+    });
+    require(read || damaged, "a whole report is refused");
 }
 #endif
 

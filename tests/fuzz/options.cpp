@@ -105,13 +105,14 @@ void storyteller_line(input& in)
 void twins_line(input& in)
 {
     constexpr const char* words[] = {
-        "train",     "report",        "tell",       "box",       "softmax",         "softpick",  "--out",
-        "--threads", "--windows",     "--task",     "--file",    "--steps",         "--seconds", "--resume",
-        "--seed",    "--seeds",       "--batch",    "--rate",    "--decay",         "--dim",     "--hidden",
-        "--layers",  "--heads",       "--kv-heads", "--context", "--untied",        "--bf16",    "--prompt",
-        "--tokens",  "--temperature", "--held-out", "text",      "bigram-backcopy", "--what"};
+        "train",           "report",    "tell",     "box",      "compare",       "softpick",   "--out",
+        "--threads",       "--windows", "--task",   "--file",   "--steps",       "--seconds",  "--resume",
+        "--extend",        "--sitting", "softmax",  "--seed",   "--seeds",       "--batch",    "--rate",
+        "--decay",         "--dim",     "--hidden", "--layers", "--heads",       "--kv-heads", "--context",
+        "--untied",        "--bf16",    "--prompt", "--tokens", "--temperature", "--held-out", "text",
+        "bigram-backcopy", "--what"};
     std::vector<std::string> line{"twins"};
-    if (!in.one_in(8)) line.push_back(words[in.range(0, 3)]);
+    if (!in.one_in(8)) line.push_back(words[in.range(0, 4)]);
     if (in.one_in(2)) line.push_back("softmax");
     for (int64 n = in.range(0, 7); n > 0; --n)
         line.push_back(in.one_in(2) ? std::string(in.one_of(words)) : drawn_value(in));

@@ -2,7 +2,9 @@
 cmake_minimum_required(VERSION 3.25)
 file(READ ${ROOT}/CMakePresets.json presets)
 set(n 0)
-foreach(document examples/guide/what_there_is.md examples/guide/machines_versions_binaries.md examples/guide/README.md examples/guide/10_inside_heed.md examples/guide/normalizers.md README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md)
+foreach(document examples/guide/what_there_is.md examples/guide/machines_versions_binaries.md examples/guide/README.md
+                 examples/guide/10_inside_heed.md examples/guide/normalizers.md examples/twins/README.md README.md
+                 CONTRIBUTING.md SECURITY.md CHANGELOG.md)
     file(READ ${ROOT}/${document} text)
     string(REGEX MATCHALL "[`(](include/heed|tests|bench|examples|cmake|[.]ci|[A-Z]+[.]md)[A-Za-z0-9_./-]*" paths "${text}")
     foreach(path IN LISTS paths)

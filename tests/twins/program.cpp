@@ -1,33 +1,20 @@
 // SPDX-License-Identifier: MIT
 // The twins binary from outside: a run, Ctrl-C, and what it refuses.
-#include "small_run.hpp"
+#include "run_twins.hpp"
 
+#include "../../examples/twins/attention.hpp"
 #include "../../examples/twins/command_line.hpp"
 #include "../../examples/twins/files.hpp"
 
-#include <array>
 #include <csignal>
 #include <sstream>
-#include <sys/wait.h>
 #include <unistd.h>
 
 using test::folder;
+using test::run;
+using test::size;
 
 namespace {
-
-const std::string size = " --dim 32 --hidden 48 --layers 2 --heads 2 --context 32 --windows 4 ";
-
-/// Output and exit status; `streams`: where the shell leads stdout and stderr.
-std::pair<std::string, int> run(const std::string& arguments, const std::string& streams = "2>&1")
-{
-    std::FILE* const pipe =
-        popen(("{ " + std::string(HEED_TWINS) + " " + arguments + " " + streams + "; }").c_str(), "r");
-    REQUIRE(pipe);
-    std::string text;
-    std::array<char, 4096> buffer;
-    while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), pipe)) text.append(buffer.data(), n);
-    return {text, WEXITSTATUS(pclose(pipe))};
-}
 
 /// Starts a run, sends it SIGINT as soon as its checkpoint is there, and gives its exit status.
 int interrupted_run(const std::string& arguments, const std::string& checkpoint)
@@ -188,7 +175,7 @@ TEST_CASE("models of letters and digits have nothing to tell")
 
 TEST_CASE("help is asked for and comes on stdout, a mistake is told on stderr")
 {
-    for (const std::string verb : {"", "train", "report", "tell", "box"}) {
+    for (const std::string verb : {"", "train", "report", "compare", "tell", "box"}) {
         INFO(verb);
         const auto [help, code] = run(verb + " --help", "2>/dev/null");
         CHECK(code == 0);
@@ -196,8 +183,121 @@ TEST_CASE("help is asked for and comes on stdout, a mistake is told on stderr")
         CHECK(help == run(verb + " -h", "2>/dev/null").first);
     }
     CHECK(run("train --help").first.find("A text needs 983,040\n") != std::string::npos);
-    for (const std::string mistake : {"", "train", "report", "tell", "dance", "train softmax --what 1"})
+    for (const twins::normalizer& n : twins::normalizers())
+        CHECK(run("train --help").first.find("\n  " + n.name + " ") < run("train --help").first.find(n.formula + "\n"));
+    for (const std::string mistake : {"", "train", "report", "compare", "tell", "dance", "train softmax --what 1"})
         CHECK(run(mistake, "2>/dev/null") == std::pair{std::string(), 2});
+}
+
+TEST_CASE("a finished run is extended, to the files of one that had all steps from the beginning")
+{
+    const folder parts("twins-extend"), whole("twins-extend-whole");
+    const std::string arguments = "train softmax scalable-softpick --steps 41 --rate 0.01" + size + "--out ";
+    REQUIRE(run(arguments + parts.path).second == 0);
+    const std::vector<char> before = llama2c::read_file(parts / "softmax.bin");
+    REQUIRE(run(arguments + parts.path + " --extend 6").second == 0);
+    const auto [text, code] = run(arguments + parts.path + " --extend 20");
+    INFO(text);
+    REQUIRE(code == 0);
+    REQUIRE(text.find("--extend 20") != std::string::npos);
+    REQUIRE(run(arguments + whole.path + " --extend 20").second == 0);
+    REQUIRE(llama2c::read_file(parts / "softmax.bin") != before);
+    for (const std::string name : {"softmax", "scalable-softpick"})
+        for (const std::string end : {".bin", ".heed", ".train"}) {
+            INFO(name << end);
+            REQUIRE(llama2c::read_file(whole / (name + end)) == llama2c::read_file(parts / (name + end)));
+        }
+    const auto [says, shorter] = run(arguments + parts.path + " --resume");
+    REQUIRE(shorter == 2);
+    REQUIRE(says == "twins: " + (parts / "softmax.train") + ": was made with extend 20, this run has none\n");
+}
+
+TEST_CASE("one command trains several twins of several seeds over many sittings, and leaves alone what is finished")
+{
+    const folder parts("twins-sittings"), whole("twins-one-sitting");
+    const std::string arguments = "train softmax entmax15 --seeds 1,2 --steps 40 --rate 0.01" + size;
+    REQUIRE(run(arguments + "--out " + whole.path).second == 0);
+    REQUIRE(interrupted_run(arguments + "--out " + parts.path, parts / "softmax-seed1.train") == 130);
+    const std::string on = arguments + "--resume --out " + parts.path;
+    REQUIRE(interrupted_run(on, parts / "entmax15-seed1.train") == 130);
+    REQUIRE(!std::filesystem::exists(parts / "entmax15-seed2.bin"));
+    const auto [text, code] = run(on);
+    INFO(text);
+    REQUIRE(code == 0);
+    REQUIRE(text.find("softmax-seed1 is finished\n") != std::string::npos);
+    const auto same = [&] {
+        for (const std::string seed : {"1", "2"})
+            for (const std::string name : {"softmax-seed", "entmax15-seed"})
+                REQUIRE(llama2c::read_file(whole / (name + seed + ".bin")) ==
+                        llama2c::read_file(parts / (name + seed + ".bin")));
+    };
+    same();
+
+    // A model that was lost comes back from its training; the others keep their files.
+    std::filesystem::remove(parts / "softmax-seed2.bin");
+    const auto written = std::filesystem::last_write_time(parts / "entmax15-seed2.bin");
+    const auto [again, done] = run(on);
+    REQUIRE(done == 0);
+    REQUIRE(again.find("softmax-seed2 is finished") == std::string::npos);
+    REQUIRE(again.find("entmax15-seed2 is finished\n") != std::string::npos);
+    REQUIRE(written == std::filesystem::last_write_time(parts / "entmax15-seed2.bin"));
+    same();
+}
+
+TEST_CASE("a sitting ends by the clock, with a line that says how to go on")
+{
+    const folder out("twins-clock");
+    const auto [text, code] = run("train softmax --steps 1000000 --sitting 1" + size + "--out " + out.path);
+    INFO(text);
+    REQUIRE(code == 3);
+    REQUIRE(text.find(" of 1000000. To go on:\n  twins train softmax ") != std::string::npos);
+    REQUIRE(std::filesystem::exists(out / "softmax.train"));
+    REQUIRE(!std::filesystem::exists(out / "softmax.bin"));
+}
+
+TEST_CASE("two models are compared, and two reports, by the numbers of the report and their difference")
+{
+    const folder a("twins-compare-a"), b("twins-compare-b");
+    const std::string arguments = size + "--rate 0.01 --seeds 1,2 --out ";
+    REQUIRE(run("train softmax --steps 30" + arguments + a.path).second == 0);
+    REQUIRE(run("train softpick --steps 30" + arguments + b.path).second == 0);
+    const std::string one = a / "softmax-seed1.bin", other = b / "softpick-seed1.bin";
+    const auto [models, code] = run("compare " + one + " " + other);
+    INFO(models);
+    REQUIRE(code == 0);
+    REQUIRE(models.find("$ twins compare " + one) != std::string::npos);
+    // The row of the validation loss: two cells, as in the models' report, and what the second has more.
+    const auto validation = [](const std::string& table) {
+        std::istringstream words(table.substr(table.find("  validation ") + 13));
+        std::array<double, 3> cells{};
+        for (double& x : cells) words >> x;
+        return cells;
+    };
+    const auto cells = validation(models);
+    REQUIRE(cells[2] == Approx(cells[1] - cells[0]).margin(1.01e-4));
+    REQUIRE(cells[0] != cells[1]);
+    const std::string report = run("report " + one + " " + other + " --out " + a.path + "/pair").first;
+    REQUIRE(validation(report)[0] == cells[0]);
+    REQUIRE(validation(report)[1] == cells[1]);
+
+    const auto [reports, status] = run("compare " + (a / "report.json") + " " + (b / "report.json"));
+    INFO(reports);
+    if (reports.find("built beside nlohmann's JSON") == std::string::npos) {
+        REQUIRE(status == 0);
+        REQUIRE(reports.find("mean (lowest to highest) of 2 seeds") != std::string::npos);
+        REQUIRE(reports.find("difference") != std::string::npos);
+        const std::string mixed = run("compare " + one + " " + (b / "report.json")).first;
+        REQUIRE(validation(mixed)[0] == cells[0]);
+        twins::write_whole(a / "empty.json", std::string("{}"));
+        REQUIRE(run("compare " + one + " " + (a / "empty.json")) ==
+                std::pair{"twins: " + (a / "empty.json") + ": is no report.json of twins\n", 2});
+        REQUIRE(run("compare " + one + " " + (b / "report.json") + " --windows 2") ==
+                std::pair{"twins: " + (b / "report.json") + ": was validated on 4 windows, " + one + " on 2\n", 2});
+    } else REQUIRE(status == 2);
+    // Models of one normalizer go by what tells their paths apart.
+    const std::string alike = run("compare " + one + " " + (a / "softmax-seed2.bin")).first;
+    INFO(alike);
+    REQUIRE(alike.find("mean (lowest to highest)") != std::string::npos);
 }
 
 TEST_CASE("what cannot be printed is an error")
@@ -247,6 +347,9 @@ TEST_CASE("twins refuses what it does not understand in one line")
     refuses("train softmax --steps 0", "--steps 0: a whole number from 1");
     refuses("train softmax --steps 5 --seconds 3", "does not go with --steps");
     refuses("train softmax --seconds 3 --resume", "does not go with --resume");
+    refuses("train softmax --seconds 3 --extend 4", "does not go with --extend");
+    refuses("train softmax --extend 0", "--extend 0: a whole number from 1");
+    refuses("train softmax --sitting 0", "--sitting 0: a whole number from 1");
     refuses("train softmax --rate fast", "--rate fast");
     refuses("train softmax --rate 0", "--rate 0: a number from 1e-06 to 1");
     refuses("train softmax --rate 1e-9", "--rate 1e-9: a number from 1e-06 to 1");
@@ -261,7 +364,11 @@ TEST_CASE("twins refuses what it does not understand in one line")
     refuses("report x.bin --steps 3", "--steps: is no option of report");
     refuses("report x.bin --prompt In", "--prompt: is no option of report");
     refuses("report", "which models?");
+    refuses("compare x.bin y.bin", "--out: is no option of compare");
+    CHECK(run("compare x.bin --windows 3").first == "twins: compare takes two models or reports, not 1\n");
+    CHECK(run("compare x.bin y.bin --windows 3").first == "twins: x.bin: cannot be opened\n");
+    CHECK(run("compare x.json y.bin --windows 3").first.find("twins: x.json: ") == 0);
     refuses("tell x.bin", "--out: is no option of tell");
     CHECK(run("tell x.bin --prompt In").first == "twins: x.bin: cannot be opened\n");
-    refuses("dance softmax", "dance: is none of train, report, tell, box");
+    refuses("dance softmax", "dance: is none of train, report, compare, tell, box");
 }

@@ -36,7 +36,7 @@ TEST_CASE("training lowers the loss, whatever the normalizer")
 {
     // 5.56 nats is knowing nothing of 259 tokens, 3.5 is knowing how often each comes, 2.9 is knowing what follows
     // what.
-    for (const std::string& name : normalizer_names()) {
+    for (const auto& [name, formula, learned_from] : normalizers()) {
         settings run = small_run(name, 300);
         run.batch = 16;
         const training_state s = trained(run, 2, run.steps);
@@ -51,7 +51,7 @@ TEST_CASE("training lowers the loss, whatever the normalizer")
 
 TEST_CASE("the same seed gives the same bits with 1, 2 and 5 threads, and another seed gives others")
 {
-    for (const std::string name : {"softmax", "softpick", "sink"}) {
+    for (const std::string name : {"softmax", "softpick", "sink", "entmax15", "scalable-softpick"}) {
         settings s = small_run(name, 12);
         const training_state one = trained(s, 1, 12);
         require_same(one, trained(s, 2, 12));
@@ -85,6 +85,36 @@ TEST_CASE("a run that was interrupted and resumed has the bits of one that was n
         while (rest.state().step < 23) rest.step();
         require_same(whole, rest.state());
     }
+}
+
+TEST_CASE("a run that was extended, twice, has the bits of one that had all steps from the beginning")
+{
+    const test::folder folder("twins-extended");
+    const auto t = make_bigram_backcopy();
+    heed::thread_pool pool(2);
+    settings s = small_run("sink", 81);  // a point of the curve every second step, and at the last
+    const auto goes_on = [&](std::int64_t extend) {
+        s.extend = extend;
+        trainer rest(s, *t, pool);
+        rest.go_on_from(read_training_state(s, rest.places(), folder / "state"));
+        while (!rest.done()) rest.step();
+        write_training_state(rest.state(), s, folder / "state");
+        return rest.state();
+    };
+    write_training_state(trained(s, 2, 81), s, folder / "state");
+    REQUIRE(goes_on(4).curve.step.back() == 85);  // no step that others have a point at
+    const training_state twice = goes_on(11);
+    require_same(twice, trained(s, 2, 92));
+    REQUIRE(twice.curve.step.back() == 92);
+    REQUIRE(std::count(twice.curve.step.begin(), twice.curve.step.end(), 81) == 1);
+    REQUIRE(std::count(twice.curve.step.begin(), twice.curve.step.end(), 85) == 0);
+
+    s.extend = 5;
+    REQUIRE(test::refusal([&] { read_training_state(s, layout_of(s.shape, "sink"), folder / "state"); }) ==
+            (folder / "state") + ": was made with extend 11, this run has extend 5");
+    s.extend = 0;
+    REQUIRE(test::refusal([&] { read_training_state(s, layout_of(s.shape, "sink"), folder / "state"); }) ==
+            (folder / "state") + ": was made with extend 11, this run has none");
 }
 
 TEST_CASE("checkpoints that are foreign, damaged or cut are refused in one line")
@@ -158,4 +188,5 @@ TEST_CASE("the learning rate warms up, and falls to a tenth along a cosine")
     REQUIRE(learning_rate(100, 100, 1000, 0.01) == Approx(0.01));
     REQUIRE(learning_rate(550, 100, 1000, 0.01) == Approx(0.0055));
     REQUIRE(learning_rate(1000, 100, 1000, 0.01) == Approx(0.001));
+    REQUIRE(learning_rate(2000, 100, 1000, 0.01) == learning_rate(1000, 100, 1000, 0.01));  // of an extension
 }

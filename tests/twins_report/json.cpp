@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "invented.hpp"
 
+#include "../../examples/program/input_error.hpp"
+
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <fstream>
 
 using nlohmann::json;
 
 TEST_CASE("the JSON of a report reads back as the same numbers")
 {
-    const twins::report r = invented::report(7);
+    twins::report r = invented::report(7);
+    r.twins[3].formula = "e^s / (e^z + sum e^s)";
+    r.twins[4].training_tokens = 12345;
     const json j = json::parse(twins::to_json(r));
     REQUIRE(j["task"] == r.task);
     REQUIRE(j["command"] == r.command);
@@ -24,6 +31,8 @@ TEST_CASE("the JSON of a report reads back as the same numbers")
         const twins::twin_report& t = r.twins[i];
         const json& k = j["twins"][i];
         REQUIRE(k["normalizer"] == t.normalizer);
+        REQUIRE(k["formula"] == t.formula);
+        REQUIRE(k["training_tokens"] == t.training_tokens);
         REQUIRE(k["checkpoint"] == t.checkpoint);
         REQUIRE(k["settings"] == t.settings);
         REQUIRE(k["seed"] == t.seed);
@@ -84,4 +93,48 @@ TEST_CASE("JSON has no NaN, no infinity and no bytes that are no text")
     REQUIRE(j["twins"][0]["validation_loss"].is_null());
     REQUIRE(j["twins"][0]["sink_rate_02"] == 0.1 + 0.2);
     REQUIRE(j["twins"][0]["sink_rate_03"] == 5e-324);
+}
+
+TEST_CASE("a report is read as it was written, and what is none is refused with a line")
+{
+    const std::string path = std::filesystem::temp_directory_path() / "heed-twins-report.json";
+    const auto write = [&](const std::string& text) { std::ofstream(path, std::ios::binary) << text; };
+    const auto refusal = [&] {
+        try {
+            twins::read_report(path);
+        } catch (const llama2c::input_error& e) {
+            CHECK(std::string(e.what()).find('\n') == std::string::npos);
+            return std::string(e.what());
+        }
+        return std::string();
+    };
+    twins::report r = invented::report(7);
+    r.twins[1].dead_heads = std::numeric_limits<double>::quiet_NaN();
+    r.twins[2].formula = "a \"quoted\" formula";
+    r.bound = 1.25;
+    const std::string whole = twins::to_json(r);
+    write(whole);
+    REQUIRE(twins::to_json(twins::read_report(path)) == whole);
+    REQUIRE(twins::table(twins::read_report(path)) == twins::table(r));
+
+    json j = json::parse(whole);
+    const auto without = [&](const char* key) {
+        json less = j;
+        less["twins"][0].erase(key);
+        return less.dump();
+    };
+    write(without("formula"));  // as reports were before they said it
+    REQUIRE(refusal().empty());
+    write(without("seed"));
+    REQUIRE(refusal().find(path + ": is no report.json of twins: ") == 0);
+    REQUIRE(refusal().find("seed") != std::string::npos);
+    write(whole.substr(0, whole.size() / 2));
+    REQUIRE(refusal().find(path + ": is no report.json of twins: ") == 0);
+    write("[1, 2]");
+    REQUIRE(refusal() == path + ": is no report.json of twins");
+    j["twins"][1]["layers"].erase(1);
+    write(j.dump());
+    REQUIRE(refusal() == path + ": report: 2 layers of softpick, 3 of softmax");
+    std::filesystem::remove(path);
+    REQUIRE(refusal() == path + ": cannot be opened");
 }

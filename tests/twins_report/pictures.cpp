@@ -312,6 +312,21 @@ TEST_CASE("a directory that can not be written to is refused with a line, and no
     REQUIRE(std::distance(fs::directory_iterator(s.path / "new" / "deep"), {}) == 5);
 }
 
+TEST_CASE("of more than seven twins the others are in further pictures")
+{
+    twins::report r = invented::report(7);
+    for (const std::string name : {"mine", "yours"}) {
+        r.twins.push_back(r.twins[0]);
+        r.twins.back().normalizer = name;
+    }
+    auto all = drawn(r);
+    REQUIRE(all.size() == 10);
+    REQUIRE(times_begun(all["loss.svg"], "softpick") > 0);
+    REQUIRE(times_begun(all["loss.svg"], "mine") == 0);
+    REQUIRE(times_begun(all["loss-2.svg"], "mine") > 0);
+    REQUIRE(times_begun(all["loss-2.svg"], "softpick") == 0);
+}
+
 TEST_CASE("the colours of the scale darken step by step")
 {
     const auto luminance = [](double share) {

@@ -162,6 +162,79 @@ TEST_CASE("seven twins of several seeds fit the page")
     for (const std::string& line : lines_of(table)) REQUIRE(line.size() <= 100);
 }
 
+TEST_CASE("of more than seven twins the others go on below, in parts of about one size")
+{
+    twins::report r = invented::report(7);
+    for (const std::string name : {"mine", "yours"}) {
+        r.twins.push_back(r.twins[0]);
+        r.twins.back().normalizer = name;
+        r.twins.back().validation_loss = 2;
+    }
+    const std::string table = twins::table(r);
+    INFO(table);
+    for (const std::string& line : lines_of(table)) REQUIRE(line.size() <= 100);
+    REQUIRE(cells(table, "validation").size() == 4);
+    REQUIRE(cells(table, "validation", 1).size() == 5);
+    REQUIRE(cells(table, "validation", 1).back() == "2.0000");
+    REQUIRE(cells(table, "validation", 2).empty());
+    REQUIRE(table.find("parameters") == table.rfind("parameters"));  // one heading
+    REQUIRE(table.find("sink: the mean") == table.rfind("sink: the mean"));
+    REQUIRE(twins::parts_of(invented::report(7)).size() == 1);
+}
+
+TEST_CASE("the table names each formula once, and tokens where runs have others")
+{
+    twins::report r = invented::report(3);
+    r.twins[0].formula = "e^s / sum e^s";
+    r.twins[2].formula = "e^s / (1 + sum e^s)";
+    r.twins.push_back(r.twins[0]);
+    r.twins.back().seed = 2;
+    const std::string plain = twins::table(r);
+    INFO(plain);
+    REQUIRE(plain.find("  softmax   e^s / sum e^s\n  softmax1  e^s / (1 + sum e^s)\n") != std::string::npos);
+    REQUIRE(cells(plain, "tokens").empty());
+    for (twins::twin_report& t : r.twins) t.training_tokens = 1000;
+    r.twins[2].training_tokens = 2500;
+    const std::string longer = twins::table(r);
+    INFO(longer);
+    REQUIRE(cells(longer, "tokens") == row{"1,000", "1,000", "2,500"});
+    REQUIRE(longer.find("training tokens") == std::string::npos);
+}
+
+TEST_CASE("two twins may have a column of what the second has more, by pairs of one seed")
+{
+    twins::report r = invented::report(2);
+    REQUIRE(cells(twins::table(r), "validation").size() == 2);
+    const auto difference = [&](const std::string& label) {
+        const std::string table = twins::table(r, twins::columns::twins_and_difference);
+        INFO(table);
+        for (const std::string& line : lines_of(table)) REQUIRE(line.size() <= 100);
+        const row all = cells(table, label);
+        REQUIRE(all.size() == 3);
+        return all[2];
+    };
+    CHECK(difference("validation") == "+0.0120");
+    CHECK(difference("sinks at 0.2") == "-58.3 %");
+    CHECK(difference("all layers") == "+94.30 %");
+    CHECK(difference("dead") == "+8.3 %");
+
+    // Three seeds of the first, of which the second has two: pairs of those, not differences of means.
+    r.twins[0].validation_loss = 1;
+    r.twins[0].seed = r.twins[1].seed = 1;
+    r.twins[1].validation_loss = 1.5;
+    const auto add = [&](std::size_t like, std::int64_t seed, double loss) {
+        r.twins.push_back(r.twins[like]);
+        r.twins.back().seed = seed;
+        r.twins.back().validation_loss = loss;
+    };
+    add(0, 2, 3), add(1, 2, 3.1), add(0, 3, 100);
+    CHECK(difference("validation") == "+0.3000 (0.1000 to");
+    r.twins[1].seed = 7;
+    r.twins[3].seed = 8;  // no seed of both: of means
+    CHECK(difference("validation") == "-32.3667");
+    CHECK(cells(twins::table(invented::report(3), twins::columns::twins_and_difference), "dead").size() == 3);
+}
+
 TEST_CASE("a report that can not be read side by side is refused with a line")
 {
     const auto refusal = [](const twins::report& r) {
@@ -177,9 +250,6 @@ TEST_CASE("a report that can not be read side by side is refused with a line")
     REQUIRE_THROWS_AS(twins::to_json({}), std::invalid_argument);
 
     twins::report r = invented::report(2);
-    r.twins.resize(8, r.twins[0]);
-    REQUIRE(refusal(r) == "report: 8 twins; at most 7 fit side by side");
-    r = invented::report(2);
     r.twins[1].layers.pop_back();
     REQUIRE(refusal(r) == "report: 2 layers of softpick, 3 of softmax");
     r = invented::report(2);
