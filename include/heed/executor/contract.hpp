@@ -32,6 +32,7 @@ struct serial_executor {
 /// A reference to a callable (task, worker); what an executor receives.
 class task_ref {
 public:
+    /// Refers to f, which outlives it.
     template <class F, class = std::enable_if_t<!std::is_same_v<std::decay_t<F>, task_ref>>>
     explicit task_ref(F& f)
         : object_(&f), call_([](void* o, std::int64_t task, int worker) { (*static_cast<F*>(o))(task, worker); })
@@ -59,6 +60,7 @@ class executor_ref {
 public:
     executor_ref() = default;
 
+    /// Refers to an executor, which outlives it, and asks at once for its concurrency.
     template <class E, class = std::enable_if_t<!std::is_same_v<std::decay_t<E>, executor_ref>>>
     executor_ref(E& executor)
     {

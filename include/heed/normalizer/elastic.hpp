@@ -43,7 +43,7 @@ struct elastic_softmax : detail::per_head {
 struct clipped_softmax {
     static constexpr auto threshold = share_of<softmax>{};
 
-    double gamma = -0.03, zeta = 1;
+    double gamma = -0.03, zeta = 1;  ///< what weights of 0 and of 1 are stretched to
 
     double least_share(const query_place&) const { return -gamma / (zeta - gamma); }
     template <class Score>

@@ -31,8 +31,9 @@ struct softmax {
 
 /// p = e^s / (n + sum e^s), n >= 0.
 struct softmax1 : softmax {
-    double n = 1;
+    double n = 1;  ///< the extra mass
 
+    /// `extra` is n.
     explicit softmax1(double extra = 1) : n(extra) {}
 
     double log_offset(std::int64_t) const { return libm::log(n); }

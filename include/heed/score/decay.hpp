@@ -18,8 +18,9 @@ HEED_BEGIN
 /// the sums have come to -1000. The verbs fail where the table is of another size.
 template <class T>
 struct decay {
-    view<const T> cumulative;
+    view<const T> cumulative;  ///< c: [B, Hq, 1, Skv]
 
+    /// From the sums c, [B, Hq, 1, Skv].
     explicit decay(view<const T> c) : cumulative(detail::repeat_ones(c)) {}
 
     template <class V>

@@ -42,6 +42,7 @@
 HEED_BEGIN
 
 namespace detail {
+/// What there is to know of an element type.
 struct no_element {
     static constexpr bool is_tensor = false;       ///< whether tensors may be made of it
     static constexpr bool is_quantised = false;    ///< whether caches alone may
