@@ -1,55 +1,25 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The reference of the public headers: `build.py DOXYGEN CONFIGURATION HEADERS COPIES`.
+"""The reference of the public headers: `build.py DOXYGEN SOURCE FOLDER`, where FOLDER has a Doxyfile.
 
-Doxygen reads copies of HEADERS that hold what users name, line by line where it stands in the header. Its warnings name
-the headers themselves, and any warning fails."""
+Doxygen reads copies of the headers that hold what users name, in FOLDER/heed, line by line where it stands in the
+header; front.md; and pages.dox, which lists the programs of the guide. Its warnings name the headers themselves, and
+any warning fails."""
 import pathlib
 import re
 import subprocess
 import sys
 
-# Files of which users name nothing. engine/ is private, but for what plans inherit.
-PRIVATE = ("engine/", "base/checked.hpp", "base/config.hpp", "base/isa.hpp", "base/libm.hpp", "base/mistakes.hpp",
-           "base/probe.hpp", "base/process.hpp")
-PUBLIC = ("engine/planned.hpp",)
-# Types of namespace detail whose members public types inherit.
-INHERITED = {"masked_by_table", "no_element", "per_head", "planned", "stride_unit"}
-
-# What is said here of members whose own header says nothing.
-SAID = {
-    "engine/planned.hpp": {
-        "planned": "What every plan has: a partition of its work, or the error that says why there is none.",
-        "text": "One line, which ends with 0.",
-        "status_type": "heed::status, whose name is that of a member here.",
-        "status": "False where there is no plan; its message says why, with the argument, the sizes and the rule.",
-        "stages": "How many stages run() has, one after the other; 0 where there is no plan.",
-        "tasks": "How many tasks a stage has, which may run at the same time.",
-    },
-}
-
-# What the contract of a room asks for; it says once what such members do.
-MAPS = {"map", "slope", "parameter", "parameter_slope", "changes"}
-MASKS = {"attends", "classify", "mark", "list", "rows_of_list"}
-SOURCES = {"key_element", "value_element", "contiguous", "batch", "heads", "key_dim", "value_dim", "held", "tokens",
-           "ragged", "keys", "values", "check_rows", "views", "heads_side_by_side", "heads_of_a_page", "key_scales",
-           "value_scales", "key_channel_scales", "key_blocks", "aligned_blocks", "room", "rows_in", "gone",
-           "check_sequence", "check_sequences", "check_exclusive", "check_last_exclusive", "as_const"}
-THRESHOLDS = {"threshold", "rank", "row", "least_share"}
-NORMALIZERS = {"shift", "terms", "slopes", "log_offset", "order"}
-ASKED = {
-    "normalizer": {"normalizer/contract.hpp": NORMALIZERS | {"check"}, "normalizer/threshold.hpp": THRESHOLDS},
-    "mask": {"mask/contract.hpp": MASKS | {"check"}, "heed::span_mask": {"span"}, "score/contract.hpp": MAPS},
-    "score": {"score/contract.hpp": MAPS | {"check"}},
-    "kv": {"kv/contract.hpp": SOURCES | {"check"}},
-    "executor": {"executor/contract.hpp": {"concurrency", "operator()"}},
-}
+sys.dont_write_bytecode = True  # beside the sources
+from said import ASKED, CONSTRUCTORS, INHERITED, NAMESPACES, PRIVATE, PUBLIC, SAID
 
 # Overloads that say what is wrong with a call, and those that let nullptr come with a count of 0.
 MISTAKE = re.compile(r"\brefuse_\w+<|\bcombine_masks<|index_of_many<|key_of_many<|static_assert\(sizeof\(\w+\) == 0|"
                      r"\(std::nullptr_t, |false_of<")
-GUIDE = re.compile(r"^(?:template <.*> )?\w+\([^{]*(?:\{\}[^{]*)*\) -> ")
-SCOPE = re.compile(r"^(?:template <.*> )?(?:inline )?(namespace|struct|class|enum class|enum)\b(?: alignas\(\d+\))? ?([\w]*)(<?)")
+GUIDE = re.compile(r"^\w+\([^{]*(?:\{\}[^{]*)*\) -> ")
+SCOPE = re.compile(r"^(?:inline )?(namespace|struct|class|enum class|enum)\b(?: alignas\(\d+\))? ?([\w]*)(<?)")
+NO_DECLARATION = re.compile(r" *(?:[#{}]|(?:public|private|protected):|HEED_(?:BEGIN|END)|static_assert|"
+                            r"using namespace)")
 NAME = re.compile(r"(operator\(\)|operator [\w:*]+|operator\W{1,2}|[\w~]+)(?:\[[^\]]*\])?\s*(?:\(|=|;|\{)")
 TEMPLATE = re.compile(r"^template <")
 DECLARATOR = r"\w+(?: = [^,;{}()]+)?"
@@ -125,8 +95,7 @@ def declarations(lines, begin, end, indent):
     at = begin
     while at < end:
         line = lines[at]
-        if not line.strip() or is_comment(line) or indent_of(line) != indent or line.lstrip()[0] in "#}{" \
-                or re.match(r"\s*(?:public|private|protected):|HEED_(?:BEGIN|END)|\s*static_assert|\s*using namespace", line):
+        if not line.strip() or is_comment(line) or indent_of(line) != indent or NO_DECLARATION.match(line):
             at += 1
             continue
         one = Declaration(lines, at)
@@ -155,31 +124,40 @@ def members(lines, scope, path):
     seen = {}
     begin = next(i for i in range(scope.begin, scope.end) if "{" in lines[i]) + 1
     for one in declarations(lines, begin, scope.end, 4):
-        text = " ".join(lines[one.begin:one.end])
-        if MISTAKE.search(text):
+        if MISTAKE.search(" ".join(lines[one.begin:one.end])):
             one.hide(lines)
             continue
-        contract = next((c for c, names in ASKED.get(room, {}).items() if one.name in names), None)
+        if one.text in CONSTRUCTORS:
+            lines[one.begin] = " ".join(f"/** {text} */ {code.format(scope.name)}"
+                                        for text, code in CONSTRUCTORS[one.text])
+            continue
+        asked = [f"{names[one.name]} ({by})" for by, names in ASKED.get(room, {}).items() if one.name in names]
         is_function = "(" in one.text.split("=")[0]
         if one.is_documented:
             seen[one.name] = True
         elif one.name in SAID.get(path.as_posix(), {}):
             one.say(lines, SAID[path.as_posix()][one.name])
-        elif contract:
-            one.say(lines, f"As {contract} says.")
+        elif asked:
+            one.say(lines, asked[0])
         elif is_function and one.name in seen:
-            one.say(lines, "\\overload")
+            one.say(lines, "As above, for these arguments.")
+
+
+def has_macros(lines):
+    return any(line.startswith("#define") for line in lines)
 
 
 def keep_what_is_named(lines, path):
     """Hides what users do not name: what is private, mistakes, specialisations and guides that say nothing new."""
     seen = {}
     pending = [(0, len(lines), False)]
+    private = []
     while pending:
         begin, end, is_private = pending.pop()
         for one in list(declarations(lines, begin, end, 0)):
             if one.kind == "namespace":
                 pending.append((one.begin + 1, one.end, is_private or one.name != "mpi"))
+                private.append((one.begin, one.end))
                 continue
             text = " ".join(lines[one.begin:one.end])
             if is_private and one.name not in INHERITED or GUIDE.match(one.text) or \
@@ -192,7 +170,10 @@ def keep_what_is_named(lines, path):
             elif one.is_documented:
                 seen[one.name] = True
             elif one.name in seen and "(" in one.text:
-                one.say(lines, "\\overload")
+                one.say(lines, "As above, for these arguments.")
+    for begin, end in private:
+        if not any(line.strip() for line in lines[begin + 1:end - 1]):
+            blank(lines, begin, end)
 
 
 def split_declarators(lines):
@@ -230,28 +211,79 @@ def head_as_page(lines, path):
 
 
 def copy_of(text, path):
+    """What is to be read of a header, or nothing where it has declarations and users name none of them."""
     lines = ["private:" if line == "protected:" else line for line in text.split("\n")]
     hide_macros(lines)
+    had_any = any(True for _ in declarations(lines, 0, len(lines), 0))
     keep_what_is_named(lines, path)
+    if had_any and not any(True for _ in declarations(lines, 0, len(lines), 0)) and not has_macros(lines):
+        return ""
     split_declarators(lines)
     head_as_page(lines, path)
     return "\n".join(lines)
 
 
-def main():
-    doxygen, configuration, headers, copies = sys.argv[1], *map(pathlib.Path, sys.argv[2:])
+def types_of(text):
+    """The types that a header defines outside of namespaces of its own, as tests/documented finds them."""
+    text = re.sub(r"^namespace \w+ \{.*?^\}  // namespace", "", text, flags=re.MULTILINE | re.DOTALL)
+    return set(re.findall(r"^(?:struct|class|enum class) (\w+)(?= [{:]|$)", text, re.MULTILINE))
+
+
+def write_copies(headers, copies):
     wanted = set()
     for header in sorted(headers.rglob("*.hpp")):
         path = header.relative_to(headers)
         if path.as_posix().startswith(PRIVATE) and path.as_posix() not in PUBLIC:
             continue
-        copy = copies / path
-        wanted.add(copy)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(copy_of(header.read_text(), path))
+        text = copy_of(header.read_text(), path)
+        lost = types_of(header.read_text()) - types_of(text)
+        if lost:
+            sys.exit(f"{header}: build.py takes {', '.join(sorted(lost))} for private")
+        if text:
+            copy = copies / path
+            wanted.add(copy)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(text)
     for old in set(copies.rglob("*.hpp")) - wanted:
         old.unlink()
-    run = subprocess.run([doxygen, configuration], cwd=configuration.parent, text=True, stdout=subprocess.PIPE,
+
+
+def write_layout(doxygen, layout):
+    """Doxygen's own, with what is said of a class, a namespace or a file before the list of its members."""
+    subprocess.run([doxygen, "-l", layout], check=True)
+    text = layout.read_text()
+    for page in ("class", "namespace", "file"):
+        begin, end = text.index(f"<{page}>"), text.index(f"</{page}>")
+        part = re.sub(r' *<detaileddescription .*/>\n', "", text[begin:end])
+        part = re.sub(r'<briefdescription .*/>', '<detaileddescription title="Description"/>', part)
+        text = text[:begin] + part + text[end:]
+    layout.write_text(text)
+
+
+def guide_of(index):
+    """The programs in the table of the guide's index, as examples of doxygen's."""
+    rows = re.findall(r"^\| \[(.*?)\]\((\w+\.cpp)\) \| (.*) \|$", index, re.MULTILINE)
+    if not rows:
+        sys.exit("examples/guide/README.md: no row of its table is a program")
+    return "\n".join(f"/** \\example {file}\n\\details {title[3].upper()}{title[4:]}: {says} */"
+                     for title, file, says in rows)
+
+
+def front_of(text):
+    """The front page, whose words in backticks are heed's names and headers: one that there is not is an error."""
+    return re.sub(r"`(?:([\w/]+\.hpp)|(\w+)(\(\))?)`",
+                  lambda m: f'\\ref heed/{m[1]} "{m[1]}"' if m[1] else f'\\ref heed::{m[2]} "{m[2]}{m[3] or ""}"', text)
+
+
+def main():
+    doxygen, source, folder = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
+    headers, copies = source / "include/heed", folder / "heed"
+    write_copies(headers, copies)
+    guide = guide_of((source / "examples/guide/README.md").read_text())
+    (folder / "pages.dox").write_text(NAMESPACES + guide)
+    (folder / "front.md").write_text(front_of((source / "cmake/reference/front.md").read_text()))
+    write_layout(doxygen, folder / "layout.xml")
+    run = subprocess.run([doxygen, folder / "Doxyfile"], cwd=folder, text=True, stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, check=False)
     said = run.stdout.replace(str(copies), str(headers)).strip()
     if said:

@@ -37,6 +37,7 @@ public:
     explicit task_ref(F& f)
         : object_(&f), call_([](void* o, std::int64_t task, int worker) { (*static_cast<F*>(o))(task, worker); })
     {}
+    /// Calls it.
     void operator()(std::int64_t task, int worker) const noexcept { call_(object_, task, worker); }
 
 private:
@@ -81,6 +82,7 @@ public:
     }
 
     int concurrency() const { return concurrency_; }
+    /// Calls f(task, worker) for every task in [0, n): by the executor, or here where n is 1.
     void operator()(std::int64_t n, task_ref f) const noexcept
     {
         if (run_ && n > 1) run_(object_, n, f);

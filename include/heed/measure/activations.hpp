@@ -88,8 +88,8 @@ private:
     double lowest_ = std::numeric_limits<double>::infinity(), highest_ = -lowest_;
 };
 
-/// The element at place `place` of |x[0, n)| in rising order, 0 <= place < n, found without a copy: positive numbers sort
-/// like their bits, and each pass settles one byte of the bits. NaN counts as larger than infinity.
+/// The element at place `place` of |x[0, n)| in rising order, 0 <= place < n, found without a copy: positive numbers
+/// sort like their bits, and each pass settles one byte of the bits. NaN counts as larger than infinity.
 template <class E>
 E nth_magnitude(const E* x, std::int64_t n, std::int64_t place)
 {

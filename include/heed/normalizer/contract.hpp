@@ -184,8 +184,8 @@ inline constexpr bool has_mass_v =
 
 namespace detail {
 
-/// What a threshold and an order ask for. (sound_normalizer says the sentences: clang takes no constant of a struct that
-/// says one.)
+/// What a threshold and an order ask for. (sound_normalizer says the sentences: clang takes no constant of a struct
+/// that says one.)
 template <class N, threshold_kind Kind = threshold_kind_v<N>>
 struct threshold_asks {
     static constexpr bool is_known = Kind == threshold_kind::none, has_weight = true, has_room = true, has_rank = true,

@@ -7,8 +7,8 @@
 
 HEED_BEGIN
 
-/// Forgetting attention (Lin et al. 2025, arXiv 2503.02130): each token t has a gate f_t in (0, 1], and a key's weight is
-/// multiplied by those of all tokens after it,
+/// Forgetting attention (Lin et al. 2025, arXiv 2503.02130): each token t has a gate f_t in (0, 1], and a key's weight
+/// is multiplied by those of all tokens after it,
 ///
 ///     s -> s + c_i - c_j          c_t = log f_0 + ... + log f_t
 ///
