@@ -13,9 +13,11 @@ import sys
 sys.dont_write_bytecode = True  # beside the sources
 from said import ASKED, CONSTRUCTORS, INHERITED, NAMESPACES, PRIVATE, PUBLIC, SAID
 
+HERE = pathlib.Path(__file__).resolve().parent
+
 # Overloads that say what is wrong with a call, and those that let nullptr come with a count of 0.
 MISTAKE = re.compile(r"\brefuse_\w+<|\bcombine_masks<|index_of_many<|key_of_many<|static_assert\(sizeof\(\w+\) == 0|"
-                     r"\(std::nullptr_t, |false_of<")
+                     r"\(std::nullptr_t, |wrong_arguments<|static_assert\(!is_kv_source_v")
 GUIDE = re.compile(r"^\w+\([^{]*(?:\{\}[^{]*)*\) -> ")
 SCOPE = re.compile(r"^(?:inline )?(namespace|struct|class|enum class|enum)\b(?: alignas\(\d+\))? ?([\w]*)(<?)")
 NO_DECLARATION = re.compile(r" *(?:[#{}]|(?:public|private|protected):|HEED_(?:BEGIN|END)|static_assert|"
@@ -92,6 +94,7 @@ class Declaration:
 
 
 def declarations(lines, begin, end, indent):
+    """Those at this indent, a namespace or a class as one."""
     at = begin
     while at < end:
         line = lines[at]
@@ -104,7 +107,7 @@ def declarations(lines, begin, end, indent):
 
 
 def hide_macros(lines):
-    """All but those of the version."""
+    """Hides all but those of the version."""
     i = 0
     while i < len(lines):
         begin = i
@@ -120,6 +123,7 @@ def room_of(path):
 
 
 def members(lines, scope, path):
+    """Hides the mistakes of a class, and says of its members what no header says."""
     room = room_of(path)
     seen = {}
     begin = next(i for i in range(scope.begin, scope.end) if "{" in lines[i]) + 1
@@ -141,10 +145,6 @@ def members(lines, scope, path):
             one.say(lines, asked[0])
         elif is_function and one.name in seen:
             one.say(lines, "As above, for these arguments.")
-
-
-def has_macros(lines):
-    return any(line.startswith("#define") for line in lines)
 
 
 def keep_what_is_named(lines, path):
@@ -185,12 +185,11 @@ def split_declarators(lines):
         indent, of_type, names, text = found.groups()
         trails = text is not None
         if trails:
-            while re.match(r"^\s+///< ", lines[i + 1]):
-                text += " " + lines[i + 1].strip()[5:]
-                del lines[i + 1]
-                lines[i - 1:i - 1] = []
-                lines.insert(i + 1, "")
-                break
+            behind = i + 1
+            while re.match(r"^\s+///< ", lines[behind]):
+                text += " " + lines[behind].strip()[5:]
+                lines[behind] = ""
+                behind += 1
         else:
             first = i
             while lines[first - 1].strip().startswith("/// "):
@@ -210,13 +209,17 @@ def head_as_page(lines, path):
         lines[i] = f"/// \\file {path}" if "SPDX" in line else "///" + line[2:]
 
 
+def names_anything(lines):
+    return any(line.startswith("#define") for line in lines) or any(declarations(lines, 0, len(lines), 0))
+
+
 def copy_of(text, path):
     """What is to be read of a header, or nothing where it has declarations and users name none of them."""
     lines = ["private:" if line == "protected:" else line for line in text.split("\n")]
     hide_macros(lines)
-    had_any = any(True for _ in declarations(lines, 0, len(lines), 0))
+    had_any = names_anything(lines)
     keep_what_is_named(lines, path)
-    if had_any and not any(True for _ in declarations(lines, 0, len(lines), 0)) and not has_macros(lines):
+    if had_any and not names_anything(lines):
         return ""
     split_declarators(lines)
     head_as_page(lines, path)
@@ -281,11 +284,11 @@ def main():
     write_copies(headers, copies)
     guide = guide_of((source / "examples/guide/README.md").read_text())
     (folder / "pages.dox").write_text(NAMESPACES + guide)
-    (folder / "front.md").write_text(front_of((source / "cmake/reference/front.md").read_text()))
+    (folder / "front.md").write_text(front_of((HERE / "front.md").read_text()))
     write_layout(doxygen, folder / "layout.xml")
     run = subprocess.run([doxygen, folder / "Doxyfile"], cwd=folder, text=True, stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, check=False)
-    said = run.stdout.replace(str(copies), str(headers)).strip()
+    said = run.stdout.replace(str(copies), str(headers)).replace(f"{folder}/front.md", f"{HERE}/front.md").strip()
     if said:
         print(said)
     sys.exit(1 if said or run.returncode else 0)
