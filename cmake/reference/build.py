@@ -223,7 +223,9 @@ def copy_of(text, path):
         return ""
     split_declarators(lines)
     head_as_page(lines, path)
-    return "\n".join(lines)
+    # Doxygen ends what it says in short at a full stop or a blank line, and there sets a full stop behind a comma.
+    text = "\n".join(lines).replace(" et al. ", " et al.\\ ")
+    return re.sub(r"^( *///.*),\n( *///)\n", r"\1:\n\2\n", text, flags=re.MULTILINE)
 
 
 def types_of(text):
