@@ -203,6 +203,12 @@ fuzzers() {
     need libclang-rt-14-dev && tests/fuzz/run "$1"
 }
 
+# The pages about the public headers, without a warning.
+reference() {
+    need doxygen && cmake -S . -B build/reference -G Ninja -DHEED_BUILD_TESTS=OFF -DHEED_BUILD_BENCH=OFF \
+        -DHEED_BUILD_EXAMPLES=OFF && cmake --build build/reference --target reference
+}
+
 # watched PRESET: programs that a tool looks into.
 watched() {
     need valgrind libomp-dev && cmake --workflow --preset "$1"

@@ -37,6 +37,7 @@ HEED_BEGIN
 
 /// Leaves rows as they are.
 struct no_transform {
+    /// transform(row, dim, head, position), as append() calls it.
     template <class T>
     void operator()(T*, std::int64_t, std::int64_t, std::int64_t) const
     {}
@@ -46,8 +47,8 @@ struct no_transform {
 /// `row_transforms{of_keys, of_values}`, each a transform as append() takes one.
 template <class Keys, class Values = no_transform>
 struct row_transforms {
-    Keys keys;
-    Values values;
+    Keys keys;      ///< of rows of keys
+    Values values;  ///< of rows of values
 };
 template <class Keys, class Values>
 row_transforms(Keys, Values) -> row_transforms<Keys, Values>;

@@ -26,10 +26,12 @@ HEED_BEGIN
 /// The absolute position of query row 0; the default is Skv - Sq. One number, or one for each sequence: of 32 or of 64
 /// bits, as a pointer with a count or as a container.
 struct query_offset {
-    std::int64_t value = 0;
-    index_view per_sequence;
+    std::int64_t value = 0;   ///< of row 0, in every sequence
+    index_view per_sequence;  ///< [B]: of row 0 of each sequence; empty where `value` says it
 
+    /// One for all sequences.
     explicit query_offset(std::int64_t position) : value(position) {}
+    /// One for each sequence: [B].
     explicit query_offset(index_view positions) : per_sequence(positions), is_table_(true) {}
     template <class N>
     query_offset(const N* positions, std::int64_t sequences) : query_offset(index_view(positions, sequences))
@@ -38,7 +40,9 @@ struct query_offset {
         : query_offset(static_cast<const std::int64_t*>(nullptr), sequences)
     {}
 
+    /// That of a sequence's row 0.
     std::int64_t of(std::int64_t batch) const { return is_table_ ? per_sequence[batch] : value; }
+    /// Fails where there is not one for each sequence, or one is beyond size_limit.
     status check(const problem& p) const
     {
         if (is_table_ && (per_sequence.size() != p.batch || !per_sequence.is_sound()))
@@ -121,13 +125,14 @@ class attention {
                   "heed: compute<std::int8_t> takes no normalizer with an order yet");
 
 public:
-    attention(Policies... policies) : policies_(policies...) {}
+    attention(Policies... policies) : policies_(policies...) {}  ///< in any order
 
     /// False where a sentence has said what is wrong: the verbs then stop.
     static constexpr bool is_sound =
         (detail::sound_policy<Policies>::value && ...) && (int{is_normalizer_v<Policies>} + ... + 0) <= 1 &&
         (int{detail::is_scale_v<Policies>} + ... + 0) <= 1 && (int{detail::is_query_offset_v<Policies>} + ... + 0) <= 1;
 
+    /// The type of normalizer().
     using normalizer_type =
         std::tuple_element_t<detail::normalizer_index<Policies...>(), std::tuple<Policies..., softmax>>;
 
@@ -138,13 +143,16 @@ public:
         else return std::get<detail::normalizer_index<Policies...>()>(policies_);
     }
 
+    /// Whether products are of bf16: heed::compute<bf16> is among the policies.
     static constexpr bool computes_in_bf16 = (std::is_same_v<Policies, compute<bf16>> || ...);
     /// Bits of queries and weights in products of integers; 0 where products are of floats.
     static constexpr int integer_bits = (detail::integer_bits_v<Policies> + ... + 0);
 
-    /// Whether thresholds of rows are left, or found, in a table; and that table, of any type but T's null.
+    /// Whether thresholds of rows are left in a table.
     static constexpr bool keeps_thresholds = (detail::keeps_thresholds_v<Policies> || ...);
+    /// Whether they are found in one.
     static constexpr bool knows_thresholds = (detail::knows_thresholds_v<Policies> || ...);
+    /// That table, of T; null where it is of another type, or there is none.
     template <class T>
     number_view<row_threshold<T>> thresholds() const
     {
@@ -166,10 +174,11 @@ public:
         return result;
     }
 
-    static constexpr bool has_score_maps = (is_score_map_v<Policies> || ...);
+    static constexpr bool has_score_maps = (is_score_map_v<Policies> || ...);  ///< whether scores are mapped
 
-    /// Whether some score maps say where they change nothing, and whether others do not.
+    /// Whether some score maps say where they change nothing.
     static constexpr bool has_conditional_maps = (detail::is_conditional_map_v<Policies> || ...);
+    /// Whether some do not.
     static constexpr bool has_unconditional_maps =
         ((is_score_map_v<Policies> && !detail::is_conditional_map_v<Policies>) || ...);
 
@@ -260,6 +269,7 @@ public:
         }
     }
 
+    /// Whether all masks attend a key.
     bool attends(const query_place& at, std::int64_t key) const
     {
         bool result = true;
@@ -269,6 +279,7 @@ public:
         return result;
     }
 
+    /// What the masks together make of a block; partial is always sound.
     coverage classify(const block_place& block) const
     {
         coverage result = coverage::full;
@@ -282,6 +293,7 @@ public:
         return result;
     }
 
+    /// Sets the bits of the keys among [first, first + count) that all masks attend, and clears all others.
     void mark(const query_place& at, std::int64_t first, int count, key_bits& bits) const
     {
         bits.clear();

@@ -187,8 +187,8 @@ inline bool cpu_runs(const char* arch)
 /// A table of functions, and the machine that they are compiled for, as cpu_runs() names it.
 template <class Table>
 struct compiled_for {
-    const char* arch;
-    const Table* table;
+    const char* arch;    ///< as cpu_runs() takes it
+    const Table* table;  ///< functions compiled for it
 };
 
 /// The last of `all` whose machine this CPU is, so that the oldest comes first; the first, where it is none of them.

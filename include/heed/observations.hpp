@@ -27,7 +27,7 @@ struct observations {
     number_view<std::int64_t> attended = {};  ///< the number of keys that are attended
     number_view<std::int64_t> zeros = {};     ///< the number of attended keys with a weight of exactly 0
     number_view<std::int64_t> small = {};     ///< the number of attended keys with |p_ij| <= small_weight
-    T small_weight = T(1e-5);
+    T small_weight = T(1e-5);                 ///< the limit of `small`
 
     std::int64_t top_k = 0;  ///< how many of the largest weights are listed
     /// [B, Hq, Sq, top_k]: keys by falling weight, equal weights by rising key; -1 where no further key has a weight
@@ -38,10 +38,10 @@ struct observations {
 
 /// Rows of one query head whose weights attention_map() writes.
 struct map_part {
-    std::int64_t batch = 0;
-    std::int64_t head = 0;  ///< query head
-    std::int64_t first_row = 0;
-    std::int64_t rows = 0;
+    std::int64_t batch = 0;      ///< index of the sequence
+    std::int64_t head = 0;       ///< query head
+    std::int64_t first_row = 0;  ///< as query_place::row
+    std::int64_t rows = 0;       ///< how many
 };
 
 HEED_END

@@ -12,8 +12,8 @@ HEED_BEGIN
 
 /// Scratch memory of the caller, of any alignment; plan::workspace_bytes() says how much is needed.
 struct workspace {
-    void* data = nullptr;
-    std::size_t bytes = 0;
+    void* data = nullptr;   ///< its first byte
+    std::size_t bytes = 0;  ///< how many there are
 };
 
 /// Statistics of rows. Each is null (not wanted) or one number for each [B, Hq, Sq], dense: a pointer, or a container,
@@ -28,9 +28,9 @@ struct row_statistics {
 /// Options of a call on tensors of T: float also for bf16 and f16.
 template <class T = float>
 struct options {
-    executor_ref executor = {};
-    heed::workspace workspace = {};
-    row_statistics<T> stats = {};
+    executor_ref executor = {};      ///< who runs the tasks; the calling thread unless named
+    heed::workspace workspace = {};  ///< allocated where a verb is given none; run() of a plan needs it
+    row_statistics<T> stats = {};    ///< which numbers of rows are wanted
     /// Tasks of a stage that a plan makes at least, as far as there are sequences and kv heads: for a host that shares
     /// them out among threads which an executor does not count.
     int least_tasks = 1;

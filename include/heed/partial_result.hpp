@@ -11,12 +11,12 @@ HEED_BEGIN
 /// {M, l, o} of [B, Hq, Sq] rows in the caller's memory, dense. Packed queries have [1, Hq, rows].
 template <class T>
 struct state {
-    T* shift = nullptr;  // [B, Hq, Sq]
-    T* mass = nullptr;   // [B, Hq, Sq]
-    T* out = nullptr;    // [B, Hq, Sq, Dv], not normalised
-    extents size;        // B, Hq, Sq, Dv
+    T* shift = nullptr;  ///< [B, Hq, Sq]
+    T* mass = nullptr;   ///< [B, Hq, Sq]
+    T* out = nullptr;    ///< [B, Hq, Sq, Dv], not normalised
+    extents size;        ///< B, Hq, Sq, Dv
 
-    std::int64_t rows() const { return size.batch * size.heads * size.tokens; }
+    std::int64_t rows() const { return size.batch * size.heads * size.tokens; }  ///< B Hq Sq
 };
 
 /// Which keys of the whole sequence a call to attend_partial holds: all from first_key on, or every tile_stride-th key
@@ -35,24 +35,24 @@ struct key_part {
 /// there was no place for one: then all of them are needed once more, in more places.
 template <class T>
 struct row_candidates {
-    static constexpr std::int64_t too_many = -1;
+    static constexpr std::int64_t too_many = -1;  ///< the count where a score found no place
 
     T highest = -libm::infinity<T>;  ///< the largest score
     T bound = -libm::infinity<T>;    ///< scores up to here have weight 0, whatever other keys there are
     std::int64_t count = 0;          ///< of scores above
 
-    bool overflows() const { return count < 0; }
+    bool overflows() const { return count < 0; }  ///< whether a score found no place
 };
 
 /// The scores of [B, Hq, Sq] rows that may have a weight, in the caller's memory, dense: those of row i from
 /// scores + i * places on. Packed queries have [1, Hq, rows]. It may be copied as bytes to another machine.
 template <class T>
 struct threshold_state {
-    row_candidates<T>* rows = nullptr;  // [B, Hq, Sq]
-    T* scores = nullptr;                // [B, Hq, Sq, places]
-    extents size;                       // B, Hq, Sq, and places as dim
+    row_candidates<T>* rows = nullptr;  ///< [B, Hq, Sq]
+    T* scores = nullptr;                ///< [B, Hq, Sq, places]
+    extents size;                       ///< B, Hq, Sq, and places as dim
 
-    std::int64_t count() const { return size.batch * size.heads * size.tokens; }
+    std::int64_t count() const { return size.batch * size.heads * size.tokens; }  ///< B Hq Sq
 };
 
 namespace detail {

@@ -20,11 +20,11 @@ HEED_BEGIN
 /// Intermediate matrices [B, Hq, Sq, Skv], each null or filled; masked keys have weight 0.
 template <class Real>
 struct reference_dump {
-    Real* scaled = nullptr;   // scale * (q . k)
-    Real* mapped = nullptr;   // after the score maps
-    Real* masked = nullptr;   // -inf where masked
-    Real* weights = nullptr;  // p
-    Real* lse = nullptr;      // [B, Hq, Sq]: ln of the denominator
+    Real* scaled = nullptr;   ///< scale * (q . k)
+    Real* mapped = nullptr;   ///< after the score maps
+    Real* masked = nullptr;   ///< -inf where masked
+    Real* weights = nullptr;  ///< p
+    Real* lse = nullptr;      ///< [B, Hq, Sq]: ln of the denominator
 };
 
 namespace detail {

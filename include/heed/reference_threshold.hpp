@@ -16,10 +16,11 @@ HEED_BEGIN
 template <class Real>
 class reference_score {
 public:
-    reference_score(Real s, Real m) : s_(s), m_(m) {}
-    Real value() const { return s_; }
-    Real exp() const { return std::exp(s_ - m_); }
-    Real one() const { return std::exp(-m_); }
+    reference_score(Real s, Real m) : s_(s), m_(m) {}  ///< score and shift
+    Real value() const { return s_; }                  ///< s
+    Real exp() const { return std::exp(s_ - m_); }     ///< e^(s - m)
+    Real one() const { return std::exp(-m_); }         ///< e^-m
+    /// e^(s - m) - e^-m.
     Real expm1() const { return s_ > 1 ? std::exp(s_ - m_) - std::exp(-m_) : std::exp(-m_) * std::expm1(s_); }
 
 private:

@@ -48,7 +48,8 @@ status clear(const Def&, const state<T>& s)
 /// Folds the keys of `kv` into `s`, which is cleared or continued. Parts that are cut at multiples of heed::key_tile
 /// keys and folded in order, the newest first where keys have one, give the bits of one call over all of them. Needs
 /// the workspace of a plan for the same arguments. Queries are a view, or packed: then sequence b of kv has the rows
-/// [bounds[b], bounds[b + 1]) of q, and of the state.
+/// [bounds[b], bounds[b + 1]) of q, and of the state. Returns a status; nothing is written where it is false, unless
+/// its code is errc::executor_failed.
 template <class Def, class Queries, class Kv, class = std::enable_if_t<is_kv_source_v<Kv>>>
 status attend_partial(const Def& def, const Queries& q, const Kv& kv, const state<detail::computed_of<Queries>>& s,
                       key_part part = {}, const options<detail::computed_of<Queries>>& how = {})
@@ -71,7 +72,7 @@ status attend_partial(const Def& def, const view<Q>& q, const view<K>& k, const 
 }
 
 /// into = merge(into, other), row by row, where keys have no order. Commutative; associative up to the rounding of its
-/// additions.
+/// additions. Returns a status; nothing is written where it is false.
 template <class T>
 status merge(const state<T>& into, const state<T>& other)
 {
@@ -86,7 +87,7 @@ status merge(const state<T>& into, const state<T>& other)
 
 /// into = the state of both where keys have an order, row by row: those of `left` are older than all of `into`. Not
 /// commutative; associative up to the rounding of its sums and products. What merge() makes of such states, or this of
-/// the wrong order, is the state of nothing.
+/// the wrong order, is the state of nothing. Returns a status; nothing is written where it is false.
 ///
 ///     {U, o} = {U + U', o + e^-U o'}          U: the mass of the newer keys
 template <class T>

@@ -20,14 +20,16 @@
 
 HEED_BEGIN
 
+/// T, where a scalar is meant: float, double or long double.
 template <class T>
 using if_scalar = std::enable_if_t<std::is_floating_point_v<T>, T>;
 
 /// Keeps a parameter out of template argument deduction, so that max(t, 0) works for every V.
 template <class T>
 struct identity {
-    using type = T;
+    using type = T;  ///< T itself
 };
+/// T of an argument that does not say what T is, and is converted to it.
 template <class T>
 using identity_t = typename identity<T>::type;
 
@@ -45,12 +47,14 @@ constexpr if_scalar<T> min(T a, identity_t<T> b)
     return b < a ? b : a;
 }
 
+/// |a|.
 template <class T>
 if_scalar<T> abs(T a)
 {
     return libm::fabs(a);
 }
 
+/// |magnitude| with the sign of `sign`, that of -0 too.
 template <class T>
 if_scalar<T> copysign(T magnitude, identity_t<T> sign)
 {
@@ -64,12 +68,14 @@ if_scalar<T> fma(T a, identity_t<T> b, identity_t<T> c)
     return libm::fma(a, b, c);
 }
 
+/// One of two that are both computed; lane by lane for vectors.
 template <class T>
 constexpr if_scalar<T> select(bool condition, T yes, identity_t<T> no)
 {
     return condition ? yes : no;
 }
 
+/// e^a.
 template <class T>
 if_scalar<T> exp(T a)
 {
@@ -93,12 +99,14 @@ if_scalar<T> logistic(T a)
     return libm::fma(-z, z / (1 + z), z);
 }
 
+/// e^a - 1 with relative accuracy for small a.
 template <class T>
 if_scalar<T> expm1(T a)
 {
     return libm::expm1(a);
 }
 
+/// (e^a - e^-a) / (e^a + e^-a) with relative accuracy for small a.
 template <class T>
 if_scalar<T> tanh(T a)
 {
@@ -106,6 +114,7 @@ if_scalar<T> tanh(T a)
     return static_cast<T>(libm::tanh(static_cast<wide>(a)));
 }
 
+/// ln a.
 template <class T>
 if_scalar<T> log(T a)
 {
@@ -126,14 +135,18 @@ if_scalar<T> softplus(T a)
     return max(a, 0) + libm::log1p(exp_neg_abs(a));
 }
 
+/// The root of a >= 0, rounded once.
 template <class T>
 if_scalar<T> sqrt(T a)
 {
     return libm::sqrt(a);
 }
 
+/// The smaller of two sizes.
 inline constexpr std::int64_t min_of(std::int64_t a, std::int64_t b) { return b < a ? b : a; }
+/// The larger of two sizes.
 inline constexpr std::int64_t max_of(std::int64_t a, std::int64_t b) { return b > a ? b : a; }
+/// a / b for a >= 0, rounded up.
 inline constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 /// The greatest; of 0 and b it is b.
 inline constexpr std::uint64_t common_divisor(std::uint64_t a, std::uint64_t b)
@@ -145,14 +158,16 @@ inline constexpr std::uint64_t common_divisor(std::uint64_t a, std::uint64_t b)
     }
     return a;
 }
+/// The next multiple of b from a >= 0 on.
 inline constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
 /// How V lays out keys. A scalar is one lane; engine/simd/lanes.hpp specialises it for vectors.
 template <class V>
 struct lanes_of {
-    using element = V;
-    static constexpr int count = 1;
-    static V iota(std::int64_t first) { return static_cast<V>(first); }
+    using element = V;                                                   ///< the type of a lane
+    static constexpr int count = 1;                                      ///< how many lanes V has
+    static V iota(std::int64_t first) { return static_cast<V>(first); }  ///< first, first + 1, ...
+    /// The first `valid` of the numbers from p on; lanes behind them are 0, and nothing is read for them.
     template <class E>
     static V load(const E* p, std::int64_t /*valid*/)
     {

@@ -19,7 +19,7 @@ inline constexpr int key_tile = 512;
 /// One query row. Of packed queries `batch` is the sequence, and Sq and Skv are its own rows and tokens: its last row
 /// stands at its last token unless heed::query_offset says otherwise.
 struct query_place {
-    std::int64_t batch = 0;
+    std::int64_t batch = 0;     ///< index of the sequence
     std::int64_t head = 0;      ///< query head
     std::int64_t row = 0;       ///< 0 .. Sq-1 within this call; of packed queries within the sequence
     std::int64_t position = 0;  ///< row + query offset, by default Skv - Sq + row: below 0 where queries outnumber keys
@@ -30,13 +30,14 @@ struct query_place {
 /// too: tables have an entry for each key from 0 on, and functions an answer.
 template <class V>
 struct score_place : query_place {
-    static constexpr int lanes = lanes_of<V>::count;
-    static constexpr detail::key_of_many<> key{};  // no number: see key_at()
+    static constexpr int lanes = lanes_of<V>::count;  ///< how many consecutive keys
+    static constexpr detail::key_of_many<> key{};     // no number: see key_at()
 
-    std::int64_t valid = 1;
+    std::int64_t valid = 1;  ///< how many of them exist
 
     score_place() = default;
     operator std::ptrdiff_t() const { return detail::index_of_many<>(); }
+    /// The place of a query row beside the keys from one on, of which `existing` exist.
     HEED_INLINE score_place(const query_place& of, std::int64_t key_of_lane_0, std::int64_t existing = 1)
         : query_place(of), valid(existing), first_(key_of_lane_0)
     {}
@@ -96,13 +97,14 @@ private:
 
 /// A rectangle of query rows and keys. Rows of all heads [head_begin, head_end) are meant.
 struct block_place {
-    std::int64_t batch = 0;
-    std::int64_t head_begin = 0, head_end = 0;
-    std::int64_t row_begin = 0, row_end = 0;
-    std::int64_t position_begin = 0;  // of row_begin
-    std::int64_t key_begin = 0, key_end = 0;
+    std::int64_t batch = 0;                     ///< index of the sequence
+    std::int64_t head_begin = 0, head_end = 0;  ///< query heads [begin, end)
+    std::int64_t row_begin = 0, row_end = 0;    ///< query rows [begin, end), as query_place::row
+    std::int64_t position_begin = 0;            ///< of row_begin
+    std::int64_t key_begin = 0, key_end = 0;    ///< absolute positions [begin, end)
 
-    query_place first_row() const { return {batch, head_begin, row_begin, position_begin}; }
+    query_place first_row() const { return {batch, head_begin, row_begin, position_begin}; }  ///< of the first head
+    /// Of the last head.
     query_place last_row() const
     {
         return {batch, head_end - 1, row_end - 1, position_begin + (row_end - 1 - row_begin)};
@@ -122,10 +124,10 @@ struct has_map<P, std::void_t<decltype(std::declval<const P&>().map(double{}, sc
 
 /// What policies may check before anything runs.
 struct problem {
-    std::int64_t batch = 0;
-    std::int64_t query_heads = 0, kv_heads = 0;
-    std::int64_t queries = 0;     // Sq
-    std::int64_t total_keys = 0;  // keys of the whole sequence, of which a call may hold a part
+    std::int64_t batch = 0;                      ///< sequences
+    std::int64_t query_heads = 0, kv_heads = 0;  ///< Hq and Hkv
+    std::int64_t queries = 0;                    ///< Sq
+    std::int64_t total_keys = 0;                 ///< keys of the whole sequence, of which a call may hold a part
 };
 
 HEED_END

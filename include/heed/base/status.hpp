@@ -22,9 +22,9 @@ class [[nodiscard]] status {
 public:
     status() = default;
 
-    explicit operator bool() const { return code_ == errc::ok; }
-    errc code() const { return code_; }
-    const char* message() const { return text_; }
+    explicit operator bool() const { return code_ == errc::ok; }  ///< whether all went well
+    errc code() const { return code_; }                           ///< errc::ok where all went well
+    const char* message() const { return text_; }                 ///< what is wrong, with argument, sizes and rule
 
     /// An error with a printf-formatted sentence, cut at 199 characters.
     __attribute__((format(HEED_PRINTF, 2, 3))) static status error(errc code, const char* format, ...)
@@ -47,8 +47,9 @@ private:
 /// What or_throw throws.
 class error : public std::invalid_argument {
 public:
+    /// The error that a status, which is false, holds.
     explicit error(const status& from) : std::invalid_argument(from.message()), code_(from.code()) {}
-    errc code() const { return code_; }
+    errc code() const { return code_; }  ///< what kind of error it is
 
 private:
     errc code_;

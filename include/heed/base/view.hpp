@@ -15,19 +15,19 @@ HEED_BEGIN
 /// Sizes of a tensor of head rows: B, H, S, D. D counts channels, also where an element is a block of channels. No size
 /// is above 2^60, and their product fits 64 bits.
 struct extents {
-    std::int64_t batch = 0;
-    std::int64_t heads = 0;
-    std::int64_t tokens = 0;
-    std::int64_t dim = 0;
+    std::int64_t batch = 0;   ///< B: sequences
+    std::int64_t heads = 0;   ///< H: heads, of queries or of keys and values
+    std::int64_t tokens = 0;  ///< S: rows of a head
+    std::int64_t dim = 0;     ///< D: channels of a row
 };
 
 /// Distances between neighbours, in elements; of quantised blocks in bytes where strided_bytes() made the view. A
 /// stride of 0 repeats, a negative one goes backwards, and the stride of an extent of 1 is ignored. Channels are
 /// contiguous.
 struct strides {
-    std::int64_t batch = 0;
-    std::int64_t heads = 0;
-    std::int64_t tokens = 0;
+    std::int64_t batch = 0;   ///< from a sequence to the next
+    std::int64_t heads = 0;   ///< from a head to the next
+    std::int64_t tokens = 0;  ///< from a token to the next
 };
 
 namespace detail {
@@ -35,12 +35,14 @@ namespace detail {
 /// What a stride of 1 is in bytes: an element.
 template <class T, bool = (channels_of<std::remove_const_t<T>> > 1)>
 struct stride_unit {
+    /// Bytes of a stride of 1.
     static constexpr std::int64_t stride_bytes() { return sizeof(T); }
 };
 /// Of quantised blocks an element, or a byte: a padded row need not be a whole number of blocks.
 template <class T>
 struct stride_unit<T, true> {
-    bool strides_in_bytes = false;
+    bool strides_in_bytes = false;  ///< whether strided_bytes() made the view
+    /// Bytes of a stride of 1.
     constexpr std::int64_t stride_bytes() const { return strides_in_bytes ? 1 : std::int64_t{sizeof(T)}; }
 };
 
@@ -61,12 +63,13 @@ constexpr T* after(T* from, std::int64_t units, [[maybe_unused]] const stride_un
 /// A tensor [batch, heads, tokens, dim] in somebody else's memory, aligned to its element.
 template <class T>
 struct view : detail::stride_unit<T> {
-    T* data = nullptr;
-    extents size;
-    strides stride;
+    T* data = nullptr;           ///< channel 0 of token 0, head 0 and sequence 0
+    extents size;                ///< [batch, heads, tokens, dim]
+    strides stride;              ///< in elements, or in bytes where strides_in_bytes says so
     std::int64_t capacity = -1;  ///< elements from data on that a container has; -1: unknown, and not checked
 
     constexpr view() = default;
+    /// A pointer, sizes, strides, and where it is known how many elements there are.
     constexpr view(T* pointer, extents sizes, strides steps, std::int64_t elements = -1)
         : data(pointer), size(sizes), stride(steps), capacity(elements)
     {}
@@ -127,8 +130,10 @@ inline constexpr bool is_other_index_v =
 class index_view {
 public:
     constexpr index_view() = default;
+    /// So many numbers from a pointer on.
     constexpr index_view(const std::int32_t* numbers, std::int64_t entries) : narrow_(numbers), count_(entries) {}
     constexpr index_view(const std::int64_t* numbers, std::int64_t entries) : wide_(numbers), count_(entries) {}
+    /// A vector, array or span, which outlives the view.
     template <class C, class E = std::remove_const_t<detail::element_of_container<C>>,
               class = std::enable_if_t<std::is_same_v<E, std::int32_t> || std::is_same_v<E, std::int64_t>>>
     constexpr index_view(C&& numbers) : index_view(numbers.data(), static_cast<std::int64_t>(numbers.size()))
@@ -152,8 +157,9 @@ public:
         detail::refuse_temporary<C>();
     }
 
+    /// Number i, in 64 bits.
     constexpr std::int64_t operator[](std::int64_t i) const { return wide_ ? wide_[i] : narrow_[i]; }
-    constexpr std::int64_t size() const { return count_; }
+    constexpr std::int64_t size() const { return count_; }  ///< how many numbers there are
     /// The same from entry i on.
     constexpr index_view from(std::int64_t i) const
     {
@@ -163,7 +169,7 @@ public:
         v.count_ -= i;
         return v;
     }
-    constexpr bool is_null() const { return !wide_ && !narrow_; }
+    constexpr bool is_null() const { return !wide_ && !narrow_; }  ///< whether there is no pointer
     /// Whether these are the same numbers in the same memory.
     constexpr bool is(const index_view& o) const
     {
@@ -196,9 +202,12 @@ private:
 template <class T>
 class number_view {
 public:
+    /// None.
     constexpr number_view() = default;
     constexpr number_view(std::nullptr_t) {}
+    /// So many numbers from a pointer on, or a number of them that is not known.
     constexpr number_view(T* numbers, std::int64_t count = -1) : data_(numbers), count_(count) {}
+    /// A vector, array or span, which outlives the view.
     template <class C, class E = detail::element_of_container<C>,
               std::enable_if_t<std::is_same_v<E, T> || std::is_same_v<const E, T>, int> = 0>
     constexpr number_view(C&& numbers) : number_view(numbers.data(), static_cast<std::int64_t>(numbers.size()))
@@ -209,7 +218,7 @@ public:
         detail::refuse_temporary<C>();
     }
 
-    constexpr operator T*() const { return data_; }
+    constexpr operator T*() const { return data_; }  ///< a pointer to the first number
     /// How many there are; -1: unknown, and not checked.
     constexpr std::int64_t count() const { return count_; }
     /// False where fewer than n are known to be there.
@@ -225,10 +234,12 @@ private:
 /// A view is queries that are not packed: without bounds, one sequence for each batch.
 template <class T>
 struct packed {
-    view<T> rows;
-    index_view bounds;
+    view<T> rows;       ///< [1, heads, rows, dim], or those of queries that are not packed
+    index_view bounds;  ///< [B + 1], or none
 
+    /// Queries that are not packed.
     constexpr packed(const view<T>& queries) : rows(queries) {}
+    /// Sequences one after the other, cut at cu_seqlens.
     constexpr packed(const view<T>& all_rows, index_view cu_seqlens) : rows(all_rows), bounds(cu_seqlens) {}
 };
 

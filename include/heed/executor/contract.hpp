@@ -32,10 +32,12 @@ struct serial_executor {
 /// A reference to a callable (task, worker); what an executor receives.
 class task_ref {
 public:
+    /// Refers to f, which outlives it.
     template <class F, class = std::enable_if_t<!std::is_same_v<std::decay_t<F>, task_ref>>>
     explicit task_ref(F& f)
         : object_(&f), call_([](void* o, std::int64_t task, int worker) { (*static_cast<F*>(o))(task, worker); })
     {}
+    /// Calls it.
     void operator()(std::int64_t task, int worker) const noexcept { call_(object_, task, worker); }
 
 private:
@@ -59,6 +61,7 @@ class executor_ref {
 public:
     executor_ref() = default;
 
+    /// Refers to an executor, which outlives it, and asks at once for its concurrency.
     template <class E, class = std::enable_if_t<!std::is_same_v<std::decay_t<E>, executor_ref>>>
     executor_ref(E& executor)
     {
@@ -79,6 +82,7 @@ public:
     }
 
     int concurrency() const { return concurrency_; }
+    /// Calls f(task, worker) for every task in [0, n): by the executor, or here where n is 1.
     void operator()(std::int64_t n, task_ref f) const noexcept
     {
         if (run_ && n > 1) run_(object_, n, f);

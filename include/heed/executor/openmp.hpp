@@ -18,6 +18,7 @@ HEED_BEGIN
 /// for ever for the threads that the parent had. It also ends the program where the system refuses it a thread.
 class openmp_executor {
 public:
+    /// Of so many threads, at least 1.
     explicit openmp_executor(int threads = omp_get_max_threads()) : size_(threads < 1 ? 1 : threads) {}
 
     int concurrency() const { return size_; }

@@ -78,11 +78,11 @@ HEED_BEGIN
 /// Consecutive rows at a constant stride, in elements; of quantised blocks in units of so many bytes.
 template <class T, bool = (channels_of<std::remove_const_t<T>> > 1)>
 struct rows {
-    T* data;
-    std::int64_t stride;
-    std::int64_t count;
+    T* data;              ///< row 0
+    std::int64_t stride;  ///< from a row to the next
+    std::int64_t count;   ///< how many there are
 
-    HEED_INLINE T* row(std::int64_t i) const { return data + i * stride; }
+    HEED_INLINE T* row(std::int64_t i) const { return data + i * stride; }  ///< row i
 };
 template <class T>
 struct rows<T, true> {
@@ -113,14 +113,15 @@ HEED_INLINE rows<T> rows_from(T* data, std::int64_t first, std::int64_t stride, 
 /// The rows of a head, all at one stride.
 template <class E>
 struct strided_rows : detail::stride_unit<E> {
-    E* data;
-    std::int64_t stride, tokens;
+    E* data;                      ///< the row of token 0
+    std::int64_t stride, tokens;  ///< from a token to the next; how many there are
 
     /// Token 0 lies in slot `first` of the view.
     strided_rows(const view<E>& of, std::int64_t b, std::int64_t h, std::int64_t first = 0)
         : detail::stride_unit<E>(of), data(detail::after(of.row(b, h, 0), first * of.token_stride(), of)),
           stride(of.token_stride()), tokens(of.size.tokens - first)
     {}
+    /// The segment from a token on, which is all that is left.
     HEED_INLINE rows<E> operator()(std::int64_t token) const
     {
         return detail::rows_from(data, token, stride, tokens - token, *this);
@@ -129,7 +130,7 @@ struct strided_rows : detail::stride_unit<E> {
 
 /// Tokens [first, end) of a sequence; positions are absolute.
 struct token_span {
-    std::int64_t first, end;
+    std::int64_t first, end;  ///< absolute positions
 };
 
 namespace detail {
@@ -269,16 +270,22 @@ inline status check_lengths(const char* source, const index_view& lengths, std::
 }
 }  // namespace detail
 
+/// True for a type with the members of a source that say where rows are.
 template <class S>
 inline constexpr bool is_kv_source_v = detail::is_kv_source<S>::value;
+/// True where a source has a scale for each token of K: key_scales().
 template <class S>
 inline constexpr bool has_key_scales_v = detail::has_key_scales<std::remove_cv_t<S>>::value;
+/// True where it has one for each token of V: value_scales().
 template <class S>
 inline constexpr bool has_value_scales_v = detail::has_value_scales<std::remove_cv_t<S>>::value;
+/// True where it has one for each channel of K: key_channel_scales().
 template <class S>
 inline constexpr bool has_channel_scales_v = detail::has_channel_scales<std::remove_cv_t<S>>::value;
+/// True where it has scales and zero points for blocks of tokens of K: key_blocks().
 template <class S>
 inline constexpr bool has_key_blocks_v = detail::has_key_blocks<std::remove_cv_t<S>>::value;
+/// True where tokens between those that it holds may be lost: gone().
 template <class S>
 inline constexpr bool has_gone_v = detail::has_gone<std::remove_cv_t<S>>::value;
 

@@ -16,9 +16,9 @@ struct dense_kv {
     using value_element = std::remove_const_t<V>;
     static constexpr bool contiguous = true;
 
-    view<K> k;                // [B, Hkv, Skv, Dqk]
-    view<V> v;                // [B, Hkv, Skv, Dv]
-    index_view lengths = {};  // [B], or none: Skv tokens each
+    view<K> k;                ///< [B, Hkv, Skv, Dqk]
+    view<V> v;                ///< [B, Hkv, Skv, Dv]
+    index_view lengths = {};  ///< [B], or none: Skv tokens each
 
     std::int64_t batch() const { return k.size.batch; }
     std::int64_t heads() const { return k.size.heads; }

@@ -16,10 +16,10 @@ struct left_padded_kv {
     using value_element = std::remove_const_t<V>;
     static constexpr bool contiguous = true;
 
-    view<K> k;             // [B, Hkv, Skv, Dqk]
-    view<V> v;             // [B, Hkv, Skv, Dv]
-    index_view starts;     // [B]: slots
-    index_view ends = {};  // [B], or none: Skv each
+    view<K> k;             ///< [B, Hkv, Skv, Dqk]
+    view<V> v;             ///< [B, Hkv, Skv, Dv]
+    index_view starts;     ///< [B]: the slot of the first token
+    index_view ends = {};  ///< [B], or none: Skv each
 
     std::int64_t batch() const { return k.size.batch; }
     std::int64_t heads() const { return k.size.heads; }

@@ -20,10 +20,10 @@ struct packed_kv {
     using value_element = std::remove_const_t<V>;
     static constexpr bool contiguous = true;
 
-    view<K> k;                // [1, Hkv, tokens of all, Dqk]
-    view<V> v;                // [1, Hkv, tokens of all, Dv]
-    index_view cu_seqlens;    // [B + 1]
-    index_view lengths = {};  // [B], or none: all of the room
+    view<K> k;                ///< [1, Hkv, tokens of all, Dqk]
+    view<V> v;                ///< [1, Hkv, tokens of all, Dv]
+    index_view cu_seqlens;    ///< [B + 1]
+    index_view lengths = {};  ///< [B], or none: all of the room
 
     std::int64_t batch() const { return cu_seqlens.size() > 0 ? cu_seqlens.size() - 1 : 0; }
     std::int64_t heads() const { return k.size.heads; }

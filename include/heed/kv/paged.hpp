@@ -34,9 +34,10 @@ public:
         return t;
     }
 
-    std::int64_t sequences() const { return lengths_.size(); }
+    std::int64_t sequences() const { return lengths_.size(); }  ///< how many have an entry
     /// The pages of sequence b, in order.
     index_view pages_of(std::int64_t b) const { return pages_.from(min_of(first(b), pages_.size())); }
+    /// Tokens of sequence b from the first page on that from_page() left, for pages of so many slots.
     std::int64_t length(std::int64_t b, std::int64_t slots) const
     {
         const std::int64_t n = padded_ ? lengths_[b] : csr_length(b, slots);
@@ -206,11 +207,13 @@ private:
 template <class E>
 class paged_rows : detail::stride_unit<E> {
 public:
+    /// The rows of a head in these pages of a pool, one page after the other.
     paged_rows(const view<E>& pool, const index_view& pages, std::int64_t head)
         : detail::stride_unit<E>(pool), data_(pool.row(0, head, 0)), page_step_(pool.stride.batch),
           row_step_(pool.token_stride()), pages_(pages), slots_(pool.size.tokens),
           shift_((slots_ & (slots_ - 1)) == 0 ? __builtin_ctzll(static_cast<std::uint64_t>(slots_)) : -1)
     {}
+    /// The segment from a token on, to the end of its page.
     HEED_INLINE rows<E> operator()(std::int64_t token) const
     {
         const std::int64_t i = shift_ >= 0 ? token >> shift_ : token / slots_, slot = token - i * slots_;
@@ -243,15 +246,15 @@ struct paged_kv {
     using value_element = std::remove_const_t<V>;
     static constexpr bool contiguous = false;
 
-    view<K> k;  // [pages, Hkv, slots, Dqk]
-    view<V> v;  // [pages, Hkv, slots, Dv]
-    page_table table;
+    view<K> k;         ///< [pages, Hkv, slots, Dqk]
+    view<V> v;         ///< [pages, Hkv, slots, Dv]
+    page_table table;  ///< the pages of each sequence
 
     std::int64_t batch() const { return table.sequences(); }
     std::int64_t heads() const { return k.size.heads; }
     std::int64_t key_dim() const { return k.size.dim; }
     std::int64_t value_dim() const { return v.size.dim; }
-    std::int64_t slots() const { return k.size.tokens; }
+    std::int64_t slots() const { return k.size.tokens; }  ///< tokens of a page
     token_span held(std::int64_t b) const { return {0, table.length(b, slots())}; }
     bool ragged() const { return batch() > 1; }
     std::int64_t tokens() const { return detail::longest(*this); }

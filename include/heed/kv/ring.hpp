@@ -10,12 +10,14 @@ HEED_BEGIN
 /// The rows of a head: one segment up to the end of the ring, and another from its start.
 template <class E>
 struct ring_rows : detail::stride_unit<E> {
-    E* data;
-    std::int64_t stride, capacity;
+    E* data;                        ///< slot 0
+    std::int64_t stride, capacity;  ///< from a slot to the next; how many there are
 
+    /// The rows of head h of sequence b in a view of so many slots.
     ring_rows(const view<E>& of, std::int64_t b, std::int64_t h, std::int64_t slots)
         : detail::stride_unit<E>(of), data(of.row(b, h, 0)), stride(of.token_stride()), capacity(slots)
     {}
+    /// The segment from a token on, to the end of the ring.
     HEED_INLINE rows<E> operator()(std::int64_t token) const
     {
         const std::int64_t slot = token % capacity;
@@ -53,16 +55,16 @@ struct ring_kv {
     using value_element = std::remove_const_t<V>;
     static constexpr bool contiguous = false;
 
-    view<K> k;               // [B, Hkv, capacity, Dqk]
-    view<V> v;               // [B, Hkv, capacity, Dv]
-    index_view lengths;      // [B]: tokens of each sequence so far, overwritten tokens included
-    index_view firsts = {};  // [B], or none: tokens before firsts[b] are gone
+    view<K> k;               ///< [B, Hkv, capacity, Dqk]
+    view<V> v;               ///< [B, Hkv, capacity, Dv]
+    index_view lengths;      ///< [B]: tokens of each sequence so far, overwritten tokens included
+    index_view firsts = {};  ///< [B], or none: tokens before firsts[b] are gone
 
     std::int64_t batch() const { return k.size.batch; }
     std::int64_t heads() const { return k.size.heads; }
     std::int64_t key_dim() const { return k.size.dim; }
     std::int64_t value_dim() const { return v.size.dim; }
-    std::int64_t capacity() const { return k.size.tokens; }
+    std::int64_t capacity() const { return k.size.tokens; }  ///< slots of a sequence
     token_span held(std::int64_t b) const
     {
         if (capacity() == 0) return {0, 0};
@@ -106,12 +108,14 @@ private:
 /// The rows of a head whose first tokens stay where they are.
 template <class E>
 struct pinned_ring_rows : detail::stride_unit<E> {
-    E* data;
-    std::int64_t stride, capacity, pinned;
+    E* data;                                ///< slot 0
+    std::int64_t stride, capacity, pinned;  ///< from a slot to the next; how many there are; tokens that stay
 
+    /// The rows of head h of sequence b in a view of so many slots, whose first tokens stay.
     pinned_ring_rows(const view<E>& of, std::int64_t b, std::int64_t h, std::int64_t slots, std::int64_t first)
         : detail::stride_unit<E>(of), data(of.row(b, h, 0)), stride(of.token_stride()), capacity(slots), pinned(first)
     {}
+    /// The segment from a token on, to the end of the ring, or of the tokens that stay and what comes behind them.
     HEED_INLINE rows<E> operator()(std::int64_t token) const
     {
         const std::int64_t slot = token < pinned ? token : pinned + (token - pinned) % (capacity - pinned);
@@ -133,17 +137,17 @@ struct pinned_ring_kv {
     using value_element = std::remove_const_t<V>;
     static constexpr bool contiguous = false;
 
-    view<K> k;               // [B, Hkv, capacity, Dqk]
-    view<V> v;               // [B, Hkv, capacity, Dv]
-    index_view lengths;      // [B]: tokens of each sequence so far, overwritten tokens included
-    std::int64_t pinned;     // tokens that stay
-    index_view firsts = {};  // [B], or none: tokens from `pinned` on and before firsts[b] are gone
+    view<K> k;               ///< [B, Hkv, capacity, Dqk]
+    view<V> v;               ///< [B, Hkv, capacity, Dv]
+    index_view lengths;      ///< [B]: tokens of each sequence so far, overwritten tokens included
+    std::int64_t pinned;     ///< tokens that stay
+    index_view firsts = {};  ///< [B], or none: tokens from `pinned` on and before firsts[b] are gone
 
     std::int64_t batch() const { return k.size.batch; }
     std::int64_t heads() const { return k.size.heads; }
     std::int64_t key_dim() const { return k.size.dim; }
     std::int64_t value_dim() const { return v.size.dim; }
-    std::int64_t capacity() const { return k.size.tokens; }
+    std::int64_t capacity() const { return k.size.tokens; }  ///< slots of a sequence
     token_span held(std::int64_t b) const { return {0, lengths[b]}; }
     token_span gone(std::int64_t b) const
     {

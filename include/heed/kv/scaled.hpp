@@ -15,7 +15,7 @@ HEED_BEGIN
 /// do. Strides of 0 repeat one number over heads, over sequences, or over tokens (one scale for the whole head).
 template <class S>
 struct per_token {
-    view<S> scale;
+    view<S> scale;  ///< [B, Hkv, Skv, 1], or of pages and slots
 
     /// Whether tokens have scales of their own, which append() chooses; or all share one that is given.
     bool is_of_each_token() const { return scale.stride.tokens != 0; }
@@ -23,10 +23,10 @@ struct per_token {
 template <class S>
 per_token(view<S>) -> per_token<S>;
 
-/// One scale for each channel and kv head of the keys: sizes [1, Hkv, 1, Dqk].
+/// One scale for each channel and kv head of the keys.
 template <class S>
 struct per_channel {
-    view<S> scale;
+    view<S> scale;  ///< [1, Hkv, 1, Dqk]
 };
 template <class S>
 per_channel(view<S>) -> per_channel<S>;
@@ -42,8 +42,8 @@ per_channel(view<S>) -> per_channel<S>;
 /// zero point need not be whole. They are data, as the rows are: a NaN makes the rows NaN that attend its block.
 template <class S>
 struct per_channel_block {
-    view<S> scale, zero;
-    std::int64_t tokens;
+    view<S> scale, zero;  ///< [B, Hkv, ceil(Skv / tokens), Dqk], or of pages
+    std::int64_t tokens;  ///< of a block: a multiple of 16
 };
 template <class S>
 per_channel_block(view<S>, view<S>, std::int64_t) -> per_channel_block<S>;
@@ -176,13 +176,14 @@ public:
     using value_element = typename Source::value_element;
     static constexpr bool contiguous = Source::contiguous;
 
+    /// `of_keys` is per_token, per_channel, per_channel_block or unscaled, `of_values` per_token or unscaled.
     scaled_kv(const Source& of, const KeyScales& of_keys, const ValueScales& of_values)
         : source(of), key_scale(of_keys), value_scale(of_values)
     {}
 
-    Source source;
-    KeyScales key_scale;
-    ValueScales value_scale;
+    Source source;            ///< where the rows lie
+    KeyScales key_scale;      ///< of K
+    ValueScales value_scale;  ///< of V
 
     std::int64_t batch() const { return source.batch(); }
     std::int64_t heads() const { return source.heads(); }

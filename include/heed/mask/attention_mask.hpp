@@ -25,7 +25,7 @@ public:
 
     /// The table's extents; of one that has not been made, 0.
     const extents& size() const { return size_; }
-    bool is_made() const { return records_ != nullptr; }
+    bool is_made() const { return records_ != nullptr; }  ///< whether summarise() made it
     /// Rows of the table that may differ: those of an extent that is repeated (of 1, or of stride 0) are one.
     std::int64_t rows() const { return rows_.batch * rows_.heads * rows_.tokens; }
     /// Bytes of memory that the summary of a table of these extents and strides needs; 0 where they pass 64 bits.
@@ -166,9 +166,10 @@ namespace detail {
 /// The mask of a table, whatever it adds: of bools that is all there is.
 template <class E>
 struct masked_by_table {
-    view<const E> values;
-    mask_summary summary;
+    view<const E> values;  ///< [B, Hq, Sq, Skv]
+    mask_summary summary;  ///< of `values`, or none
 
+    /// A table, and its summary or none.
     masked_by_table(const view<const E>& entries, const mask_summary& known)
         : values(repeat_ones(entries)), summary(known)
     {}
@@ -218,6 +219,7 @@ protected:
 /// looks at the entries of the keys it takes, which is as good where a table is used once, by few heads.
 template <class E>
 struct attention_mask : detail::masked_by_table<E> {
+    /// A table, and its summary or none.
     explicit attention_mask(const view<const E>& table, const mask_summary& known = {})
         : detail::masked_by_table<E>(table, known)
     {}
@@ -245,6 +247,7 @@ struct attention_mask : detail::masked_by_table<E> {
 /// The same of bools, true = attend: a mask, which adds nothing.
 template <>
 struct attention_mask<bool> : detail::masked_by_table<bool> {
+    /// A table, and its summary or none.
     explicit attention_mask(const view<const bool>& attended, const mask_summary& known = {})
         : detail::masked_by_table<bool>(attended, known)
     {}

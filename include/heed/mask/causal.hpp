@@ -16,8 +16,8 @@ HEED_BEGIN
 struct causal : span_mask<causal> {
     causal() = default;
 
-    static causal top_left() { return causal(0); }
-    static causal offset(std::int64_t n) { return causal(n); }
+    static causal top_left() { return causal(0); }              ///< key <= query row
+    static causal offset(std::int64_t n) { return causal(n); }  ///< key <= query row + n
 
     key_span span(const query_place& at) const { return {0, (by_row_ ? at.row + offset_ : at.position) + 1}; }
     status check(const problem&) const

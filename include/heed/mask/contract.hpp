@@ -29,18 +29,21 @@ enum class coverage { none, partial, full };
 /// One bit for each key of a key tile.
 class key_bits {
 public:
-    static constexpr int capacity = key_tile;
-    static constexpr int words = capacity / 64;
+    static constexpr int capacity = key_tile;    ///< keys of a tile
+    static constexpr int words = capacity / 64;  ///< of 64 bits
 
+    /// Clears all.
     void clear()
     {
         for (auto& w : word_) w = 0;
     }
+    /// Clears [0, bit).
     void clear_below(int bit)
     {
         for (int w = 0; w < words && w * 64 < bit; ++w)
             word_[w] &= bit >= w * 64 + 64 ? 0 : ~std::uint64_t{0} << (bit - w * 64);
     }
+    /// Clears [bit, capacity).
     void clear_from(int bit)
     {
         for (int w = bit / 64; w < words; ++w) word_[w] &= w * 64 < bit ? ~(~std::uint64_t{0} << (bit - w * 64)) : 0;
@@ -52,8 +55,8 @@ public:
         word_[w] |= of << above;
         if (above > 0 && w + 1 < words) word_[w + 1] |= of >> (64 - above);
     }
-    void set(int bit) { word_[bit / 64] |= std::uint64_t{1} << (bit % 64); }
-    bool test(int bit) const { return (word_[bit / 64] >> (bit % 64)) & 1; }
+    void set(int bit) { word_[bit / 64] |= std::uint64_t{1} << (bit % 64); }  ///< sets one bit
+    bool test(int bit) const { return (word_[bit / 64] >> (bit % 64)) & 1; }  ///< whether a bit is set
 
     /// Sets [begin, end), cut to the capacity.
     void set_range(std::int64_t begin, std::int64_t end)
@@ -76,11 +79,13 @@ public:
         kept.set_range(end, capacity);
         *this &= kept;
     }
+    /// Keeps what both have.
     key_bits& operator&=(const key_bits& o)
     {
         for (int w = 0; w < words; ++w) word_[w] &= o.word_[w];
         return *this;
     }
+    /// Adds what the other has.
     key_bits& operator|=(const key_bits& o)
     {
         for (int w = 0; w < words; ++w) word_[w] |= o.word_[w];
@@ -154,6 +159,7 @@ status check_mask(const P& mask, const problem& p)
 
 }  // namespace detail
 
+/// True for a type with attends() of a mask.
 template <class P>
 inline constexpr bool is_mask_v = detail::has_attends<P>::value;
 
@@ -191,8 +197,9 @@ void mark(const Mask& mask, const query_place& at, std::int64_t first, int count
 
 /// Keys [begin, end).
 struct key_span {
-    std::int64_t begin, end;
+    std::int64_t begin, end;  ///< absolute positions
 };
+/// A count of keys, or an end of a span, that has no limit.
 
 inline constexpr std::int64_t unbounded = std::numeric_limits<std::int64_t>::max();
 
@@ -232,8 +239,9 @@ struct all_keys {
 /// A mask from a predicate f(batch, head, query position, key position) -> bool.
 template <class F>
 struct attend_where {
-    F predicate;
+    F predicate;  ///< what attends() asks
 
+    /// Takes a copy of f.
     explicit attend_where(F f) : predicate(std::move(f)) {}
 
     bool attends(const query_place& at, std::int64_t key) const
@@ -245,8 +253,8 @@ struct attend_where {
 /// Keys that both masks attend.
 template <class A, class B>
 struct both_masks {
-    A a;
-    B b;
+    A a;  ///< written to the left of &
+    B b;  ///< written to the right of it
 
     bool attends(const query_place& at, std::int64_t key) const { return a.attends(at, key) && b.attends(at, key); }
     coverage classify(const block_place& block) const
@@ -273,8 +281,8 @@ struct both_masks {
 /// Keys that either mask attends.
 template <class A, class B>
 struct either_mask {
-    A a;
-    B b;
+    A a;  ///< written to the left of |
+    B b;  ///< written to the right of it
 
     bool attends(const query_place& at, std::int64_t key) const { return a.attends(at, key) || b.attends(at, key); }
     coverage classify(const block_place& block) const
@@ -306,12 +314,14 @@ inline constexpr bool are_masks_v = is_mask_v<A>&& is_mask_v<B> && !has_map<A>::
 
 }  // namespace detail
 
+/// Attends where both masks do.
 template <class A, class B, class = std::enable_if_t<detail::are_masks_v<A, B>>>
 constexpr both_masks<A, B> operator&(A a, B b)
 {
     return {a, b};
 }
 
+/// Attends where either mask does.
 template <class A, class B, class = std::enable_if_t<detail::are_masks_v<A, B>>>
 constexpr either_mask<A, B> operator|(A a, B b)
 {

@@ -10,8 +10,9 @@ HEED_BEGIN
 
 /// A boolean mask; an extent of 1 is repeated along B, Hq and Sq. Columns are absolute key positions.
 struct dense_mask {
-    view<const bool> values;
+    view<const bool> values;  ///< [B, Hq, Sq, Skv]; true: attend
 
+    /// From a table [B, Hq, Sq, Skv], true = attend.
     explicit dense_mask(view<const bool> attended) : values(detail::repeat_ones(attended)) {}
 
     bool attends(const query_place& at, std::int64_t key) const { return values.row(at.batch, at.head, at.row)[key]; }
@@ -26,8 +27,9 @@ struct dense_mask {
 /// Sequence b has keys [0, lengths[b]); what lies beyond is never read. Lengths are of 32 or of 64 bits, a pointer with
 /// a count or a container.
 struct key_lengths : span_mask<key_lengths> {
-    index_view lengths;
+    index_view lengths;  ///< [B]
 
+    /// One for each sequence: [B].
     explicit key_lengths(index_view per_sequence) : lengths(per_sequence) {}
     template <class N>
     key_lengths(const N* per_sequence, std::int64_t sequences) : lengths(per_sequence, sequences)

@@ -12,8 +12,9 @@ HEED_BEGIN
 /// a pointer with a count or a container. A query outside them attends nothing. The verbs fail where bounds do not
 /// start at 0, fall, or go past the keys.
 struct document : span_mask<document> {
-    index_view bounds;
+    index_view bounds;  ///< documents + 1 positions
 
+    /// From positions 0, ..., as cu_seqlens has them.
     explicit document(index_view cu_seqlens) : bounds(cu_seqlens) {}
     template <class N>
     document(const N* cu_seqlens, std::int64_t entries) : bounds(cu_seqlens, entries)

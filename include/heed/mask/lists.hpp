@@ -13,8 +13,8 @@ HEED_BEGIN
 
 /// Keys as a list: entry e stands for the keys [e * block, (e + 1) * block). Entries rise.
 struct key_list {
-    index_view entries;
-    std::int64_t block = 1;
+    index_view entries;      ///< numbers that rise
+    std::int64_t block = 1;  ///< keys of an entry
 
     /// The first entry that holds `key` or a later one.
     std::int64_t find(std::int64_t key) const
@@ -31,9 +31,11 @@ struct key_list {
             return first;
         });
     }
-    /// The keys of entry i.
+    /// The first key of entry i.
     std::int64_t begin(std::int64_t i) const { return entries[i] * block; }
+    /// One past its last key.
     std::int64_t end(std::int64_t i) const { return (entries[i] + 1) * block; }
+    /// Whether these are the same entries in the same memory.
     bool is(const key_list& o) const { return block == o.block && entries.is(o.entries); }
 };
 

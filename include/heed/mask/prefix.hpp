@@ -9,9 +9,9 @@ HEED_BEGIN
 /// The first keys of every sequence, however many there are: `prefix{n} | causal{}` is a prefix language model. The
 /// verbs fail where n is negative.
 struct prefix : span_mask<prefix> {
-    std::int64_t keys;
+    std::int64_t keys;  ///< how many keys
 
-    explicit prefix(std::int64_t attended) : keys(attended) {}
+    explicit prefix(std::int64_t attended) : keys(attended) {}  ///< keys [0, attended)
 
     key_span span(const query_place&) const { return {0, keys}; }
     status check(const problem&) const

@@ -32,9 +32,10 @@ struct list_shape {
 /// The verbs fail where a number of this shape does not suit the call, and where entries are out of range, unsorted or
 /// doubled: the sentence names sequence, row and entry. Checking costs a look at every entry.
 struct selected_keys {
-    index_view offsets, entries;
-    list_shape shape;
+    index_view offsets, entries;  ///< [lists + 1], and the entries of all lists
+    list_shape shape;             ///< which rows share a list
 
+    /// The tables, and which rows share a list; by default there is one list a sequence.
     selected_keys(index_view list_offsets, index_view list_entries, const list_shape& lists = {})
         : offsets(list_offsets), entries(list_entries), shape(lists)
     {}

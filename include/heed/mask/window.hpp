@@ -11,8 +11,8 @@ HEED_BEGIN
 /// keys. A model's "sliding_window = w" is left = w - 1. A side that is not given is unbounded. The verbs fail where
 /// one is negative.
 struct window {
-    std::int64_t left = unbounded;
-    std::int64_t right = unbounded;
+    std::int64_t left = unbounded;   ///< keys before the query's position
+    std::int64_t right = unbounded;  ///< keys behind it
 
     key_span span(const query_place& at) const
     {

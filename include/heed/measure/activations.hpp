@@ -19,6 +19,7 @@ HEED_BEGIN
 /// errors grow neither with the mean nor with n.
 class moments {
 public:
+    /// Adds the numbers x[0, n).
     template <class E>
     void add(const E* x, std::int64_t n)
     {
@@ -46,8 +47,8 @@ public:
         count_ += o.count_;
     }
 
-    std::int64_t count() const { return count_; }
-    double mean() const { return mean_; }
+    std::int64_t count() const { return count_; }  ///< how many numbers there were
+    double mean() const { return mean_; }          ///< their mean; 0 of none
     /// m_2, the population variance; NaN where there are no numbers.
     double variance() const { return count_ == 0 ? undefined : second_ / static_cast<double>(count_); }
     /// m_4 / m_2^2; NaN where all numbers are equal.
@@ -55,8 +56,8 @@ public:
     {
         return second_ == 0 ? undefined : static_cast<double>(count_) * fourth_ / (second_ * second_);
     }
-    double lowest() const { return lowest_; }
-    double highest() const { return highest_; }
+    double lowest() const { return lowest_; }    ///< the smallest number; infinity of none
+    double highest() const { return highest_; }  ///< the largest number; -infinity of none
 
 private:
     static constexpr double undefined = std::numeric_limits<double>::quiet_NaN();  // 0 / 0 has a sign of the machine
@@ -87,8 +88,8 @@ private:
     double lowest_ = std::numeric_limits<double>::infinity(), highest_ = -lowest_;
 };
 
-/// The element at place `place` of |x[0, n)| in rising order, 0 <= place < n, found without a copy: positive numbers sort
-/// like their bits, and each pass settles one byte of the bits. NaN counts as larger than infinity.
+/// The element at place `place` of |x[0, n)| in rising order, 0 <= place < n, found without a copy: positive numbers
+/// sort like their bits, and each pass settles one byte of the bits. NaN counts as larger than infinity.
 template <class E>
 E nth_magnitude(const E* x, std::int64_t n, std::int64_t place)
 {

@@ -44,8 +44,8 @@ enum class shift {
 /// Weight and mass of one score; both carry the factor 2^-M.
 template <class V>
 struct ratio {
-    V weight;
-    V mass;
+    V weight;  ///< w(s)
+    V mass;    ///< u(s)
 };
 
 namespace detail {
@@ -69,7 +69,7 @@ ratio(W, U) -> ratio<typename decltype(detail::part_of_ratio<W, U>())::type>;
 /// The weight of one score of a normalizer whose denominator is 1.
 template <class V>
 struct weight {
-    V value;
+    V value;  ///< w(s)
 };
 template <class V>
 weight(V) -> weight<V>;
@@ -165,6 +165,7 @@ inline constexpr bool is_normalizer_v = detail::has_shift<P>::value || detail::n
 template <class N>
 inline constexpr bool has_slopes_v = detail::has_slopes<N>::value;
 
+/// True where the denominator has an extra mass: log_offset().
 template <class N>
 inline constexpr bool has_log_offset_v = detail::has_log_offset<N>::value;
 
@@ -183,8 +184,8 @@ inline constexpr bool has_mass_v =
 
 namespace detail {
 
-/// What a threshold and an order ask for. (sound_normalizer says the sentences: clang takes no constant of a struct that
-/// says one.)
+/// What a threshold and an order ask for. (sound_normalizer says the sentences: clang takes no constant of a struct
+/// that says one.)
 template <class N, threshold_kind Kind = threshold_kind_v<N>>
 struct threshold_asks {
     static constexpr bool is_known = Kind == threshold_kind::none, has_weight = true, has_room = true, has_rank = true,

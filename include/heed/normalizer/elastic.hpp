@@ -40,10 +40,12 @@ struct elastic_softmax : detail::per_head {
 /// cut off at 0 and 1, so that weights can be exactly 0 and 1 at finite scores,
 ///
 ///     p_ij = clip((zeta - gamma) a_ij + gamma, 0, 1)          gamma <= 0, zeta >= 1
+///
+/// The verbs fail where gamma or zeta is not so, or not finite.
 struct clipped_softmax {
     static constexpr auto threshold = share_of<softmax>{};
 
-    double gamma = -0.03, zeta = 1;
+    double gamma = -0.03, zeta = 1;  ///< what weights of 0 and of 1 are stretched to
 
     double least_share(const query_place&) const { return -gamma / (zeta - gamma); }
     template <class Score>

@@ -14,7 +14,7 @@ HEED_BEGIN
 struct sigmoid {
     static constexpr auto shift = heed::shift::none;
 
-    double bias = 0;
+    double bias = 0;  ///< b, added to every score
 
     template <class Score>
     auto terms(Score s) const

@@ -29,10 +29,11 @@ struct softmax {
     }
 };
 
-/// p = e^s / (n + sum e^s), n >= 0.
+/// p = e^s / (n + sum e^s), "off by one" (Miller 2023) for n = 1. The verbs fail where n is negative or not finite.
 struct softmax1 : softmax {
-    double n = 1;
+    double n = 1;  ///< the extra mass
 
+    /// `extra` is n.
     explicit softmax1(double extra = 1) : n(extra) {}
 
     double log_offset(std::int64_t) const { return libm::log(n); }
@@ -43,7 +44,8 @@ struct softmax1 : softmax {
     }
 };
 
-/// p = e^s / (e^z_h + sum e^s) with one logit z a query head, in the units of scaled scores; -inf means no sink.
+/// p = e^s / (e^z_h + sum e^s) with one learned logit z a query head, in the units of scaled scores, as in gpt-oss;
+/// -inf means no sink. The verbs fail where there are not Hq of them, or one is NaN or +inf.
 struct softmax_sink : softmax, detail::per_head {
     using per_head::per_head;
 

@@ -44,8 +44,9 @@ HEED_BEGIN
 /// 2^-48 (of double 2^-49), tau - m is the largest number t of T for which sum_j w((s_ij - m) - t) >= 1, and a second
 /// number below its last bit that takes the sum to 1. So it does not depend on the order of keys.
 struct sum_is_one {
-    double reach, degree;
+    double reach, degree;  ///< w(reach) >= 1; w(c x) = c^degree w(x)
 
+    /// Both are above 0.
     constexpr explicit sum_is_one(double where_w_is_one, double degree_of_w = 1)
         : reach(where_w_is_one), degree(degree_of_w)
     {}
@@ -53,12 +54,12 @@ struct sum_is_one {
 
 /// The threshold is the rank(head)-th largest score of a row: keys below it are left out, and all that equal it stay.
 struct rank_rule {};
-inline constexpr rank_rule rank{};
+inline constexpr rank_rule rank{};  ///< the rule of a normalizer that has rank(head)
 
 /// terms() is a function of the weights, s.share(), that another normalizer gives.
 template <class Normalizer>
 struct share_of {
-    using inner = Normalizer;
+    using inner = Normalizer;  ///< the normalizer whose weights s.share() are
 };
 
 /// What attend() found out of a row before it weighed: of sum_is_one origin = m, the largest score, and tau = m + high
@@ -66,9 +67,9 @@ struct share_of {
 /// Zeros for a row without keys.
 template <class T>
 struct row_threshold {
-    using number = T;
+    using number = T;  ///< the type that is computed in
 
-    T origin = 0, high = 0, low = 0;
+    T origin = 0, high = 0, low = 0;  ///< as said above of each kind of threshold
 };
 
 /// A policy that says where attend() leaves the thresholds of rows: one for each [B, Hq, Sq], dense, of packed queries
@@ -83,9 +84,10 @@ struct row_threshold {
 ///     o'_i = sum_j w'(s_ij - tau_i) v_j / sum_j w'(s_ij - tau_i)          of a share a_ij: sum_j w'(a_ij) a_ij v_j
 template <class T>
 struct keep_thresholds {
-    number_view<row_threshold<T>> rows;
-    view<T> slope_out;
+    number_view<row_threshold<T>> rows;  ///< [B, Hq, Sq], or [Hq, rows]
+    view<T> slope_out;                   ///< of the size of out, or none
 
+    /// Where thresholds go, and where what is attended by slopes does.
     explicit keep_thresholds(number_view<row_threshold<T>> of_rows, view<T> of_slopes = {})
         : rows(of_rows), slope_out(of_slopes)
     {}
@@ -104,9 +106,10 @@ keep_thresholds(row_threshold<T>*, View...) -> keep_thresholds<T>;
 /// backward() reads `slope_out`, too.
 template <class T>
 struct known_thresholds {
-    number_view<row_threshold<T>> rows;
-    view<const T> slope_out;
+    number_view<row_threshold<T>> rows;  ///< [B, Hq, Sq], or [Hq, rows]
+    view<const T> slope_out;             ///< of the size of out, or none
 
+    /// What attend() left in keep_thresholds.
     explicit known_thresholds(number_view<row_threshold<T>> of_rows, view<const T> of_slopes = {})
         : rows(of_rows), slope_out(of_slopes)
     {}

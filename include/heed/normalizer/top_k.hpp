@@ -11,8 +11,9 @@ HEED_BEGIN
 struct top_k : softmax {
     static constexpr auto threshold = heed::rank;
 
-    std::int64_t k = 1;
+    std::int64_t k = 1;  ///< how many scores stay
 
+    /// `largest` is k.
     explicit top_k(std::int64_t largest) : k(largest) {}
 
     std::int64_t rank(std::int64_t) const { return k; }

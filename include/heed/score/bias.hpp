@@ -12,8 +12,9 @@ HEED_BEGIN
 /// size. backward() learns it as gradients::dbias.
 template <class T>
 struct bias {
-    view<const T> values;
+    view<const T> values;  ///< [B, Hq, Sq, Skv]
 
+    /// From a table [B, Hq, Sq, Skv].
     explicit bias(view<const T> v) : values(detail::repeat_ones(v)) {}
 
     template <class V>

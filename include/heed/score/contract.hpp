@@ -28,6 +28,7 @@
 
 HEED_BEGIN
 
+/// True for a type with map() of a score map.
 template <class P>
 inline constexpr bool is_score_map_v = detail::has_map<P>::value;
 
@@ -79,13 +80,14 @@ struct parameter_of<P, std::void_t<decltype(P::parameter)>> {
 /// True where the derivative in s exists, which the backward pass needs.
 template <class P>
 inline constexpr bool has_map_slope_v = detail::has_map_slope<P>::value;
+/// What kind of parameter of its own a score map learns.
 template <class P>
 inline constexpr parameter parameter_of_v = detail::parameter_of<P>::value;
 
 /// The factor of q . k, instead of 1/sqrt(Dqk). Any finite number of the type that is computed in; it is folded into q
 /// before the dot product.
 struct scale {
-    double value;
+    double value;  ///< the factor; finite
 
     status check(const problem&) const
     {
@@ -115,9 +117,10 @@ struct map_of<F, V,
 /// the backward pass, its derivative in s: `map_score(f, df)`.
 template <class F, class Slope = detail::no_slope>
 struct map_score {
-    F function;
-    Slope derivative;
+    F function;        ///< f(s, at)
+    Slope derivative;  ///< df(s, at), or none
 
+    /// f, and df where there shall be a backward pass.
     explicit map_score(F f, Slope df = {}) : function(std::move(f)), derivative(std::move(df)) {}
 
     template <class V>

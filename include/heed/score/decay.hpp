@@ -7,8 +7,8 @@
 
 HEED_BEGIN
 
-/// Forgetting attention (Lin et al. 2025, arXiv 2503.02130): each token t has a gate f_t in (0, 1], and a key's weight is
-/// multiplied by those of all tokens after it,
+/// Forgetting attention (Lin et al. 2025, arXiv 2503.02130): each token t has a gate f_t in (0, 1], and a key's weight
+/// is multiplied by those of all tokens after it,
 ///
 ///     s -> s + c_i - c_j          c_t = log f_0 + ... + log f_t
 ///
@@ -18,8 +18,9 @@ HEED_BEGIN
 /// the sums have come to -1000. The verbs fail where the table is of another size.
 template <class T>
 struct decay {
-    view<const T> cumulative;
+    view<const T> cumulative;  ///< c: [B, Hq, 1, Skv]
 
+    /// From the sums c, [B, Hq, 1, Skv].
     explicit decay(view<const T> c) : cumulative(detail::repeat_ones(c)) {}
 
     template <class V>

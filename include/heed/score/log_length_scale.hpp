@@ -17,8 +17,8 @@ HEED_BEGIN
 /// factor 1 / log(length in training) and a least of 1. One factor a query head; the verbs fail where there are not Hq
 /// of them. backward() learns them as gradients::dslopes. A key that a map before this one masked stays masked.
 struct log_length_scale : detail::per_head {
-    double offset = 0;
-    double least = -libm::infinity<double>;
+    double offset = 0;                       ///< added to factor_h log n
+    double least = -libm::infinity<double>;  ///< what a score is multiplied by at least
 
     using per_head::per_head;
 

@@ -9,7 +9,7 @@ HEED_BEGIN
 /// Soft capping, as in Gemma 2: s -> cap * tanh(s / cap). Written before any bias it caps what q and k say alone; masks
 /// come after it in any case. The verbs fail where the cap is not from 1e-30 to 1e30.
 struct softcap {
-    double cap;
+    double cap;  ///< the bound of |s|
 
     template <class V>
     V map(V s, const score_place<V>&) const

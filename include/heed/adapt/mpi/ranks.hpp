@@ -31,9 +31,9 @@ struct options {
     /// The ranks that take part; a call is collective. Its messages have the tag heed::mpi::message_tag: give heed a
     /// communicator of its own (MPI_Comm_dup) where yours may have the same in flight.
     MPI_Comm comm = MPI_COMM_WORLD;
-    executor_ref executor = {};
+    executor_ref executor = {};      ///< who runs this rank's tasks; the calling thread unless named
     heed::workspace workspace = {};  ///< workspace_bytes() says how much; allocated where none is given
-    heed::mpi::combine combine = heed::mpi::combine::in_order;
+    heed::mpi::combine combine = heed::mpi::combine::in_order;  ///< how the states of ranks become one
     /// The rank whose queries all are sent before they attend, into their own q, whose elements are not const then; -1:
     /// each has them already.
     int queries_from = -1;
@@ -42,7 +42,7 @@ struct options {
     double timeout_seconds = 60;
 };
 
-inline constexpr int message_tag = 0x6865;
+inline constexpr int message_tag = 0x6865;  ///< the tag of heed's own messages
 
 }  // namespace mpi
 

@@ -8,14 +8,13 @@
 HEED_BEGIN
 namespace mpi {
 
-/// A part of a sequence: queries, their keys and values, and where their outputs go. `first` is the position of the
-/// first query and of the first key.
+/// A part of a sequence: queries, their keys and values, and where their outputs go.
 template <class Q, class Kv, class O>
 struct shard {
-    view<Q> q;    // [B, Hq, tokens, Dqk]
-    Kv kv;        // of the same tokens
-    view<O> out;  // [B, Hq, tokens, Dv]
-    std::int64_t first = 0;
+    view<Q> q;               ///< [B, Hq, tokens, Dqk]
+    Kv kv;                   ///< of the same tokens
+    view<O> out;             ///< [B, Hq, tokens, Dv]
+    std::int64_t first = 0;  ///< position of the first query, and of the first key
 };
 template <class Q, class Kv, class O>
 shard(view<Q>, Kv, view<O>, std::int64_t) -> shard<Q, Kv, O>;

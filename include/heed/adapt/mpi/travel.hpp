@@ -9,11 +9,11 @@
 HEED_BEGIN
 namespace mpi {
 
-/// Keys that a rank has: a source, and the position of the first one in the sequence.
+/// The keys that a rank has.
 template <class Kv>
 struct span {
-    Kv kv;
-    std::int64_t first_key = 0;
+    Kv kv;                       ///< a source of any kind
+    std::int64_t first_key = 0;  ///< position of the source's first key in the sequence
 };
 template <class Kv>
 span(Kv, std::int64_t) -> span<Kv>;

@@ -11,15 +11,17 @@ HEED_BEGIN
 template <int Bits>
 struct codes {
     static_assert(Bits == 8 || Bits == 4, "heed: codes have 8 bits or 4");
-    static constexpr int most = (1 << Bits) - 1;
-    std::uint8_t q[4 * Bits];
+    static constexpr int most = (1 << Bits) - 1;  ///< the largest number
+    std::uint8_t q[4 * Bits];                     ///< one number a byte, or two
 
-    float operator[](int c) const { return static_cast<float>(code(c)); }
+    float operator[](int c) const { return static_cast<float>(code(c)); }  ///< x_c, for c in [0, 32)
+    /// q_c.
     int code(int c) const
     {
         if constexpr (Bits == 8) return q[c];
         else return q[c / 2] >> (c % 2 == 0 ? 4 : 0) & 15;
     }
+    /// q_c becomes `to`, in [0, most].
     void set(int c, int to)
     {
         std::uint8_t& byte = q[c * Bits / 8];

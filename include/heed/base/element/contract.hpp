@@ -25,9 +25,9 @@
 // some channels of several rows: pair(i) are two channels of each row in a word, and first_of_pair(i) and the number of
 // channels behind it, pair_apart, say which; scales() are those of a block of each row.
 //
-// For products of bytes they say how many bytes of a row are taken at once (0: as many as a register has), `fields`, how
-// many numbers a byte holds, where those of channel c are: bytes(row, c), and their numbers without sign: field(words, f),
-// `bias` more than they are. Field f of 16 bytes holds channels 16 f to 16 f + 15.
+// For products of bytes they say how many bytes of a row are taken at once (0: as many as a register has), `fields`,
+// how many numbers a byte holds, where those of channel c are: bytes(row, c), and their numbers without sign:
+// field(words, f), `bias` more than they are. Field f of 16 bytes holds channels 16 f to 16 f + 15.
 //
 // load() widens Lanes::count channels of a row. take() widens the i-th byte of each of the 32-bit words of several
 // rows, and columns<Lanes> holds some channels of a block of each row: both have one lane a row, for keys. Lanes is the
@@ -42,6 +42,7 @@
 HEED_BEGIN
 
 namespace detail {
+/// What there is to know of an element type.
 struct no_element {
     static constexpr bool is_tensor = false;       ///< whether tensors may be made of it
     static constexpr bool is_quantised = false;    ///< whether caches alone may

@@ -10,9 +10,10 @@ HEED_BEGIN
 
 /// IEEE 754 binary16: sign, 5 bits of exponent, 10 of fraction.
 struct f16 {
-    std::uint16_t bits;
+    std::uint16_t bits;  ///< sign, exponent and fraction, from the top down
 
     f16() = default;
+    /// Rounded to nearest, ties to even; from 65520 on infinity; a NaN stays one.
     explicit f16(float number)
     {
         const std::uint32_t b = detail::bits_of(number), sign = (b >> 16) & 0x8000u, magnitude = b & 0x7fffffffu;
@@ -28,6 +29,7 @@ struct f16 {
         }
         bits = static_cast<std::uint16_t>(sign | h);
     }
+    /// Exact.
     operator float() const
     {
         const std::uint32_t sign = std::uint32_t{bits & 0x8000u} << 16, magnitude = bits & 0x7fffu;

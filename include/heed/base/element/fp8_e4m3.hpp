@@ -10,9 +10,9 @@ HEED_BEGIN
 
 /// OCP 8-bit floating point, E4M3: sign, 4 bits of exponent, 3 of fraction; up to 448, no infinity, one NaN.
 struct fp8_e4m3 {
-    std::uint8_t bits;
+    std::uint8_t bits;  ///< sign, exponent and fraction, from the top down
 
-    static constexpr float largest = 448;
+    static constexpr float largest = 448;  ///< the largest finite number
 
     fp8_e4m3() = default;
     /// Rounded to nearest, ties to even; beyond 448, infinity included, 448.
@@ -30,6 +30,7 @@ struct fp8_e4m3 {
         else code = (magnitude + 0x7ffffu + ((magnitude >> 20) & 1) - 0x3c000000u) >> 20;
         bits = static_cast<std::uint8_t>(sign | code);
     }
+    /// Exact.
     operator float() const
     {
         const std::uint32_t sign = std::uint32_t{bits & 0x80u} << 24, magnitude = bits & 0x7fu;

@@ -10,9 +10,9 @@ HEED_BEGIN
 /// OCP 8-bit floating point, E5M2: sign, 5 bits of exponent, 2 of fraction; up to 57344, then infinity and NaN, as in
 /// IEEE 754. It is the upper byte of an f16: half of the precision of fp8_e4m3, and 128 times its range.
 struct fp8_e5m2 {
-    std::uint8_t bits;
+    std::uint8_t bits;  ///< sign, exponent and fraction, from the top down
 
-    static constexpr float largest = 57344;
+    static constexpr float largest = 57344;  ///< the largest finite number
 
     fp8_e5m2() = default;
     /// Rounded to nearest, ties to even; beyond 57344, infinity included, 57344, as OCP calls saturating. So no float
@@ -31,6 +31,7 @@ struct fp8_e5m2 {
         else code = (magnitude + 0xfffffu + ((magnitude >> 21) & 1) - 0x38000000u) >> 21;
         bits = static_cast<std::uint8_t>(sign | code);
     }
+    /// Exact.
     operator float() const
     {
         f16 same;

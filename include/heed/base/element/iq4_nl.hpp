@@ -29,9 +29,10 @@ inline int nearest_iq4_nl_level(float x)
 /// 32 levels of the table (-127 -104 -83 -65 -49 -35 -22 -10 1 13 25 38 53 69 89 113) and their scale: x_c = d
 /// level(q_c). Byte i holds q_i below q_(i + 16).
 struct iq4_nl {
-    f16 d;
-    std::uint8_t q[16];
+    f16 d;               ///< scale
+    std::uint8_t q[16];  ///< q_c, two in a byte
 
+    /// x_c, for c in [0, 32).
     float operator[](int c) const { return float(d) * detail::iq4_nl_levels[detail::nibble_of(q, c)]; }
 };
 static_assert(sizeof(iq4_nl) == 18 && alignof(iq4_nl) == 2);

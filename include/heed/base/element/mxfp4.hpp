@@ -29,10 +29,12 @@ Words half_of_power(Words e)
 /// 32 numbers of 4 bits (0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives) and a power of two: x_c = 2^(e - 127) q_c; NaN
 /// where e is 255. Byte i holds q_i below q_(i + 16).
 struct mxfp4 {
-    std::uint8_t e;
-    std::uint8_t q[16];
+    std::uint8_t e;      ///< exponent of the scale, 127 above it
+    std::uint8_t q[16];  ///< q_c, two in a byte
 
+    /// 2^(e - 128): what twice q_c is multiplied by.
     float half_scale() const { return detail::float_of(detail::half_of_power(std::uint32_t{e})); }
+    /// x_c, for c in [0, 32).
     float operator[](int c) const { return half_scale() * detail::mxfp4_levels[detail::nibble_of(q, c)]; }
 };
 static_assert(sizeof(mxfp4) == 17 && alignof(mxfp4) == 1);

@@ -9,9 +9,10 @@ HEED_BEGIN
 
 /// 32 whole numbers of 4 bits and their scale: x_c = d (q_c - 8). Byte i holds q_i below q_(i + 16).
 struct q4_0 {
-    f16 d;
-    std::uint8_t q[16];
+    f16 d;               ///< scale
+    std::uint8_t q[16];  ///< q_c, two in a byte
 
+    /// x_c, for c in [0, 32).
     float operator[](int c) const { return float(d) * static_cast<float>(detail::nibble_of(q, c) - 8); }
 };
 static_assert(sizeof(q4_0) == 18 && alignof(q4_0) == 2);

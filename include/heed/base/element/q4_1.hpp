@@ -14,9 +14,10 @@ HEED_BEGIN
 /// 32 whole numbers of 4 bits without a sign, their scale and the lowest number: x_c = d q_c + m. Byte i holds q_i
 /// below q_(i + 16).
 struct q4_1 {
-    f16 d, m;
-    std::uint8_t q[16];
+    f16 d, m;            ///< x_c = d q_c + m
+    std::uint8_t q[16];  ///< q_c, two in a byte
 
+    /// x_c, for c in [0, 32).
     float operator[](int c) const { return float(d) * static_cast<float>(detail::nibble_of(q, c)) + float(m); }
 };
 static_assert(sizeof(q4_1) == 20 && alignof(q4_1) == 2);

@@ -14,14 +14,16 @@ HEED_BEGIN
 /// 32 whole numbers of 5 bits and their scale: x_c = d (q_c - 16). Byte i of q holds the lower four bits of q_i below
 /// those of q_(i + 16); bit c of `high`, from its first byte on, is the fifth bit of q_c.
 struct q5_0 {
-    f16 d;
-    std::uint8_t high[4];
-    std::uint8_t q[16];
+    f16 d;                 ///< scale
+    std::uint8_t high[4];  ///< the fifth bit of each q_c
+    std::uint8_t q[16];    ///< the lower four, two numbers in a byte
 
+    /// Bit c is the fifth bit of q_c.
     std::uint32_t fifth_bits() const
     {
         return high[0] | std::uint32_t{high[1]} << 8 | std::uint32_t{high[2]} << 16 | std::uint32_t{high[3]} << 24;
     }
+    /// x_c, for c in [0, 32).
     float operator[](int c) const
     {
         const int four = detail::nibble_of(q, c), fifth = (fifth_bits() >> c) & 1;

@@ -9,9 +9,10 @@ HEED_BEGIN
 
 /// 32 whole numbers of 8 bits and their scale: x_c = d q_c.
 struct q8_0 {
-    f16 d;
-    std::int8_t q[32];
+    f16 d;              ///< scale
+    std::int8_t q[32];  ///< q_c
 
+    /// x_c, for c in [0, 32).
     float operator[](int c) const { return float(d) * static_cast<float>(q[c]); }
 };
 static_assert(sizeof(q8_0) == 34 && alignof(q8_0) == 2);

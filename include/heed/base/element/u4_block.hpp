@@ -13,9 +13,10 @@ HEED_BEGIN
 template <int Channels>
 struct u4_block {
     static_assert(Channels > 0 && Channels % 32 == 0, "heed: a u4_block has a multiple of 32 channels");
-    float scale, zero;
-    std::uint8_t q[Channels / 2];
+    float scale, zero;             ///< x_c = (q_c - zero) scale
+    std::uint8_t q[Channels / 2];  ///< q_c, two in a byte
 
+    /// x_c, for c in [0, Channels).
     float operator[](int c) const
     {
         const int four = c % 2 == 0 ? q[c / 2] >> 4 : q[c / 2] & 15;

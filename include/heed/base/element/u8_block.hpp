@@ -14,9 +14,10 @@ HEED_BEGIN
 template <int Channels>
 struct u8_block {
     static_assert(Channels > 0 && Channels % 32 == 0, "heed: a u8_block has a multiple of 32 channels");
-    float scale, zero;
-    std::uint8_t q[Channels];
+    float scale, zero;         ///< x_c = (q_c - zero) scale
+    std::uint8_t q[Channels];  ///< q_c
 
+    /// x_c, for c in [0, Channels).
     float operator[](int c) const { return (static_cast<float>(q[c]) - zero) * scale; }
 };
 
