@@ -60,7 +60,7 @@ status attend_partial(const Def& def, const Queries& q, const Kv& kv, const stat
         return detail::with_workspace("attend_partial", p, how,
                                       [&](const options<T>& with) { return p.run_partial(q, kv, s, part, with); });
     } else {
-        return {};
+        return detail::unsound_call("attend_partial");
     }
 }
 template <class Def, class Q, class K, class V>

@@ -186,12 +186,14 @@ struct has_row_number : std::false_type {};
 template <class N>
 struct has_row_number<N, std::void_t<decltype(double{std::declval<const N&>().row(query_place{})})>> : std::true_type {
 };
+HEED_NAMES_MEMBER(row, has_row_number)
 
 template <class N, class = void>
 struct has_least_share : std::false_type {};
 template <class N>
 struct has_least_share<N, std::void_t<decltype(double{std::declval<const N&>().least_share(query_place{})})>>
     : std::true_type {};
+HEED_NAMES_MEMBER(least_share, has_least_share)
 
 }  // namespace detail
 
