@@ -62,8 +62,8 @@ struct share_of {
 };
 
 /// What attend() found out of a row before it weighed: of sum_is_one origin = m, the largest score, and tau = m + high
-/// + low; of rank m and the k-th largest score; of share_of the shift M and the denominator of the inner normalizer.
-/// Zeros for a row without keys.
+/// + low; of rank origin = m and high = the k-th largest score itself; of share_of the shift M and the denominator of
+/// the inner normalizer. Zeros for a row without keys.
 template <class T>
 struct row_threshold {
     using number = T;
