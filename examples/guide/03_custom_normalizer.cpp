@@ -16,7 +16,7 @@
 #include <vector>
 
 struct rectified {
-    static constexpr auto shift = heed::shift::by_max;  // the terms are multiples of e^s
+    static constexpr auto shift = heed::shift::by_max;  // multiples of e^s; at_least_zero would do as well
 
     template <class Score>
     auto terms(Score s) const

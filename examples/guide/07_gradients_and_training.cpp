@@ -18,7 +18,7 @@
 //
 // Storage may be bf16 or f16: rows are widened, sums are float, and gradients are float.
 //
-// A framework wraps the two calls in its own function object: examples/python/heed/torch.py does so for PyTorch in
+// A framework wraps the two calls in its own function object: examples/python/package/heed/torch.py does so for PyTorch in
 // forty lines, examples/twins trains language models with nothing else.
 #include "numbers.hpp"
 

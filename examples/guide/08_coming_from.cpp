@@ -2,45 +2,45 @@
 // Coming from PyTorch, FlashAttention, FlashInfer, ggml or ONNX: what theirs is called here, and where a convention
 // differs.
 //
-//     sizes          PyTorch   [B, H, S, D]                          bhsd(pointer, {B, H, S, D})
-//                    Flash     [B, S, H, D]                          bshd(pointer, {B, H, S, D}): the order of sizes
-//                    stays ggml      ne = {D, S, H, B}, nb in bytes        strided_bytes(data, {B, H, S, D}, {nb[3],
-//                    nb[2], nb[1]})
-//     scale          all       1 / sqrt(D)                           the same; scale{x} in the definition
-//     grouped heads  PyTorch   enable_gqa                            nothing: Hq / Hkv query heads share a kv head
+// clang-format off
+//     sizes          PyTorch   [B, H, S, D]                        bhsd(pointer, {B, H, S, D})
+//                    Flash     [B, S, H, D]                        bshd(pointer, {B, H, S, D}): sizes in the same order
+//                    ggml      ne = {D, S, H, B}, nb in bytes      strided_bytes(p, {B, H, S, D}, {nb3, nb2, nb1})
+//     scale          all       1 / sqrt(D)                         the same; scale{x} in the definition
+//     grouped heads  PyTorch   enable_gqa                          nothing: Hq / Hkv query heads share a kv head
 //
-//     causal         PyTorch   is_causal: row i sees keys <= i       causal::top_left()
-//                    Flash     causal: the last row sees all         causal{}
-//                    ONNX      is_causal, with a cache as Flash      causal{}
-//     window         Flash     window_size = (left, right)           window{.left = left, .right = right}; -1: leave it
-//     out
-//                    HF        sliding_window = w                    window{.left = w - 1}
-//     mask           PyTorch   bool, True = attend                   dense_mask{view}, or attention_mask{view, summary}
-//                    PyTorch   float, added                          bias{view}, or attention_mask{view, summary}
-//                    ggml      f16 [S_kv, S_q], added, -inf masks    attention_mask{view, summary}
-//                    ONNX      attn_mask bool or float               as PyTorch
-//     row of -inf    PyTorch   NaN                                   0
-//     softcap        Flash     softcap, ggml logit_softcap           softcap{x}
-//     ALiBi          Flash     alibi_slopes > 0                      alibi{slopes}, the same sign
-//                    ggml      max_bias, and the mask holds -dist    alibi{slopes}; slopes as ggml derives them from
-//                    max_bias
-//     sinks          ggml      sinks, gpt-oss                        softmax_sink{logits}
+//     causal         PyTorch   is_causal: row i sees keys <= i     causal::top_left()
+//                    Flash     causal: the last row sees all       causal{}
+//                    ONNX      is_causal, with a cache as Flash    causal{}
+//     window         Flash     window_size = (left, right)         window{.left = left, .right = right}; for -1 nothing
+//                    HF        sliding_window = w                  window{.left = w - 1}; for 0 or none nothing
+//     mask           PyTorch   bool, True = attend                 dense_mask{view}, or attention_mask{view, summary}
+//                    PyTorch   float, added                        bias{view}, or attention_mask{view, summary}
+//                    ggml      f16 [S_kv, S_q], added, -inf masks  attention_mask{view, summary}
+//                    ONNX      attn_mask bool or float             as PyTorch
+//     row of -inf    PyTorch   NaN                                 0
+//     softcap        Flash     softcap, ggml logit_softcap         softcap{x}; for 0 nothing
+//     ALiBi          Flash     alibi_slopes > 0                    alibi{slopes}, the same sign
+//                    ggml      max_bias, the mask holds -distance  alibi{slopes}, which ggml derives from max_bias
+//     sinks          ggml      sinks, gpt-oss                      softmax_sink{logits}
 //
-//     batches of     Flash     cu_seqlens_q, cu_seqlens_k            packed{q, cu_seqlens_q}, packed_kv{k, v,
-//     cu_seqlens_k} any lengths    Flash     seqused_k, leftpad_k                  packed_kv{..., lengths},
-//     left_padded_kv{k, v, starts} cache          Flash     k_cache, cache_seqlens                dense_kv{k, v,
-//     lengths} pages          Flash     block_table, vLLM's block_tables      page_table::padded(pages, width, lengths)
-//                    FlashInf. kv_indptr, kv_indices, last_page_len  page_table::csr(indptr, pages, last_page_len)
-//                    FlashInf. NHD, HND                              bshd, bhsd of a pool {pages, heads, slots, dim}
-//     new tokens     Flash     k=, v= of flash_attn_with_kvcache     append(cache, ...), then attend
-//                    ONNX      present_key, present_value            append: nothing is copied
+//     batches of     Flash     cu_seqlens_q, cu_seqlens_k          packed{q, bounds_q}, packed_kv{k, v, bounds_k}
+//     any lengths    Flash     seqused_k, leftpad_k                packed_kv{..., lengths}, left_padded_kv{..., starts}
+//     cache          Flash     k_cache, cache_seqlens              dense_kv{k, v, lengths}
+//     pages          Flash     block_table, of vLLM block_tables   page_table::padded(pages, width, lengths)
+//                    FlashInf. kv_indptr, _indices, last_page_len  page_table::csr(indptr, pages, last_page_len)
+//                    FlashInf. NHD, HND                            bshd, bhsd of a pool {pages, heads, slots, dim}
+//     new tokens     Flash     k=, v= of flash_attn_with_kvcache   append(cache, ...), then attend
+//                    ONNX      present_key, present_value          append: nothing is copied
 //
-//     log-sum-exp    Flash     softmax_lse, natural                  options::stats.lse, natural
-//                    FlashInf. lse of base 2                         lse / ln 2
-//     partial result FlashInf. (v, s) of merge_state                 state {M, l, o}, merge, finish: not divided yet
-//     plan           FlashInf. plan() and run()                      plan(def, q, kv, how) and run()
-//     dropout        PyTorch   dropout_p                             none
-//     gradients      Flash     saved out, softmax_lse                saved out, {M, l}
+//     log-sum-exp    Flash     softmax_lse, natural                options::stats.lse, natural
+//                    FlashInf. lse of base 2                       lse / ln 2
+//     partial result FlashInf. (v, s) of merge_state               state {M, l, o}, merge, finish: not divided yet
+//                    any       (out, lse) of a part from elsewhere M = ceil(lse / ln 2), l = exp(lse - M ln 2), o = l out
+//     plan           FlashInf. plan() and run()                    plan(def, q, kv, how) and run()
+//     dropout        PyTorch   dropout_p                           none
+//     gradients      Flash     saved out, softmax_lse              saved out, {M, l}
+// clang-format on
 #include "numbers.hpp"
 
 #include <heed/heed.hpp>
@@ -135,6 +135,27 @@ int main()
     heed::or_throw(heed::summarise(of_f16, {memory.data(), memory.size()}, summary));
     good &= holds("attention_mask{...} of f16 and -inf is ggml's, with the same bits",
                   same_bits(by_bits, attended(heed::attention_mask{of_f16, summary})));
+
+    // A part of the keys from elsewhere, as (out, lse): a state whose M is a whole number.
+    const heed::extents first_keys{1, heads, 2, dim}, last_keys{1, heads, keys - 2, dim};
+    const auto part = [&](const std::vector<float>& x, int64 from, const heed::extents& size) {
+        return heed::strided(x.data() + from * dim, size, {0, keys * dim, dim});
+    };
+    std::vector<float> of_part(q.size()), lse(heads * queries), shift(lse.size()), mass(lse.size()), sums(q.size()),
+        joined(q.size());
+    heed::or_throw(heed::attend(heed::softmax{}, heed::bhsd(q, q_size), part(k, 0, first_keys), part(v, 0, first_keys),
+                                heed::bhsd(of_part, q_size), {.stats = {.lse = lse}}));
+    for (std::size_t row = 0; row < lse.size(); ++row) {
+        shift[row] = std::ceil(lse[row] / 0.693147181f);
+        mass[row] = std::exp(lse[row] - shift[row] * 0.693147181f);
+        for (std::size_t c = row * dim; c < (row + 1) * dim; ++c) sums[c] = mass[row] * of_part[c];
+    }
+    const heed::state<float> state{shift.data(), mass.data(), sums.data(), q_size};
+    heed::or_throw(heed::attend_partial(heed::softmax{}, heed::bhsd(q, q_size), part(k, 2, last_keys),
+                                        part(v, 2, last_keys), state, {2}));
+    heed::or_throw(heed::finish(heed::softmax{}, state, heed::bhsd(joined, q_size)));
+    good &=
+        holds("(out, lse) of some keys goes on as a state", is_formula(joined, [](int64, int64, int64) { return 0.; }));
 
     // A row that may see nothing: PyTorch gives NaN, heed 0.
     const bool nothing[queries * keys] = {};

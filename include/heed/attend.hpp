@@ -17,7 +17,7 @@ status attend_planned(const Def& def, const packed<Q>& q, const Kv& kv, const vi
         const plan<definition_t<Def>, T> p(def, q, kv, how);
         return with_workspace("attend", p, how, [&](const options<T>& with) { return p.run(q, kv, out, with); });
     } else {
-        return {};
+        return unsound_call("attend");
     }
 }
 
@@ -32,17 +32,17 @@ status attend_planned(const Def& def, const packed<Q>& q, const Kv& kv, const vi
 /// out may be q itself; otherwise it overlaps nothing. Allocates only where options.workspace is not given. Returns a
 /// status; nothing is written where it is false.
 ///
-/// q is a view or packed: then q and out are [1, Hq, rows, D], sequence b of kv has the rows [bounds[b], bounds[b + 1]),
-/// any number of them, and each has the bits it has alone. Statistics are [Hq, rows]. A row's number, `at.row`, counts
-/// within its sequence; its position is the sequence's tokens - its rows + that number, or query_offset's entry of the
-/// sequence + that number.
+/// q is a view or packed: then q and out are [1, Hq, rows, D], sequence b of kv has the rows [bounds[b], bounds[b +
+/// 1]), any number of them, and each has the bits it has alone. Statistics are [Hq, rows]. A row's number, `at.row`,
+/// counts within its sequence; its position is the sequence's tokens - its rows + that number, or query_offset's entry
+/// of the sequence + that number.
 template <class Def, class Queries, class Kv, class O, class = std::enable_if_t<is_kv_source_v<Kv>>>
 status attend(const Def& def, const Queries& q, const Kv& kv, const view<O>& out,
               const options<detail::computed_of<Queries>>& how = {})
 {
     if constexpr (detail::sound_definition<detail::definition_t<Def>, detail::computed_of<Queries>>::value)
         return detail::attend_planned<Def, detail::element_of<Queries>>(def, q, kv, out, how);
-    else return {};
+    else return detail::unsound_call("attend");
 }
 
 /// The same for keys and values in two views.
@@ -52,7 +52,7 @@ status attend(const Def& def, const view<Q>& q, const view<K>& k, const view<V>&
 {
     if constexpr (detail::sound_definition<detail::definition_t<Def>, compute_t<Q>>::value)
         return detail::attend_planned<Def, Q>(def, q, dense_kv{k, v}, out, how);
-    else return {};
+    else return detail::unsound_call("attend");
 }
 
 /// Softmax attention with scale 1/sqrt(Dqk) and no mask.

@@ -59,7 +59,7 @@ status backward(const Def& def, const Queries& q, const Kv& kv, const output_gra
         return detail::with_workspace("backward", p, how,
                                       [&](const options<T>& with) { return p.run(q, kv, of, to, with); });
     } else {
-        return {};
+        return detail::unsound_call("backward");
     }
 }
 
@@ -76,7 +76,7 @@ status backward(const Def& def, const view<Q>& q, const view<K>& k, const view<V
         return detail::with_workspace(
             "backward", p, how, [&](const options<T>& with) { return p.run(q, k, v, out, stats, dout, to, with); });
     } else {
-        return {};
+        return detail::unsound_call("backward");
     }
 }
 

@@ -326,7 +326,7 @@ status with_plan(const char* verb, const Def& def, const Queries& q, const Kv& k
         const observe_plan<definition_t<Def>, T> p(def, q, kv, how);
         return with_workspace(verb, p, how, [&](const options<T>& with) { return run(p, with); });
     } else {
-        return {};
+        return unsound_call(verb);
     }
 }
 

@@ -300,7 +300,8 @@ private:
             return status_type::error(errc::invalid_argument, "run: v.dim %lld, planned for %lld",
                                       static_cast<long long>(kv.value_dim()), static_cast<long long>(value_dim_));
         if (partition_.ragged && !(partition_of(q, kv, partition_.workers, partition_.bands) == partition_))
-            return status_type::error(errc::invalid_argument, "run: lengths of sequences are not those planned for");
+            return status_type::error(errc::invalid_argument, "run: bounds or lengths of sequences are not those planned "
+                                                              "for: a step has a plan of its own");
         return {};
     }
     /// That out is q itself, or overlaps nothing.

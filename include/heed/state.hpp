@@ -3,6 +3,10 @@
 //
 //     {M, l, o}:  l = sum_j 2^-M u(s_ij),   o = sum_j 2^-M w(s_ij) v_j      over the keys seen so far
 //
+// M is a whole number. A part of the keys from elsewhere that comes as (out, lse), lse natural, is a state:
+//
+//     M = ceil(lse / ln 2),   l = e^(lse - M ln 2),   o = l out;   lse = -inf: the empty state
+//
 // Merging brings both to the larger M, which is exact, and adds. The empty state is merge's identity. The extra mass
 // of a normalizer is not in a state: finish() adds it, once.
 //
@@ -61,7 +65,7 @@ status attend_partial(const Def& def, const Queries& q, const Kv& kv, const stat
         return detail::with_workspace("attend_partial", p, how,
                                       [&](const options<T>& with) { return p.run_partial(q, kv, s, part, with); });
     } else {
-        return {};
+        return detail::unsound_call("attend_partial");
     }
 }
 template <class Def, class Q, class K, class V>

@@ -9,14 +9,16 @@
 //
 // Of a normalizer it checks: its own check() passes; log_offset() is a number; terms() and slopes() of a vector equal
 // those of its lanes; they carry 2^-M once and stay in range under its shift rule; a score of -inf weighs 0 and NaN
-// stays NaN; slopes() are the derivatives of terms().
+// stays NaN; slopes() are the derivatives of terms(). Of one with a threshold: what the search relies on, or the least
+// share, and slopes().
 //
 // Of a score map: check() passes; map(), slope() and parameter_slope() of a vector equal those of its lanes; slope() is
 // the derivative of map(); NaN stays NaN, or is masked; changes() is true where map() changes a score. Of a mask:
 // check() passes; classify() and mark() agree with attends().
 //
-// Of each of them: decode has the bits of prefill, and two merged parts of the keys have the bits of the whole. A
-// policy that reads `row` rather than `position` is tied to its call, so it is not tried in decode.
+// Of each of them but a sum_is_one or share_of: decode has the bits of prefill, and two merged parts of the keys have
+// the bits of the whole. A policy that reads `row` rather than `position` is tied to its call, so it is not tried in
+// decode.
 //
 // parameter_slope() is compared lane by lane only, since heed cannot change the parameter that it differentiates by. A
 // check allocates, takes milliseconds, and compiles a forward pass.
@@ -35,6 +37,8 @@ template <class T = float, class Policy>
 status check(const Policy& policy, const problem& p)
 {
     constexpr bool is_one = is_normalizer_v<Policy> || is_score_map_v<Policy> || is_mask_v<Policy>;
+    static_assert(!detail::are_terms_not_const_v<Policy>,
+                  "heed: terms() of a normalizer is const: `template <class Score> auto terms(Score s) const`");
     static_assert(is_one || !(detail::sound_mask<Policy>::value && detail::sound_map<Policy>::value),
                   "heed: check() takes a normalizer, a score map or a mask");
     if (p.batch < 1 || p.kv_heads < 1 || p.query_heads < 1 || p.query_heads % p.kv_heads != 0 || p.queries < 1 ||
@@ -48,7 +52,7 @@ status check(const Policy& policy, const problem& p)
         if (status s = policy.check(p); !s) return s;
     if constexpr (is_normalizer_v<Policy>) {
         if constexpr (detail::sound_normalizer<Policy>::value) return detail::check_normalizer<T, Policy>(policy, p);
-        else return {};
+        else return detail::unsound_call("check");
     } else {
         status s;
         if constexpr (is_score_map_v<Policy>) s = detail::map_check<T, Policy>(policy, p).run();

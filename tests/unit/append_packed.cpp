@@ -79,8 +79,8 @@ TEST_CASE("append of packed rows refuses bounds, lengths and shared pages, and w
     refused(with({0, 3, 2, 4, 10}), "bounds[2] = 2");
     refused(with({0, 3, 3, 4, 9}), "bounds end at 9");
     refused(with({1, 3, 3, 4, 10}), "bounds[0] = 1");
-    refused(with({0, 0, 1, 4, 10}), "sequence 1: 1 tokens from position -1 on; the cache holds [0, 0)");
-    refused(with({0, 10, 10, 10, 10}), "sequence 0: 10 tokens from position -1 on");
+    refused(with({0, 0, 1, 4, 10}), "sequence 1: 1 new tokens, and the cache holds 0 in all: its length is raised first");
+    refused(with({0, 10, 10, 10, 10}), "sequence 0: 10 new tokens, and the cache holds 9 in all");
     const std::int64_t far = std::numeric_limits<std::int64_t>::max();
     refused(with({0, far, far, far, 10}), "bounds[");
     refused(heed::append(p.cache(), heed::index_view(static_cast<const int64*>(nullptr), 5), k.in(), v.in()), "null");

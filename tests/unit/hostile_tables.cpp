@@ -59,9 +59,9 @@ TEST_CASE("tables by rows are refused where a length or a page is wrong, with th
     refused(narrow{3, 1, 2, 0}, 2, wide{16, -1}, "sequence 1: length -1 is not in 2 pages");
     refused(narrow{3, 1, 2, 0}, 2, wide{16, most}, "sequence 1: length 9223372036854775807");
     refused(narrow{3, 1, 2, 0}, 2, wide{16, std::numeric_limits<int64>::min()}, "sequence 1: length -92233");
-    refused(narrow{3, 1, 2}, 2, wide{16, 8}, "a table of 3 pages for 2 sequences of up to 2");
-    refused(narrow{3, 1, 2, 0}, most, wide{16, 8}, "a table of 4 pages for 2 sequences");
-    refused(narrow{3, 1, 2, 0}, -1, wide{16, 8}, "for 2 sequences of up to -1");
+    refused(narrow{3, 1, 2}, 2, wide{16, 8}, "a table of 3 entries for 2 sequences of width 2");
+    refused(narrow{3, 1, 2, 0}, most, wide{16, 8}, "a table of 4 entries for 2 sequences");
+    refused(narrow{3, 1, 2, 0}, -1, wide{16, 8}, "for 2 sequences of width -1");
     refused(narrow{3, 1, 2, 0}, 2, wide{16}, "q.batch 2 differs from k.batch 1");
     const std::int32_t* const null = nullptr;
     c.refused(heed::page_table::padded({null, 4}, 2, list(wide{16, 8})), "numbers at null");

@@ -119,7 +119,8 @@ TEST_CASE("a wrong normalizer is told what is wrong with it")
     REQUIRE_THAT(verdict_of(fault::slope_of_lane), Contains("check: slopes: the mass of lane 1 of a vector is"));
     REQUIRE_THAT(verdict_of(fault::remembers), Contains("the policy does not depend on score and place alone"));
     REQUIRE_THAT(verdict_of(fault::offset_nan), Contains("check: log_offset(3) is nan"));
-    REQUIRE_THAT(verdict_of<heed::shift::none>(fault::none), Contains("takes shift::by_max or shift::at_least_zero, not shift::none"));
+    REQUIRE_THAT(verdict_of<heed::shift::none>(fault::none),
+                 Contains("takes shift::by_max or shift::at_least_zero, not shift::none"));
     const float logits[3] = {};
     REQUIRE(says(heed::check(heed::softmax_sink{logits, 3})) == "softmax_sink: 3 logits for 4 query heads");
 }
@@ -204,9 +205,57 @@ std::string verdict_of_map(fault is)
 
 }  // namespace
 
+namespace {
+
+/// A weight's slope, as many times as it is.
+template <class Normalizer>
+struct steeper : Normalizer {
+    double factor = 1;
+
+    template <class Score>
+    auto slopes(Score s) const
+    {
+        return heed::weight{Normalizer::slopes(s).value * factor};
+    }
+};
+
+/// Takes a score that it may write to, which no kernel has for it.
+struct by_reference {
+    static constexpr auto shift = heed::shift::by_max;
+    template <class Score>
+    auto terms(Score& s) const
+    {
+        return heed::ratio{s.exp(), s.exp()};
+    }
+};
+
+}  // namespace
+
+TEST_CASE("slopes of a normalizer with a threshold are those of its weights")
+{
+    CHECK(says(heed::check(steeper<heed::entmax15>{{}, 1})) == "ok");
+    CHECK_THAT(
+        says(heed::check(steeper<heed::entmax15>{{}, 4})),
+        Contains("check: slopes: at score - threshold = 0.03125 the weight's slope is 0.0625, the differences of "
+                 "terms() beside it 0.015625 and 0.015625"));
+    CHECK(says(heed::check(steeper<heed::clipped_softmax>{{}, 1})) == "ok");
+    CHECK_THAT(says(heed::check(steeper<heed::clipped_softmax>{{}, 2})), Contains("check: slopes: at share"));
+}
+
+TEST_CASE("a normalizer that takes no score is no success")
+{
+    CHECK_THAT(says(heed::check(by_reference{})), Contains("check: a policy or an element of the call does not keep"));
+    const tensor<float> x = normal<float>({1, 1, 2, 4}, 1);
+    tensor<float> out(x.size, 7);
+    const heed::status s = heed::attend(by_reference{}, x.in(), x.in(), x.in(), out.view());
+    CHECK_THAT(says(s), Contains("attend: a policy or an element of the call does not keep its contract"));
+    CHECK(out.data == tensor<float>(x.size, 7).data);
+}
+
 TEST_CASE("a constant in the terms is no matter of by_max")
 {
-    REQUIRE_THAT(says(heed::check(constant_by_max{})), Contains("a constant in them takes shift::at_least_zero, not shift::by_max"));
+    REQUIRE_THAT(says(heed::check(constant_by_max{})),
+                 Contains("a constant in them takes shift::at_least_zero, not shift::by_max"));
 }
 
 TEST_CASE("heed's score maps keep the contract")

@@ -116,8 +116,8 @@ constexpr void refuse_temporary()
 template <class N>
 constexpr void refuse_numbers()
 {
-    static_assert(sizeof(N) == 0, "heed: a table of whole numbers is made of std::int32_t or std::int64_t, and on this "
-                                  "machine the other one of long and long long is another type than std::int64_t");
+    static_assert(sizeof(N) == 0, "heed: a table of whole numbers is made of std::int32_t or std::int64_t (of long and "
+                                  "long long only one is std::int64_t)");
 }
 
 /// The type of what a mistake has made, once a sentence has said so: whatever is made of it is not looked at.

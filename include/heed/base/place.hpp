@@ -130,4 +130,18 @@ struct problem {
     std::int64_t total_keys = 0;                 ///< keys of the whole sequence, of which a call may hold a part
 };
 
+namespace detail {
+
+template <class P, class = void>
+struct has_check : std::false_type {};
+template <class P>
+struct has_check<P, std::void_t<decltype(std::declval<const P&>().check(problem{}))>> : std::true_type {};
+HEED_NAMES_MEMBER(check, has_check)
+
+/// Whether a policy's check() is asked, where it has one.
+template <class P>
+inline constexpr bool is_check_asked_v = has_check<P>::value == names_check<P>::value;
+
+}  // namespace detail
+
 HEED_END

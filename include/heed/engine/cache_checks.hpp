@@ -81,7 +81,14 @@ status check_packed_tokens(const Cache& cache, const index_view& bounds, const v
     if (s) s = check_bounds("append", packed<K>{k, bounds}, cache.batch());
     for (std::int64_t b = 0; s && b < cache.batch(); ++b) {
         const std::int64_t n = bounds[b + 1] - bounds[b];
-        if (n > 0) s = check_held("append", cache, b, cache.held(b).end - n, n);
+        const std::int64_t held = cache.held(b).end;
+        if (n > held)
+            return status::error(
+                errc::invalid_argument,
+                "append: sequence %lld: %lld new tokens, and the cache holds %lld in all: its length is "
+                "raised first",
+                static_cast<long long>(b), static_cast<long long>(n), static_cast<long long>(held));
+        if (n > 0) s = check_held("append", cache, b, held - n, n);
     }
     if (!s) return s;
     if constexpr (has_check_last_exclusive<Cache>::value) return cache.check_last_exclusive(bounds);

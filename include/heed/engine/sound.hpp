@@ -76,6 +76,15 @@ struct sound_definition<attention<Policies...>, T, true> {
                   "[](auto s, const auto& at) { ... }");
 };
 
+/// What a call returns whose definition or elements are not sound: the compiler has said why, or should have.
+inline status unsound_call(const char* verb)
+{
+    return status::error(errc::invalid_argument,
+                         "%s: a policy or an element of the call does not keep its contract: its functions take other "
+                         "arguments than that says",
+                         verb);
+}
+
 /// Whether q, and what a cache is made of, are computed in T. (Of what is no element at all, compute_t says so.)
 template <class T, class Q, class Kv>
 struct sound_inputs {

@@ -160,8 +160,8 @@ private:
         const checked entries = checked(n) * width_;
         if (width_ < 0 || !entries.fits() || entries.value() > pages_.size())
             return status::error(errc::invalid_argument,
-                                 "paged_kv: a table of %lld pages for %lld sequences of up to %lld", ll{pages_.size()},
-                                 ll{n}, ll{width_});
+                                 "paged_kv: a table of %lld entries for %lld sequences of width %lld",
+                                 ll{pages_.size()}, ll{n}, ll{width_});
         for (std::int64_t b = begin_sequence; b < end_sequence; ++b)
             if (lengths_[b] < 0 || listed(b, slots) > width_)
                 return status::error(errc::invalid_argument,

@@ -138,22 +138,19 @@ template <class P, class = void>
 struct has_classify : std::false_type {};
 template <class P>
 struct has_classify<P, std::void_t<decltype(std::declval<const P&>().classify(block_place{}))>> : std::true_type {};
+HEED_NAMES_MEMBER(classify, has_classify)
 
 template <class P, class = void>
 struct has_mark : std::false_type {};
 template <class P>
 struct has_mark<P, std::void_t<decltype(std::declval<const P&>().mark(query_place{}, std::int64_t{}, int{},
                                                                       std::declval<key_bits&>()))>> : std::true_type {};
-
-template <class P, class = void>
-struct has_mask_check : std::false_type {};
-template <class P>
-struct has_mask_check<P, std::void_t<decltype(std::declval<const P&>().check(problem{}))>> : std::true_type {};
+HEED_NAMES_MEMBER(mark, has_mark)
 
 template <class P>
 status check_mask(const P& mask, const problem& p)
 {
-    if constexpr (has_mask_check<P>::value) return mask.check(p);
+    if constexpr (has_check<P>::value) return mask.check(p);
     else return {};
 }
 
@@ -171,6 +168,15 @@ struct sound_mask {
     static constexpr bool value = is_mask_v<P> || !names_attends<P>::value;
     static_assert(value, "heed: a mask has a const member `bool attends(const heed::query_place& at, std::int64_t key) "
                          "const`");
+    static_assert(
+        !is_mask_v<P> || has_classify<P>::value == names_classify<P>::value,
+        "heed: classify() of a mask is a const member `heed::coverage classify(const heed::block_place&) const`");
+    static_assert(
+        !is_mask_v<P> || has_mark<P>::value == names_mark<P>::value,
+        "heed: mark() of a mask is a const member `void mark(const heed::query_place&, std::int64_t first, int "
+        "count, heed::key_bits&) const`");
+    static_assert(!is_mask_v<P> || is_check_asked_v<P>,
+                  "heed: check() of a policy is a const member `heed::status check(const heed::problem&) const`");
 };
 
 }  // namespace detail

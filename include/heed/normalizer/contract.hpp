@@ -107,10 +107,10 @@ struct terms_call_heed_functions {
     using type = unsound;
 };
 template <class N, class Score>
-struct terms_call_heed_functions<
-    N, Score,
-    std::void_t<decltype(std::declval<N>().terms(  // heed: terms() calls heed::max for std::max, heed::exp and so on
-        std::declval<Score>()))>> {
+struct terms_call_heed_functions<N, Score,
+                                 std::void_t<decltype(std::declval<N>().terms(  // heed: terms() calls heed::max for
+                                                                                // std::max, heed::exp and so on
+                                     std::declval<Score>()))>> {
     using type = decltype(std::declval<N>().terms(std::declval<Score>()));
 };
 
@@ -122,13 +122,22 @@ HEED_NAMES_MEMBER(terms, gives_terms)
 
 /// Whether terms() is no member of what is const. Where it does not compile, the compiler has said why.
 template <class N>
-inline constexpr bool are_terms_not_const_v = names_terms<N>::value && std::is_same_v<typename terms_call_heed_functions<const N&, archetype_of<N>>::type, unsound> &&
-                                              !std::is_same_v<typename terms_call_heed_functions<N&, archetype_of<N>>::type, unsound>;
+inline constexpr bool are_terms_not_const_v =
+    names_terms<N>::value&&
+        std::is_same_v<typename terms_call_heed_functions<const N&, archetype_of<N>>::type, unsound> &&
+    !std::is_same_v<typename terms_call_heed_functions<N&, archetype_of<N>>::type, unsound>;
+
+/// Whether terms() is one function, for one type of score.
+template <class N, class = void>
+struct has_plain_terms : std::false_type {};
+template <class N>
+struct has_plain_terms<N, std::void_t<decltype(&N::terms)>> : std::true_type {};
 
 template <class N, class = void>
 struct has_slopes : std::false_type {};
 template <class N>
-struct has_slopes<N, std::void_t<decltype(std::declval<const N&>().slopes(std::declval<archetype_of<N>>()))>> : std::true_type {};
+struct has_slopes<N, std::void_t<decltype(std::declval<const N&>().slopes(std::declval<archetype_of<N>>()))>>
+    : std::true_type {};
 
 template <class N, class = void>
 struct has_shift : std::false_type {};
@@ -140,11 +149,7 @@ struct has_log_offset : std::false_type {};
 template <class N>
 struct has_log_offset<N, std::void_t<decltype(std::declval<const N&>().log_offset(std::int64_t{}))>> : std::true_type {
 };
-
-template <class P, class = void>
-struct has_check : std::false_type {};
-template <class P>
-struct has_check<P, std::void_t<decltype(std::declval<const P&>().check(problem{}))>> : std::true_type {};
+HEED_NAMES_MEMBER(log_offset, has_log_offset)
 
 template <class T>
 struct is_ratio : std::false_type {};
@@ -189,7 +194,7 @@ namespace detail {
 template <class N, threshold_kind Kind = threshold_kind_v<N>>
 struct threshold_asks {
     static constexpr bool is_known = Kind == threshold_kind::none, has_weight = true, has_room = true, has_rank = true,
-                          has_inner = true, stands_alone = true;
+                          has_inner = true, stands_alone = true, has_members = true;
 };
 template <class N>
 struct threshold_asks<N, threshold_kind::sum> : threshold_asks<N, threshold_kind::none> {
@@ -207,7 +212,9 @@ struct threshold_asks<N, threshold_kind::share> : threshold_asks<N, threshold_ki
     using inner = typename std::remove_cv_t<decltype(N::threshold)>::inner;
     static constexpr bool has_inner = !has_threshold_v<inner> && !has_order_v<inner> && is_normalizer_v<inner> &&
                                       has_mass_v<inner>,
-                          stands_alone = !has_shift<N>::value && !has_log_offset_v<N>;
+                          stands_alone = !has_shift<N>::value && !has_log_offset_v<N>,
+                          has_members = has_row_number<N>::value == names_row<N>::value &&
+                                        has_least_share<N>::value == names_least_share<N>::value;
 };
 template <class N, bool = names_order<N>::value>
 struct order_asks {
@@ -232,15 +239,25 @@ struct sound_normalizer {
                                       threshold_kind_v<N> == threshold_kind::sum ||
                                       threshold_kind_v<N> == threshold_kind::share;
     using of_threshold = threshold_asks<N>;
-    static constexpr bool has_sound_threshold = of_threshold::is_known && of_threshold::has_weight &&
-                                                of_threshold::has_room && of_threshold::has_rank &&
-                                                of_threshold::has_inner && of_threshold::stands_alone;
-    static constexpr bool value = says_rule && gives_terms && has_sound_offset && has_sound_threshold &&
-                                  order_asks<N>::has_rule && order_asks<N>::has_ratio && order_asks<N>::stands_alone &&
-                                  !std::is_same_v<terms, ratio<unsound>>;
+    static constexpr bool has_sound_threshold =
+        of_threshold::is_known && of_threshold::has_weight && of_threshold::has_room && of_threshold::has_rank &&
+        of_threshold::has_inner && of_threshold::stands_alone && of_threshold::has_members;
+    static constexpr bool has_any_score = !gives_nothing || !has_plain_terms<N>::value,
+                          has_members = has_log_offset_v<N> == names_log_offset<N>::value && is_check_asked_v<N>;
+    static constexpr bool value = has_any_score && has_members && says_rule && gives_terms && has_sound_offset &&
+                                  has_sound_threshold && order_asks<N>::has_rule && order_asks<N>::has_ratio &&
+                                  order_asks<N>::stands_alone && !std::is_same_v<terms, ratio<unsound>>;
 
     static_assert(names_terms<N>::value,
                   "heed: a normalizer has a const member `template <class Score> auto terms(Score s) const`");
+    static_assert(has_any_score, "heed: terms() of a normalizer takes any score: `template <class Score> auto "
+                                 "terms(Score s) const`");
+    static_assert(has_log_offset_v<N> == names_log_offset<N>::value,
+                  "heed: log_offset() of a normalizer is a const member `double log_offset(std::int64_t head) const`");
+    static_assert(is_check_asked_v<N>,
+                  "heed: check() of a policy is a const member `heed::status check(const heed::problem&) const`");
+    static_assert(of_threshold::has_members, "heed: row() and least_share() of a share_of are const members `double "
+                                             "row(const heed::query_place&) const`, and least_share() the same");
     static_assert(gives_nothing || gives_terms,
                   "heed: terms() returns heed::ratio{weight, mass}, or heed::weight{w} for a denominator of 1");
     static_assert(says_rule || threshold_kind_v<N> == threshold_kind::unsound,

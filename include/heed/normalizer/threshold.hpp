@@ -63,8 +63,8 @@ struct share_of {
 };
 
 /// What attend() found out of a row before it weighed: of sum_is_one origin = m, the largest score, and tau = m + high
-/// + low; of rank m and the k-th largest score; of share_of the shift M and the denominator of the inner normalizer.
-/// Zeros for a row without keys.
+/// + low; of rank origin = m and high = the k-th largest score itself; of share_of the shift M and the denominator of
+/// the inner normalizer. Zeros for a row without keys.
 template <class T>
 struct row_threshold {
     using number = T;  ///< the type that is computed in
@@ -189,12 +189,14 @@ struct has_row_number : std::false_type {};
 template <class N>
 struct has_row_number<N, std::void_t<decltype(double{std::declval<const N&>().row(query_place{})})>> : std::true_type {
 };
+HEED_NAMES_MEMBER(row, has_row_number)
 
 template <class N, class = void>
 struct has_least_share : std::false_type {};
 template <class N>
 struct has_least_share<N, std::void_t<decltype(double{std::declval<const N&>().least_share(query_place{})})>>
     : std::true_type {};
+HEED_NAMES_MEMBER(least_share, has_least_share)
 
 }  // namespace detail
 

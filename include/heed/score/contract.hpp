@@ -36,18 +36,23 @@ namespace detail {
 
 HEED_NAMES_MEMBER(map, has_map)
 
+template <class P, class = void>
+struct has_changes : std::false_type {};
+template <class P>
+struct has_changes<P, std::void_t<decltype(std::declval<const P&>().changes(block_place{}))>> : std::true_type {};
+HEED_NAMES_MEMBER(changes, has_changes)
+
 /// Whether P is a score map, or none by intent, and a sentence where its map() is not that of a score map.
 template <class P>
 struct sound_map {
     static constexpr bool value = is_score_map_v<P> || !names_map<P>::value;
     static_assert(value, "heed: a score map has a const member `template <class V> V map(V s, const "
                          "heed::score_place<V>& at) const`");
+    static_assert(!is_score_map_v<P> || has_changes<P>::value == names_changes<P>::value,
+                  "heed: changes() of a score map is a const member `bool changes(const heed::block_place&) const`");
+    static_assert(!is_score_map_v<P> || is_check_asked_v<P>,
+                  "heed: check() of a policy is a const member `heed::status check(const heed::problem&) const`");
 };
-
-template <class P, class = void>
-struct has_changes : std::false_type {};
-template <class P>
-struct has_changes<P, std::void_t<decltype(std::declval<const P&>().changes(block_place{}))>> : std::true_type {};
 
 /// Whether a score map says where it changes nothing.
 template <class P>

@@ -105,7 +105,7 @@ private:
             const status s = finite({far, infinity, infinity, 1}, grows);
             return s ? finite({-far, 0, -1, 1}, grows) : s;
         }
-        const status s = finite({far, 1, 1, 0}, "what is a power of s takes shift::none, and what grows faster than e^s has no shift rule");
+        const status s = finite({far, 1, 1, 0}, "what is a power of s takes shift::none, and what grows faster than e^s has no shift rule; e^s is s.exp(), not heed::exp(s.value())");
         if (!s) return s;
         if constexpr (rule == heed::shift::at_least_zero) return finite({-far, 0, -1, 1}, "they are not bounded");
         else return finite({-far, 1, -infinity, infinity}, "a constant in them takes shift::at_least_zero, not shift::by_max");

@@ -7,6 +7,20 @@
 HEED_BEGIN
 namespace detail {
 
+/// Whether slope(x) is the derivative of w(x): at a kink anything between those of its sides.
+template <class W, class Slope>
+status check_slope(const char* of, double x, W w, Slope slope)
+{
+    const double h = 1e-6 * x, left = (w(x) - w(x - h)) / h, right = (w(x + h) - w(x)) / h;
+    const double lower = left < right ? left : right, upper = left < right ? right : left, got = slope(x);
+    const double tolerance = 1e-3 * (std::fabs(lower) + std::fabs(upper)) + 1e-6;
+    if (lower - tolerance <= got && got <= upper + tolerance) return {};
+    return status::error(errc::invalid_argument,
+                         "check: slopes: at %s %g the weight's slope is %g, the differences of terms() beside it %g "
+                         "and %g",
+                         of, x, got, left, right);
+}
+
 /// What the search for a threshold relies on: w is 0 where it begins, 1 within its reach, and never falls.
 template <class T, class Normalizer>
 class sum_check {
@@ -40,17 +54,29 @@ public:
                     errc::invalid_argument, "check: sum_is_one: w(%g) is %g and w(%g) is %g, which is no degree of %g",
                     static_cast<double>(y), weight(y), static_cast<double>(2 * y), weight(2 * y), degree);
         }
-        return {};
+        return slopes();
     }
 
 private:
+    status slopes() const
+    {
+        if constexpr (has_slopes_v<Normalizer>)
+            for (double y = Normalizer::threshold.reach / 64; y <= Normalizer::threshold.reach; y *= 1.3) {
+                const status s = check_slope(
+                    "score - threshold =", y,
+                    [&](double x) { return double{n_.terms(score_above_threshold<double>(x)).value}; },
+                    [&](double x) { return double{n_.slopes(score_above_threshold<double>(x)).value}; });
+                if (!s) return s;
+            }
+        return {};
+    }
     double weight(T y) const { return static_cast<double>(n_.terms(score_above_threshold<T>(y)).value); }
 
     const Normalizer& n_;
 };
 
 /// The check of a normalizer, by its kind: of one with a rank the terms are, and of a share that a weight of 0 stays
-/// one below its least share.
+/// one below its least share, and the slopes of weights in it.
 template <class T, class Normalizer>
 status check_normalizer(const Normalizer& n, const problem& p)
 {
@@ -58,21 +84,30 @@ status check_normalizer(const Normalizer& n, const problem& p)
     if constexpr (kind == threshold_kind::sum) {
         return sum_check<T, Normalizer>(n).run();
     } else if constexpr (kind == threshold_kind::share) {
-        if constexpr (has_least_share<Normalizer>::value)
-            for (std::int64_t i = 0; i < p.queries; ++i) {
-                const query_place at{0, 0, i, p.total_keys - p.queries + i};
-                double row = 0;
-                if constexpr (has_row_number<Normalizer>::value) row = n.row(at);
+        for (std::int64_t i = 0; i < p.queries; ++i) {
+            const query_place at{0, 0, i, p.total_keys - p.queries + i};
+            double row = 0;
+            if constexpr (has_row_number<Normalizer>::value) row = n.row(at);
+            const auto weight = [&](double share) {
+                return double{as_ratio<double>(n.terms(score_share<double>(share, row))).weight};
+            };
+            if constexpr (has_least_share<Normalizer>::value) {
                 const double least = n.least_share(at);
-                for (double share = least; 0 < share && share < 1; share = share < 1e-6 ? 0 : share / 2) {
-                    const double w = as_ratio<double>(n.terms(score_share<double>(share * (1 - 1e-9), row))).weight;
-                    if (w != 0)
+                for (double share = least; 0 < share && share < 1; share = share < 1e-6 ? 0 : share / 2)
+                    if (const double w = weight(share * (1 - 1e-9)); w != 0)
                         return status::error(
                             errc::invalid_argument,
                             "check: least_share: a share of %g has weight %g, though %g is said to have none", share, w,
                             least);
-                }
             }
+            if constexpr (has_slopes_v<Normalizer>)
+                for (double share = 1e-4; share < 1; share *= 1.7) {
+                    const status s = check_slope("share", share, weight, [&](double x) {
+                        return double{as_ratio<double>(n.slopes(score_share<double>(x, row))).weight};
+                    });
+                    if (!s) return s;
+                }
+        }
         return {};
     } else {
         return normalizer_check<T, Normalizer>(n, p).run();
