@@ -24,7 +24,7 @@ foreach(document examples/guide/what_there_is.md examples/guide/machines_version
 endforeach()
 # Links of every page, which are relative to it.
 file(GLOB_RECURSE pages RELATIVE ${ROOT} ${ROOT}/*.md)
-list(FILTER pages EXCLUDE REGEX "^build|/build/|[.]git/")
+list(FILTER pages EXCLUDE REGEX "^build|/build/|[.]git/|^cmake/reference/")  # the last are pages of doxygen
 foreach(document IN LISTS pages)
     file(READ ${ROOT}/${document} text)
     get_filename_component(folder ${ROOT}/${document} DIRECTORY)
