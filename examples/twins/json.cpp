@@ -26,6 +26,8 @@ public:
         }
         char digits[64];
         text_.append(digits, std::to_chars(digits, digits + sizeof(digits), x).ptr);
+        if (std::floating_point<Number> && x == 0 && std::signbit(static_cast<double>(x)))
+            text_ += ".0";  // "-0" is a whole number to readers, and 0
     }
 
     void value(const std::string& s)

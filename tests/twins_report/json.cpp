@@ -112,6 +112,7 @@ TEST_CASE("a report is read as it was written, and what is none is refused with 
     r.twins[1].dead_heads = std::numeric_limits<double>::quiet_NaN();
     r.twins[2].formula = "a \"quoted\" formula";
     r.bound = 1.25;
+    r.twins[0].dead_heads = -0.;
     const std::string whole = twins::to_json(r);
     write(whole);
     REQUIRE(twins::to_json(twins::read_report(path)) == whole);
