@@ -75,8 +75,58 @@ private:
     const Normalizer& n_;
 };
 
-/// The check of a normalizer, by its kind: of one with a rank the terms are, and of a share that a weight of 0 stays
-/// one below its least share, and the slopes of weights in it.
+/// What a normalizer makes of shares of a row: that a weight of 0 stays one below its least share, and slopes.
+template <class Normalizer>
+class share_check {
+public:
+    share_check(const Normalizer& n, const query_place& at) : n_(n), at_(at)
+    {
+        if constexpr (has_row_number<Normalizer>::value) row_ = n.row(at);
+    }
+
+    status run() const
+    {
+        const status s = least_share();
+        return s ? slopes() : s;
+    }
+
+private:
+    double weight(double share) const
+    {
+        return double{as_ratio<double>(n_.terms(score_share<double>(share, row_))).weight};
+    }
+    /// That a weight of 0 stays one below the least share.
+    status least_share() const
+    {
+        if constexpr (has_least_share<Normalizer>::value) {
+            const double least = n_.least_share(at_);
+            for (double share = least; 0 < share && share < 1; share = share < 1e-6 ? 0 : share / 2)
+                if (const double w = weight(share * (1 - 1e-9)); w != 0)
+                    return status::error(
+                        errc::invalid_argument,
+                        "check: least_share: a share of %g has weight %g, though %g is said to have none", share, w,
+                        least);
+        }
+        return {};
+    }
+    status slopes() const
+    {
+        if constexpr (has_slopes_v<Normalizer>)
+            for (double share = 1e-4; share < 1; share *= 1.7) {
+                const status s = check_slope(
+                    "share", share, [&](double x) { return weight(x); },
+                    [&](double x) { return double{as_ratio<double>(n_.slopes(score_share<double>(x, row_))).weight}; });
+                if (!s) return s;
+            }
+        return {};
+    }
+
+    const Normalizer& n_;
+    query_place at_;
+    double row_ = 0;
+};
+
+/// The check of a normalizer, by its kind.
 template <class T, class Normalizer>
 status check_normalizer(const Normalizer& n, const problem& p)
 {
@@ -84,30 +134,9 @@ status check_normalizer(const Normalizer& n, const problem& p)
     if constexpr (kind == threshold_kind::sum) {
         return sum_check<T, Normalizer>(n).run();
     } else if constexpr (kind == threshold_kind::share) {
-        for (std::int64_t i = 0; i < p.queries; ++i) {
-            const query_place at{0, 0, i, p.total_keys - p.queries + i};
-            double row = 0;
-            if constexpr (has_row_number<Normalizer>::value) row = n.row(at);
-            const auto weight = [&](double share) {
-                return double{as_ratio<double>(n.terms(score_share<double>(share, row))).weight};
-            };
-            if constexpr (has_least_share<Normalizer>::value) {
-                const double least = n.least_share(at);
-                for (double share = least; 0 < share && share < 1; share = share < 1e-6 ? 0 : share / 2)
-                    if (const double w = weight(share * (1 - 1e-9)); w != 0)
-                        return status::error(
-                            errc::invalid_argument,
-                            "check: least_share: a share of %g has weight %g, though %g is said to have none", share, w,
-                            least);
-            }
-            if constexpr (has_slopes_v<Normalizer>)
-                for (double share = 1e-4; share < 1; share *= 1.7) {
-                    const status s = check_slope("share", share, weight, [&](double x) {
-                        return double{as_ratio<double>(n.slopes(score_share<double>(x, row))).weight};
-                    });
-                    if (!s) return s;
-                }
-        }
+        for (std::int64_t i = 0; i < p.queries; ++i)
+            if (const status s = share_check<Normalizer>(n, {0, 0, i, p.total_keys - p.queries + i}).run(); !s)
+                return s;
         return {};
     } else {
         return normalizer_check<T, Normalizer>(n, p).run();
