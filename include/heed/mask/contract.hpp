@@ -175,8 +175,6 @@ struct sound_mask {
         !is_mask_v<P> || has_mark<P>::value == names_mark<P>::value,
         "heed: mark() of a mask is a const member `void mark(const heed::query_place&, std::int64_t first, int "
         "count, heed::key_bits&) const`");
-    static_assert(!is_mask_v<P> || is_check_asked_v<P>,
-                  "heed: check() of a policy is a const member `heed::status check(const heed::problem&) const`");
 };
 
 }  // namespace detail

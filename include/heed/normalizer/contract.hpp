@@ -243,7 +243,7 @@ struct sound_normalizer {
         of_threshold::is_known && of_threshold::has_weight && of_threshold::has_room && of_threshold::has_rank &&
         of_threshold::has_inner && of_threshold::stands_alone && of_threshold::has_members;
     static constexpr bool has_any_score = !gives_nothing || !has_plain_terms<N>::value,
-                          has_members = has_log_offset_v<N> == names_log_offset<N>::value && is_check_asked_v<N>;
+                          has_members = has_log_offset_v<N> == names_log_offset<N>::value;
     static constexpr bool value = has_any_score && has_members && says_rule && gives_terms && has_sound_offset &&
                                   has_sound_threshold && order_asks<N>::has_rule && order_asks<N>::has_ratio &&
                                   order_asks<N>::stands_alone && !std::is_same_v<terms, ratio<unsound>>;
@@ -254,8 +254,6 @@ struct sound_normalizer {
                                  "terms(Score s) const`");
     static_assert(has_log_offset_v<N> == names_log_offset<N>::value,
                   "heed: log_offset() of a normalizer is a const member `double log_offset(std::int64_t head) const`");
-    static_assert(is_check_asked_v<N>,
-                  "heed: check() of a policy is a const member `heed::status check(const heed::problem&) const`");
     static_assert(of_threshold::has_members, "heed: row() and least_share() of a share_of are const members `double "
                                              "row(const heed::query_place&) const`, and least_share() the same");
     static_assert(gives_nothing || gives_terms,

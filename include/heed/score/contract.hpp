@@ -50,8 +50,6 @@ struct sound_map {
                          "heed::score_place<V>& at) const`");
     static_assert(!is_score_map_v<P> || has_changes<P>::value == names_changes<P>::value,
                   "heed: changes() of a score map is a const member `bool changes(const heed::block_place&) const`");
-    static_assert(!is_score_map_v<P> || is_check_asked_v<P>,
-                  "heed: check() of a policy is a const member `heed::status check(const heed::problem&) const`");
 };
 
 /// Whether a score map says where it changes nothing.
