@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The table: what may stand in it.
+// The table: what may stand in it, and what its kernels refuse.
 #include "../../examples/twins/normalizers.hpp"
 
 #include <catch2/catch.hpp>
@@ -44,4 +44,21 @@ TEST_CASE("the factors of scalable softpick begin where their mean over the cont
     for (int keys = 1; keys <= 256; ++keys) sum += n.learned_from(256) * std::log(keys);
     CHECK(sum / 256 == Approx(1));
     CHECK(n.learned_from(1) == 1);
+}
+
+TEST_CASE("elastic refuses a model of more heads than it has offsets for")
+{
+    constexpr int64 heads = 1025;
+    const heed::extents size{1, heads, 1, 2};
+    std::vector<float> x(heads * 2), out(x.size()), slopes(x.size()), shift(heads), mass(heads);
+    std::vector<heed::row_threshold<float>> thresholds(heads);
+    const auto in = heed::bhsd(static_cast<const float*>(x.data()), size);
+    const attention_tensors<float> tensors{in,
+                                           in,
+                                           in,
+                                           heed::bhsd(out.data(), size),
+                                           {shift.data(), mass.data()},
+                                           thresholds.data(),
+                                           heed::bhsd(slopes.data(), size)};
+    CHECK_THROWS_WITH(make_attention("elastic", 16)->forward(tensors, nullptr), "elastic: 1025 heads, at most 1024");
 }

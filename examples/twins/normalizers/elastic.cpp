@@ -8,7 +8,11 @@ template <class T>
 kernels<T> elastic_kernels()
 {
     return kernels_made_by<T>([](const heads& h) {
-        static const std::vector<float> offsets(1024, -1.0f);
+        static const std::vector<float> offsets(1024,
+                                                -1.0f);  // of as many heads as --heads takes; a file may have more
+        if (h.count > static_cast<int64>(offsets.size()))
+            throw input_error("elastic: " + std::to_string(h.count) + " heads, at most " +
+                              std::to_string(offsets.size()));
         return heed::elastic_softmax{offsets.data(), h.count};
     });
 }
