@@ -143,37 +143,40 @@ private:
     /// How many of the first tokens of a sequence this rank has.
     int64 held(int64 tokens) const { return std::clamp(tokens - mine_.first, int64{0}, mine_.end - mine_.first); }
 
+    /// The tokens [first, end) of a sequence that a rank has; none where its end is not behind its first.
+    heed::token_span in_span(int rank, int64 first, int64 end) const
+    {
+        const heed::token_span span = span_of(rank);
+        return {std::max(first, span.first), std::min(end, span.end)};
+    }
+    void send(const matrix& rows, int64 first, int64 n, int rank) const
+    {
+        MPI_Send(rows.row(first).data(), static_cast<int>(n * c_.kv_dim()), MPI_FLOAT, rank, 0, MPI_COMM_WORLD);
+    }
+    void receive(matrix& rows, int64 n) const
+    {
+        rows.resize(n, c_.kv_dim());
+        MPI_Recv(rows.data(), static_cast<int>(rows.size()), MPI_FLOAT, 0, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    }
     /// Appends the new rows of rank 0 to the caches of the ranks whose spans they are in.
     void append(int64 layer, matrix& k, matrix& v)
     {
-        const int64 columns = c_.kv_dim();
         for (int64 b = 0; b < sequences(); ++b) {
             const int64 begin = bounds_[static_cast<std::size_t>(b)], end = length(b),
                         first = end - (bounds_[static_cast<std::size_t>(b) + 1] - begin);
-            for (int rank = 0; rank < ranks_.size; ++rank) {
-                const heed::token_span span = span_of(rank);
-                const int64 from = std::max(first, span.first), n = std::min(end, span.end) - from;
-                if (n <= 0 || (!is_first() && rank != ranks_.rank)) continue;
-                if (is_first() && rank != 0) {
-                    for (matrix* rows : {&k, &v})
-                        MPI_Send(rows->row(begin + from - first).data(), static_cast<int>(n * columns), MPI_FLOAT, rank,
-                                 0, MPI_COMM_WORLD);
-                    continue;
-                }
-                int64 at = begin + from - first;
-                if (!is_first()) {
-                    at = 0;
-                    for (matrix* rows : {&k, &v}) {
-                        rows->resize(n, columns);
-                        MPI_Recv(rows->data(), static_cast<int>(n * columns), MPI_FLOAT, 0, 0, MPI_COMM_WORLD,
-                                 MPI_STATUS_IGNORE);
-                    }
-                }
-                const heed::extents e{1, c_.kv_heads, n, c_.head_dim()};
-                heed::or_throw(heed::append(cache_.source(layer), b, from - mine_.first,
-                                            heed::bshd<const float>(k.row(at).data(), e),
-                                            heed::bshd<const float>(v.row(at).data(), e)));
-            }
+            for (int rank = 1; is_first() && rank < ranks_.size; ++rank)
+                if (const auto of = in_span(rank, first, end); of.first < of.end)
+                    for (const matrix* rows : {&k, &v}) send(*rows, begin + of.first - first, of.end - of.first, rank);
+            const auto [from, to] = in_span(ranks_.rank, first, end);
+            const int64 n = to - from;
+            if (n <= 0) continue;
+            if (!is_first())
+                for (matrix* rows : {&k, &v}) receive(*rows, n);
+            const int64 at = is_first() ? begin + from - first : 0;
+            const heed::extents e{1, c_.kv_heads, n, c_.head_dim()};
+            heed::or_throw(heed::append(cache_.source(layer), b, from - mine_.first,
+                                        heed::bshd<const float>(k.row(at).data(), e),
+                                        heed::bshd<const float>(v.row(at).data(), e)));
         }
     }
 
