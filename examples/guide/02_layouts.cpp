@@ -14,8 +14,8 @@
 //              token 1   c c c c                                 head 1   c c c c
 //
 // `strided` takes any other order, in elements, and `strided_bytes` in bytes (ggml's tensors, padded rows of quantised
-// blocks). A stride of 0 repeats, a negative one goes backwards. Strides in the wrong order are strides like others where
-// rows are read; append, which writes them, refuses rows that overlap.
+// blocks). A stride of 0 repeats, a negative one goes backwards. Strides in the wrong order are strides like others
+// where rows are read; append, which writes them, refuses rows that overlap.
 //
 // Keys and values are a *source*. It turns a token of a sequence into a row:
 //

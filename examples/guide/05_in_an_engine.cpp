@@ -23,6 +23,9 @@
 // seconds and 180 KB of code for AVX2, 12 seconds and 240 KB for AVX-512. Put each into a file of its own behind a
 // plain function, whose declaration is all that other files include. heed_add_kernels() compiles such a file for many
 // CPUs.
+//
+// {.executor = pool} is C++20, which gcc and clang take in C++17, too; strictly it is
+// heed::options<float> how; how.executor = pool;
 #include "numbers.hpp"
 
 #include <heed/executor/threads.hpp>
